@@ -1,0 +1,10 @@
+# unit_test(NAME SOURCES file... LIBS library...): one cmocka program, run by ctest.
+pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
+
+function(unit_test name)
+    cmake_parse_arguments(TEST "" "" "SOURCES;LIBS" ${ARGN})
+    add_executable(${name} ${TEST_SOURCES})
+    target_link_libraries(${name} PRIVATE ${TEST_LIBS} PkgConfig::cmocka)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+endfunction()
