@@ -1,0 +1,40 @@
+/* The job message, bridge → worker: some orders for one stage, in one ZeroMQ frame of msgpack.
+ * Layout and versions: PROTOCOL.md. */
+#ifndef PROTO_JOB_H
+#define PROTO_JOB_H
+
+#include "proto/error.h"
+#include "proto/order.h"
+#include "proto/outcome.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define MESSAGE_MAX_BYTES 65536 /* of any job or reply; also the sockets' ZMQ_MAXMSGSIZE */
+#define JOB_MAX_ORDERS 50       /* 50 of the longest orders fit into MESSAGE_MAX_BYTES */
+
+/* Where a job comes from and its reply belongs: unique to one bridge process and one of its
+ * consuming connections, because delivery tags start again with each (AMQP 0-9-1, delivery-tag is
+ * channel-scoped). */
+struct job_route {
+    uint8_t incarnation[16]; /* random for each bridge process */
+    uint64_t epoch;          /* counts its consuming connections */
+    enum stage stage;
+};
+
+struct job_item {
+    uint64_t delivery_tag;
+    uint32_t attempt;
+    const struct order *order;
+};
+
+/* Encode 1..JOB_MAX_ORDERS items; returns the length in bytes. */
+size_t job_encode(const struct job_route *route, const struct job_item *items, size_t count,
+                  uint8_t buffer[MESSAGE_MAX_BYTES]);
+
+/* Decode into caller's arrays; ret_items[i].order points to ret_orders[i]. Strict and bounded:
+ * declared counts are checked against the bytes left. Returns 0, or -1 with `err` set. */
+int job_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_route,
+               struct job_item ret_items[JOB_MAX_ORDERS], struct order ret_orders[JOB_MAX_ORDERS],
+               size_t *ret_count, struct error *err) __attribute__((warn_unused_result));
+
+#endif

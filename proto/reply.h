@@ -1,0 +1,30 @@
+/* The reply message, worker → bridge: one outcome per order of a job. Layout and versions:
+ * PROTOCOL.md. */
+#ifndef PROTO_REPLY_H
+#define PROTO_REPLY_H
+
+#include "proto/job.h"
+
+#define REPLY_MAX_ITEMS JOB_MAX_ORDERS
+#define REPLY_CODE_SIZE 40
+#define REPLY_DETAIL_SIZE 200
+
+struct reply_item {
+    uint64_t delivery_tag;
+    uint32_t attempt;
+    enum outcome outcome;
+    char code[REPLY_CODE_SIZE]; /* stable, for metrics and headers: "id_conflict", "sqlstate_22003",
+                                   "bulk_429", "postgres_unavailable"; empty when done */
+    char detail[REPLY_DETAIL_SIZE]; /* for a person; printable; empty when done */
+};
+
+/* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. */
+size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
+                    uint8_t buffer[MESSAGE_MAX_BYTES]);
+
+/* Decode, strict and bounded as job_decode(). Returns 0, or -1 with `err` set. */
+int reply_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_route,
+                 struct reply_item ret_items[REPLY_MAX_ITEMS], size_t *ret_count, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,48 @@
+/* The outbox: bulk orders that still have to go to the queue, stored in the transaction that stored
+ * the orders. */
+#ifndef DATABASE_OUTBOX_H
+#define DATABASE_OUTBOX_H
+
+#include "proto/order.h"
+#include "services/common/database/connection.h"
+
+enum bulk_result {
+    BULK_STORED,   /* all rows and their outbox rows committed; or they already were, with the same
+                      content */
+    BULK_CONFLICT, /* an id is taken by other content: nothing stored */
+    BULK_FAILED,   /* see answer; nothing stored if DATABASE_FAILED, unknown if DATABASE_UNAVAILABLE
+                    */
+};
+typedef void bulk_stored_fn(void *arg, enum bulk_result result,
+                            const struct database_answer *answer);
+
+/* Store orders and outbox rows, all or none, in one transaction. The orders stay the caller's until
+ * the callback. Equality of a replay is by name and amount (the first's created_at stays). */
+int orders_insert_bulk(struct database *database, const struct order *orders, size_t count,
+                       bulk_stored_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
+#define OUTBOX_BATCH 500
+
+/* Relaying, on a connection of its own. One batch is one transaction: lock rows (FOR UPDATE SKIP
+ * LOCKED), hand the orders over, and after the caller has had all of them confirmed by the broker,
+ * delete and commit; otherwise roll back. */
+struct outbox_relay;
+struct outbox_relay *outbox_relay_new(struct event_loop *loop,
+                                      const struct database_options *options);
+void outbox_relay_free(struct outbox_relay *relay);
+
+/* `orders` lives until outbox_finish(). count 0: nothing to do, no finish needed. */
+typedef void outbox_batch_fn(void *arg, const struct order *orders, size_t count,
+                             const struct database_answer *answer);
+int outbox_take(struct outbox_relay *relay, outbox_batch_fn *on_batch, void *arg)
+    __attribute__((warn_unused_result));
+/* `published`: all of the batch are confirmed. */
+void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn *on_done,
+                   void *arg);
+
+/* Seconds since the oldest outbox row was stored; 0 when empty. */
+typedef void outbox_age_fn(void *arg, double seconds, const struct database_answer *answer);
+int outbox_age(struct database *database, outbox_age_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+#endif

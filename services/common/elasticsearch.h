@@ -1,0 +1,45 @@
+/* A client of Elasticsearch or OpenSearch over HTTP: libcurl's multi interface on an event loop,
+ * connections kept open. Used by the gateway (search) and the indexer (_bulk). Never blocks (names
+ * are resolved on libcurl's own threads). */
+#ifndef COMMON_ELASTICSEARCH_H
+#define COMMON_ELASTICSEARCH_H
+
+#include "proto/error.h"
+#include "services/common/event_loop.h"
+#include <stddef.h>
+
+struct elasticsearch_options {
+    const char *url;           /* http[s]://[user:password@]host:port[/prefix] */
+    const char *api_key;       /* or NULL */
+    const char *ca_file;       /* or NULL */
+    unsigned max_in_flight;    /* requests at once; more are refused */
+    size_t max_response_bytes; /* a longer answer is a failure */
+};
+
+struct elasticsearch;
+
+struct elasticsearch *elasticsearch_new(struct event_loop *loop,
+                                        const struct elasticsearch_options *options);
+void elasticsearch_free(
+    struct elasticsearch *client); /* pending requests are dropped without a callback */
+
+/* `status` is the HTTP status, or 0 when there was no answer (`err` says why; `timed_out` when it
+ * was the deadline). `body` lives during the callback only. */
+typedef void elasticsearch_done_fn(void *arg, long status, bool timed_out, const char *body,
+                                   size_t body_len, const struct error *err);
+
+/* Send a request: `method` "GET", "POST", "PUT"; `path` begins with '/'; `content_type` NULL
+ * without a body. `body` is copied unless `body_kept` says that the caller keeps it unchanged until
+ * the callback. Returns 0, or -1 when max_in_flight is reached. The callback comes exactly once,
+ * from the loop, never from inside this call. */
+int elasticsearch_request(struct elasticsearch *client, const char *method, const char *path,
+                          const char *content_type, const char *body, size_t body_len,
+                          bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
+                          void *arg) __attribute__((warn_unused_result));
+
+/* For --check: can the cluster be reached? Probes /_cluster/health, never "/". Blocks at most 5 s.
+ */
+int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

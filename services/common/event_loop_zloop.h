@@ -1,0 +1,13 @@
+/* event_loop on czmq's zloop. */
+#ifndef COMMON_EVENT_LOOP_ZLOOP_H
+#define COMMON_EVENT_LOOP_ZLOOP_H
+
+#include "services/common/event_loop.h"
+#include <czmq.h>
+
+/* `zloop` stays the caller's and must outlive the result, which event_loop_zloop_free() frees after
+ * all of its watches and timers. */
+struct event_loop *event_loop_zloop_new(zloop_t *zloop);
+void event_loop_zloop_free(struct event_loop *loop);
+
+#endif

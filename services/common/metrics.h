@@ -1,0 +1,33 @@
+/* Counters, gauges and histograms, in Prometheus' text exposition format 0.0.4. Registered before
+ * threads start; updated from any thread by atomics without locks. They live as long as the
+ * process. */
+#ifndef COMMON_METRICS_H
+#define COMMON_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct metric_counter;
+struct metric_gauge;
+struct metric_histogram;
+
+/* `labels` is the inside of the braces (stage="persist",outcome="done") or NULL. Metrics of one
+ * name must be registered one after another with the same help. Asking again for the same name and
+ * labels gives the same metric. */
+struct metric_counter *metric_counter(const char *name, const char *labels, const char *help);
+struct metric_gauge *metric_gauge(const char *name, const char *labels, const char *help);
+/* Buckets for seconds from 0.5 ms to 10 s, or for sizes 1..10,000. */
+struct metric_histogram *metric_histogram_seconds(const char *name, const char *labels,
+                                                  const char *help);
+struct metric_histogram *metric_histogram_sizes(const char *name, const char *labels,
+                                                const char *help);
+
+void metric_add(struct metric_counter *counter, uint64_t n);
+void metric_set(struct metric_gauge *gauge, double value);
+void metric_observe(struct metric_histogram *histogram, double value);
+uint64_t metric_count(const struct metric_counter *counter);
+
+/* All metrics as text; malloc'd, *ret_len bytes, free() it. Any thread. */
+char *metrics_render(size_t *ret_len);
+
+#endif
