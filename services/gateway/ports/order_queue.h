@@ -1,0 +1,35 @@
+/* Port: the durable queue that accepted orders go to (RabbitMQ in production). The rules of all
+ * ports: order_cache.h. */
+#ifndef GATEWAY_ORDER_QUEUE_H
+#define GATEWAY_ORDER_QUEUE_H
+
+#include "proto/order_id.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum order_queue_result {
+    ORDER_QUEUE_CONFIRMED, /* durably in the queue */
+    ORDER_QUEUE_REFUSED,   /* certainly not in the queue */
+    ORDER_QUEUE_UNKNOWN,   /* sent, and no confirm until the deadline: it may be in the queue */
+};
+
+typedef void order_queue_done_fn(void *arg, enum order_queue_result result);
+
+struct order_queue {
+    void *self;
+
+    /* Publish one order's JSON (copied) with its id as message_id. `deadline_ms` is on
+     * clock_monotonic_ms(). Returns -1 at once when the broker is known to be down or blocked, or
+     * the window is full: then it is certainly not in the queue and no answer comes. */
+    int (*publish)(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   int64_t deadline_ms, order_queue_done_fn *on_done, void *arg);
+
+    /* Whether a publish would be taken now: asked before anything is stored for an order. */
+    bool (*accepts)(void *self);
+
+    /* Outbox rows have been committed: relay them soon. */
+    void (*wake_outbox)(void *self);
+};
+
+#endif

@@ -1,0 +1,29 @@
+/* Port: full-text search of orders (Elasticsearch in production). The rules of all ports:
+ * order_cache.h. */
+#ifndef GATEWAY_ORDER_SEARCH_H
+#define GATEWAY_ORDER_SEARCH_H
+
+#include <stddef.h>
+
+#define ORDER_SEARCH_TIMEOUT_MS 5000
+#define ORDER_SEARCH_WINDOW 10000 /* from + size; Elasticsearch's index.max_result_window */
+
+enum order_search_status {
+    ORDER_SEARCH_OK,      /* `body` is the engine's own answer, unchanged */
+    ORDER_SEARCH_FAILED,  /* the engine cannot be reached, or answers an error */
+    ORDER_SEARCH_TIMEOUT, /* no answer in ORDER_SEARCH_TIMEOUT_MS */
+};
+
+typedef void order_search_done_fn(void *arg, enum order_search_status status, const char *body,
+                                  size_t body_len);
+
+struct order_search {
+    void *self;
+
+    /* Orders whose product name matches `term` (UTF-8, not empty), `size` of them after the first
+     * `from`. Returns -1 at once when too many searches are under way. */
+    int (*search)(void *self, const char *term, size_t term_len, unsigned size, unsigned from,
+                  order_search_done_fn *on_done, void *arg);
+};
+
+#endif
