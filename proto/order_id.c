@@ -1,0 +1,44 @@
+#include "proto/order_id.h"
+#include <string.h>
+#include <uuid/uuid.h>
+
+struct order_id order_id_new(int64_t unix_ms)
+{
+    struct order_id id;
+    uuid_generate_random(id.bytes);
+
+    /* RFC 9562, 5.7: 48 bits of Unix milliseconds, then version 7; the variant bits are where
+     * version 4 has them already. */
+    uint64_t ms = (uint64_t)unix_ms;
+    for (int i = 0; i < 6; i++)
+        id.bytes[i] = (uint8_t)(ms >> (8 * (5 - i)));
+    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x70);
+    return id;
+}
+
+struct order_id order_id_from_key(const struct order_id *name_space, const char *key,
+                                  size_t key_len)
+{
+    struct order_id id;
+    uuid_generate_sha1(id.bytes, name_space->bytes, key, key_len);
+    return id;
+}
+
+int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
+{
+    struct order_id id;
+    if (len != ORDER_ID_TEXT_LEN || uuid_parse_range(text, text + len, id.bytes) != 0)
+        return -1;
+    *ret_id = id;
+    return 0;
+}
+
+void order_id_format(const struct order_id *id, char text[ORDER_ID_TEXT_LEN + 1])
+{
+    uuid_unparse_lower(id->bytes, text);
+}
+
+bool order_id_equal(const struct order_id *a, const struct order_id *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}

@@ -1,0 +1,254 @@
+/* Encoding is by hand, straight into the caller's buffer: it is on the path of every order in three
+ * services. Decoding is jansson's, which is strict where it matters: duplicate
+ * members, NaN, bad UTF-8, lone surrogates, \u0000, raw control characters, trailing bytes and more
+ * than 2048 levels of nesting are all refused by json_loadb() with the flag below. */
+#include "proto/order_json.h"
+#include "proto/amount.h"
+#include "proto/timestamp.h"
+#include <jansson.h>
+#include <string.h>
+
+#define ORDER_MIN_CENTS 1       /* of a client's order */
+#define BULK_ITEM_1_CENTS 10000 /* the prices of the original's two-item form */
+#define BULK_ITEM_2_CENTS 5000
+
+static char *write_literal(char *p, const char *literal, size_t len)
+{
+    memcpy(p, literal, len);
+    return p + len;
+}
+#define WRITE(p, literal) write_literal((p), "" literal, sizeof(literal) - 1)
+
+/* RFC 8259, section 7: only these must be escaped. */
+static char *write_escaped(char *p, const char *text, size_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') {
+            *p++ = '\\';
+            *p++ = (char)c;
+        } else if (c < 0x20) {
+            p = WRITE(p, "\\u00");
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 15];
+        } else {
+            *p++ = (char)c;
+        }
+    }
+    return p;
+}
+
+size_t order_to_json(const struct order *order, char json[ORDER_JSON_SIZE])
+{
+    char *p = WRITE(json, "{\"id\":\"");
+    order_id_format(&order->id, p);
+    p += ORDER_ID_TEXT_LEN;
+    p = WRITE(p, "\",\"product_name\":\"");
+    p = write_escaped(p, order->product_name, order->product_name_len);
+    p = WRITE(p, "\",\"amount\":");
+    p += amount_format(order->amount_cents, p);
+    p = WRITE(p, ",\"created_at\":\"");
+    p += timestamp_format(order->created_at_us, p);
+    p = WRITE(p, "\"}");
+    *p = '\0';
+    return (size_t)(p - json);
+}
+
+/* The whole text as one object, or NULL with `err` set. jansson's own messages quote the text,
+ * which does not belong into logs; hence only the place. */
+static json_t *parse_object(const char *json, size_t len_bytes, struct error *err)
+{
+    json_error_t failure;
+    json_t *root = json_loadb(json, len_bytes, JSON_REJECT_DUPLICATES, &failure);
+    if (root == NULL) {
+        bool duplicate = json_error_code(&failure) == json_error_duplicate_key;
+        error_set(err, "%s at line %d, column %d",
+                  duplicate ? "duplicate member" : "malformed JSON", failure.line, failure.column);
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        error_set(err, "not a JSON object");
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+/* The text member `name` of `object`; its bytes are the object's. */
+static enum decode_result read_text(const json_t *object, const char *name, const char **ret_text,
+                                    size_t *ret_len, struct error *err)
+{
+    const json_t *member = json_object_get(object, name);
+    if (!json_is_string(member)) {
+        error_set(err, "%s is %s", name, member == NULL ? "missing" : "not a string");
+        return DECODE_MALFORMED;
+    }
+    *ret_text = json_string_value(member);
+    *ret_len = json_string_length(member);
+    return DECODE_OK;
+}
+
+static enum decode_result read_name(const json_t *object, const char *member, struct order *order,
+                                    struct error *err)
+{
+    const char *name;
+    size_t len;
+    enum decode_result result = read_text(object, member, &name, &len, err);
+    if (result != DECODE_OK)
+        return result;
+    if (!order_name_valid(name, len)) {
+        error_set(err, "%s is not 1 to %d characters without control characters", member,
+                  ORDER_NAME_MAX_CHARS);
+        return DECODE_UNACCEPTABLE;
+    }
+    order_set_name(order, name, len);
+    return DECODE_OK;
+}
+
+static enum decode_result read_amount(const json_t *object, int64_t min_cents, struct order *order,
+                                      struct error *err)
+{
+    const json_t *amount = json_object_get(object, "amount");
+    if (!json_is_number(amount)) {
+        error_set(err, "amount is %s", amount == NULL ? "missing" : "not a number");
+        return DECODE_MALFORMED;
+    }
+    /* An integer over 2^53 is out of bounds either way, so the conversion hides nothing. */
+    int64_t cents;
+    if (amount_from_double(json_number_value(amount), &cents) != 0 || cents < min_cents) {
+        char lowest[AMOUNT_TEXT_SIZE], highest[AMOUNT_TEXT_SIZE];
+        amount_format(min_cents, lowest);
+        amount_format(AMOUNT_MAX_CENTS, highest);
+        error_set(err, "amount is not a whole number of cents from %s to %s", lowest, highest);
+        return DECODE_UNACCEPTABLE;
+    }
+    order->amount_cents = cents;
+    return DECODE_OK;
+}
+
+static enum decode_result read_request(const json_t *object, struct order *order, struct error *err)
+{
+    struct order read;
+    enum decode_result result = read_name(object, "product_name", &read, err);
+    if (result == DECODE_OK)
+        result = read_amount(object, ORDER_MIN_CENTS, &read, err);
+    if (result == DECODE_OK) {
+        order_set_name(order, read.product_name, read.product_name_len);
+        order->amount_cents = read.amount_cents;
+    }
+    return result;
+}
+
+enum decode_result order_request_from_json(const char *json, size_t len_bytes,
+                                           struct order *ret_order, struct error *err)
+{
+    json_t *root = parse_object(json, len_bytes, err);
+    if (root == NULL)
+        return DECODE_MALFORMED;
+    enum decode_result result = read_request(root, ret_order, err);
+    json_decref(root);
+    return result;
+}
+
+static enum decode_result read_id(const json_t *object, struct order *order, struct error *err)
+{
+    const char *text;
+    size_t len;
+    enum decode_result result = read_text(object, "id", &text, &len, err);
+    if (result == DECODE_OK && order_id_parse(text, len, &order->id) != 0) {
+        error_set(err, "id is not a UUID");
+        return DECODE_UNACCEPTABLE;
+    }
+    return result;
+}
+
+static enum decode_result read_created_at(const json_t *object, struct order *order,
+                                          struct error *err)
+{
+    const char *text;
+    size_t len;
+    enum decode_result result = read_text(object, "created_at", &text, &len, err);
+    if (result == DECODE_OK && timestamp_parse(text, len, &order->created_at_us) != 0) {
+        error_set(err, "created_at is not an RFC 3339 time of the years 1 to 9999");
+        return DECODE_UNACCEPTABLE;
+    }
+    return result;
+}
+
+enum decode_result order_from_json(const char *json, size_t len_bytes, struct order *ret_order,
+                                   struct error *err)
+{
+    json_t *root = parse_object(json, len_bytes, err);
+    if (root == NULL)
+        return DECODE_MALFORMED;
+    struct order order;
+    enum decode_result result = read_id(root, &order, err);
+    if (result == DECODE_OK)
+        result = read_name(root, "product_name", &order, err);
+    if (result == DECODE_OK)
+        result = read_amount(root, -AMOUNT_MAX_CENTS, &order, err);
+    if (result == DECODE_OK)
+        result = read_created_at(root, &order, err);
+    if (result == DECODE_OK)
+        order_copy(ret_order, &order);
+    json_decref(root);
+    return result;
+}
+
+static enum decode_result read_bulk_orders(const json_t *items, struct order *orders,
+                                           size_t *ret_count, struct error *err)
+{
+    size_t count = json_array_size(items);
+    if (!json_is_array(items)) {
+        error_set(err, "orders is not an array");
+        return DECODE_MALFORMED;
+    }
+    if (count < 1 || count > ORDER_BULK_MAX_ITEMS) {
+        error_set(err, "orders has %zu items, not 1 to %d", count, ORDER_BULK_MAX_ITEMS);
+        return DECODE_UNACCEPTABLE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct error reason;
+        const json_t *item = json_array_get(items, i);
+        if (!json_is_object(item)) {
+            error_set(err, "orders[%zu] is not an object", i);
+            return DECODE_MALFORMED;
+        }
+        enum decode_result result = read_request(item, &orders[i], &reason);
+        if (result != DECODE_OK) {
+            error_set(err, "orders[%zu]: %.200s", i, reason.message);
+            return result;
+        }
+    }
+    *ret_count = count;
+    return DECODE_OK;
+}
+
+static enum decode_result read_bulk_pair(const json_t *root, struct order *orders,
+                                         size_t *ret_count, struct error *err)
+{
+    enum decode_result result = read_name(root, "item_1", &orders[0], err);
+    if (result == DECODE_OK)
+        result = read_name(root, "item_2", &orders[1], err);
+    if (result != DECODE_OK)
+        return result;
+    orders[0].amount_cents = BULK_ITEM_1_CENTS;
+    orders[1].amount_cents = BULK_ITEM_2_CENTS;
+    *ret_count = 2;
+    return DECODE_OK;
+}
+
+enum decode_result bulk_request_from_json(const char *json, size_t len_bytes,
+                                          struct order ret_orders[ORDER_BULK_MAX_ITEMS],
+                                          size_t *ret_count, struct error *err)
+{
+    json_t *root = parse_object(json, len_bytes, err);
+    if (root == NULL)
+        return DECODE_MALFORMED;
+    const json_t *items = json_object_get(root, "orders");
+    enum decode_result result = items != NULL ? read_bulk_orders(items, ret_orders, ret_count, err)
+                                              : read_bulk_pair(root, ret_orders, ret_count, err);
+    json_decref(root);
+    return result;
+}
