@@ -7,15 +7,17 @@
 
 enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
 
-#define QUEUE_NAME_SIZE 256
+#define QUEUE_NAME_SIZE 256 /* AMQP's short string and a NUL */
 
-/* Declare `queue` and `queue`.dead, passively first: one that exists with another type wins
- * (*ret_differs is set, for a warning). Opens channel 1 again when the broker closed it. Blocks at
- * most 5 s. Returns 0, or -1 with `err` set. */
+/* Declare `queue` and `queue`.dead, both durable, passively first: one that exists with another
+ * type (or other arguments) wins; then *ret_differs is true, for a warning. A quorum queue
+ * dead-letters into `queue`.dead. Opens the channel again when the broker closed it: confirms and
+ * consumers must be set up afterwards. Several programs may declare at once. Blocks at most 5 s.
+ * Returns 0, or -1 with `err` set: then disconnect. */
 int queue_declare(struct broker_connection *connection, const char *queue, enum queue_type type,
                   bool *ret_differs, struct error *err) __attribute__((warn_unused_result));
 
-/* "order_queue.dead" */
+/* "order_queue.dead". A name too long for it is cut; queue_declare() has refused it before. */
 void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE]);
 
 #endif
