@@ -1,0 +1,55 @@
+/* What a stopped worker can swallow is what these queues and kernel buffers hold, besides what it
+ * has read: so they are small for jobs. Throughput does not suffer, as a message carries up to
+ * JOB_MAX_ORDERS orders. Replies may queue longer: losing them costs a redelivery, and they are
+ * short.
+ *
+ * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. libzmq reads nothing
+ * from a connection whose inbound queue is full, heartbeats neither, and then drops it after the
+ * timeout with all that it holds: a reader must take a message at least every LINK_TIMEOUT_MS. */
+#include "services/common/worker/link_socket.h"
+#include "proto/job.h"
+
+#define HEARTBEAT_MS 1000
+#define LINK_TIMEOUT_MS 3000
+#define JOBS_HIGH_WATER_MARK 2
+#define JOBS_KERNEL_BUFFER_BYTES 16384
+#define REPLIES_HIGH_WATER_MARK 64
+#define REPLIES_LINGER_MS 1000
+#define RECONNECT_MS 100
+#define RECONNECT_MAX_MS 1000
+
+zsock_t *link_socket_new(enum link_end end)
+{
+    bool sends = end == LINK_JOBS_TO_WORKERS || end == LINK_REPLIES_TO_BRIDGE;
+    zsock_t *socket = zsock_new(sends ? ZMQ_PUSH : ZMQ_PULL);
+    if (!socket)
+        abort();
+
+    zsock_set_maxmsgsize(socket, MESSAGE_MAX_BYTES);
+    zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(socket, LINK_TIMEOUT_MS);
+    zsock_set_heartbeat_ttl(socket, LINK_TIMEOUT_MS);
+    zsock_set_reconnect_ivl(socket, RECONNECT_MS);
+    zsock_set_reconnect_ivl_max(socket, RECONNECT_MAX_MS);
+    zsock_set_linger(socket, 0);
+
+    switch (end) {
+    case LINK_JOBS_TO_WORKERS:
+        zsock_set_sndhwm(socket, JOBS_HIGH_WATER_MARK);
+        zsock_set_sndbuf(socket, JOBS_KERNEL_BUFFER_BYTES);
+        break;
+    case LINK_JOBS_FROM_BRIDGE:
+        zsock_set_rcvhwm(socket, JOBS_HIGH_WATER_MARK);
+        zsock_set_rcvbuf(socket, JOBS_KERNEL_BUFFER_BYTES);
+        break;
+    case LINK_REPLIES_TO_BRIDGE:
+        zsock_set_sndhwm(socket, REPLIES_HIGH_WATER_MARK);
+        zsock_set_immediate(socket, 1); /* queue nothing for a bridge that is not connected */
+        zsock_set_linger(socket, REPLIES_LINGER_MS);
+        break;
+    case LINK_REPLIES_FROM_WORKERS:
+        zsock_set_rcvhwm(socket, REPLIES_HIGH_WATER_MARK);
+        break;
+    }
+    return socket;
+}
