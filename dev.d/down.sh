@@ -1,0 +1,32 @@
+# ./dev down
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/supervisor.sh
+. "$ROOT/dev.d/lib/supervisor.sh"
+
+help() {
+    cat <<TEXT
+Usage: ./dev down
+
+Stops the services, then the private servers. Data, ports and settings are kept: ./dev up
+continues where it was left.
+TEXT
+}
+
+main() {
+    case ${1:-} in
+    '') ;;
+    -h | --help)
+        help
+        return
+        ;;
+    *) die "./dev down takes no arguments." ;;
+    esac
+    if [[ ! -d $RUN ]]; then
+        say "Nothing to stop: there is no ${RUN/#"$ROOT/"/}."
+        return
+    fi
+    lock_run_folder
+    step "Stopping everything" stop_supervisor
+    say "Stopped. Data is kept in $(short_path "$RUN"); ./dev destroy deletes it."
+}

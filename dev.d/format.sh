@@ -1,0 +1,31 @@
+# ./dev format
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
+# shellcheck source=dev.d/lib/sources.sh
+. "$ROOT/dev.d/lib/sources.sh"
+
+help() {
+    cat <<TEXT
+Usage: ./dev format
+
+Formats all C and Python sources in place.
+TEXT
+}
+
+main() {
+    case ${1:-} in
+    '') ;;
+    -h | --help)
+        help
+        return
+        ;;
+    *) die "./dev format takes no arguments." ;;
+    esac
+    cd "$ROOT" || exit
+    need_packages "${LINT_PACKAGES[@]}"
+    step "Formatting C" c_sources clang-format -i
+    step "Tools for Python" make_python_environment
+    step "Formatting Python" ruff format
+}

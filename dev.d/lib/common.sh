@@ -1,0 +1,114 @@
+# Folders, messages, waiting. Sourced by ./dev before anything else.
+# shellcheck shell=bash disable=SC2034
+
+umask 022
+
+if [[ -n ${DEV_RUN:-} ]]; then
+    mkdir -p "$DEV_RUN"
+    RUN=$(cd "$DEV_RUN" && pwd)
+else
+    RUN=$ROOT/.run
+fi
+LOGS=$RUN/log
+
+# Short and different for each run folder: names what has to live outside of it.
+RUN_KEY=$(printf '%s' "$RUN" | cksum | cut -d ' ' -f 1)
+
+# PostgreSQL and Elasticsearch refuse to run as root. Root runs the servers as this user.
+if [[ $(id -u) == 0 ]]; then
+    SERVER_USER=postgres
+else
+    SERVER_USER=$(id -un)
+fi
+
+if [[ -t 1 ]]; then
+    BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' PLAIN=$'\e[0m'
+else
+    BOLD='' RED='' GREEN='' PLAIN=''
+fi
+
+say() {
+    printf '%s\n' "$@"
+}
+
+# die WHAT [WHAT-TO-DO...]: ends the program with an error a newcomer can act on.
+die() {
+    printf '%serror:%s %s\n' "$RED" "$PLAIN" "$1" >&2
+    shift
+    [[ $# == 0 ]] || printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# A path as the user would type it.
+short_path() {
+    printf '%s' "${1/#"$PWD/"/}"
+}
+
+# bash prints no fractions: $EPOCHREALTIME is seconds with six decimals.
+now_ms() {
+    local us=${EPOCHREALTIME//[.,]/}
+    printf '%s' $((us / 1000))
+}
+
+# step TEXT COMMAND...: runs COMMAND (a function or a program) with its output in a file,
+# prints TEXT and the time that it took, and on failure the end of that output.
+step() {
+    local text=$1 log=$LOGS/dev.log started status took
+    shift
+    mkdir -p "$LOGS"
+    [[ ! -t 1 ]] || printf '  %-46s …' "$text"
+    started=$(now_ms)
+    printf '\n== %s: %s\n' "$(date -Is)" "$text" >>"$log"
+    local from
+    from=$(wc -l <"$log")
+    # Not "COMMAND || status=$?": that would switch off -e inside of COMMAND.
+    set +e
+    (
+        set -e
+        "$@"
+    ) >>"$log" 2>&1
+    status=$?
+    set -e
+    took=$(($(now_ms) - started))
+    [[ ! -t 1 ]] || printf '\r'
+    if [[ $status == 0 ]]; then
+        printf '  %-46s %s%3d.%d s%s\n' "$text" "$GREEN" $((took / 1000)) $((took % 1000 / 100)) "$PLAIN"
+        return
+    fi
+    printf '  %-46s %sFAILED%s\n\n' "$text" "$RED" "$PLAIN"
+    tail -n "+$((from + 1))" "$log" | tail -n 25 | sed 's/^/    /'
+    printf '\n'
+    die "\"$text\" failed." "The whole output is in $(short_path "$log")."
+}
+
+# wait_until SECONDS COMMAND...: 0 as soon as COMMAND succeeds, 1 when the time is over.
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || return 1
+        sleep 0.2
+    done
+}
+
+as_server_user() {
+    if [[ $(id -u) == 0 ]]; then
+        runuser -u "$SERVER_USER" -- "$@"
+    else
+        "$@"
+    fi
+}
+
+# Only one command at a time may change a system. The lock is held until the program ends.
+lock_run_folder() {
+    mkdir -p "$RUN" 2>/dev/null || die "Cannot create the folder $RUN." "Check who owns $(dirname "$RUN")."
+    [[ -w $RUN ]] || die "The folder $RUN belongs to $(stat -c %U "$RUN"), and you cannot write to it." \
+        "Use ./dev as that user, or set DEV_RUN to a folder of your own."
+    exec 9>"$RUN/lock"
+    flock -n 9 || die "Another ./dev is changing this system right now." "Wait until it has finished, then try again."
+}
+
+# quoted TEXT: TEXT as one word of a shell script, whatever it contains.
+quoted() {
+    printf "'%s'" "${1//\'/\'\\\'\'}"
+}

@@ -1,0 +1,252 @@
+# The four private servers: for each a folder with its data, its configuration and a script
+# `start`, which the supervisor runs. All listen on 127.0.0.1 only, each on a port of its own.
+# shellcheck shell=bash
+
+ELASTICSEARCH_VERSION=8.10.2
+
+# server=setting: a private one runs unless the user has set the setting.
+private_servers() {
+    ! is_private POSTGRES_DSN || say postgres
+    ! is_private REDIS_ADDR || say redis
+    ! is_private RABBITMQ_URL || say epmd rabbitmq
+    ! is_private ELASTICSEARCH_URL || say elasticsearch
+}
+
+# Root's home is closed to others, so a checkout in it is closed to the servers' user. Then their
+# folder lies in /var/lib, with a link in the run folder.
+make_server_folder() {
+    SERVERS=$RUN/servers
+    if [[ $(id -u) == 0 ]]; then
+        if [[ ! -e $SERVERS ]] && ! as_server_user test -x "$RUN"; then
+            install -d /var/lib/order-pipeline
+            install -d "/var/lib/order-pipeline/$RUN_KEY"
+            ln -sfn "/var/lib/order-pipeline/$RUN_KEY" "$SERVERS"
+        fi
+    fi
+    install -d "$SERVERS/"
+    SERVERS=$(readlink -f "$SERVERS")
+}
+
+# own FOLDER: hands it over to the servers' user, closed to everybody else. The data in it is
+# made by that user, and a running server changes it all the time.
+own() {
+    chmod go= "$1"
+    [[ $(id -u) != 0 ]] || find "$1" -name data -prune -o -exec chown "$SERVER_USER": {} +
+}
+
+# prepare_servers NAME...: these run from now on, the others no more.
+prepare_servers() {
+    local server folder
+    rm -f "$PROGRAMS/"{postgres,redis,epmd,rabbitmq,elasticsearch}.conf
+    for server in "$@"; do
+        folder=$SERVERS/$server
+        mkdir -p "$folder"
+        "write_$server" "$folder"
+        chmod 700 "$folder/start"
+        own "$folder"
+        [[ $server != postgres || -d $folder/data ]] || make_postgres_cluster "$folder"
+        write_program "$server" "$folder/start" "$folder" 10 "$SERVER_USER" \
+            "$(find "$folder" -name data -prune -o \( -name start -o -name '*.conf' -o -name '*.yml' \) -exec cat {} + |
+                cksum | tr ' ' -)"
+    done
+}
+
+# --- PostgreSQL -------------------------------------------------------------------------------
+
+postgres_bin() {
+    local bin
+    for bin in /usr/lib/postgresql/*/bin; do :; done
+    [[ -x $bin/postgres ]] || die "PostgreSQL is not where Debian puts it (/usr/lib/postgresql)."
+    printf '%s' "$bin"
+}
+
+write_postgres() {
+    cat >"$1/start" <<TEXT
+#!/bin/sh
+exec $(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port POSTGRES) \\
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
+    -c shared_buffers=256MB -c max_wal_size=2GB -c log_timezone=UTC -c timezone=UTC
+TEXT
+}
+
+# initdb in another place first: an interrupted one leaves nothing that looks complete.
+make_postgres_cluster() {
+    rm -rf "$1/data.new"
+    (umask 077 && secret POSTGRES_PASSWORD >"$1/password")
+    own "$1"
+    as_server_user "$(postgres_bin)/initdb" -D "$1/data.new" -U postgres -A scram-sha-256 \
+        --pwfile "$1/password" -E UTF8 --locale C.UTF-8
+    rm "$1/password"
+    mv "$1/data.new" "$1/data"
+}
+
+# The database is made here and not at the first start, which may have been interrupted.
+postgres_is_ready() {
+    local psql=(psql -w -X -q -A -t -h 127.0.0.1 -p "$(port POSTGRES)" -U postgres)
+    PGPASSWORD=$(secret POSTGRES_PASSWORD)
+    export PGPASSWORD PGCONNECT_TIMEOUT=2
+    "${psql[@]}" -d ecommerce -c 'SELECT 1' && return
+    "${psql[@]}" -d postgres -c 'CREATE DATABASE ecommerce'
+}
+
+# --- Redis ------------------------------------------------------------------------------------
+
+# Only a cache: nothing is written to disk, and the oldest entries go when memory is full.
+write_redis() {
+    cat >"$1/redis.conf" <<TEXT
+bind 127.0.0.1
+port $(port REDIS)
+requirepass $(secret REDIS_PASSWORD)
+save ""
+appendonly no
+maxmemory 256mb
+maxmemory-policy allkeys-lru
+TEXT
+    cat >"$1/start" <<TEXT
+#!/bin/sh
+exec redis-server $(quoted "$1/redis.conf")
+TEXT
+}
+
+redis_is_ready() {
+    [[ $(REDISCLI_AUTH=$(secret REDIS_PASSWORD) redis-cli -h 127.0.0.1 -p "$(port REDIS)" PING) == PONG ]]
+}
+
+# --- RabbitMQ ---------------------------------------------------------------------------------
+
+# Erlang's port mapper. Without one of its own, the node would use or start the machine's.
+write_epmd() {
+    cat >"$1/start" <<TEXT
+#!/bin/sh
+exec epmd -address 127.0.0.1 -port $(port EPMD)
+TEXT
+}
+
+epmd_is_ready() {
+    port_is_busy "$(port EPMD)"
+}
+
+# RUNNING_UNDER_SYSTEMD makes the start script become the server instead of its parent.
+# +sbwt none: idle schedulers sleep instead of spinning, which matters on small machines.
+write_rabbitmq() {
+    cat >"$1/rabbitmq.conf" <<TEXT
+listeners.tcp.1 = 127.0.0.1:$(port RABBITMQ)
+default_user = pipeline
+default_pass = $(secret RABBITMQ_PASSWORD)
+disk_free_limit.absolute = 200MB
+log.console = true
+log.console.level = info
+log.file = false
+TEXT
+    echo '[].' >"$1/enabled_plugins"
+    cat >"$1/environment" <<TEXT
+export HOME=$(quoted "$1") ERL_EPMD_PORT=$(port EPMD) ERL_EPMD_ADDRESS=127.0.0.1
+export RABBITMQ_NODENAME=pipeline@localhost RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_LOGS=-
+export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port RABBITMQ) RABBITMQ_DIST_PORT=$(port RABBITMQ_DIST)
+export RABBITMQ_CONFIG_FILE=$(quoted "$1/rabbitmq.conf") RABBITMQ_ENABLED_PLUGINS_FILE=$(quoted "$1/enabled_plugins")
+export RABBITMQ_MNESIA_BASE=$(quoted "$1/data") RABBITMQ_LOG_BASE=$(quoted "$1/log")
+TEXT
+    cat >"$1/start" <<TEXT
+#!/bin/bash
+. $(quoted "$1/environment")
+export RUNNING_UNDER_SYSTEMD=true
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}'
+until (exec 3<>/dev/tcp/127.0.0.1/$(port EPMD)) 2>/dev/null; do sleep 0.1; done
+exec /usr/lib/rabbitmq/bin/rabbitmq-server
+TEXT
+    cat >"$1/rabbitmqctl" <<TEXT
+#!/bin/sh
+# rabbitmqctl for this private server.
+. $(quoted "$1/environment")
+exec /usr/lib/rabbitmq/bin/rabbitmqctl "\$@"
+TEXT
+    chmod 700 "$1/rabbitmqctl"
+}
+
+# The port is opened last; a server that is up answers the AMQP header with a method frame.
+rabbitmq_is_ready() {
+    local answer
+    # shellcheck disable=SC2261
+    exec 3<>"/dev/tcp/127.0.0.1/$(port RABBITMQ)" || return 1
+    printf 'AMQP\0\0\11\1' >&3
+    LC_ALL=C IFS= read -r -t 3 -n 1 answer <&3
+    exec 3>&-
+    [[ $answer == $'\1' ]]
+}
+
+# --- Elasticsearch ----------------------------------------------------------------------------
+
+# Not in Debian; Maven Central has the real server without its optional modules. It is unpacked
+# once per user and serves all checkouts. Root's lies where the servers' user can read it.
+elasticsearch_home() {
+    if [[ $(id -u) == 0 ]]; then
+        printf '/var/cache/order-pipeline/elasticsearch-%s' "$ELASTICSEARCH_VERSION"
+    else
+        printf '%s/order-pipeline/elasticsearch-%s' "${XDG_CACHE_HOME:-$HOME/.cache}" "$ELASTICSEARCH_VERSION"
+    fi
+}
+
+fetch_elasticsearch() {
+    local home cache new
+    home=$(elasticsearch_home)
+    cache=$(dirname "$home")
+    mkdir -p "$cache"
+    exec 8>"$cache/lock"
+    flock 8
+    [[ ! -d $home ]] || return 0 # another checkout was faster
+    new=$cache/unpacking
+    rm -rf "$new"
+    mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack \
+        "-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH_VERSION:zip" \
+        "-DoutputDirectory=$new" "-DmarkersDirectory=$new/markers" || die "Elasticsearch could not be downloaded from Maven Central." \
+        "Check the network, then run the same command again." \
+        "To use a server of your own: ELASTICSEARCH_URL=http://host:9200 ./dev up"
+    [[ -x $new/elasticsearch-$ELASTICSEARCH_VERSION/bin/elasticsearch ]] || die "The Elasticsearch archive is incomplete." \
+        "Delete ~/.m2/repository/org/elasticsearch/distribution, then run the same command again."
+    chmod -R go=rX "$new"
+    mv "$new/elasticsearch-$ELASTICSEARCH_VERSION" "$home"
+    rm -rf "$new"
+}
+
+# jvm.options and log4j2.properties of the archive write logs of their own: replaced.
+write_elasticsearch() {
+    local java
+    for java in /usr/lib/jvm/java-17-openjdk-*; do :; done
+    mkdir -p "$1/config" "$1/tmp"
+    cat >"$1/config/elasticsearch.yml" <<TEXT
+cluster.name: order-pipeline-$RUN_KEY
+discovery.type: single-node
+network.host: 127.0.0.1
+http.port: $(port ELASTICSEARCH)
+transport.port: $(port ELASTICSEARCH_TRANSPORT)
+path.data: "$1/data"
+path.logs: "$1/log"
+xpack.security.enabled: false
+cluster.routing.allocation.disk.threshold_enabled: false
+TEXT
+    cat >"$1/config/jvm.options" <<TEXT
+-Xms512m
+-Xmx512m
+-XX:+UseG1GC
+-XX:+ExitOnOutOfMemoryError
+-Djava.io.tmpdir=\${ES_TMPDIR}
+TEXT
+    cat >"$1/config/log4j2.properties" <<TEXT
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+TEXT
+    cat >"$1/start" <<TEXT
+#!/bin/sh
+export HOME=$(quoted "$1") ES_TMPDIR=$(quoted "$1/tmp") ES_PATH_CONF=$(quoted "$1/config") ES_JAVA_HOME=$java
+exec $(quoted "$(elasticsearch_home)/bin/elasticsearch")
+TEXT
+}
+
+elasticsearch_is_ready() {
+    curl -sf -m 3 -o /dev/null "$(setting ELASTICSEARCH_URL)/_cluster/health?wait_for_status=yellow&timeout=2s"
+}

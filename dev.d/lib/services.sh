@@ -1,0 +1,94 @@
+# The five services: how many of each, the environment that each replica gets, when it is ready.
+# shellcheck shell=bash disable=SC2034
+
+SERVICES=(persister indexer bridge scheduler gateway)
+MAX_REPLICAS=32
+
+build_services() {
+    cd "$ROOT" || return
+    [[ -f build/release/build.ninja ]] || cmake --preset release
+    cmake --build --preset release
+}
+
+service_binary() {
+    printf '%s/build/release/services/%s/%s' "$ROOT" "$1" "$1"
+}
+
+# A bridge has a block of three ports: persist jobs, index jobs, replies.
+bridge_endpoints() {
+    local i endpoints=()
+    for ((i = 1; i <= $(replicas bridge); i++)); do
+        endpoints+=("tcp://127.0.0.1:$(port_block "BRIDGE_$i")")
+    done
+    (IFS=, && printf '%s' "${endpoints[*]}")
+}
+
+scheduler_endpoints() {
+    local i endpoints=()
+    for ((i = 1; i <= $(replicas scheduler); i++)); do
+        endpoints+=("tcp://127.0.0.1:$(port "SCHEDULER_$i")")
+    done
+    (IFS=, && printf '%s' "${endpoints[*]}")
+}
+
+# The environment of one replica, as NAME=VALUE lines.
+service_environment() {
+    local service=$1 i=$2 name value
+    for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
+        value=$(setting "$name")
+        [[ -z $value ]] || printf '%s=%s\n' "$name" "$value"
+    done
+    case $service in
+    gateway)
+        printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_ADMIN")"
+        printf 'SCHEDULER_ENDPOINTS=%s\n' "$(scheduler_endpoints)"
+        return
+        ;;
+    bridge) printf 'BRIDGE_BIND=tcp://127.0.0.1:%s\n' "$(port_block "BRIDGE_$i")" ;;
+    persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
+    scheduler) printf 'SCHEDULER_BIND=tcp://127.0.0.1:%s\n' "$(port "SCHEDULER_$i")" ;;
+    esac
+    printf 'ADMIN_ADDRESS=127.0.0.1\nADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
+}
+
+# A script that starts one replica; also handy for running it by hand or under a debugger.
+write_start_script() {
+    local script=$1 service=$2 i=$3 line
+    install -m 700 /dev/null "$script"
+    {
+        # shellcheck disable=SC2016 # expanded when the script runs
+        say '#!/bin/bash' 'ulimit -n $(($(ulimit -Hn) < 65536 ? $(ulimit -Hn) : 65536)) 2>/dev/null'
+        while IFS= read -r line; do
+            printf 'export %s=%s\n' "${line%%=*}" "$(quoted "${line#*=}")"
+        done < <(service_environment "$service" "$i")
+        printf 'exec %s\n' "$(quoted "$(service_binary "$service")")"
+    } >"$script"
+}
+
+# A replica restarts when its environment or its program has changed.
+write_services() {
+    local service i name script keep=' '
+    mkdir -p "$RUN/start"
+    for service in "${SERVICES[@]}"; do
+        for ((i = 1; i <= $(replicas "$service"); i++)); do
+            name=$service-$i
+            script=$RUN/start/$name
+            keep+="$name "
+            write_start_script "$script" "$service" "$i"
+            write_program "$name" "$script" "$RUN/work" 50 root \
+                "$(cat "$script" "$(service_binary "$service")" | cksum | tr ' ' -)"
+        done
+    done
+    for script in "$RUN/start/"*; do
+        name=$(basename "$script")
+        [[ $keep == *" $name "* ]] || rm -f "$script" "$PROGRAMS/$name.conf"
+    done
+}
+
+replica_url() {
+    printf 'http://127.0.0.1:%s' "$(recall ports "${1^^}_${2}_ADMIN")"
+}
+
+replica_is_ready() {
+    [[ $(curl -s -m 3 -o /dev/null -w '%{http_code}' "$(replica_url "$1" "$2")/readyz") == 200 ]]
+}

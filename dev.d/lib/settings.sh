@@ -1,0 +1,183 @@
+# What a system remembers between two calls of ./dev, each in a file of the run folder:
+#   ports     NAME=PORT, picked when first needed
+#   secrets   NAME=VALUE, random, made once
+#   settings  NAME=VALUE, what the user had in the environment at `./dev up`
+#   scale     SERVICE=REPLICAS
+#   env       shell exports of every connection setting, written by `./dev up` for any tool
+# shellcheck shell=bash
+
+# Setting one of these before `./dev up` uses that server instead of a private one.
+SERVER_SETTINGS=(POSTGRES_DSN REDIS_ADDR RABBITMQ_URL ELASTICSEARCH_URL)
+
+# Everything else that may be set before `./dev up`; given to the services as it is.
+SERVICE_SETTINGS=(ADMIN_TOKEN ADMIN_AUTH IDEMPOTENCY_NAMESPACE LOG_LEVEL MV_REFRESH_SCHEDULE
+    ORDER_QUEUE ORDER_QUEUE_TYPE ORDER_INDEX ORDER_CACHE_TTL ORDER_PUBLISH_WINDOW ORDER_PREFETCH
+    PERSISTER_BATCH INDEXER_BATCH GATEWAY_THREADS API_ADDRESS
+    REDIS_USERNAME REDIS_PASSWORD RABBITMQ_CA_FILE ELASTICSEARCH_CA_FILE ELASTICSEARCH_API_KEY)
+
+# recall FILE NAME: prints the value; fails when there is none.
+recall() {
+    local line
+    [[ -f $RUN/$1 ]] || return 1
+    while IFS= read -r line; do
+        if [[ $line == "$2="* ]]; then
+            printf '%s' "${line#*=}"
+            return
+        fi
+    done <"$RUN/$1"
+    return 1
+}
+
+forget() {
+    [[ -f $RUN/$1 ]] || return 0
+    local kept
+    kept=$(grep -v "^$2=" "$RUN/$1") || true
+    (umask 077 && printf '%s' "${kept:+$kept$'\n'}" >"$RUN/$1.new")
+    mv "$RUN/$1.new" "$RUN/$1"
+}
+
+remember() {
+    forget "$1" "$2"
+    (umask 077 && printf '%s=%s\n' "$2" "$3" >>"$RUN/$1")
+}
+
+# secret NAME: 128 random bits, the same at every call.
+secret() {
+    recall secrets "$1" && return
+    local value
+    value=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    remember secrets "$1" "$value"
+    printf '%s' "$value"
+}
+
+port_is_busy() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+port_is_ours() {
+    [[ -f $RUN/ports ]] && grep -q "=$1\$" "$RUN/ports"
+}
+
+# port NAME: a free port, the same at every call. Below the range that the kernel hands out;
+# each run folder starts its search elsewhere, so that two first starts at once do not meet.
+port() {
+    recall ports "$1" && return
+    local candidate=$((20000 + RUN_KEY % 240 * 50))
+    while port_is_ours $candidate || port_is_busy $candidate; do
+        candidate=$((candidate < 32000 ? candidate + 1 : 20000))
+    done
+    remember ports "$1" $candidate
+    printf '%s' $candidate
+}
+
+# port_block NAME: the first of three free ports in a row.
+port_block() {
+    local first second third
+    while true; do
+        first=$(port "$1")
+        second=$(port "$1_SECOND")
+        third=$(port "$1_THIRD")
+        ((second != first + 1 || third != first + 2)) || break
+        # Keep the last as a place holder, so that the search goes on behind it.
+        remember ports "UNUSED_$third" "$third"
+        forget ports "$1"
+        forget ports "$1_SECOND"
+        forget ports "$1_THIRD"
+    done
+    printf '%s' "$first"
+}
+
+# While nothing of ours runs, a remembered port that is busy has been taken by somebody else.
+forget_lost_ports() {
+    local line
+    [[ -f $RUN/ports ]] || return 0
+    while IFS= read -r line; do
+        if port_is_busy "${line#*=}"; then
+            say "  Port ${line#*=} (${line%=*}) is used by another program now; taking a new one."
+            forget ports "${line%=*}"
+        fi
+    done < <(cat "$RUN/ports")
+}
+
+# A shell that has read our env file holds our own private servers in its variables: those
+# must not be taken for servers of the user. The file carries a checksum of each for that.
+checksum() {
+    printf '%s' "$1" | cksum | tr ' ' -
+}
+
+is_our_own() {
+    [[ " ${DEV_OWN_SETTINGS:-} " == *" $(checksum "$1=$2") "* ]]
+}
+
+# Takes over what the user has set in the environment; set but empty forgets what was remembered.
+remember_user_settings() {
+    local name value
+    for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
+        [[ -v $name ]] || continue
+        value=${!name}
+        if [[ -z $value ]]; then
+            forget settings "$name"
+        elif [[ $value == *$'\n'* ]]; then
+            die "$name contains a line break." "Give it on one line."
+        elif ! is_our_own "$name" "$value"; then
+            remember settings "$name" "$value"
+        fi
+    done
+}
+
+is_private() {
+    ! recall settings "$1" >/dev/null
+}
+
+# setting NAME: the value that services get: the user's, or that of the private server.
+setting() {
+    recall settings "$1" && return
+    case $1 in
+    POSTGRES_DSN)
+        printf 'postgresql://postgres:%s@127.0.0.1:%s/ecommerce' "$(secret POSTGRES_PASSWORD)" "$(port POSTGRES)"
+        ;;
+    REDIS_ADDR) printf '127.0.0.1:%s' "$(port REDIS)" ;;
+    REDIS_PASSWORD) ! is_private REDIS_ADDR || secret REDIS_PASSWORD ;;
+    RABBITMQ_URL)
+        printf 'amqp://pipeline:%s@127.0.0.1:%s/' "$(secret RABBITMQ_PASSWORD)" "$(port RABBITMQ)"
+        ;;
+    ELASTICSEARCH_URL) printf 'http://127.0.0.1:%s' "$(port ELASTICSEARCH)" ;;
+    ADMIN_TOKEN | IDEMPOTENCY_NAMESPACE) secret "$1" ;;
+    API_ADDRESS) printf '127.0.0.1' ;;
+    esac
+}
+
+# replicas SERVICE: how many are wanted.
+replicas() {
+    recall scale "$1" || printf 1
+}
+
+admin_urls() {
+    local i urls=()
+    for ((i = 1; i <= $(replicas "$1"); i++)); do
+        urls+=("http://127.0.0.1:$(port "${1^^}_${i}_ADMIN")")
+    done
+    printf '%s' "${urls[*]}"
+}
+
+write_env_file() {
+    local name value own=() urls
+    urls=$(admin_urls gateway)
+    install -m 600 /dev/null "$RUN/env.new"
+    {
+        say "# Connection settings of the system in $RUN; read it with: . $(quoted "$RUN/env")"
+        printf 'export API_URL=%s\n' "$(quoted "${urls%% *}")"
+        printf 'export API_URLS=%s\n' "$(quoted "$urls")"
+        for name in bridge persister indexer scheduler; do
+            printf 'export %s_ADMIN_URLS=%s\n' "${name^^}" "$(quoted "$(admin_urls "$name")")"
+        done
+        for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
+            value=$(setting "$name")
+            [[ -n $value ]] || continue
+            printf 'export %s=%s\n' "$name" "$(quoted "$value")"
+            ! is_private "$name" || own+=("$(checksum "$name=$value")")
+        done
+        printf 'export DEV_OWN_SETTINGS=%s\n' "$(quoted "${own[*]}")"
+    } >"$RUN/env.new"
+    mv "$RUN/env.new" "$RUN/env"
+}

@@ -1,0 +1,42 @@
+# ./dev lint
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
+# shellcheck source=dev.d/lib/sources.sh
+. "$ROOT/dev.d/lib/sources.sh"
+
+help() {
+    cat <<TEXT
+Usage: ./dev lint
+
+Checks without changing anything: format of C, builds with gcc and with clang where every
+warning is an error, shell (shellcheck), Python (ruff). ./dev format repairs the format.
+TEXT
+}
+
+main() {
+    case ${1:-} in
+    '') ;;
+    -h | --help)
+        help
+        return
+        ;;
+    *) die "./dev lint takes no arguments." ;;
+    esac
+    cd "$ROOT" || exit
+    need_packages "${BUILD_PACKAGES[@]}" "${LINT_PACKAGES[@]}"
+    step "Format of C" c_sources clang-format --dry-run -Werror
+    step "Shell" shell_sources shellcheck
+    step "Tools for Python" make_python_environment
+    step "Python" ruff check
+    step "Format of Python" ruff format --check
+    step "Build with gcc, warnings are errors" build_with gcc
+    step "Build with clang, warnings are errors" build_with clang
+    say "No complaints."
+}
+
+build_with() {
+    cmake -S . -B "build/lint-$1" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER="$1"
+    cmake --build "build/lint-$1"
+}

@@ -1,0 +1,190 @@
+# ./dev up
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
+# shellcheck source=dev.d/lib/settings.sh
+. "$ROOT/dev.d/lib/settings.sh"
+# shellcheck source=dev.d/lib/servers.sh
+. "$ROOT/dev.d/lib/servers.sh"
+# shellcheck source=dev.d/lib/services.sh
+. "$ROOT/dev.d/lib/services.sh"
+# shellcheck source=dev.d/lib/supervisor.sh
+. "$ROOT/dev.d/lib/supervisor.sh"
+
+help() {
+    cat <<TEXT
+Usage: ./dev up [--scale SERVICE=N...] [--no-build]
+
+Installs what is missing (with apt; sudo only for that), builds, starts private servers and the
+five services, waits until all are ready, and prints what to try. Running it again brings the
+system to the wanted state and leaves alone what is already right.
+
+  --scale SERVICE=N...  how many of each service, remembered for the next time (0..$MAX_REPLICAS, default 1);
+                        services: ${SERVICES[*]}
+  --no-build            use the programs as they were built last
+
+Taken from the environment and remembered, until set to the empty string:
+  ${SERVER_SETTINGS[*]}
+                        use that server instead of starting a private one
+$(fold -s -w 96 <<<"${SERVICE_SETTINGS[*]}" | sed 's/^/  /')
+                        given to the services
+
+Examples:
+  ./dev up --scale persister=3 indexer=2
+  POSTGRES_DSN=postgresql://me@db.example/shop ./dev up
+  POSTGRES_DSN= ./dev up                                  (back to the private PostgreSQL)
+TEXT
+}
+
+main() {
+    local build=yes scale=()
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+        -h | --help)
+            help
+            return
+            ;;
+        --no-build) build=no ;;
+        --scale)
+            [[ ${2:-} == *=* ]] || die "--scale needs SERVICE=N, for example: ./dev up --scale persister=3 indexer=2"
+            while [[ ${2:-} == *=* && ${2:-} != -* ]]; do
+                check_scale "$2"
+                scale+=("$2")
+                shift
+            done
+            ;;
+        *) die "./dev up does not know '$1'." "./dev up --help tells what it knows." ;;
+        esac
+        shift
+    done
+
+    lock_run_folder
+    chmod 711 "$RUN"
+    remember_user_settings
+    local pair
+    for pair in "${scale[@]}"; do
+        remember scale "${pair%=*}" "${pair#*=}"
+    done
+
+    local started=$SECONDS
+    say "${BOLD}Order pipeline in $RUN$PLAIN"
+    install_what_is_missing
+    start_servers
+    [[ $build == no ]] || step "Building the services" build_services
+    check_binaries
+    wait_for_servers
+    start_services
+    wait_for_services
+    say '' "${GREEN}Everything is ready$PLAIN after $((SECONDS - started)) s."
+    print_what_to_try
+}
+
+check_scale() {
+    local service=${1%%=*} count=${1#*=}
+    [[ " ${SERVICES[*]} " == *" $service "* ]] || die "There is no service '$service'." "Services: ${SERVICES[*]}"
+    [[ $count =~ ^(0|[1-9][0-9]?)$ && $count -le $MAX_REPLICAS ]] ||
+        die "'$1': the number of replicas must be 0 to $MAX_REPLICAS."
+}
+
+install_what_is_missing() {
+    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}"
+    if is_private ELASTICSEARCH_URL && [[ ! -d $(elasticsearch_home) ]]; then
+        step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    fi
+}
+
+start_servers() {
+    if ! supervisor_runs; then
+        stop_leftover_processes
+        forget_lost_ports
+        # The services start after the servers, from what will have been built by then.
+        rm -f "$PROGRAMS/"*.conf
+    fi
+    make_server_folder
+    write_supervisor_configuration
+    mapfile -t private < <(private_servers)
+    step "Preparing the servers" prepare_servers "${private[@]}"
+    step "Starting the servers" start_supervisor_and_programs
+    write_env_file
+}
+
+start_supervisor_and_programs() {
+    start_supervisor
+    wait_until 10 supervisor_runs
+    update_programs
+}
+
+wait_for_servers() {
+    local server
+    for server in "${private[@]}"; do
+        step "Waiting for $server" wait_for_program "$server" 90 "${server}_is_ready"
+    done
+}
+
+check_binaries() {
+    local service
+    for service in "${SERVICES[@]}"; do
+        [[ -x $(service_binary "$service") ]] || die "$(short_path "$(service_binary "$service")") has not been built." \
+            "Run ./dev up without --no-build."
+    done
+}
+
+start_services() {
+    step "Starting the services" write_services_and_update
+}
+
+write_services_and_update() {
+    write_services
+    write_env_file
+    update_programs
+}
+
+wait_for_services() {
+    local service i
+    for service in "${SERVICES[@]}"; do
+        for ((i = 1; i <= $(replicas "$service"); i++)); do
+            step "Waiting for $service-$i" wait_for_program "$service-$i" 60 replica_is_ready "$service" "$i"
+        done
+    done
+}
+
+# wait_for_program NAME SECONDS COMMAND...: COMMAND tells whether it is ready. What is printed
+# on failure is shown to the user by step().
+wait_for_program() {
+    local name=$1 seconds=$2 status=0
+    shift 2
+    wait_until "$seconds" ready_or_given_up "$name" "$@" || status=1
+    if [[ $status == 0 && $(program_state "$name") != FATAL ]]; then
+        return 0
+    fi
+    if [[ $1 == replica_is_ready ]]; then
+        say "what $name says about itself:"
+        curl -s -m 3 "$(replica_url "$2" "$3")/readyz" || say "(nothing: it does not answer)"
+        say ''
+    fi
+    say "$name is $(program_state "$name") and not ready after $seconds s; the end of its log ($(short_path "$LOGS/$name.log")):"
+    tail -n 15 "$LOGS/$name.log"
+    return 1
+}
+
+ready_or_given_up() {
+    local name=$1
+    shift
+    "$@" || [[ $(program_state "$name") == FATAL ]]
+}
+
+print_what_to_try() {
+    local api name
+    api=$(replica_url gateway 1)
+    say '' "  API           $api    (POST /api/orders, GET /api/search?q=, GET /api/dashboard/sales)" \
+        "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
+        "  logs          ./dev logs [service] [-f]"
+    for name in "${SERVER_SETTINGS[@]}"; do
+        is_private "$name" || say "  not private   $name as you have set it; go back with: $name= ./dev up"
+    done
+    say '' 'Try:' \
+        "  curl -i $api/api/orders -d '{\"product_name\":\"Laptop\",\"amount\":1299.99}'" \
+        "  curl '$api/api/search?q=laptop'" \
+        "  ./dev demo"
+}
