@@ -11,8 +11,9 @@ struct backoff {
     unsigned failures; /* in a row */
 };
 
-/* Count one more failure; returns how long to wait: uniform in [base/2 .. min(cap,
- * base·2^failures)]. `random` is any uniform 32-bit number. */
+/* How long to wait after one more failure: uniform in [base/2 .. min(cap, base·2^failures)] with
+ * the failures before it, so the first wait is at most base. `random` is any uniform 32-bit number.
+ */
 int64_t backoff_next_ms(struct backoff *backoff, uint32_t random);
 
 /* Forget the failures. */

@@ -15,8 +15,10 @@ struct loop_timer;
 typedef void loop_ready_fn(void *arg, bool readable, bool writable);
 typedef void loop_expired_fn(void *arg);
 
-/* Watch `fd` (stays the caller's), at first for nothing. Level-triggered. Free the watch before
- * closing fd. */
+/* Watch `fd` (stays the caller's), at first for nothing; at most one watch each. Level-triggered; a
+ * hang-up or error shows as whatever is wanted. Free the watch before fd is closed, and make a new
+ * one after a library may have replaced its descriptor, be it by one of the same number (each
+ * PQconnectPoll() may). */
 struct loop_watch *event_loop_watch(struct event_loop *loop, int fd, loop_ready_fn *on_ready,
                                     void *arg);
 void loop_watch_want(struct loop_watch *watch, bool readable, bool writable);

@@ -10,4 +10,7 @@
 struct event_loop *event_loop_zloop_new(zloop_t *zloop);
 void event_loop_zloop_free(struct event_loop *loop);
 
+/* Make zloop_start() return -1 in its next turn. Callable from callbacks of either loop. */
+void event_loop_zloop_stop(struct event_loop *loop);
+
 #endif
