@@ -71,7 +71,7 @@ main() {
     say "${BOLD}Order pipeline in $RUN$PLAIN"
     install_what_is_missing
     start_servers
-    [[ $build == no ]] || step "Building the services" build_services
+    [[ $build == no ]] || step "Building" build_preset release
     check_binaries
     wait_for_servers
     start_services

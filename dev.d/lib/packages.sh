@@ -6,6 +6,7 @@ BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libssl-dev libcmocka-dev)
 RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven)
 TEST_PACKAGES=(python3-venv)
+DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
 
 missing_packages() {

@@ -4,10 +4,10 @@
 SERVICES=(persister indexer bridge scheduler gateway)
 MAX_REPLICAS=32
 
-build_services() {
+build_preset() {
     cd "$ROOT" || return
-    [[ -f build/release/build.ninja ]] || cmake --preset release
-    cmake --build --preset release
+    [[ -f build/$1/build.ninja ]] || cmake --preset "$1"
+    cmake --build --preset "$1"
 }
 
 service_binary() {

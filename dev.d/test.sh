@@ -1,0 +1,124 @@
+# ./dev test
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
+# shellcheck source=dev.d/lib/settings.sh
+. "$ROOT/dev.d/lib/settings.sh"
+# shellcheck source=dev.d/lib/servers.sh
+. "$ROOT/dev.d/lib/servers.sh"
+# shellcheck source=dev.d/lib/services.sh
+. "$ROOT/dev.d/lib/services.sh"
+# shellcheck source=dev.d/lib/sources.sh
+. "$ROOT/dev.d/lib/sources.sh"
+
+KINDS=(unit sanitize integration)
+
+help() {
+    cat <<TEXT
+Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
+
+Runs the tests of the named kinds, or of all. Ends with one line "N passed, M failed", and with
+0 only if something ran and nothing failed.
+
+  unit         the unit tests of every module, without any server
+  sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
+  integration  the whole system on real servers, seen through independent clients; started by
+               the tests beside whatever runs, in .run-test
+
+What follows -- goes to pytest, for example: ./dev test integration -- -k bulk -x
+TEXT
+}
+
+main() {
+    local kinds=() kind
+    pytest_arguments=()
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+        -h | --help)
+            help
+            return
+            ;;
+        --)
+            shift
+            pytest_arguments=("$@")
+            break
+            ;;
+        *)
+            [[ " ${KINDS[*]} " == *" $1 "* ]] || die "There are no tests of kind '$1'." "Kinds: ${KINDS[*]}"
+            kinds+=("$1")
+            ;;
+        esac
+        shift
+    done
+    [[ ${#kinds[@]} -gt 0 ]] || kinds=("${KINDS[@]}")
+
+    RESULTS=$ROOT/build/test-results
+    rm -rf "$RESULTS"
+    mkdir -p "$RESULTS"
+    cd "$ROOT" || exit
+    need_packages "${BUILD_PACKAGES[@]}"
+    # Each kind runs even if one before it failed; what failed is read from the results.
+    set +e
+    for kind in "${kinds[@]}"; do
+        (
+            set -e
+            "test_$kind"
+        )
+    done
+    set -e
+    print_sum "${kinds[@]}"
+}
+
+test_unit() {
+    run_ctest release
+}
+
+test_sanitize() {
+    run_ctest asan
+}
+
+run_ctest() {
+    say '' "${BOLD}Unit tests, $1$PLAIN"
+    step "Building ($1)" build_preset "$1"
+    LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0 \
+        ctest --preset "$1" -j "$(nproc)" --output-junit "$RESULTS/unit-$1.xml"
+}
+
+test_integration() {
+    say '' "${BOLD}Integration tests$PLAIN"
+    need_packages "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    step "Building (release)" build_preset release
+    step "Tools for Python" make_python_environment
+    "$VENV/bin/pytest" tests/integration --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
+}
+
+# Sums the counts of the result files. A kind without such a file did not get as far as running.
+print_sum() {
+    local kind file line total failed=0 passed=0 bad
+    for kind in "$@"; do
+        case $kind in
+        unit) file=$RESULTS/unit-release.xml ;;
+        sanitize) file=$RESULTS/unit-asan.xml ;;
+        integration) file=$RESULTS/integration.xml ;;
+        esac
+        if [[ ! -f $file ]]; then
+            say "The $kind tests did not run."
+            failed=$((failed + 1))
+            continue
+        fi
+        line=$(tr '\n\t' '  ' <"$file" | grep -o '<testsuite [^>]*>')
+        total=$(attribute tests "$line")
+        bad=$(($(attribute failures "$line") + $(attribute errors "$line")))
+        failed=$((failed + bad))
+        passed=$((passed + total - bad - $(attribute skipped "$line") - $(attribute disabled "$line")))
+    done
+    say '' "$passed passed, $failed failed"
+    ((passed > 0 && failed == 0))
+}
+
+# attribute NAME TAG: the number in NAME="…", or 0.
+attribute() {
+    [[ $2 =~ [[:space:]]$1=\"([0-9]+)\" ]] && printf '%s' "${BASH_REMATCH[1]}" || printf 0
+}
