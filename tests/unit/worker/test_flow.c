@@ -1,0 +1,484 @@
+/* The flow of a worker against fake bridges and a fake backend. */
+#include "services/common/worker/flow.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define BRIDGES 2
+#define BATCH 100
+#define HOLD_MAX (2 * BATCH + JOB_MAX_ORDERS)
+#define TAGS 4096
+
+struct answered {
+    unsigned times;
+    enum outcome outcome;
+    char code[REPLY_CODE_SIZE];
+};
+
+struct fake {
+    struct flow *flow;
+    /* bridges */
+    size_t messages[BRIDGES]; /* waiting to be read */
+    size_t orders_a_message;
+    uint64_t next_tag[BRIDGES];
+    bool wanted;
+    struct answered answered[BRIDGES][TAGS];
+    size_t replies, orders_answered;
+    int64_t step_ms; /* -1: none set */
+    /* backend */
+    bool answers_at_once, down_at_once;
+    size_t batches, batch; /* the size of the one that is out; 0 = none */
+    struct verdict *verdicts;
+    worker_executed_fn *on_executed;
+    void *arg;
+    size_t reported;
+};
+
+static void route_of(unsigned bridge, struct job_route *route)
+{
+    memset(route, 0, sizeof(*route));
+    route->incarnation[0] = (uint8_t)(bridge + 1);
+    route->epoch = 7 + bridge;
+    route->stage = STAGE_PERSIST;
+}
+
+static bool fake_read(void *self, unsigned bridge, struct job_message *job)
+{
+    struct fake *fake = self;
+    if (fake->messages[bridge] == 0)
+        return false;
+    fake->messages[bridge]--;
+    route_of(bridge, &job->route);
+    job->count = fake->orders_a_message;
+    for (size_t i = 0; i < job->count; i++) {
+        memset(&job->orders[i], 0, sizeof(job->orders[i]));
+        uint64_t tag = fake->next_tag[bridge]++;
+        job->orders[i].amount_cents = (int64_t)tag;
+        job->items[i] = (struct job_item){
+            .delivery_tag = tag, .attempt = (uint32_t)tag + 1, .order = &job->orders[i]};
+    }
+    return true;
+}
+
+static void fake_want_jobs(void *self, bool wanted)
+{
+    struct fake *fake = self;
+    assert_true(fake->wanted != wanted);
+    fake->wanted = wanted;
+}
+
+static void fake_reply(void *self, unsigned bridge, const struct job_route *route,
+                       const struct reply_item items[], size_t count)
+{
+    struct fake *fake = self;
+    struct job_route expected;
+    route_of(bridge, &expected);
+    assert_memory_equal(route->incarnation, expected.incarnation, sizeof(expected.incarnation));
+    assert_int_equal(route->epoch, expected.epoch);
+    assert_in_range(count, 1, REPLY_MAX_ITEMS);
+    fake->replies++;
+    fake->orders_answered += count;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(items[i].attempt, items[i].delivery_tag + 1);
+        struct answered *answered = &fake->answered[bridge][items[i].delivery_tag];
+        answered->times++;
+        answered->outcome = items[i].outcome;
+        strcpy(answered->code, items[i].code);
+    }
+}
+
+static void fake_step_after(void *self, int64_t delay_ms)
+{
+    struct fake *fake = self;
+    fake->step_ms = delay_ms;
+}
+
+static void fake_on_batch(void *self, const struct order *const orders[], size_t count,
+                          const struct verdict verdicts[], bool backend_down)
+{
+    (void)orders;
+    (void)verdicts;
+    (void)backend_down;
+    struct fake *fake = self;
+    fake->reported += count;
+}
+
+static uint32_t fake_random(void *self)
+{
+    (void)self;
+    return UINT32_MAX; /* the longest wait */
+}
+
+/* Answer the batch that is out, all alike. */
+static void execute_done(struct fake *fake)
+{
+    for (size_t i = 0; i < fake->batch; i++)
+        verdict_done(&fake->verdicts[i]);
+    fake->batch = 0;
+    fake->on_executed(fake->arg, false);
+}
+
+static void execute_down(struct fake *fake)
+{
+    for (size_t i = 0; i < fake->batch; i++)
+        verdict_fail(&fake->verdicts[i], OUTCOME_RETRY, "store_unavailable", "no connection");
+    fake->batch = 0;
+    fake->on_executed(fake->arg, true);
+}
+
+static void fake_execute(void *self, const struct order *const orders[], size_t count,
+                         struct verdict verdicts[], worker_executed_fn *on_executed, void *arg)
+{
+    struct fake *fake = self;
+    assert_int_equal(fake->batch, 0); /* one at a time */
+    assert_in_range(count, 1, BATCH);
+    for (size_t i = 0; i < count; i++)
+        assert_in_range(orders[i]->amount_cents, 0, TAGS);
+    fake->batches++;
+    fake->batch = count;
+    fake->verdicts = verdicts;
+    fake->on_executed = on_executed;
+    fake->arg = arg;
+    if (fake->down_at_once)
+        execute_down(fake);
+    else if (fake->answers_at_once)
+        execute_done(fake);
+}
+
+static struct fake *fake_new(size_t orders_a_message)
+{
+    struct fake *fake = calloc(1, sizeof(*fake));
+    assert_non_null(fake);
+    fake->orders_a_message = orders_a_message;
+    fake->step_ms = -1;
+    fake->flow = flow_new(BRIDGES, BATCH,
+                          &(struct worker_ports){
+                              .self = fake,
+                              .read = fake_read,
+                              .want_jobs = fake_want_jobs,
+                              .reply = fake_reply,
+                              .step_after = fake_step_after,
+                              .on_batch = fake_on_batch,
+                              .random = fake_random,
+                          },
+                          &(struct worker_backend){.self = fake, .execute = fake_execute});
+    return fake;
+}
+
+static void fake_free(struct fake *fake)
+{
+    flow_free(fake->flow);
+    free(fake);
+}
+
+static void offer(struct fake *fake, unsigned bridge, size_t messages)
+{
+    fake->messages[bridge] += messages;
+    if (fake->wanted)
+        flow_jobs_readable(fake->flow);
+}
+
+static size_t orders_read(const struct fake *fake)
+{
+    return fake->next_tag[0] + fake->next_tag[1];
+}
+
+/* Every order that was read has been answered, once. */
+static void assert_all_answered(const struct fake *fake)
+{
+    assert_int_equal(flow_orders_held(fake->flow), 0);
+    for (unsigned bridge = 0; bridge < BRIDGES; bridge++)
+        for (uint64_t tag = 0; tag < fake->next_tag[bridge]; tag++)
+            assert_int_equal(fake->answered[bridge][tag].times, 1);
+}
+
+static void reads_nothing_before_start(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(1);
+    offer(fake, 0, 1);
+    flow_step(fake->flow);
+    assert_false(fake->wanted);
+    assert_int_equal(orders_read(fake), 0);
+    flow_start(fake->flow);
+    assert_true(fake->wanted);
+    assert_int_equal(fake->batch, 1);
+    execute_done(fake);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void executes_at_once_when_idle(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(3);
+    flow_start(fake->flow);
+    offer(fake, 1, 1);
+    assert_int_equal(fake->batch, 3);
+    execute_done(fake);
+    assert_int_equal(fake->replies, 1);
+    assert_int_equal(fake->answered[1][2].outcome, OUTCOME_DONE);
+    assert_int_equal(fake->reported, 3);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void next_batch_is_what_came_meanwhile(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    offer(fake, 0, 2);
+    offer(fake, 1, 3);
+    assert_int_equal(fake->batch, 10);
+    execute_done(fake);
+    assert_int_equal(fake->batch, 50);
+    execute_done(fake);
+    assert_int_equal(fake->batches, 2);
+    assert_int_equal(fake->replies, 3); /* neighbours of one bridge share a message */
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void holds_no_more_than_the_bound(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(JOB_MAX_ORDERS);
+    flow_start(fake->flow);
+    offer(fake, 0, 20);
+    offer(fake, 1, 20);
+    assert_int_equal(orders_read(fake), HOLD_MAX);
+    assert_false(fake->wanted);
+    while (fake->batch > 0)
+        execute_done(fake);
+    assert_true(fake->wanted);
+    assert_int_equal(orders_read(fake), 40 * JOB_MAX_ORDERS);
+    assert_int_equal(fake->batches, 40 * JOB_MAX_ORDERS / BATCH);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void bridges_take_turns(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    fake->messages[0] = fake->messages[1] = 100;
+    flow_jobs_readable(fake->flow);
+    assert_in_range(fake->next_tag[0], 100, HOLD_MAX - 100);
+    assert_in_range(fake->next_tag[1], 100, HOLD_MAX - 100);
+    while (fake->batch > 0)
+        execute_done(fake);
+    fake_free(fake);
+}
+
+static void answers_each_order_with_its_own_verdict(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(3);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    verdict_done(&fake->verdicts[0]);
+    verdict_fail(&fake->verdicts[1], OUTCOME_REJECT, "sqlstate_23514", "check \"positive\"\n");
+    verdict_fail(&fake->verdicts[2], OUTCOME_RETRY, "sqlstate_55P03", "");
+    fake->batch = 0;
+    fake->on_executed(fake->arg, false);
+    assert_int_equal(fake->answered[0][0].outcome, OUTCOME_DONE);
+    assert_string_equal(fake->answered[0][0].code, "");
+    assert_int_equal(fake->answered[0][1].outcome, OUTCOME_REJECT);
+    assert_string_equal(fake->answered[0][1].code, "sqlstate_23514");
+    assert_int_equal(fake->answered[0][2].outcome, OUTCOME_RETRY);
+    assert_true(fake->wanted); /* not a failing backend */
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void gives_everything_back_when_the_backend_is_down(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    offer(fake, 1, 5);
+    execute_down(fake);
+    assert_int_equal(fake->batches, 1); /* the waiting ones were not tried */
+    assert_int_equal(fake->answered[1][49].outcome, OUTCOME_RETRY);
+    assert_string_equal(fake->answered[1][49].code, "store_unavailable");
+    assert_false(fake->wanted);
+    assert_in_range(fake->step_ms, 1, 500);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* A worker that fails at once must not draw the jobs of healthy ones. */
+static void draws_few_jobs_while_failing(void **state)
+{
+    (void)state;
+    static const size_t orders_a_message[] = {1, 7, JOB_MAX_ORDERS};
+    for (size_t c = 0; c < 3; c++) {
+        struct fake *fake = fake_new(orders_a_message[c]);
+        fake->down_at_once = true;
+        flow_start(fake->flow);
+        offer(fake, 0, 1000);
+        for (unsigned step = 0; step < 10; step++) {
+            size_t before = orders_read(fake), batches = fake->batches;
+            flow_step(fake->flow);
+            assert_in_range(orders_read(fake) - before, 50, 50 + orders_a_message[c] - 1);
+            assert_int_equal(fake->batches, batches + 1);
+            assert_false(fake->wanted);
+        }
+        assert_int_equal(fake->step_ms, 500); /* the cap */
+        assert_all_answered(fake);
+        fake_free(fake);
+    }
+}
+
+static void answers_at_once_while_a_probe_is_out(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    execute_down(fake);
+    fake->messages[0] = fake->messages[1] = 10;
+    flow_step(fake->flow); /* the probe: 50 orders of each */
+    assert_int_equal(fake->batch, BATCH);
+    size_t before = fake->orders_answered;
+    fake->messages[0] = 2;
+    fake->messages[1] = 0;
+    flow_step(fake->flow);
+    assert_int_equal(fake->orders_answered, before + 20);
+    assert_int_equal(flow_orders_held(fake->flow), BATCH);
+    execute_down(fake);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void a_probe_that_succeeds_ends_it(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    flow_start(fake->flow);
+    offer(fake, 0, 1);
+    execute_down(fake);
+    flow_start(fake->flow); /* the backend says it is back */
+    assert_int_equal(fake->step_ms, 0);
+    fake->messages[0] = 20;
+    flow_step(fake->flow);
+    assert_int_equal(fake->batch, 50);
+    execute_done(fake);
+    assert_true(fake->wanted);
+    assert_int_equal(orders_read(fake), 210);
+    execute_done(fake);
+    execute_done(fake);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* libzmq drops a link that is not read for 3 s. */
+static void keeps_links_alive_while_a_batch_takes_long(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(JOB_MAX_ORDERS);
+    flow_start(fake->flow);
+    offer(fake, 0, 20);
+    offer(fake, 1, 20);
+    for (unsigned step = 0; step < 6; step++) {
+        assert_in_range(fake->step_ms, 1, 2000);
+        flow_step(fake->flow);
+        assert_int_equal(orders_read(fake), HOLD_MAX + (step + 1) * BRIDGES * JOB_MAX_ORDERS);
+    }
+    flow_step(fake->flow); /* but not without a bound */
+    assert_int_equal(orders_read(fake), HOLD_MAX + 6 * BRIDGES * JOB_MAX_ORDERS);
+    while (fake->batch > 0)
+        execute_done(fake);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void stopping_finishes_what_was_read(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(JOB_MAX_ORDERS);
+    flow_start(fake->flow);
+    offer(fake, 0, 20);
+    flow_stop(fake->flow);
+    assert_false(fake->wanted);
+    while (fake->batch > 0)
+        execute_done(fake);
+    flow_step(fake->flow);
+    flow_start(fake->flow);
+    assert_int_equal(orders_read(fake), HOLD_MAX);
+    assert_int_equal(fake->answered[0][HOLD_MAX - 1].outcome, OUTCOME_DONE);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void stopping_gives_back_what_the_backend_does_not_take(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(JOB_MAX_ORDERS);
+    flow_start(fake->flow);
+    offer(fake, 0, 20);
+    flow_stop(fake->flow);
+    execute_down(fake);
+    assert_int_equal(fake->batches, 1);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void a_backend_may_answer_at_once(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(JOB_MAX_ORDERS);
+    fake->answers_at_once = true;
+    flow_start(fake->flow);
+    offer(fake, 0, 30);
+    offer(fake, 1, 30);
+    assert_int_equal(orders_read(fake), 60 * JOB_MAX_ORDERS);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void details_are_printable_and_cut(void **state)
+{
+    (void)state;
+    char longer[2 * REPLY_DETAIL_SIZE];
+    memset(longer, 'x', sizeof(longer));
+    longer[sizeof(longer) - 1] = '\0';
+    struct verdict verdict;
+    verdict_fail(&verdict, OUTCOME_REJECT, longer, "a\tb\x7f\xc3\xa9\n");
+    assert_int_equal(strlen(verdict.code), REPLY_CODE_SIZE - 1);
+    assert_string_equal(verdict.detail, "a?b????");
+    verdict_fail(&verdict, OUTCOME_REJECT, "c", longer);
+    assert_int_equal(strlen(verdict.detail), REPLY_DETAIL_SIZE - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_nothing_before_start),
+        cmocka_unit_test(executes_at_once_when_idle),
+        cmocka_unit_test(next_batch_is_what_came_meanwhile),
+        cmocka_unit_test(holds_no_more_than_the_bound),
+        cmocka_unit_test(bridges_take_turns),
+        cmocka_unit_test(answers_each_order_with_its_own_verdict),
+        cmocka_unit_test(gives_everything_back_when_the_backend_is_down),
+        cmocka_unit_test(draws_few_jobs_while_failing),
+        cmocka_unit_test(answers_at_once_while_a_probe_is_out),
+        cmocka_unit_test(a_probe_that_succeeds_ends_it),
+        cmocka_unit_test(keeps_links_alive_while_a_batch_takes_long),
+        cmocka_unit_test(stopping_finishes_what_was_read),
+        cmocka_unit_test(stopping_gives_back_what_the_backend_does_not_take),
+        cmocka_unit_test(a_backend_may_answer_at_once),
+        cmocka_unit_test(details_are_printable_and_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
