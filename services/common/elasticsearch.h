@@ -42,4 +42,13 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
 int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
     __attribute__((warn_unused_result));
 
+/* For config_option.validate. */
+int elasticsearch_url_validate(const char *url, struct error *err)
+    __attribute__((warn_unused_result));
+int elasticsearch_api_key_validate(const char *key, struct error *err)
+    __attribute__((warn_unused_result));
+/* The rules for index names are in Elasticsearch's reference, "Create index API". */
+int elasticsearch_index_validate(const char *name, struct error *err)
+    __attribute__((warn_unused_result));
+
 #endif

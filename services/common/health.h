@@ -24,8 +24,8 @@ bool health_ready(void);
 /* Not ready, for good: the service is stopping. */
 void health_set_stopping(void);
 
-/* {"status":"ready"|"degraded"|"not ready","dependencies":[{"name","status","reason"}]}; malloc'd,
- * free() it. */
+/* The report of /readyz, {"status":"ready"|"degraded"|"not ready"|"stopping",
+ * "dependencies":[{"name","required","status":"up"|"down","reason"}]}; malloc'd, free() it. */
 char *health_render(size_t *ret_len);
 
 #endif

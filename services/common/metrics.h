@@ -1,6 +1,6 @@
-/* Counters, gauges and histograms, in Prometheus' text exposition format 0.0.4. Registered before
- * threads start; updated from any thread by atomics without locks. They live as long as the
- * process. */
+/* Counters, gauges and histograms, in Prometheus' text exposition format 0.0.4. Registered from
+ * any thread (under a lock); updated from any thread by atomics without locks. They live as long as
+ * the process. */
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H
 
@@ -11,9 +11,9 @@ struct metric_counter;
 struct metric_gauge;
 struct metric_histogram;
 
-/* `labels` is the inside of the braces (stage="persist",outcome="done") or NULL. Metrics of one
- * name must be registered one after another with the same help. Asking again for the same name and
- * labels gives the same metric. */
+/* `labels` is the inside of the braces (stage="persist",outcome="done", values escaped) or NULL.
+ * Metrics of one name share its first help. Asking again for the same name and labels gives the
+ * same metric; a name has one type. */
 struct metric_counter *metric_counter(const char *name, const char *labels, const char *help);
 struct metric_gauge *metric_gauge(const char *name, const char *labels, const char *help);
 /* Buckets for seconds from 0.5 ms to 10 s, or for sizes 1..10,000. */

@@ -6,9 +6,13 @@
 
 #include "proto/error.h"
 #include "services/common/config.h"
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* Exit codes of sysexits.h: 78 EX_CONFIG; 70 EX_SOFTWARE when run() fails. */
+/* Exit codes, of sysexits.h: 0; 64 EX_USAGE, unknown argument; 70 EX_SOFTWARE, run() failed, the
+ * admin port cannot be had, or the drain took over 10 s; 78 EX_CONFIG, unusable configuration (one
+ * log line names the variable); 128 + signal after a second one. --check and --health: 0 or 1. */
 
 struct service_probe {
     const char *dependency;
@@ -29,9 +33,10 @@ struct service {
      * 10 s and return. Returns 0, or -1 with `err` set. A second signal, or a drain over its
      * deadline, ends the process at once. */
     int (*run)(const void *settings, int stop_fd, struct error *err);
-    /* Where /livez, /readyz and /metrics are served by service_main() on a thread of its own, read
-     * from the settings; NULL when the service serves them itself (the gateway). */
+    /* Where /livez, /readyz and /metrics are served, read from the settings: by service_main() on a
+     * thread of its own, or by run() itself (the gateway). --health asks there. */
     const char *(*admin_address)(const void *settings, uint16_t *ret_port);
+    bool run_serves_admin;
 };
 
 int service_main(const struct service *service, int argc, char **argv);

@@ -1,0 +1,85 @@
+/* Metrics about the process itself. */
+#include "services/common/process_metrics.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static double cpu_seconds(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used); /* cannot fail with this clock */
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+/* From /proc/self/statm (proc(5)): the second number, in pages. */
+static double resident_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm == NULL)
+        return 0;
+    if (fscanf(statm, "%*u %lu", &pages) != 1)
+        pages = 0;
+    (void)fclose(statm);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double open_descriptors(void)
+{
+    double count = -3; /* ".", ".." and the directory's own */
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory == NULL)
+        return 0;
+    while (readdir(directory) != NULL)
+        count++;
+    (void)closedir(directory);
+    return count;
+}
+
+static double max_descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
+}
+
+/* /proc/self/stat field 22 (proc(5)): when it started, in clock ticks since the boot; the fields
+ * are counted after the command's name, which may contain anything. */
+static double start_seconds(void)
+{
+    char stat[1024] = "";
+    unsigned long long start_ticks = 0;
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (file == NULL)
+        return 0;
+    size_t len = fread(stat, 1, sizeof(stat) - 1, file);
+    (void)fclose(file);
+    stat[len] = '\0';
+    const char *after_name = strrchr(stat, ')');
+    if (after_name == NULL ||
+        sscanf(after_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &start_ticks) != 1)
+        return 0;
+    struct timespec now, since_boot;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)clock_gettime(CLOCK_BOOTTIME, &since_boot);
+    return (double)(now.tv_sec - since_boot.tv_sec) +
+           (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void render(FILE *out, const char *name, const char *type, const char *help, double value)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
+}
+
+void process_metrics_render(FILE *out)
+{
+    render(out, "process_cpu_seconds_total", "counter", "CPU time used", cpu_seconds());
+    render(out, "process_resident_memory_bytes", "gauge", "Memory in RAM", resident_bytes());
+    render(out, "process_open_fds", "gauge", "Open file descriptors", open_descriptors());
+    render(out, "process_max_fds", "gauge", "Limit of open file descriptors", max_descriptors());
+    render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds());
+}
