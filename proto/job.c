@@ -18,7 +18,8 @@ size_t job_encode(const struct job_route *route, const struct job_item *items, s
 {
     assert(count >= 1 && count <= JOB_MAX_ORDERS);
     struct message_writer writer;
-    message_writer_begin(&writer, buffer, MESSAGE_JOB, route, count);
+    message_writer_begin(&writer, buffer, MESSAGE_MAX_BYTES, MESSAGE_JOB, MESSAGE_JOB_VALUES);
+    message_write_route(&writer, route, count);
     for (size_t i = 0; i < count; i++) {
         const struct order *order = items[i].order;
         message_write_array(&writer, ITEM_VALUES);
@@ -59,7 +60,9 @@ int job_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_r
     struct message_reader reader;
     struct job_route route;
     size_t count;
-    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_JOB, &route, &count, err) != 0)
+    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_JOB, MESSAGE_JOB_VALUES, err) !=
+            0 ||
+        message_read_route(&reader, &route, &count, err) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (!read_item(&reader, &ret_items[i], &ret_orders[i])) {

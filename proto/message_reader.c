@@ -60,15 +60,16 @@ ON_NUMBER(int16, int16_t, append_signed)
 ON_NUMBER(int32, int32_t, append_signed)
 ON_NUMBER(int64, int64_t, append_signed)
 
+/* The parser has no position for a run of no bytes. */
 #define ON_RUN_OF_BYTES(name, value_kind)                                                          \
     static int on_##name(struct message_reader **reader, const char *frame, const char *bytes,     \
                          unsigned len_bytes, struct no_object *object)                             \
     {                                                                                              \
-        (void)frame;                                                                               \
         *object = (struct no_object){0};                                                           \
-        return append(*reader, &(struct message_value){.kind = (value_kind),                       \
-                                                       .len_bytes = len_bytes,                     \
-                                                       .bytes = (const uint8_t *)bytes});          \
+        return append(*reader, &(struct message_value){                                            \
+                                   .kind = (value_kind),                                           \
+                                   .len_bytes = len_bytes,                                         \
+                                   .bytes = (const uint8_t *)(len_bytes == 0 ? frame : bytes)});   \
     }
 ON_RUN_OF_BYTES(bin, VALUE_BYTES)
 ON_RUN_OF_BYTES(str, VALUE_TEXT)
@@ -194,15 +195,33 @@ bool message_read_text(struct message_reader *reader, size_t max_bytes, const ch
     return true;
 }
 
+bool message_printable(char c)
+{
+    return c >= ' ' && c <= '~';
+}
+
+bool message_read_printable(struct message_reader *reader, char *ret, size_t size)
+{
+    const char *text;
+    size_t len;
+    if (!message_read_text(reader, size - 1, &text, &len))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!message_printable(text[i]))
+            return false;
+    memcpy(ret, text, len);
+    ret[len] = '\0';
+    return true;
+}
+
 int message_reader_begin(struct message_reader *reader, const uint8_t *frame, size_t len_bytes,
-                         enum message_kind kind, struct job_route *ret_route,
-                         size_t *ret_item_count, struct error *err)
+                         enum message_kind kind, size_t values, struct error *err)
 {
     if (read_values(reader, frame, len_bytes, err) != 0)
         return -1;
 
     /* The version first, on its own: what follows it may look different in another one. */
-    uint64_t count, version, number, stage;
+    uint64_t count, version, number;
     if (!message_read_array(reader, 1, MESSAGE_MAX_VALUES, &count) ||
         !message_read_unsigned(reader, 0, UINT64_MAX, &version)) {
         error_set(err, "message without a version");
@@ -212,14 +231,23 @@ int message_reader_begin(struct message_reader *reader, const uint8_t *frame, si
         error_set(err, "message of unknown version %llu", (unsigned long long)version);
         return -1;
     }
+    if (!message_read_unsigned(reader, kind, kind, &number) || count != values) {
+        error_set(err, "message of another kind, or of %llu values", (unsigned long long)count);
+        return -1;
+    }
+    return 0;
+}
 
+int message_read_route(struct message_reader *reader, struct job_route *ret_route,
+                       size_t *ret_item_count, struct error *err)
+{
     struct job_route route;
-    if (count != MESSAGE_ENVELOPE_VALUES || !message_read_unsigned(reader, kind, kind, &number) ||
-        !message_read_bytes(reader, route.incarnation, sizeof route.incarnation) ||
+    uint64_t stage, count;
+    if (!message_read_bytes(reader, route.incarnation, sizeof route.incarnation) ||
         !message_read_unsigned(reader, 0, UINT64_MAX, &route.epoch) ||
         !message_read_unsigned(reader, STAGE_PERSIST, STAGE_INDEX, &stage) ||
         !message_read_array(reader, 1, JOB_MAX_ORDERS, &count)) {
-        error_set(err, "message with a bad envelope at value %zu", reader->next);
+        error_set(err, "message with a bad route or count");
         return -1;
     }
     route.stage = (enum stage)stage;

@@ -1,12 +1,12 @@
 #include "proto/message_writer.h"
+#include "proto/reply.h"
 #include <assert.h>
 #include <string.h>
 
 static int append(void *data, const char *bytes, size_t len_bytes)
 {
     struct message_writer *writer = data;
-    assert(len_bytes <=
-           MESSAGE_MAX_BYTES - writer->len_bytes); /* the items' own limits see to it */
+    assert(len_bytes <= writer->size - writer->len_bytes); /* the items' own limits see to it */
     memcpy(writer->buffer + writer->len_bytes, bytes, len_bytes);
     writer->len_bytes += len_bytes;
     return 0;
@@ -14,15 +14,21 @@ static int append(void *data, const char *bytes, size_t len_bytes)
 
 /* append() cannot fail, so no result of msgpack's packer below carries news. */
 
-void message_writer_begin(struct message_writer *writer, uint8_t *buffer, enum message_kind kind,
-                          const struct job_route *route, size_t item_count)
+void message_writer_begin(struct message_writer *writer, uint8_t *buffer, size_t size,
+                          enum message_kind kind, size_t values)
 {
     writer->buffer = buffer;
+    writer->size = size;
     writer->len_bytes = 0;
     msgpack_packer_init(&writer->packer, writer, append);
-    message_write_array(writer, MESSAGE_ENVELOPE_VALUES);
+    message_write_array(writer, values);
     message_write_unsigned(writer, MESSAGE_VERSION);
     message_write_unsigned(writer, kind);
+}
+
+void message_write_route(struct message_writer *writer, const struct job_route *route,
+                         size_t item_count)
+{
     message_write_bytes(writer, route->incarnation, sizeof route->incarnation);
     message_write_unsigned(writer, route->epoch);
     message_write_unsigned(writer, route->stage);
@@ -54,4 +60,14 @@ void message_write_text(struct message_writer *writer, const char *text, size_t 
 {
     (void)msgpack_pack_str(&writer->packer, len_bytes);
     (void)msgpack_pack_str_body(&writer->packer, text, len_bytes);
+}
+
+void message_write_printable(struct message_writer *writer, const char *text, size_t size)
+{
+    char clean[REPLY_DETAIL_SIZE];
+    assert(size <= sizeof clean);
+    size_t len = strnlen(text, size - 1);
+    for (size_t i = 0; i < len; i++)
+        clean[i] = message_printable(text[i]) ? text[i] : '?';
+    message_write_text(writer, clean, len);
 }

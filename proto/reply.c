@@ -2,56 +2,26 @@
 #include "proto/message_reader.h"
 #include "proto/message_writer.h"
 #include <assert.h>
-#include <string.h>
 
 #define ITEM_VALUES 5 /* delivery tag, attempt, outcome, code, detail */
 _Static_assert(ITEM_VALUES <= MESSAGE_ITEM_VALUES, "the reader has room for every item");
-
-static bool printable(char c)
-{
-    return c >= ' ' && c <= '~';
-}
-
-/* A detail often quotes another server's words. What is not plain text in them must not make the
- * bridge refuse the whole reply. */
-static void write_printable(struct message_writer *writer, const char *text, size_t size)
-{
-    char clean[REPLY_DETAIL_SIZE];
-    size_t len = strnlen(text, size - 1);
-    for (size_t i = 0; i < len; i++)
-        clean[i] = printable(text[i]) ? text[i] : '?';
-    message_write_text(writer, clean, len);
-}
 
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
                     uint8_t buffer[MESSAGE_MAX_BYTES])
 {
     assert(count >= 1 && count <= REPLY_MAX_ITEMS);
     struct message_writer writer;
-    message_writer_begin(&writer, buffer, MESSAGE_REPLY, route, count);
+    message_writer_begin(&writer, buffer, MESSAGE_MAX_BYTES, MESSAGE_REPLY, MESSAGE_JOB_VALUES);
+    message_write_route(&writer, route, count);
     for (size_t i = 0; i < count; i++) {
         message_write_array(&writer, ITEM_VALUES);
         message_write_unsigned(&writer, items[i].delivery_tag);
         message_write_unsigned(&writer, items[i].attempt);
         message_write_unsigned(&writer, items[i].outcome);
-        write_printable(&writer, items[i].code, sizeof items[i].code);
-        write_printable(&writer, items[i].detail, sizeof items[i].detail);
+        message_write_printable(&writer, items[i].code, sizeof items[i].code);
+        message_write_printable(&writer, items[i].detail, sizeof items[i].detail);
     }
     return writer.len_bytes;
-}
-
-static bool read_printable(struct message_reader *reader, char *ret, size_t size)
-{
-    const char *text;
-    size_t len;
-    if (!message_read_text(reader, size - 1, &text, &len))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!printable(text[i]))
-            return false;
-    memcpy(ret, text, len);
-    ret[len] = '\0';
-    return true;
 }
 
 static bool read_item(struct message_reader *reader, struct reply_item *item)
@@ -61,8 +31,8 @@ static bool read_item(struct message_reader *reader, struct reply_item *item)
         !message_read_unsigned(reader, 1, UINT64_MAX, &item->delivery_tag) ||
         !message_read_unsigned(reader, 0, UINT32_MAX, &attempt) ||
         !message_read_unsigned(reader, OUTCOME_DONE, OUTCOME_REJECT, &outcome) ||
-        !read_printable(reader, item->code, sizeof item->code) ||
-        !read_printable(reader, item->detail, sizeof item->detail))
+        !message_read_printable(reader, item->code, sizeof item->code) ||
+        !message_read_printable(reader, item->detail, sizeof item->detail))
         return false;
     item->attempt = (uint32_t)attempt;
     item->outcome = (enum outcome)outcome;
@@ -75,7 +45,9 @@ int reply_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret
     struct message_reader reader;
     struct job_route route;
     size_t count;
-    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_REPLY, &route, &count, err) != 0)
+    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_REPLY, MESSAGE_JOB_VALUES, err) !=
+            0 ||
+        message_read_route(&reader, &route, &count, err) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (!read_item(&reader, &ret_items[i])) {

@@ -18,7 +18,8 @@ struct reply_item {
     char detail[REPLY_DETAIL_SIZE]; /* for a person; printable; empty when done */
 };
 
-/* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. */
+/* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. Bytes of code and detail that are
+ * not printable ASCII are sent as '?'. */
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
                     uint8_t buffer[MESSAGE_MAX_BYTES]);
 

@@ -16,7 +16,7 @@ int64_t timestamp_now_us(void);
 int timestamp_parse(const char *text, size_t len, int64_t *ret_us)
     __attribute__((warn_unused_result));
 
-/* Write RFC 3339 in UTC (`us` must be within the bounds above), trailing zeros of the fraction left
+/* Write RFC 3339 in UTC (`us` within the bounds above), trailing zeros of the fraction left
  * out ("2026-11-23T00:00:00.12Z"), and a NUL; returns its length. */
 size_t timestamp_format(int64_t us, char text[TIMESTAMP_TEXT_SIZE]);
 
