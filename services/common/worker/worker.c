@@ -291,15 +291,3 @@ void worker_run(struct worker *worker, const struct worker_backend *backend, int
         (void)zloop_start(worker->zloop); /* comes back early when a signal interrupts poll() */
     loop_watch_free(worker->stop_watch);
 }
-
-int worker_endpoints_validate(const char *value, struct error *err)
-{
-    struct endpoint_list bridges;
-    struct bridge_endpoints triplet;
-    if (endpoint_list_parse(value, &bridges, err) != 0)
-        return -1;
-    for (size_t i = 0; i < bridges.count; i++)
-        if (bridge_endpoints_parse(bridges.items[i], &triplet, err) != 0)
-            return -1;
-    return 0;
-}

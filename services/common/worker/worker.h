@@ -4,7 +4,6 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
-#include "services/common/config.h"
 #include "services/common/event_loop.h"
 #include "services/common/health.h"
 #include "services/common/worker/backend.h"
@@ -42,8 +41,5 @@ void worker_backend_ready(struct worker *worker);
 
 /* Blocks until `stop_fd` is readable and then what was read is answered, but at most 8 s more. */
 void worker_run(struct worker *worker, const struct worker_backend *backend, int stop_fd);
-
-/* For config_option.validate of BRIDGE_ENDPOINTS. */
-int worker_endpoints_validate(const char *value, struct error *err);
 
 #endif

@@ -1,0 +1,247 @@
+/* Batches against a simulated orders table, on simulated time. */
+#include "services/persister/batch.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT 500
+#define STATEMENT_MS 3
+
+/* What the server does with each row: "" stores it, "conflict" has another, else a SQLSTATE. A
+ * locked or slow row takes its timeout. */
+struct table {
+    const char *rows[ORDERS_BATCH_MAX];
+    struct verdict verdicts[ORDERS_BATCH_MAX];
+    unsigned inserted[ORDERS_BATCH_MAX];
+    unsigned statements;
+    int64_t elapsed_ms;
+    bool backend_down;
+};
+
+static struct table table;
+
+static int reset(void **state)
+{
+    (void)state;
+    memset(&table, 0, sizeof(table));
+    for (size_t i = 0; i < ORDERS_BATCH_MAX; i++)
+        table.rows[i] = "";
+    return 0;
+}
+
+static int64_t cost_ms(const char *sqlstate)
+{
+    return strcmp(sqlstate, "55P03") == 0   ? BATCH_LOCK_TIMEOUT_MS
+           : strcmp(sqlstate, "57014") == 0 ? BATCH_STATEMENT_TIMEOUT_MS
+                                            : STATEMENT_MS;
+}
+
+static void insert(struct batch *batch, const struct batch_part *part)
+{
+    enum insert_result results[ORDERS_BATCH_MAX];
+    table.statements++;
+    for (size_t i = 0; i < part->count; i++) {
+        const char *row = table.rows[part->first + i];
+        results[i] = strcmp(row, "conflict") == 0 ? INSERT_CONFLICT : INSERT_STORED;
+        if (row[0] == '\0' || results[i] == INSERT_CONFLICT)
+            continue;
+        struct database_answer answer = {.status = DATABASE_FAILED};
+        if (strcmp(row, "lost") == 0)
+            answer.status = DATABASE_UNAVAILABLE;
+        else
+            snprintf(answer.sqlstate, sizeof(answer.sqlstate), "%s", row);
+        snprintf(answer.message, sizeof(answer.message), "message of %s", row);
+        table.elapsed_ms += cost_ms(row);
+        batch_failed(batch, part, &answer);
+        return;
+    }
+    table.elapsed_ms += STATEMENT_MS;
+    for (size_t i = 0; i < part->count; i++)
+        table.inserted[part->first + i]++;
+    batch_inserted(batch, part, results);
+}
+
+static void run(size_t count)
+{
+    struct batch batch;
+    struct batch_part part;
+    memset(table.verdicts, 0, sizeof(table.verdicts));
+    batch_begin(&batch, count, table.verdicts, 1000);
+    while (batch_next(&batch, 1000 + table.elapsed_ms, &part)) {
+        assert_true(part.count >= 1 && part.first + part.count <= count);
+        insert(&batch, &part);
+    }
+    table.backend_down = batch_backend_down(&batch);
+    for (size_t i = 0; i < count; i++)
+        assert_in_range(table.verdicts[i].outcome, OUTCOME_DONE, OUTCOME_REJECT);
+}
+
+static size_t count_outcome(size_t count, enum outcome outcome)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += table.verdicts[i].outcome == outcome;
+    return total;
+}
+
+static void all_stored_by_one_statement(void **state)
+{
+    (void)state;
+    run(COUNT);
+    assert_int_equal(table.statements, 1);
+    assert_int_equal(count_outcome(COUNT, OUTCOME_DONE), COUNT);
+    assert_false(table.backend_down);
+}
+
+static void a_conflict_is_rejected(void **state)
+{
+    (void)state;
+    table.rows[7] = "conflict";
+    run(COUNT);
+    assert_int_equal(table.statements, 1);
+    assert_int_equal(table.verdicts[7].outcome, OUTCOME_REJECT);
+    assert_string_equal(table.verdicts[7].code, "id_conflict");
+    assert_int_equal(count_outcome(COUNT, OUTCOME_DONE), COUNT - 1);
+}
+
+/* Wherever it is, and however large the batch. */
+static void one_bad_row_is_found(void **state)
+{
+    (void)state;
+    static const char *const sqlstates[] = {"22003", "23514", "54000", "P0001"};
+    static const size_t counts[] = {1, 2, 7, 8, 9, 64, 65, 500, 1000};
+    for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++)
+        for (size_t bad = 0; bad < counts[c]; bad++) {
+            reset(state);
+            const char *sqlstate = sqlstates[bad % 4];
+            table.rows[bad] = sqlstate;
+            run(counts[c]);
+            char code[REPLY_CODE_SIZE];
+            snprintf(code, sizeof(code), "sqlstate_%s", sqlstate);
+            assert_int_equal(table.verdicts[bad].outcome, OUTCOME_REJECT);
+            assert_string_equal(table.verdicts[bad].code, code);
+            assert_int_equal(count_outcome(counts[c], OUTCOME_DONE), counts[c] - 1);
+            assert_false(table.backend_down);
+            assert_in_range(table.statements, 1, 33);
+            for (size_t i = 0; i < counts[c]; i++)
+                assert_int_equal(table.inserted[i], i != bad);
+        }
+}
+
+static void every_row_bad(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ORDERS_BATCH_MAX; i++)
+        table.rows[i] = "23514";
+    run(ORDERS_BATCH_MAX / 2);
+    assert_int_equal(count_outcome(ORDERS_BATCH_MAX / 2, OUTCOME_REJECT), ORDERS_BATCH_MAX / 2);
+    assert_false(table.backend_down);
+}
+
+static void a_locked_row_delays_only_itself(void **state)
+{
+    (void)state;
+    table.rows[321] = "55P03";
+    run(COUNT);
+    assert_int_equal(table.verdicts[321].outcome, OUTCOME_RETRY);
+    assert_string_equal(table.verdicts[321].code, "sqlstate_55P03");
+    assert_int_equal(count_outcome(COUNT, OUTCOME_DONE), COUNT - 1);
+    assert_false(table.backend_down);
+    assert_in_range(table.elapsed_ms, 1, 1100);
+}
+
+static void a_slow_row_delays_few(void **state)
+{
+    (void)state;
+    table.rows[0] = "57014";
+    run(COUNT);
+    assert_int_equal(table.verdicts[0].outcome, OUTCOME_RETRY);
+    assert_in_range(count_outcome(COUNT, OUTCOME_DONE), COUNT - 8, COUNT - 1);
+    assert_in_range(table.elapsed_ms, 1, 5000);
+    assert_false(table.backend_down);
+    /* and alone it is not taken for a failing server */
+    reset(state);
+    table.rows[0] = "57014";
+    run(1);
+    assert_false(table.backend_down);
+}
+
+static void a_locked_table_is_given_up_in_time(void **state)
+{
+    (void)state;
+    static const char *const sqlstates[] = {"55P03", "57014"};
+    for (size_t s = 0; s < 2; s++) {
+        reset(state);
+        for (size_t i = 0; i < COUNT; i++)
+            table.rows[i] = sqlstates[s];
+        run(COUNT);
+        assert_int_equal(count_outcome(COUNT, OUTCOME_RETRY), COUNT);
+        assert_true(table.backend_down);
+        assert_in_range(table.elapsed_ms, 1, 5000);
+    }
+}
+
+static void a_systemic_failure_stops_the_batch(void **state)
+{
+    (void)state;
+    static const char *const failures[] = {"42P01", "42501", "53100", "57P03", "08006",
+                                           "XX000", "P0002", "25006", "lost"};
+    for (size_t f = 0; f < sizeof(failures) / sizeof(failures[0]); f++) {
+        reset(state);
+        table.rows[250] = failures[f];
+        run(COUNT);
+        assert_int_equal(table.statements, 1);
+        assert_int_equal(count_outcome(COUNT, OUTCOME_RETRY), COUNT);
+        assert_true(table.backend_down);
+        assert_string_not_equal(table.verdicts[COUNT - 1].code, "");
+        assert_string_not_equal(table.verdicts[COUNT - 1].detail, "");
+    }
+}
+
+/* A connection lost while a bad row is being looked for: what is stored stays done. */
+static void a_loss_in_between_keeps_what_was_decided(void **state)
+{
+    (void)state;
+    table.rows[100] = "23514";
+    table.rows[400] = "lost";
+    run(COUNT);
+    assert_true(table.backend_down);
+    assert_int_equal(count_outcome(COUNT, OUTCOME_REJECT), 0);
+    reset(state);
+    struct batch batch;
+    struct batch_part part;
+    batch_begin(&batch, 16, table.verdicts, 0);
+    assert_true(batch_next(&batch, 0, &part));
+    batch_failed(&batch, &part,
+                 &(struct database_answer){.status = DATABASE_FAILED, .sqlstate = "22003"});
+    assert_true(batch_next(&batch, 0, &part));
+    insert(&batch, &part);
+    assert_true(batch_next(&batch, 0, &part));
+    batch_failed(&batch, &part, &(struct database_answer){.status = DATABASE_UNAVAILABLE});
+    assert_false(batch_next(&batch, 0, &part));
+    assert_int_equal(count_outcome(16, OUTCOME_DONE), 2);
+    assert_int_equal(count_outcome(16, OUTCOME_RETRY), 14);
+    assert_string_equal(table.verdicts[15].code, "postgres_unavailable");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(all_stored_by_one_statement, reset),
+        cmocka_unit_test_setup(a_conflict_is_rejected, reset),
+        cmocka_unit_test_setup(one_bad_row_is_found, reset),
+        cmocka_unit_test_setup(every_row_bad, reset),
+        cmocka_unit_test_setup(a_locked_row_delays_only_itself, reset),
+        cmocka_unit_test_setup(a_slow_row_delays_few, reset),
+        cmocka_unit_test_setup(a_locked_table_is_given_up_in_time, reset),
+        cmocka_unit_test_setup(a_systemic_failure_stops_the_batch, reset),
+        cmocka_unit_test_setup(a_loss_in_between_keeps_what_was_decided, reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
