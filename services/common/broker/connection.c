@@ -16,9 +16,6 @@
 #define CHANNEL_MAX 1
 #define FRAME_MAX 131072
 #define CLOSE_TIMEOUT_MS 1000
-/* The peer's kernel has stopped taking what we send. Above the 15 s of silence after which a
- * publisher gives a connection up by itself: this one is for blocking calls. */
-#define USER_TIMEOUT_MS 20000
 
 static struct timeval time_left(int64_t deadline_ms)
 {
@@ -179,8 +176,9 @@ static int connect_to(const struct broker_options *options, const struct amqp_ur
     if (!socket || open_socket(socket, url, deadline_ms, err) != 0)
         return -1;
     connection->fd = amqp_get_sockfd(connection->amqp);
-    /* librabbitmq sets TCP_NODELAY and SO_KEEPALIVE. Not vital: heartbeats notice as well. */
-    unsigned user_timeout_ms = USER_TIMEOUT_MS;
+    /* librabbitmq sets TCP_NODELAY and SO_KEEPALIVE; this one ends its calls that block in sending
+     * without a deadline. Not vital where the kernel has none: heartbeats notice as well. */
+    unsigned user_timeout_ms = BROKER_USER_TIMEOUT_MS;
     (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
                      sizeof user_timeout_ms);
 

@@ -11,6 +11,8 @@
 #define BROKER_CHANNEL 1
 #define BROKER_HEARTBEAT_S 10
 #define BROKER_SETUP_TIMEOUT_MS 5000 /* each function below that talks to the broker, in all */
+/* TCP_USER_TIMEOUT: how long the peer's kernel may take nothing of what was sent. */
+#define BROKER_USER_TIMEOUT_MS 20000
 
 struct broker_options {
     const char *url;     /* amqp[s]://… */

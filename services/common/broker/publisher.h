@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 struct publisher_options {
-    struct broker_options broker;
-    const char *queue; /* declared at each connect, with its dead-letter queue */
+    struct broker_options broker; /* these strings and `queue` must outlive the publisher */
+    const char *queue;            /* declared at each connect, with its dead-letter queue */
     enum queue_type queue_type;
     unsigned window; /* messages accepted and not answered; more are refused */
-    /* Called from the publisher's thread on each change: up means connected and not blocked. */
+    /* Called from the publisher's thread on each change and each failed attempt to connect: up
+     * means connected and not blocked. At first it is down. `reason`: why it is down; when up NULL,
+     * or a warning (the queue exists with another type). It must not block. */
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
 };
@@ -22,13 +24,13 @@ enum publish_result {
     PUBLISH_CONFIRMED,
     PUBLISH_REFUSED, /* nacked or returned as unroutable, or never sent: it is certainly not in the
                         queue */
-    PUBLISH_UNKNOWN, /* sent, and no confirm until the deadline: it may or may not be in the queue
-                      */
+    PUBLISH_UNKNOWN, /* sent, and no confirm until the deadline (or a refusal of the second of two
+                        sendings): it may or may not be in the queue */
 };
 
 /* One message to publish. The caller allocates it (usually inside its own request) and keeps it,
  * and what it points to, unchanged until on_result, which runs on the publisher's thread and must
- * not block. */
+ * not block. on_result comes exactly once, at most 100 ms after the deadline. */
 struct publish_request {
     const char *routing_key; /* queue name, on the default exchange */
     const void *body;
@@ -40,13 +42,12 @@ struct publish_request {
     void (*on_result)(struct publish_request *request, enum publish_result result);
     /* the publisher's own */
     struct publish_request *next;
-    uint64_t delivery_tag;
-    bool sent;
+    bool sent; /* at least once, on an earlier connection */
 };
 
 struct publisher;
 
-/* Starts the thread. */
+/* Starts the thread. Registers metrics: call it before the metrics are first rendered. */
 struct publisher *publisher_new(const struct publisher_options *options);
 
 /* Take a list of requests linked by `next`, all or none, from any thread; never blocks. Returns 0,
@@ -55,11 +56,11 @@ struct publisher *publisher_new(const struct publisher_options *options);
 int publisher_submit(struct publisher *publisher, struct publish_request *first, unsigned count)
     __attribute__((warn_unused_result));
 
-/* Whether a submit would be taken now. Any thread. */
+/* Whether a submit of one would be taken now. Any thread. */
 bool publisher_accepts(const struct publisher *publisher);
 
-/* Stop taking, wait for outstanding confirms at most `drain_ms`, answer the rest UNKNOWN, end the
- * thread, free. */
+/* Stop taking, wait for outstanding confirms at most `drain_ms`, answer the rest (sent ones
+ * UNKNOWN, others REFUSED), end the thread, free. Nobody may submit any more. */
 void publisher_free(struct publisher *publisher, int64_t drain_ms);
 
 #endif

@@ -1,0 +1,42 @@
+/* Everything of services/common/broker that needs a broker, against a real one. */
+#include "tests/unit/broker/broker_test.h"
+#include "services/common/broker/connection.h"
+#include "tests/unit/broker/rabbitmq_server.h"
+#include <amqp_framing.h>
+
+static struct broker_connection connect_plain(void)
+{
+    struct broker_options options = {.url = rabbitmq_server_url(), .name = "test"};
+    struct broker_connection connection;
+    struct error err;
+    if (broker_connect(&options, &connection, &err) != 0)
+        fail_msg("%s", err.message);
+    return connection;
+}
+
+unsigned queue_depth(const char *queue)
+{
+    struct broker_connection connection = connect_plain();
+    const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
+        connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue), 1, 1, 0, 0, amqp_empty_table);
+    assert_non_null(ok);
+    unsigned depth = ok->message_count;
+    broker_disconnect(&connection, true);
+    return depth;
+}
+
+void queue_delete(const char *queue)
+{
+    struct broker_connection connection = connect_plain();
+    assert_non_null(
+        amqp_queue_delete(connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue), 0, 0));
+    broker_disconnect(&connection, true);
+}
+
+int main(void)
+{
+    rabbitmq_server_start();
+    int failed = run_connection_tests() + run_queue_declaration_tests() + run_publisher_tests();
+    rabbitmq_server_stop();
+    return failed;
+}

@@ -1,0 +1,20 @@
+/* The groups of tests that share one RabbitMQ: broker_test.c runs them. */
+#ifndef TEST_BROKER_TEST_H
+#define TEST_BROKER_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+int run_connection_tests(void);
+int run_queue_declaration_tests(void);
+int run_publisher_tests(void);
+
+/* How many messages are ready in the queue. */
+unsigned queue_depth(const char *queue);
+void queue_delete(const char *queue);
+
+#endif

@@ -1,0 +1,341 @@
+#include "services/common/broker/publisher.h"
+#include "services/common/clock.h"
+#include "services/common/metrics.h"
+#include "tests/unit/broker/broker_test.h"
+#include "tests/unit/broker/publish_load.h"
+#include "tests/unit/broker/rabbitmq_server.h"
+#include "tests/unit/broker/stalling_proxy.h"
+#include <amqp_framing.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void assert_results(const struct publish_load *load, unsigned confirmed, unsigned refused,
+                           unsigned unknown)
+{
+    if (load->results[PUBLISH_CONFIRMED] != confirmed ||
+        load->results[PUBLISH_REFUSED] != refused || load->results[PUBLISH_UNKNOWN] != unknown)
+        fail_msg("%u confirmed, %u refused, %u unknown; expected %u, %u, %u",
+                 load->results[PUBLISH_CONFIRMED], load->results[PUBLISH_REFUSED],
+                 load->results[PUBLISH_UNKNOWN], confirmed, refused, unknown);
+}
+
+static void confirms_twenty_thousand(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum queue_type type;
+        unsigned window;
+    } cases[] = {
+        {"speed-quorum", QUEUE_QUORUM, 64},
+        {"speed-quorum", QUEUE_QUORUM, 1024},
+        {"speed-classic", QUEUE_CLASSIC, 64},
+        {"speed-classic", QUEUE_CLASSIC, 1024},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsigned count = cases[i].window == 64 ? 5000 : 20000;
+        struct publish_load load;
+        publish_load_start(&load, rabbitmq_server_url(), cases[i].name, cases[i].type,
+                           cases[i].window);
+        int64_t start_us = clock_monotonic_us();
+        publish_load_submit_many(&load, cases[i].name, count, 20000);
+        (void)publish_load_wait_answered(&load, 20000);
+        double seconds = (double)(clock_monotonic_us() - start_us) * 1e-6;
+        print_message("%s, window %u: %.0f confirms/s\n", cases[i].name, cases[i].window,
+                      count / seconds);
+        assert_results(&load, count, 0, 0);
+        publish_load_stop(&load);
+    }
+    assert_int_equal(queue_depth("speed-quorum"), 25000);
+    assert_int_equal(queue_depth("speed-classic"), 25000);
+    queue_delete("speed-quorum");
+    queue_delete("speed-classic");
+}
+
+static void takes_all_or_none_within_the_window(void **state)
+{
+    (void)state;
+    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
+    struct publish_load load;
+    publish_load_start(&load, stalling_proxy_url(proxy), "window", QUEUE_CLASSIC, 10);
+    stalling_proxy_set(proxy, PROXY_HOLDS_REPLIES);
+    for (int i = 0; i < 9; i++)
+        assert_true(publish_load_submit(&load, "window", 10, 5000));
+    struct publish_request two[2] = {{.next = &two[1]}};
+    assert_int_equal(publisher_submit(load.publisher, two, 2), -1);
+    assert_true(publisher_accepts(load.publisher));
+    assert_true(publish_load_submit(&load, "window", 10, 5000));
+    assert_false(publisher_accepts(load.publisher));
+    assert_false(publish_load_submit(&load, "window", 10, 5000));
+    stalling_proxy_set(proxy, PROXY_FORWARDS);
+    (void)publish_load_wait_answered(&load, 2000);
+    assert_results(&load, 10, 0, 0);
+    publish_load_stop(&load);
+    stalling_proxy_free(proxy);
+}
+
+static void unroutable_messages_are_refused(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "routed", QUEUE_QUORUM, 100);
+    for (int i = 0; i < 40; i++)
+        assert_true(publish_load_submit(&load, i % 4 == 3 ? "no-such-queue" : "routed", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_results(&load, 30, 10, 0);
+    assert_int_equal(queue_depth("routed"), 30);
+    publish_load_stop(&load);
+}
+
+static void declare_limited(const char *queue)
+{
+    struct broker_options options = {.url = rabbitmq_server_url(), .name = "test"};
+    struct broker_connection connection;
+    struct error err;
+    if (broker_connect(&options, &connection, &err) != 0)
+        fail_msg("%s", err.message);
+    amqp_table_entry_t entries[] = {
+        {.key = amqp_cstring_bytes("x-max-length"),
+         .value = {.kind = AMQP_FIELD_KIND_I32, .value = {.i32 = 5}}},
+        {.key = amqp_cstring_bytes("x-overflow"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8,
+                   .value = {.bytes = amqp_cstring_bytes("reject-publish")}}},
+    };
+    assert_non_null(amqp_queue_declare(connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue),
+                                       0, 1, 0, 0,
+                                       (amqp_table_t){.num_entries = 2, .entries = entries}));
+    broker_disconnect(&connection, true);
+}
+
+static void nacked_messages_are_refused(void **state)
+{
+    (void)state;
+    declare_limited("limited");
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "limited", QUEUE_CLASSIC, 100);
+    for (int i = 0; i < 5; i++) {
+        assert_true(publish_load_submit(&load, "limited", 100, 5000));
+        (void)publish_load_wait_answered(&load, 5000);
+    }
+    assert_results(&load, 5, 0, 0);
+    for (int i = 0; i < 20; i++)
+        assert_true(publish_load_submit(&load, "limited", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_results(&load, 5, 20, 0);
+    assert_int_equal(queue_depth("limited"), 5);
+    publish_load_stop(&load);
+}
+
+/* Whatever was outstanding is published again, and confirmed; the queue has all, some twice. */
+static void republishes_after_a_lost_connection(void **state)
+{
+    (void)state;
+    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
+    struct publish_load load;
+    publish_load_start(&load, stalling_proxy_url(proxy), "again", QUEUE_QUORUM, 100);
+    stalling_proxy_set(proxy, PROXY_HOLDS_REPLIES);
+    for (int i = 0; i < 100; i++)
+        assert_true(publish_load_submit(&load, "again", 100, 5000));
+    for (int i = 0; i < 200 && queue_depth("again") < 100; i++)
+        usleep(10000);
+    assert_int_equal(publish_load_answered(&load), 0);
+    stalling_proxy_set(proxy, PROXY_FORWARDS);
+    stalling_proxy_cut(proxy);
+    (void)publish_load_wait_up(&load, false, 1000);
+    assert_false(publish_load_submit(&load, "again", 100, 5000)); /* new ones: at once */
+    (void)publish_load_wait_answered(&load, 4000);
+    assert_results(&load, 100, 0, 0);
+    assert_in_range(queue_depth("again"), 100, 200);
+    publish_load_stop(&load);
+    stalling_proxy_free(proxy);
+}
+
+static void resumes_when_the_broker_closes_connections_under_load(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "closed", QUEUE_QUORUM, 256);
+    int64_t until_ms = clock_monotonic_ms() + 500;
+    while (clock_monotonic_ms() < until_ms)
+        publish_load_submit_many(&load, "closed", 100, 5000);
+    rabbitmq_server_ctl("close_all_connections test &");
+    until_ms = clock_monotonic_ms() + 10000;
+    while (atomic_load(&load.downs) == 0 && clock_monotonic_ms() < until_ms)
+        publish_load_submit_many(&load, "closed", 100, 5000);
+    assert_int_equal(load.downs, 1);
+    (void)publish_load_wait_up(&load, true, 3000);
+    publish_load_submit_many(&load, "closed", 100, 5000);
+    (void)publish_load_wait_answered(&load, 6000);
+    /* Never sent ones were refused; all others are there. */
+    assert_int_equal(load.results[PUBLISH_UNKNOWN], 0);
+    assert_true(load.results[PUBLISH_CONFIRMED] > 0);
+    assert_in_range(queue_depth("closed"), load.results[PUBLISH_CONFIRMED], load.accepted + 256);
+    publish_load_stop(&load);
+}
+
+static void a_stopped_broker_is_refused_and_resumed(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "stopped", QUEUE_QUORUM, 100);
+    rabbitmq_server_ctl("stop_app");
+    (void)publish_load_wait_up(&load, false, 2000);
+    int64_t start_us = clock_monotonic_us();
+    assert_false(publish_load_submit(&load, "stopped", 100, 5000));
+    assert_in_range(clock_monotonic_us() - start_us, 0, 10000);
+    usleep(3000000);
+    rabbitmq_server_ctl("start_app"); /* returns after the port has opened */
+    (void)publish_load_wait_up(&load, true, 2500);
+    assert_true(publish_load_submit(&load, "stopped", 100, 5000));
+    (void)publish_load_wait_answered(&load, 3000);
+    assert_results(&load, 1, 0, 0);
+    publish_load_stop(&load);
+}
+
+static void an_alarm_refuses_until_it_clears(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "alarm", QUEUE_QUORUM, 100);
+    rabbitmq_server_ctl("set_vm_memory_high_watermark absolute 1");
+    /* The broker blocks whoever publishes: this one waits for its confirm meanwhile. */
+    bool taken = publish_load_submit(&load, "alarm", 100, 30000);
+    (void)publish_load_wait_up(&load, false, 2000);
+    assert_false(publish_load_submit(&load, "alarm", 100, 5000));
+    rabbitmq_server_ctl("set_vm_memory_high_watermark 0.8");
+    (void)publish_load_wait_up(&load, true, 5000);
+    assert_true(publish_load_submit(&load, "alarm", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_results(&load, taken ? 2 : 1, 0, 0);
+    assert_int_equal(load.downs, 1); /* the same connection all the time */
+    publish_load_stop(&load);
+}
+
+static void confirms_that_do_not_come_are_unknown(void **state)
+{
+    (void)state;
+    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
+    struct publish_load load;
+    publish_load_start(&load, stalling_proxy_url(proxy), "unknown", QUEUE_QUORUM, 100);
+    stalling_proxy_set(proxy, PROXY_HOLDS_REPLIES);
+    assert_true(publish_load_submit(&load, "unknown", 100, 500));
+    assert_in_range(publish_load_wait_answered(&load, 1000), 450, 600);
+    assert_results(&load, 0, 0, 1);
+    assert_int_equal(queue_depth("unknown"), 1);
+    /* The late confirm is for nobody; the next one is right. */
+    stalling_proxy_set(proxy, PROXY_FORWARDS);
+    assert_true(publish_load_submit(&load, "unknown", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_results(&load, 1, 0, 1);
+    publish_load_stop(&load);
+    stalling_proxy_free(proxy);
+}
+
+/* 12 MB do not fit into any socket buffer: the thread must not block in sending them. */
+static void a_stalled_link_keeps_deadlines_and_is_noticed(void **state)
+{
+    (void)state;
+    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
+    struct publish_load load;
+    publish_load_start(&load, stalling_proxy_url(proxy), "stalled", QUEUE_QUORUM, 1000);
+    stalling_proxy_set(proxy, PROXY_STALLS);
+    for (int i = 0; i < 200; i++)
+        assert_true(publish_load_submit(&load, "stalled", 60000, 1000));
+    assert_in_range(publish_load_wait_answered(&load, 2000), 500, 1150);
+    assert_int_equal(load.results[PUBLISH_CONFIRMED], 0);
+    assert_true(load.results[PUBLISH_REFUSED] > 0); /* never sent */
+    assert_true(load.results[PUBLISH_UNKNOWN] > 0);
+    assert_in_range(publish_load_wait_up(&load, false, 20000), 5000, 10000);
+    /* Connecting hangs as well, and new ones are refused all the time. */
+    assert_false(publish_load_submit(&load, "stalled", 100, 1000));
+    stalling_proxy_set(proxy, PROXY_FORWARDS);
+    (void)publish_load_wait_up(&load, true, 7500);
+    assert_true(publish_load_submit(&load, "stalled", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_int_equal(load.results[PUBLISH_CONFIRMED], 1);
+    publish_load_stop(&load);
+    stalling_proxy_free(proxy);
+}
+
+/* A connection that falls silent at the beginning, and is noticed while other tests run. */
+static struct {
+    struct stalling_proxy *proxy;
+    struct publish_load load;
+    int64_t since_ms;
+} silent;
+
+static int start_silence(void **state)
+{
+    (void)state;
+    silent.proxy = stalling_proxy_new(rabbitmq_server_port());
+    publish_load_start(&silent.load, stalling_proxy_url(silent.proxy), "silent", QUEUE_QUORUM, 10);
+    stalling_proxy_set(silent.proxy, PROXY_STALLS);
+    silent.since_ms = clock_monotonic_ms();
+    return 0;
+}
+
+static void a_silent_broker_is_noticed(void **state)
+{
+    (void)state;
+    (void)publish_load_wait_up(&silent.load, false, 20000);
+    assert_in_range(silent.load.down_ms - silent.since_ms, 14000, 17500);
+    assert_false(publisher_accepts(silent.load.publisher));
+    publish_load_stop(&silent.load);
+    stalling_proxy_free(silent.proxy);
+}
+
+/* Deleted under load: messages are returned until the publisher has declared the queue again. */
+static void a_deleted_queue_confirms_nothing_false(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "deleted", QUEUE_QUORUM, 64);
+    int64_t until_ms = clock_monotonic_ms() + 300;
+    while (clock_monotonic_ms() < until_ms)
+        publish_load_submit_many(&load, "deleted", 50, 5000);
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_results(&load, load.accepted, 0, 0);
+
+    queue_delete("deleted");
+    assert_true(publish_load_submit(&load, "deleted", 100, 5000));
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_int_equal(load.results[PUBLISH_REFUSED], 1);
+    (void)publish_load_wait_up(&load, false, 1000);
+    (void)publish_load_wait_up(&load, true, 3000);
+    unsigned confirmed_before = load.results[PUBLISH_CONFIRMED];
+    publish_load_submit_many(&load, "deleted", 500, 5000);
+    (void)publish_load_wait_answered(&load, 5000);
+    assert_int_equal(queue_depth("deleted"), load.results[PUBLISH_CONFIRMED] - confirmed_before);
+    publish_load_stop(&load);
+}
+
+static void stopping_drains_what_was_taken(void **state)
+{
+    (void)state;
+    struct publish_load load;
+    publish_load_start(&load, rabbitmq_server_url(), "drained", QUEUE_QUORUM, 2000);
+    publish_load_submit_many(&load, "drained", 1500, 5000);
+    publish_load_stop(&load);
+    assert_results(&load, 1500, 0, 0);
+    assert_int_equal(queue_depth("drained"), 1500);
+}
+
+int run_publisher_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(confirms_twenty_thousand),
+        cmocka_unit_test(takes_all_or_none_within_the_window),
+        cmocka_unit_test(unroutable_messages_are_refused),
+        cmocka_unit_test(nacked_messages_are_refused),
+        cmocka_unit_test(republishes_after_a_lost_connection),
+        cmocka_unit_test(resumes_when_the_broker_closes_connections_under_load),
+        cmocka_unit_test(a_stopped_broker_is_refused_and_resumed),
+        cmocka_unit_test(an_alarm_refuses_until_it_clears),
+        cmocka_unit_test(confirms_that_do_not_come_are_unknown),
+        cmocka_unit_test(a_stalled_link_keeps_deadlines_and_is_noticed),
+        cmocka_unit_test(a_deleted_queue_confirms_nothing_false),
+        cmocka_unit_test(stopping_drains_what_was_taken),
+        cmocka_unit_test(a_silent_broker_is_noticed),
+    };
+    return cmocka_run_group_tests_name("publisher", tests, start_silence, NULL);
+}
