@@ -1,0 +1,11 @@
+/* The database module against a real, private PostgreSQL. */
+#include "tests/unit/database/fixture.h"
+#include "tests/unit/database/postgres_server.h"
+
+int main(void)
+{
+    postgres_server_start();
+    int failures = run_orders_tests();
+    postgres_server_stop();
+    return failures != 0;
+}
