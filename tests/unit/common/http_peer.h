@@ -1,0 +1,20 @@
+/* A small HTTP/1.1 server on threads, for clients under test. What it does is said by the path:
+ * /echo answers with the request itself, /status/N with that status, /long with 100,000 bytes,
+ * /close closes after a good answer; /silent never answers, /reset resets, /half breaks off,
+ * /junk is not HTTP. */
+#ifndef TESTS_HTTP_PEER_H
+#define TESTS_HTTP_PEER_H
+
+#include <stdint.h>
+
+#define HTTP_PEER_LONG_BYTES 100000
+
+struct http_peer;
+
+struct http_peer *http_peer_new(void);
+void http_peer_free(struct http_peer *peer);
+uint16_t http_peer_port(const struct http_peer *peer);
+/* Connections accepted so far. */
+unsigned http_peer_connections(const struct http_peer *peer);
+
+#endif
