@@ -1,6 +1,6 @@
 #include "tests/unit/broker/publish_load.h"
 #include "services/common/clock.h"
-#include "tests/unit/broker/broker_test.h"
+#include "tests/unit/broker/test_broker.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 #include "services/common/broker/connection.h"
 #include "services/common/broker/connection_attempt.h"
 #include "services/common/clock.h"
-#include "tests/unit/broker/broker_test.h"
 #include "tests/unit/broker/rabbitmq_server.h"
 #include "tests/unit/broker/stalling_proxy.h"
+#include "tests/unit/broker/test_broker.h"
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>

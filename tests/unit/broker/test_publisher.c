@@ -1,10 +1,10 @@
 #include "services/common/broker/publisher.h"
 #include "services/common/clock.h"
 #include "services/common/metrics.h"
-#include "tests/unit/broker/broker_test.h"
 #include "tests/unit/broker/publish_load.h"
 #include "tests/unit/broker/rabbitmq_server.h"
 #include "tests/unit/broker/stalling_proxy.h"
+#include "tests/unit/broker/test_broker.h"
 #include <amqp_framing.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
-/* The groups of tests that share one RabbitMQ: broker_test.c runs them. */
-#ifndef TEST_BROKER_TEST_H
-#define TEST_BROKER_TEST_H
+/* The groups of tests that share one RabbitMQ: test_broker.c runs them. */
+#ifndef TEST_BROKER_H
+#define TEST_BROKER_H
 
 #include <setjmp.h>
 #include <stdarg.h>

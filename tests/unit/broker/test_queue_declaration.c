@@ -1,6 +1,6 @@
 #include "services/common/broker/queue_declaration.h"
-#include "tests/unit/broker/broker_test.h"
 #include "tests/unit/broker/rabbitmq_server.h"
+#include "tests/unit/broker/test_broker.h"
 #include <amqp_framing.h>
 #include <pthread.h>
 #include <string.h>

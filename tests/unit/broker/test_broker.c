@@ -1,5 +1,5 @@
 /* Everything of services/common/broker that needs a broker, against a real one. */
-#include "tests/unit/broker/broker_test.h"
+#include "tests/unit/broker/test_broker.h"
 #include "services/common/broker/connection.h"
 #include "tests/unit/broker/rabbitmq_server.h"
 #include <amqp_framing.h>

@@ -1,0 +1,19 @@
+/* order_queue on RabbitMQ: one instance for each loop, all on the process's one publisher. */
+#ifndef GATEWAY_RABBITMQ_QUEUE_H
+#define GATEWAY_RABBITMQ_QUEUE_H
+
+#include "services/common/event_loop.h"
+#include "services/gateway/ports/order_queue.h"
+
+struct publisher;
+
+/* `queue_name` is the routing key; wake_outbox writes to `outbox_wake_fd`, an eventfd
+ * (outbox_task.h). All stay the caller's. */
+struct order_queue *rabbitmq_queue_new(struct event_loop *events, struct publisher *publisher,
+                                       const char *queue_name, int outbox_wake_fd);
+
+/* After the publisher was freed, which answers all that is under way; what the loop has not
+ * delivered by then is dropped. */
+void rabbitmq_queue_free(struct order_queue *queue);
+
+#endif

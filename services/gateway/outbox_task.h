@@ -1,0 +1,30 @@
+/* Brings bulk orders from the outbox to the queue: batch after batch is locked, published,
+ * confirmed, deleted and committed, on one loop and a database connection of its own. Several
+ * gateways may do so at once. */
+#ifndef GATEWAY_OUTBOX_TASK_H
+#define GATEWAY_OUTBOX_TASK_H
+
+#include "services/common/database/outbox.h"
+#include "services/common/event_loop.h"
+#include "services/gateway/ports/order_queue.h"
+
+struct outbox_task;
+
+struct outbox_task_options {
+    struct database_options database; /* of the task's own connection */
+    struct database *age_reader;      /* any connection on this loop: reads the age of the oldest
+                                         row now and then */
+    struct order_queue *queue;        /* this loop's */
+    int wake_fd;                      /* an eventfd that any thread writes to after rows were
+                                         committed; else they are looked for every second */
+};
+
+/* What the options point to stays the caller's and must outlive the task. Registers metrics. */
+struct outbox_task *outbox_task_new(struct event_loop *events,
+                                    const struct outbox_task_options *options);
+
+/* At any time, but the queue may not answer any more. An unfinished batch is rolled back and
+ * relayed again by whoever comes next: duplicates are harmless. */
+void outbox_task_free(struct outbox_task *task);
+
+#endif

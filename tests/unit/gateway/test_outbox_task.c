@@ -1,0 +1,401 @@
+/* The task on fakes of all that it touches: loop, clock, database and queue. Nothing waits. */
+#include "proto/order_json.h"
+#include "services/common/clock.h"
+#include "services/gateway/outbox_task.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- the loop and the clock ---- */
+
+struct loop_timer {
+    loop_expired_fn *on_expired;
+    void *arg;
+    int64_t due_ms; /* -1: stopped */
+};
+
+struct loop_watch {
+    loop_ready_fn *on_ready;
+    void *arg;
+};
+
+static int64_t now_ms;
+static struct loop_timer timers[2];
+static int timer_count;
+static struct loop_watch watch;
+
+int64_t clock_monotonic_ms(void)
+{
+    return now_ms;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return now_ms * 1000;
+}
+
+struct loop_timer *event_loop_timer(struct event_loop *loop, loop_expired_fn *on_expired, void *arg)
+{
+    (void)loop;
+    struct loop_timer *timer = &timers[timer_count++];
+    *timer = (struct loop_timer){on_expired, arg, -1};
+    return timer;
+}
+
+void loop_timer_start(struct loop_timer *timer, int64_t delay_ms)
+{
+    timer->due_ms = now_ms + delay_ms;
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    timer->due_ms = -1;
+}
+
+bool loop_timer_running(const struct loop_timer *timer)
+{
+    return timer->due_ms >= 0;
+}
+
+void loop_timer_free(struct loop_timer *timer)
+{
+    timer->due_ms = -1;
+}
+
+struct loop_watch *event_loop_watch(struct event_loop *loop, int fd, loop_ready_fn *on_ready,
+                                    void *arg)
+{
+    (void)loop, (void)fd;
+    watch = (struct loop_watch){on_ready, arg};
+    return &watch;
+}
+
+void loop_watch_want(struct loop_watch *wanted, bool readable, bool writable)
+{
+    assert_ptr_equal(wanted, &watch);
+    assert_true(readable);
+    assert_false(writable);
+}
+
+void loop_watch_free(struct loop_watch *freed)
+{
+    assert_ptr_equal(freed, &watch);
+}
+
+static void advance(int64_t ms)
+{
+    for (int64_t until_ms = now_ms + ms; now_ms <= until_ms; now_ms++)
+        for (int i = 0; i < timer_count; i++)
+            if (timers[i].due_ms >= 0 && timers[i].due_ms <= now_ms) {
+                timers[i].due_ms = -1;
+                timers[i].on_expired(timers[i].arg);
+            }
+    now_ms--;
+}
+
+/* ---- the database ---- */
+
+static struct {
+    bool connected;
+    outbox_batch_fn *on_batch; /* a batch is being taken */
+    database_done_fn *on_done; /* a batch is being finished */
+    void *arg;
+    bool published;
+    unsigned takes, finishes;
+    struct order orders[OUTBOX_BATCH];
+} database;
+
+static const struct database_answer ok = {.status = DATABASE_OK};
+static const struct database_answer lost = {.status = DATABASE_UNAVAILABLE, .message = "lost"};
+
+struct outbox_relay *outbox_relay_new(struct event_loop *loop,
+                                      const struct database_options *options)
+{
+    (void)loop, (void)options;
+    return (struct outbox_relay *)&database;
+}
+
+void outbox_relay_free(struct outbox_relay *relay)
+{
+    assert_ptr_equal(relay, &database);
+}
+
+int outbox_take(struct outbox_relay *relay, outbox_batch_fn *on_batch, void *arg)
+{
+    (void)relay;
+    assert_null(database.on_batch);
+    assert_null(database.on_done);
+    if (!database.connected)
+        return -1;
+    database.takes++;
+    database.on_batch = on_batch;
+    database.arg = arg;
+    return 0;
+}
+
+void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn *on_done, void *arg)
+{
+    (void)relay;
+    assert_null(database.on_done);
+    database.finishes++;
+    database.on_done = on_done;
+    database.arg = arg;
+    database.published = published;
+}
+
+int outbox_age(struct database *reader, outbox_age_fn *on_done, void *arg)
+{
+    (void)reader;
+    on_done(arg, 42, &ok);
+    return 0;
+}
+
+static void hand_out(size_t count, const struct database_answer *answer)
+{
+    outbox_batch_fn *on_batch = database.on_batch;
+    assert_non_null(on_batch);
+    database.on_batch = NULL;
+    for (size_t i = 0; i < count; i++) {
+        database.orders[i].id.bytes[15] = (uint8_t)i;
+        database.orders[i].id.bytes[14] = (uint8_t)(i >> 8);
+        database.orders[i].amount_cents = 100;
+        order_set_name(&database.orders[i], "Laptop", 6);
+    }
+    on_batch(database.arg, count ? database.orders : NULL, count, answer);
+}
+
+static void finish(const struct database_answer *answer)
+{
+    database_done_fn *on_done = database.on_done;
+    assert_non_null(on_done);
+    database.on_done = NULL;
+    on_done(database.arg, answer);
+}
+
+/* ---- the queue ---- */
+
+static struct {
+    bool accepts;
+    size_t room; /* of the window */
+    size_t published;
+    struct {
+        order_queue_done_fn *on_done;
+        void *arg;
+    } waiting[OUTBOX_BATCH];
+} queue;
+
+static int publish(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   int64_t deadline_ms, order_queue_done_fn *on_done, void *arg)
+{
+    (void)self;
+    if (queue.room == 0)
+        return -1;
+    struct order order;
+    struct error err;
+    assert_int_equal(order_from_json(json, json_len, &order, &err), DECODE_OK);
+    assert_true(order_id_equal(&order.id, id));
+    assert_true(order_equal(&order, &database.orders[queue.published]));
+    assert_in_range(deadline_ms, now_ms + 1, now_ms + 10000);
+    queue.waiting[queue.published].on_done = on_done;
+    queue.waiting[queue.published].arg = arg;
+    queue.published++;
+    queue.room--;
+    return 0;
+}
+
+static bool accepts(void *self)
+{
+    (void)self;
+    return queue.accepts;
+}
+
+static void answer(size_t from, size_t to, enum order_queue_result result)
+{
+    for (size_t i = from; i < to; i++)
+        queue.waiting[i].on_done(queue.waiting[i].arg, result);
+}
+
+/* ---- the tests ---- */
+
+static struct order_queue port = {.publish = publish, .accepts = accepts};
+static struct outbox_task *task;
+static int wake_fd;
+
+static int set_up(void **state)
+{
+    (void)state;
+    now_ms = 1000;
+    timer_count = 0;
+    memset(&database, 0, sizeof database);
+    memset(&queue, 0, sizeof queue);
+    database.connected = true;
+    queue.accepts = true;
+    queue.room = OUTBOX_BATCH;
+    wake_fd = eventfd(0, EFD_NONBLOCK);
+    task = outbox_task_new(NULL, &(struct outbox_task_options){.queue = &port, .wake_fd = wake_fd});
+    advance(0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    outbox_task_free(task);
+    close(wake_fd);
+    return 0;
+}
+
+static void wake(void)
+{
+    watch.on_ready(watch.arg, true, false);
+}
+
+static void looks_every_second_and_when_woken(void **state)
+{
+    (void)state;
+    assert_int_equal(database.takes, 1);
+    hand_out(0, &ok);
+    advance(900);
+    assert_int_equal(database.takes, 1);
+    advance(200);
+    assert_int_equal(database.takes, 2);
+    wake(); /* while it looks: once more afterwards */
+    hand_out(0, &ok);
+    assert_int_equal(database.takes, 3);
+    hand_out(0, &ok);
+    wake();
+    assert_int_equal(database.takes, 4);
+    hand_out(0, &ok);
+    assert_int_equal(database.finishes, 0);
+}
+
+static void deletes_only_after_all_confirms(void **state)
+{
+    (void)state;
+    hand_out(3, &ok);
+    assert_int_equal(queue.published, 3);
+    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    assert_int_equal(database.finishes, 0);
+    answer(2, 3, ORDER_QUEUE_CONFIRMED);
+    assert_int_equal(database.finishes, 1);
+    assert_true(database.published);
+    finish(&ok);
+    advance(1100);
+    assert_int_equal(database.takes, 2);
+}
+
+static void takes_the_next_batch_at_once_after_a_full_one(void **state)
+{
+    (void)state;
+    hand_out(OUTBOX_BATCH, &ok);
+    answer(0, OUTBOX_BATCH, ORDER_QUEUE_CONFIRMED);
+    finish(&ok);
+    assert_int_equal(database.takes, 2);
+}
+
+static void rolls_back_and_waits_when_one_is_not_confirmed(void **state)
+{
+    (void)state;
+    const enum order_queue_result failures[] = {ORDER_QUEUE_REFUSED, ORDER_QUEUE_UNKNOWN};
+    for (int i = 0; i < 2; i++) {
+        queue.published = 0;
+        hand_out(3, &ok);
+        answer(0, 1, failures[i]);
+        answer(1, 2, ORDER_QUEUE_CONFIRMED);
+        assert_null(database.on_done); /* one is still out */
+        answer(2, 3, ORDER_QUEUE_CONFIRMED);
+        assert_false(database.published);
+        unsigned takes = database.takes;
+        finish(&ok);
+        wake(); /* does not shorten the wait */
+        assert_int_equal(database.takes, takes);
+        advance(5000);
+        assert_int_equal(database.takes, takes + 1);
+    }
+}
+
+static void goes_on_when_the_window_was_full(void **state)
+{
+    (void)state;
+    queue.room = 2;
+    hand_out(5, &ok);
+    assert_int_equal(queue.published, 2);
+    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    assert_int_equal(database.finishes, 0);
+    queue.room = 10;
+    advance(50);
+    assert_int_equal(queue.published, 5);
+    answer(2, 5, ORDER_QUEUE_CONFIRMED);
+    assert_true(database.published);
+    finish(&ok);
+}
+
+static void gives_up_when_the_window_stays_full(void **state)
+{
+    (void)state;
+    queue.room = 1;
+    hand_out(5, &ok);
+    answer(0, 1, ORDER_QUEUE_CONFIRMED);
+    advance(4000);
+    assert_int_equal(database.finishes, 0);
+    advance(2000);
+    assert_int_equal(database.finishes, 1);
+    assert_false(database.published);
+    finish(&ok);
+}
+
+static void looks_for_nothing_while_a_server_is_away(void **state)
+{
+    (void)state;
+    hand_out(0, &ok);
+    queue.accepts = false;
+    advance(3000);
+    assert_int_equal(database.takes, 1);
+    queue.accepts = true;
+    database.connected = false;
+    advance(3000);
+    assert_int_equal(database.takes, 1);
+    database.connected = true;
+    advance(1100);
+    assert_int_equal(database.takes, 2);
+}
+
+static void a_failing_database_is_retried_with_backoff(void **state)
+{
+    (void)state;
+    hand_out(0, &lost); /* taking */
+    advance(1100);
+    assert_int_equal(database.takes, 2);
+    hand_out(2, &ok);
+    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    finish(&lost); /* committing */
+    advance(200);
+    assert_int_equal(database.takes, 2);
+    advance(3000);
+    assert_int_equal(database.takes, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(looks_every_second_and_when_woken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(deletes_only_after_all_confirms, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_the_next_batch_at_once_after_a_full_one, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(rolls_back_and_waits_when_one_is_not_confirmed, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(goes_on_when_the_window_was_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(gives_up_when_the_window_stays_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(looks_for_nothing_while_a_server_is_away, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_failing_database_is_retried_with_backoff, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
