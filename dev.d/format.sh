@@ -27,5 +27,6 @@ main() {
     need_packages "${LINT_PACKAGES[@]}"
     step "Formatting C" c_sources clang-format -i
     step "Tools for Python" make_python_environment
+    step "Sorting imports" ruff check --select I --fix
     step "Formatting Python" ruff format
 }

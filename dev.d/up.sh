@@ -176,14 +176,17 @@ ready_or_given_up() {
 
 print_what_to_try() {
     local api name
-    api=$(replica_url gateway 1)
-    say '' "  API           $api    (POST /api/orders, GET /api/search?q=, GET /api/dashboard/sales)" \
-        "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
+    say '' "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
         "  logs          ./dev logs [service] [-f]"
     for name in "${SERVER_SETTINGS[@]}"; do
         is_private "$name" || say "  not private   $name as you have set it; go back with: $name= ./dev up"
     done
-    say '' 'Try:' \
+    if [[ $(replicas gateway) == 0 ]]; then
+        say "  no API        start a gateway with: ./dev up --scale gateway=1"
+        return
+    fi
+    api=$(replica_url gateway 1)
+    say "  API           $api" '' 'Try:' \
         "  curl -i $api/api/orders -d '{\"product_name\":\"Laptop\",\"amount\":1299.99}'" \
         "  curl '$api/api/search?q=laptop'" \
         "  ./dev demo"

@@ -31,7 +31,7 @@ need_packages() {
         sudo -v || die "sudo refused." "Ask an administrator to run: apt-get install ${missing[*]}"
         become_root=(sudo)
     fi
-    step "Installing ${#missing[@]} packages (${missing[0]}, …)" install_packages "${missing[@]}"
+    step "Installing ${#missing[@]} packages (apt)" install_packages "${missing[@]}"
 }
 
 install_packages() {

@@ -1,0 +1,87 @@
+"""The HTTP API as its clients see it."""
+
+import json
+import socket
+from urllib.parse import urlsplit
+
+import requests
+
+
+class Api:
+    def __init__(self, url, admin_token):
+        self.url = url
+        self.admin_token = admin_token
+        self.session = requests.Session()
+
+    def request(self, method, path, **options):
+        options.setdefault("timeout", 30)
+        return self.session.request(method, self.url + path, **options)
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post_order(self, product_name="Laptop", amount=1299.99, key=None):
+        return self.post_raw(json.dumps({"product_name": product_name, "amount": amount}), key)
+
+    def post_raw(self, body, key=None, path="/api/orders", **headers):
+        """A body exactly as given: str or bytes."""
+        if isinstance(body, str):
+            body = body.encode()
+        headers.setdefault("Content-Type", "application/json")
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.request("POST", path, data=body, headers=headers)
+
+    def accept(self, product_name="Laptop", amount=1299.99, key=None):
+        """Posts an order that must be accepted; returns its id."""
+        response = self.post_order(product_name, amount, key)
+        assert response.status_code == 202, response.text
+        return response.json()["order_id"]
+
+    def order(self, order_id):
+        return self.get(f"/api/orders/{order_id}")
+
+    def search(self, q, **parameters):
+        return self.get("/api/search", params={"q": q} | parameters)
+
+    def sales(self):
+        """Date (YYYY-MM-DD) → revenue, with amounts as the text that was sent."""
+        response = self.get("/api/dashboard/sales")
+        assert response.status_code == 200, response.text
+        days = json.loads(response.text, parse_float=str, parse_int=str)
+        return {day["date"][:10]: day["total_revenue"] for day in days}
+
+    def refresh(self, authorization=None, **options):
+        if authorization is None:
+            authorization = f"Bearer {self.admin_token}"
+        headers = {"Authorization": authorization} if authorization else {}
+        return self.request("POST", "/api/admin/refresh", headers=headers, **options)
+
+    def bulk(self, body, key=None):
+        return self.post_raw(json.dumps(body), key, path="/api/bulk-orders")
+
+    def exchange(self, request_bytes, timeout=5):
+        """Sends bytes as they are; returns all that comes until the server closes or is silent."""
+        address = urlsplit(self.url)
+        with socket.create_connection((address.hostname, address.port), timeout) as connection:
+            connection.sendall(request_bytes)
+            answer = b""
+            try:
+                while part := connection.recv(65536):
+                    answer += part
+            except TimeoutError:
+                pass
+            return answer
+
+
+def assert_problem(response, status, allowed=()):
+    """An RFC 9457 problem with a stable code and nothing internal in it."""
+    assert response.status_code in (status, *allowed), f"{response.status_code}: {response.text}"
+    assert response.headers["Content-Type"].split(";")[0] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["code"]
+    assert problem["title"]
+    for word in ("psql", "libpq", "hiredis", "amqp://", "postgresql://", "SELECT", "127.0.0.1"):
+        assert word not in response.text
+    return problem

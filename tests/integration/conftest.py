@@ -1,0 +1,86 @@
+import socket
+import subprocess
+import uuid
+
+import pytest
+import requests
+
+from system import ROOT, System, binary
+from wait import eventually
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "timeout: see pytest-timeout")
+
+
+@pytest.fixture(scope="session")
+def system(request):
+    """The system that most tests share. Its folder stays if a test failed, for its logs."""
+    system = System(ROOT / ".run-test")
+    system.destroy()
+    system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+    yield system
+    if request.session.testsfailed:
+        system.dev("down")
+    else:
+        system.destroy()
+
+
+@pytest.fixture
+def api(system):
+    return system.api
+
+
+@pytest.fixture
+def unique():
+    """A word that no other order contains."""
+    return "w" + uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def restored(system):
+    """The system, brought back to its usual scale and health after a test that disturbs it."""
+    yield system
+    system.forget_connections()
+    system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+
+
+@pytest.fixture
+def spawn(system):
+    """Starts a gateway with another configuration beside those of ./dev; returns its URL."""
+    processes = []
+
+    def start(**changes):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        environment = system.environment("gateway-1") | changes | {"API_PORT": str(port)}
+        process = subprocess.Popen([binary("gateway")], env=environment, stdout=subprocess.DEVNULL)
+        processes.append(process)
+
+        def ready():
+            assert process.poll() is None, f"it ended with {process.returncode}"
+            try:
+                return requests.get(url + "/readyz", timeout=5).status_code == 200
+            except requests.ConnectionError:
+                return False
+
+        eventually(ready, "it is ready")
+        return url
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(autouse=True)
+def nothing_healthy_is_dead(request):
+    """After each test that uses the shared system, its dead-letter queue is empty: a test of
+    poison takes what it expects out of it."""
+    yield
+    if "system" in request.fixturenames:
+        queues = request.getfixturevalue("system").queues
+        if queues.depth(queues.dead_name):
+            letters = [(properties.headers, body[:200]) for properties, body in queues.take_dead()]
+            pytest.fail(f"dead letters: {letters[:3]} (of {len(letters)})")

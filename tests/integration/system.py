@@ -1,0 +1,266 @@
+"""One running system, started by ./dev in a run folder of its own, and the clients to look at it.
+
+The clients are independent of the project: requests, psycopg, pika, redis, elasticsearch.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+import psycopg
+import redis
+import requests
+from elasticsearch import Elasticsearch
+
+from api import Api
+from queues import Queues
+from wait import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("gateway", "bridge", "persister", "indexer", "scheduler")
+
+
+def read_environment(exports):
+    """The variables that a shell script of exports sets."""
+    command = ["env", "-i", "bash", "-c", exports + "\nenv -0"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+    variables = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: value for name, value in variables.items() if name not in ("PWD", "SHLVL", "_", "PATH")}
+
+
+def binary(service):
+    return ROOT / "build/release/services" / service / service
+
+
+class System:
+    def __init__(self, run, settings=None):
+        self.run = Path(run)
+        self.settings = settings or {}
+        self._exits = contextlib.ExitStack()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def dev(self, *arguments, timeout=300):
+        """Runs ./dev for this system; what it printed is in the error if it fails."""
+        # Nothing of a shell that has read another system's .run/env may come through.
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ}
+        result = subprocess.run(
+            [ROOT / "dev", *arguments],
+            env=clean | self.settings | {"DEV_RUN": str(self.run)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        assert result.returncode == 0, f"./dev {' '.join(arguments)} failed:\n{result.stdout}"
+        return result.stdout
+
+    def up(self, **scale):
+        """Starts, or brings to another scale; returns when every service is ready."""
+        counts = [f"{service}={count}" for service, count in scale.items()]
+        self.dev("up", "--no-build", *(["--scale", *counts] if counts else []))
+        self.__dict__.pop("env", None)
+        self.__dict__.pop("api", None)
+
+    def destroy(self):
+        self._exits.close()
+        if self.run.exists():
+            self.dev("destroy", "--yes")
+
+    @contextlib.contextmanager
+    def sibling(self, name, scale=None, **settings):
+        """A second set of services on the same servers, with a database, queue and index of its
+        own; `settings` override. It must be the only user of the queue that it names."""
+        database, _ = self.database(name), self.env
+        servers = ("REDIS_ADDR", "REDIS_PASSWORD", "RABBITMQ_URL", "ELASTICSEARCH_URL")
+        own = {key: self.env[key] for key in servers} | {
+            "POSTGRES_DSN": database,
+            "ORDER_QUEUE": name,
+            "ORDER_INDEX": name,
+        }
+        sibling = System(f"{self.run}-{name}", own | settings)
+        sibling.destroy()
+        try:
+            sibling.up(**(scale or {}))
+            yield sibling
+        finally:
+            sibling.destroy()
+
+    def database(self, name):
+        """The DSN of an additional database, made if it does not exist."""
+        exists = self.postgres.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if not exists:
+            self.postgres.execute(f'CREATE DATABASE "{name}"')
+        return self.env["POSTGRES_DSN"].rsplit("/", 1)[0] + "/" + name
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def supervisorctl(self, *arguments):
+        command = ["supervisorctl", "-c", self.run / "supervisord.conf", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+    def programs(self):
+        """Name → state of every process."""
+        lines = self.supervisorctl("status").splitlines()
+        return {line.split()[0]: line.split()[1] for line in lines}
+
+    def pid(self, program):
+        """0 while it does not run."""
+        answer = self.supervisorctl("pid", program).strip()
+        return int(answer) if answer.isdigit() else 0
+
+    def kill(self, program, signal_number=signal.SIGKILL):
+        """Sends a signal and returns the process id that had it."""
+        pid = self.pid(program)
+        assert pid, f"{program} does not run"
+        os.kill(pid, signal_number)
+        return pid
+
+    def kill_and_wait(self, program):
+        """kill -9, then until the supervisor has started it again."""
+        old = self.kill(program)
+        eventually(lambda: self.pid(program) not in (0, old), f"{program} is started again")
+
+    @contextlib.contextmanager
+    def stopped(self, program):
+        """The program does not run inside of the block (a clean stop)."""
+        self.supervisorctl("stop", program)
+        try:
+            yield
+        finally:
+            self.supervisorctl("start", program)
+
+    @contextlib.contextmanager
+    def frozen(self, program):
+        """The program is there but does nothing inside of the block."""
+        pid = self.kill(program, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen_group(self, program):
+        """As frozen(), with the children: Elasticsearch is a launcher and the server below it."""
+        pid = self.pid(program)
+        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+        for process in (pid, *map(int, children)):
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in (*map(int, children), pid):
+                os.kill(process, signal.SIGCONT)
+
+    def environment(self, program):
+        """The variables that ./dev gives to a replica."""
+        script = (self.run / "start" / program).read_text()
+        exports = "\n".join(line for line in script.splitlines() if line.startswith("export "))
+        return read_environment(exports)
+
+    def livez(self, program):
+        try:
+            return requests.get(self.admin_url(program) + "/livez", timeout=5).status_code
+        except requests.RequestException:
+            return None
+
+    def log(self, program):
+        return (self.run / "log" / f"{program}.log").read_text(errors="replace")
+
+    def rabbitmqctl(self, *arguments):
+        command = [str(self.run / "servers/rabbitmq/rabbitmqctl"), *arguments]
+        if os.getuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    # --- what the services say about themselves -----------------------------------------------
+
+    def admin_url(self, program):
+        service, number = program.rsplit("-", 1)
+        name = "API_URLS" if service == "gateway" else f"{service.upper()}_ADMIN_URLS"
+        return self.env[name].split()[int(number) - 1]
+
+    def readiness(self, program):
+        return requests.get(self.admin_url(program) + "/readyz", timeout=5)
+
+    def wait_ready(self, timeout=60):
+        """Until every process runs and every service says that it is ready."""
+        for program in self.programs():
+            eventually(lambda p=program: self.is_ready(p), f"{program} is ready", timeout)
+
+    def is_ready(self, program):
+        if program.rsplit("-", 1)[0] not in SERVICES:
+            return self.programs()[program] == "RUNNING"
+        try:
+            return self.readiness(program).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def metrics(self, program):
+        return requests.get(self.admin_url(program) + "/metrics", timeout=5).text
+
+    # --- clients ------------------------------------------------------------------------------
+
+    @cached_property
+    def env(self):
+        """What .run/env exports."""
+        return read_environment((self.run / "env").read_text())
+
+    @cached_property
+    def api(self):
+        return Api(self.env["API_URL"], self.env["ADMIN_TOKEN"])
+
+    @cached_property
+    def postgres(self):
+        connection = psycopg.connect(self.env["POSTGRES_DSN"], autocommit=True, options="-c timezone=UTC")
+        return self._exits.enter_context(connection)
+
+    @cached_property
+    def redis(self):
+        host, port = self.env["REDIS_ADDR"].rsplit(":", 1)
+        return redis.Redis(host, int(port), password=self.env["REDIS_PASSWORD"])
+
+    @cached_property
+    def elasticsearch(self):
+        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=10)
+
+    @cached_property
+    def queues(self):
+        queues = Queues(self.env["RABBITMQ_URL"], self.env.get("ORDER_QUEUE", "order_queue"))
+        return self._exits.enter_context(contextlib.closing(queues))
+
+    @cached_property
+    def index(self):
+        return self.env.get("ORDER_INDEX", "orders")
+
+    def forget_connections(self):
+        """After a server was restarted: connect again at the next use."""
+        for name in ("postgres", "queues"):
+            self.__dict__.pop(name, None)
+
+    # --- where an order is --------------------------------------------------------------------
+
+    def row(self, order_id):
+        query = "SELECT id::text, product_name, amount, created_at FROM orders WHERE id = %s"
+        row = self.postgres.execute(query, (order_id,), prepare=False).fetchone()
+        return dict(zip(("id", "product_name", "amount", "created_at"), row, strict=True)) if row else None
+
+    def document(self, order_id):
+        """Read by id, which does not wait for Elasticsearch's refresh."""
+        if not self.elasticsearch.indices.exists(index=self.index):
+            return None
+        answer = self.elasticsearch.options(ignore_status=404).get(index=self.index, id=order_id)
+        return answer["_source"] if answer.get("found") else None
+
+    def wait_stored(self, order_id, timeout=20):
+        """Until it is in both stores; returns the row and the document."""
+        document = eventually(lambda: self.document(order_id), f"order {order_id} is indexed", timeout)
+        return self.row(order_id), document
+
+    def row_count(self, product_name):
+        query = "SELECT count(*) FROM orders WHERE product_name = %s"
+        return self.postgres.execute(query, (product_name,)).fetchone()[0]

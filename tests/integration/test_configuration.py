@@ -1,0 +1,133 @@
+"""Configuration that cannot be used: exit 78, one line, naming the variable, never its value."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from api import Api
+from system import SERVICES, binary
+
+
+def run(service, *arguments, **environment):
+    started = time.monotonic()
+    result = subprocess.run(
+        [binary(service), *arguments],
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    return result, time.monotonic() - started
+
+
+BAD = [
+    ("gateway", "API_PORT", "http-canary"),
+    ("gateway", "API_PORT", "0"),
+    ("gateway", "API_PORT", "65536"),
+    ("gateway", "API_PORT", "99999999999999999999"),
+    ("gateway", "API_PORT", "8080x"),
+    ("gateway", "GATEWAY_THREADS", "-1"),
+    ("gateway", "ORDER_QUEUE_TYPE", "stream-canary"),
+    ("gateway", "ORDER_CACHE_TTL", "soon-canary"),
+    ("gateway", "ADMIN_AUTH", "maybe-canary"),
+    ("gateway", "LOG_LEVEL", "loud-canary"),
+    ("gateway", "RABBITMQ_URL", "http://canary/"),
+    ("gateway", "RABBITMQ_URL", "amqp://user:canary@"),
+    ("gateway", "ELASTICSEARCH_URL", "canary"),
+    ("gateway", "REDIS_ADDR", "canary:port"),
+    ("gateway", "POSTGRES_DSN", "password=canary nonsense"),
+    ("gateway", "SCHEDULER_ENDPOINTS", "canary"),
+    ("bridge", "BRIDGE_BIND", "udp://canary"),
+    ("bridge", "ADMIN_PORT", "70000"),
+    ("bridge", "ORDER_PREFETCH", "0"),
+    ("persister", "BRIDGE_ENDPOINTS", "canary,,"),
+    ("persister", "PERSISTER_BATCH", "many-canary"),
+    ("indexer", "INDEXER_BATCH", "-5"),
+    ("indexer", "ELASTICSEARCH_URL", "ftp://canary"),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "*/0 * * * *"),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "canary"),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "60 * * * *"),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "5-1 * * * *"),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "* * * * *" * 2000),
+    ("scheduler", "SCHEDULER_BIND", "canary"),
+]
+
+
+def assert_refused(result, seconds, name, value=None):
+    assert result.returncode == 78, result
+    assert seconds < 1
+    output = result.stdout + result.stderr
+    assert len(output.strip().splitlines()) == 1, output
+    assert name in output
+    if value and "canary" in value:
+        assert "canary" not in output
+
+
+@pytest.mark.parametrize(("service", "name", "value"), BAD, ids=[f"{n}={v[:20]}" for _, n, v in BAD])
+def test_values_that_cannot_be_used(service, name, value):
+    result, seconds = run(service, **{name: value})
+    assert_refused(result, seconds, name, value)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_both_a_value_and_a_file(service, tmp_path):
+    name = {"bridge": "RABBITMQ_URL", "indexer": "ELASTICSEARCH_API_KEY"}.get(service, "POSTGRES_DSN")
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    result, seconds = run(service, **{name: "canary", f"{name}_FILE": str(secret)})
+    assert_refused(result, seconds, name, "canary")
+
+
+@pytest.mark.parametrize("content", [None, ""], ids=["not there", "empty"])
+def test_a_secret_file_that_cannot_be_used(tmp_path, content):
+    secret = tmp_path / "token"
+    if content is not None:
+        secret.write_text(content)
+    result, seconds = run("gateway", ADMIN_TOKEN_FILE=str(secret))
+    assert_refused(result, seconds, "ADMIN_TOKEN_FILE")
+
+
+def test_a_secret_from_a_file(system, spawn, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("from-a-file\n")
+    url = spawn(ADMIN_TOKEN="", ADMIN_TOKEN_FILE=str(token))
+    assert Api(url, "from-a-file").refresh().status_code == 200
+    assert Api(url, "other").refresh().status_code == 401
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_help_and_version(service):
+    result, _ = run(service, "--help")
+    assert result.returncode == 0
+    assert "LOG_LEVEL" in result.stdout
+    result, _ = run(service, "--version")
+    assert result.returncode == 0
+    assert service in result.stdout
+    result, _ = run(service, "--nonsense")
+    assert result.returncode not in (0, 78)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_check(system, service):
+    """--check tells whether the dependencies can be reached, and starts nothing."""
+    environment = system.environment(f"{service}-1")
+    result, _ = run(service, "--check", **environment)
+    assert result.returncode == 0, result
+    unreachable = {
+        "POSTGRES_DSN": "postgresql://u:canary@127.0.0.1:1/x",
+        "RABBITMQ_URL": "amqp://u:canary@127.0.0.1:1/",
+        "ELASTICSEARCH_URL": "http://127.0.0.1:1",
+        "REDIS_ADDR": "127.0.0.1:1",
+    }
+    result, _ = run(service, "--check", **(environment | unreachable))
+    assert result.returncode not in (0, 78), result
+    assert "canary" not in result.stdout + result.stderr
+
+
+def test_a_port_that_is_taken(system):
+    environment = system.environment("gateway-1")
+    result, _ = run("gateway", **environment)
+    assert result.returncode not in (0, 78)
+    assert environment["API_PORT"] in result.stdout + result.stderr

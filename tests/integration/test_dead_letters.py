@@ -1,0 +1,119 @@
+"""Messages that can never be stored go to <queue>.dead with the reason; nothing else suffers."""
+
+import json
+import uuid
+
+import pytest
+
+from queues import original_order
+from wait import eventually
+
+
+def one_dead_letter(system):
+    eventually(lambda: system.queues.depth(system.queues.dead_name), "a dead letter")
+    letters = system.queues.take_dead()
+    assert len(letters) == 1
+    return letters[0]
+
+
+def order_with(**changes):
+    order = json.loads(original_order("poison")) | changes
+    return json.dumps({name: value for name, value in order.items() if value is not ...})
+
+
+POISON = {
+    "empty": "",
+    "not JSON": "hello",
+    "an array": "[]",
+    "truncated": original_order("poison")[:-1],
+    "trailing bytes": original_order("poison") + "x",
+    "bad UTF-8": original_order("poison").encode().replace(b"poison", b"\xff"),
+    "no id": order_with(id=...),
+    "id no UUID": order_with(id="42"),
+    "id a number": order_with(id=42),
+    "no name": order_with(product_name=...),
+    "name empty": order_with(product_name=""),
+    "name too long": order_with(product_name="x" * 256),
+    "no amount": order_with(amount=...),
+    "amount a string": order_with(amount="1"),
+    "amount NaN": order_with(amount=float("nan")),
+    "half a cent": order_with(amount=0.005),
+    "too much": order_with(amount=1e11),
+    "too little": order_with(amount=-1e11),
+    "no time": order_with(created_at=...),
+    "time is no time": order_with(created_at="yesterday"),
+    "time without offset": order_with(created_at="2024-05-06T07:08:09"),
+    "a 30th of February": order_with(created_at="2024-02-30T00:00:00Z"),
+    "over 64 KiB": order_with(extra="x" * 65_536),
+}
+
+
+@pytest.mark.parametrize("body", POISON.values(), ids=POISON)
+def test_poison(system, api, unique, body):
+    system.queues.publish(body)
+    properties, dead_body = one_dead_letter(system)
+    assert dead_body == (body if isinstance(body, bytes) else body.encode())
+    assert properties.delivery_mode == 2
+    assert properties.headers["x-reason"]
+    # One try was enough, and its neighbours are fine.
+    system.wait_stored(api.accept(unique), timeout=10)
+    assert system.queues.depth() == 0
+
+
+def test_a_message_id_that_is_not_that_of_the_order(system, unique):
+    order_id = str(uuid.uuid4())
+    system.queues.publish(original_order(unique, order_id=order_id), message_id=order_id)
+    system.wait_stored(order_id)
+    system.queues.publish(original_order(unique), message_id=str(uuid.uuid4()))
+    one_dead_letter(system)
+    assert system.row_count(unique) == 1
+
+
+def test_another_order_under_an_id_that_is_taken(system, unique):
+    order_id = str(uuid.uuid4())
+    system.queues.publish(original_order(unique, 10, order_id=order_id))
+    system.wait_stored(order_id)
+    system.queues.publish(original_order(unique, 11, order_id=order_id))
+    properties, body = one_dead_letter(system)
+    assert json.loads(body)["amount"] == 11
+    assert "id_conflict" in json.dumps(properties.headers, default=str)
+    row, document = system.wait_stored(order_id)
+    assert (row["amount"], document["amount"]) == (10, 10)
+
+
+def test_poison_in_a_crowd(system, unique):
+    ids = [str(uuid.uuid4()) for _ in range(500)]
+    bodies = [original_order(unique, order_id=i) for i in ids]
+    for n in range(0, 500, 50):
+        bodies[n] = bodies[n].replace(unique, "")
+    system.queues.publish(*bodies)
+    letters = []
+    eventually(lambda: letters.extend(system.queues.take_dead()) or len(letters) == 10, "ten dead letters")
+    eventually(lambda: system.row_count(unique) == 490, "all the others are stored")
+    eventually(lambda: system.queues.depth() == 0, "the queue is empty")
+    assert {json.loads(body)["id"] for _, body in letters} == set(ids[::50])
+
+
+def test_a_row_that_the_database_refuses(system, unique):
+    system.postgres.execute(
+        f"ALTER TABLE orders ADD CONSTRAINT no_{unique} CHECK (product_name <> '{unique} bad')"
+    )
+    try:
+        ids = [str(uuid.uuid4()) for _ in range(100)]
+        names = [f"{unique} {'bad' if n == 42 else 'good'}" for n in range(100)]
+        system.queues.publish(*[original_order(name, order_id=i) for name, i in zip(names, ids, strict=True)])
+        _, body = one_dead_letter(system)
+        assert json.loads(body)["id"] == ids[42]
+        eventually(lambda: system.row_count(f"{unique} good") == 99, "the others are stored")
+        assert system.row_count(f"{unique} bad") == 0
+    finally:
+        system.postgres.execute(f"ALTER TABLE orders DROP CONSTRAINT no_{unique}")
+
+
+def test_a_huge_body_is_cut_and_its_size_kept(system, api, unique):
+    size = 3 * 1024 * 1024
+    system.queues.publish(b"x" * size)
+    properties, body = one_dead_letter(system)
+    assert body == b"x" * 1024 * 1024
+    assert str(size) in json.dumps(properties.headers, default=str)
+    system.wait_stored(api.accept(unique))

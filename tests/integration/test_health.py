@@ -1,0 +1,54 @@
+"""What each service says about itself."""
+
+import re
+
+import pytest
+import requests
+
+SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^}]*\})? (-?[0-9.e+-]+|\+Inf|NaN)")
+
+DEPENDENCIES = {
+    "gateway-1": ["postgres", "redis", "rabbitmq", "elasticsearch", "scheduler"],
+    "bridge-1": ["rabbitmq"],
+    "persister-1": ["postgres"],
+    "indexer-1": ["elasticsearch"],
+    "scheduler-1": ["postgres"],
+}
+
+
+@pytest.mark.parametrize("program", DEPENDENCIES)
+def test_live_and_ready(system, program):
+    live = requests.get(system.admin_url(program) + "/livez", timeout=5)
+    assert live.status_code == 200
+    ready = system.readiness(program)
+    assert ready.status_code == 200
+    assert ready.headers["Content-Type"].split(";")[0] == "application/json"
+    for name in DEPENDENCIES[program]:
+        assert name in ready.text, f"{program} does not list {name}: {ready.text}"
+
+
+@pytest.mark.parametrize("program", DEPENDENCIES)
+def test_metrics_are_prometheus_text(system, program):
+    response = requests.get(system.admin_url(program) + "/metrics", timeout=5)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/plain")
+    lines = [line for line in response.text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert SAMPLE.fullmatch(line), line
+
+
+@pytest.mark.parametrize("program", [name for name in DEPENDENCIES if name != "gateway-1"])
+def test_other_paths_and_methods(system, program):
+    assert requests.get(system.admin_url(program) + "/nothing", timeout=5).status_code == 404
+    assert requests.post(system.admin_url(program) + "/livez", timeout=5).status_code == 405
+
+
+def test_secrets_are_nowhere(system):
+    secrets = [system.env[name] for name in ("ADMIN_TOKEN", "IDEMPOTENCY_NAMESPACE", "REDIS_PASSWORD")]
+    secrets += [system.env["POSTGRES_DSN"].split(":")[2].split("@")[0]]
+    secrets += [system.env["RABBITMQ_URL"].split(":")[2].split("@")[0]]
+    for program in DEPENDENCIES:
+        text = system.log(program) + system.metrics(program) + system.readiness(program).text
+        for secret in secrets:
+            assert secret not in text, program

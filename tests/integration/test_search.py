@@ -1,0 +1,125 @@
+"""GET /api/search: Elasticsearch's own answer."""
+
+import pytest
+
+from api import assert_problem
+from wait import eventually
+
+
+def hits(response):
+    return [hit["_id"] for hit in response.json()["hits"]["hits"]]
+
+
+@pytest.fixture
+def three(system, api, unique):
+    """Three orders whose names share a word, searchable."""
+    ids = [api.accept(f"{unique} Café {word}", 10 + n) for n, word in enumerate(("red", "green", "blue"))]
+    for order_id in ids:
+        system.wait_stored(order_id)
+    system.elasticsearch.indices.refresh(index=system.index)
+    return ids
+
+
+def test_finds_by_any_word_of_the_name(api, unique, three):
+    assert set(hits(api.search(unique))) == set(three)
+    assert hits(api.search(f"{unique} green"))[0] == three[1]
+    assert hits(api.search("nothing" + unique)) == []
+
+
+def test_an_order_can_be_found_soon(api, unique):
+    order_id = api.accept(unique)
+    eventually(lambda: hits(api.search(unique)) == [order_id], "it is found", timeout=10)
+
+
+def test_the_body_is_that_of_elasticsearch(system, api, unique, three):
+    answer = api.search(unique)
+    assert answer.headers["Content-Type"].split(";")[0] == "application/json"
+    query = {"match": {"product_name": unique}}
+    own = system.elasticsearch.search(index=system.index, query=query, track_total_hits=True).body
+    ours = answer.json()
+    assert ours.keys() == own.keys()
+    assert ours["hits"] == own["hits"]
+    assert ours["hits"]["total"] == {"value": 3, "relation": "eq"}
+    for hit in ours["hits"]["hits"]:
+        assert hit["_source"] == api.order(hit["_id"]).json()
+
+
+def test_totals_are_exact(system, api, unique):
+    actions = []
+    for n in range(10_050):
+        actions += [{"index": {"_id": f"{unique}-{n}"}}, {"product_name": f"{unique} many"}]
+    system.elasticsearch.bulk(index=system.index, operations=actions, refresh=True)
+    try:
+        assert api.search(unique).json()["hits"]["total"] == {"value": 10_050, "relation": "eq"}
+    finally:
+        removals = [{"delete": {"_id": f"{unique}-{n}"}} for n in range(10_050)]
+        system.elasticsearch.bulk(index=system.index, operations=removals, refresh=True)
+
+
+def test_pages(api, unique, three):
+    assert len(hits(api.search(unique, size=2))) == 2
+    pages = [hits(api.search(unique, size=1, **{"from": n})) for n in range(4)]
+    assert [len(page) for page in pages] == [1, 1, 1, 0]
+    assert {page[0] for page in pages[:3]} == set(three)
+    assert api.search(unique, size=100, **{"from": 9900}).status_code == 200
+
+
+def test_words_are_decoded_from_the_url(api, unique, three):
+    for q in (f"{unique}+green", f"{unique}%20green", f"%67reen+{unique}"):
+        assert hits(api.get(f"/api/search?q={q}"))[0] == three[1]
+    assert len(hits(api.get(f"/api/search?q={unique}+caf%C3%A9"))) == 3
+    assert hits(api.get(f"/api/search?size=1&q={unique}+blue")) == [three[2]]
+
+
+@pytest.mark.parametrize(
+    "q", ['"}}', '{"match_all":{}}', "*", "a\\", "\u0001", "x" * 2000, "🛒", "a&b=c", "%"]
+)
+def test_a_term_is_only_a_term(api, q):
+    response = api.search(q)
+    assert response.status_code == 200, response.text
+    assert response.json()["timed_out"] is False
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?q=",
+        "?size=5",
+        "?Q=x",
+        "?q=x&size=0",
+        "?q=x&size=101",
+        "?q=x&size=-1",
+        "?q=x&size=ten",
+        "?q=x&size=1.5",
+        "?q=x&size=",
+        "?q=x&size=99999999999999999999",
+        "?q=x&from=-1",
+        "?q=x&from=x",
+        "?q=x&from=9991",
+        "?q=x&size=100&from=9901",
+        "?q=x&from=18446744073709551615",
+        "?q=%ff",
+        "?q=%zz",
+    ],
+)
+def test_bad_questions(api, query):
+    assert_problem(api.get("/api/search" + query), 400)
+
+
+def test_an_index_that_does_not_exist_is_empty(system):
+    with system.sibling("noindex") as fresh:
+        system.elasticsearch.options(ignore_status=404).indices.delete(index="noindex")
+        answer = fresh.api.search("laptop")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["hits"]["total"]["value"] == 0
+        assert hits(answer) == []
+
+        # The index that the first order makes has the right mapping all the same.
+        order_id = fresh.api.accept("Laptop", 12.34)
+        fresh.wait_stored(order_id)
+        mapping = system.elasticsearch.indices.get_mapping(index="noindex")["noindex"]["mappings"][
+            "properties"
+        ]
+        assert mapping["product_name"]["type"] == "text"
+        assert mapping["created_at"]["type"].startswith("date")

@@ -1,0 +1,38 @@
+"""20,000 orders over 32 connections, exact to the cent everywhere."""
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from load import Load, assert_kept, stored_rows
+from wait import eventually
+
+
+@pytest.mark.timeout(300)
+def test_twenty_thousand_orders(system):
+    with system.sibling("volume", scale={"persister": 2, "indexer": 2}) as ours:
+        day = datetime.now(UTC).date()
+        started = time.monotonic()
+        with Load([ours.env["API_URL"]], orders=20_000, connections=32) as load:
+            pass
+        posted = time.monotonic() - started
+        assert not load.refused
+        assert not load.unknown
+        assert len(load.accepted) == 20_000
+        eventually(lambda: len(stored_rows(ours, load)) == 20_000, "20,000 rows", timeout=60)
+        assert_kept(ours, load, at_least=20_000)
+
+        ours.elasticsearch.indices.refresh(index="volume")
+        assert ours.elasticsearch.count(index="volume")["count"] == 20_000
+        assert ours.postgres.execute("SELECT count(*) FROM orders").fetchone()[0] == 20_000
+        assert ours.queues.depth() == 0
+        assert not ours.queues.depth(ours.queues.dead_name)
+
+        assert ours.api.refresh().status_code == 200
+        total = Decimal(sum(cents for _, cents in load.accepted.values())) / 100
+        assert sum(Decimal(revenue) for revenue in ours.api.sales().values()) == total
+        if datetime.now(UTC).date() == day:
+            assert Decimal(ours.api.sales()[day.isoformat()]) == total
+        print(f"posted in {posted:.1f} s, everywhere after {time.monotonic() - started:.1f} s")
