@@ -1,0 +1,122 @@
+#include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/common/memory.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBE_INTERVAL_MS 5000
+#define PROBE_TIMEOUT_MS 3000
+
+struct elasticsearch_search {
+    struct order_search port;
+    struct elasticsearch_search_options options;
+    struct elasticsearch *client;
+    struct loop_timer *probe; /* so that the state is known without searches too */
+    bool reported, reported_up;
+    char path[300];
+};
+
+struct operation {
+    struct elasticsearch_search *search;
+    order_search_done_fn *on_done;
+    void *arg;
+};
+
+static void report(struct elasticsearch_search *search, bool up, const char *reason)
+{
+    if (search->reported && search->reported_up == up)
+        return;
+    search->reported = true;
+    search->reported_up = up;
+    search->options.on_state(search->options.arg, up, up ? NULL : reason);
+}
+
+/* Any answer but a server's error shows that the cluster is there. */
+static void report_answer(struct elasticsearch_search *search, long status, const struct error *err)
+{
+    char reason[64];
+    snprintf(reason, sizeof(reason), "it answers with status %ld", status);
+    report(search, status >= 200 && status < 300, status == 0 ? err->message : reason);
+}
+
+static void on_found(void *arg, long status, bool timed_out, const char *body, size_t body_len,
+                     const struct error *err)
+{
+    struct operation *operation = arg;
+    order_search_done_fn *on_done = operation->on_done;
+    void *done_arg = operation->arg;
+    report_answer(operation->search, status, err);
+    free(operation);
+    if (status == 200)
+        on_done(done_arg, ORDER_SEARCH_OK, body, body_len);
+    else
+        on_done(done_arg, timed_out ? ORDER_SEARCH_TIMEOUT : ORDER_SEARCH_FAILED, NULL, 0);
+}
+
+static int search_orders(void *self, const char *term, size_t term_len, unsigned size,
+                         unsigned from, order_search_done_fn *on_done, void *arg)
+{
+    struct elasticsearch_search *search = self;
+    json_t *query =
+        json_pack("{s:{s:{s:s%}}, s:i, s:i, s:b}", "query", "match", "product_name", term, term_len,
+                  "size", (int)size, "from", (int)from, "track_total_hits", 1);
+    char *body = query != NULL ? json_dumps(query, JSON_COMPACT) : NULL;
+    if (body == NULL)
+        abort(); /* out of memory: the term is UTF-8 */
+    json_decref(query);
+
+    struct operation *operation = memory_new(sizeof(*operation));
+    *operation = (struct operation){search, on_done, arg};
+    int rc =
+        elasticsearch_request(search->client, "POST", search->path, "application/json", body,
+                              strlen(body), false, ORDER_SEARCH_TIMEOUT_MS, on_found, operation);
+    free(body);
+    if (rc != 0)
+        free(operation);
+    return rc;
+}
+
+static void on_probed(void *arg, long status, bool timed_out, const char *body, size_t body_len,
+                      const struct error *err)
+{
+    (void)timed_out;
+    (void)body;
+    (void)body_len;
+    struct elasticsearch_search *search = arg;
+    report_answer(search, status, err);
+    loop_timer_start(search->probe, PROBE_INTERVAL_MS);
+}
+
+static void on_probe(void *arg)
+{
+    struct elasticsearch_search *search = arg;
+    if (elasticsearch_request(search->client, "GET", "/_cluster/health?filter_path=status", NULL,
+                              NULL, 0, false, PROBE_TIMEOUT_MS, on_probed, search) != 0)
+        loop_timer_start(search->probe, PROBE_INTERVAL_MS);
+}
+
+struct order_search *elasticsearch_search_new(struct event_loop *loop,
+                                              const struct elasticsearch_search_options *options)
+{
+    struct elasticsearch_search *search = memory_new(sizeof(*search));
+    search->port = (struct order_search){.self = search, .search = search_orders};
+    search->options = *options;
+    /* An index that does not exist yet has no orders. */
+    snprintf(search->path, sizeof(search->path), "/%s/_search?ignore_unavailable=true",
+             options->index);
+    search->client = elasticsearch_new(loop, &options->client);
+    search->probe = event_loop_timer(loop, on_probe, search);
+    loop_timer_start(search->probe, 0);
+    return &search->port;
+}
+
+void elasticsearch_search_free(struct order_search *port)
+{
+    if (port == NULL)
+        return;
+    struct elasticsearch_search *search = port->self;
+    loop_timer_free(search->probe);
+    elasticsearch_free(search->client);
+    free(search);
+}

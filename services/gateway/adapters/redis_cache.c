@@ -1,0 +1,362 @@
+/* An accepted order whose entry could not be confirmed, because Redis was away, is a debt: it is
+ * kept here (at most DEBT_MAX of them, the oldest are given up) and written when Redis is back, so
+ * that reads find it although it is not in the store yet. */
+#include "services/gateway/adapters/redis_cache.h"
+#include "services/common/log.h"
+#include "services/common/memory.h"
+#include "services/common/metrics.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_PREFIX "order:"
+#define KEY_LEN (sizeof(KEY_PREFIX) - 1 + ORDER_ID_TEXT_LEN)
+#define DEBT_MAX 10000
+#define DEBT_AT_ONCE 64 /* written before the answers are awaited */
+#define DEBT_RETRY_MS 100
+
+/* Delete a reservation, but not an entry that was confirmed since: that one lives longer. */
+static const char remove_script[] =
+    "if redis.call('TTL',KEYS[1])<=tonumber(ARGV[1]) then return redis.call('DEL',KEYS[1]) end "
+    "return 0";
+
+struct debt {
+    struct debt *next;
+    struct order_id id;
+    size_t json_len;
+    char json[];
+};
+
+struct redis_cache {
+    struct order_cache port;
+    struct redis_connection *connection;
+    char ttl[24], provisional[24]; /* seconds, as text */
+    struct debt *debts, **debts_end;
+    unsigned debt_count;
+    unsigned paying; /* debts being written: the first so many of `debts` */
+    bool payment_failed;
+    struct loop_timer *debt_timer;
+};
+
+static struct metric_counter *errors_total, *debts_total, *debts_lost_total;
+static struct log_limit error_limit;
+
+void redis_cache_register_metrics(void)
+{
+    errors_total =
+        metric_counter("redis_errors_total", NULL, "Commands that Redis answered with an error");
+    debts_total = metric_counter("order_cache_debts_total", NULL,
+                                 "Accepted orders whose entry had to be written later");
+    debts_lost_total = metric_counter("order_cache_debts_lost_total", NULL,
+                                      "Of these, orders given up because there were too many");
+}
+
+/* ---- commands ---- */
+
+static void format_key(const struct order_id *id, char key[KEY_LEN + 1])
+{
+    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX) - 1);
+    order_id_format(id, key + sizeof(KEY_PREFIX) - 1);
+}
+
+/* Whether there is a reply, and no error. */
+static bool succeeded(const redisReply *reply)
+{
+    if (reply == NULL)
+        return false;
+    if (reply->type != REDIS_REPLY_ERROR)
+        return true;
+    metric_add(errors_total, 1);
+    log_limited(&error_limit, LOG_LEVEL_WARN, "redis answers an error",
+                (const struct log_field[]){log_text("error", reply->str), {0}});
+    return false;
+}
+
+struct operation {
+    struct redis_cache *cache;
+    order_cache_done_fn *on_done;
+    void *arg;
+    struct order_id id; /* confirm: the rest too */
+    size_t json_len;
+    char json[];
+};
+
+static struct operation *operation_new(struct redis_cache *cache, order_cache_done_fn *on_done,
+                                       void *arg)
+{
+    struct operation *operation = memory_new(sizeof(*operation));
+    operation->cache = cache;
+    operation->on_done = on_done;
+    operation->arg = arg;
+    return operation;
+}
+
+static void end(struct operation *operation, enum order_cache_status status,
+                const redisReply *reply)
+{
+    order_cache_done_fn *on_done = operation->on_done;
+    void *arg = operation->arg;
+    free(operation);
+    bool found = status == ORDER_CACHE_FOUND;
+    on_done(arg, status, found ? reply->str : NULL, found ? (size_t)reply->len : 0);
+}
+
+static int send_set(struct redis_cache *cache, const struct order_id *id, const char *json,
+                    size_t json_len, redis_done_fn *on_done, void *arg)
+{
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"SET", key, json, "EX", cache->ttl};
+    const size_t lengths[] = {3, KEY_LEN, json_len, 2, strlen(cache->ttl)};
+    return redis_connection_send(cache->connection, 5, argv, lengths, on_done, arg);
+}
+
+/* ---- debts ---- */
+
+static void pay_debts(struct redis_cache *cache);
+
+static void drop_first_debt(struct redis_cache *cache)
+{
+    struct debt *debt = cache->debts;
+    cache->debts = debt->next;
+    if (cache->debts == NULL)
+        cache->debts_end = &cache->debts;
+    cache->debt_count--;
+    free(debt);
+}
+
+static void add_debt(struct redis_cache *cache, const struct order_id *id, const char *json,
+                     size_t json_len)
+{
+    if (cache->debt_count >= DEBT_MAX) {
+        metric_add(debts_lost_total, 1);
+        if (cache->paying > 0)
+            return; /* the first ones are under way, so it is this one */
+        drop_first_debt(cache);
+    }
+    metric_add(debts_total, 1);
+    struct debt *debt = memory_new(sizeof(*debt) + json_len);
+    debt->id = *id;
+    debt->json_len = json_len;
+    memcpy(debt->json, json, json_len);
+    *cache->debts_end = debt;
+    cache->debts_end = &debt->next;
+    cache->debt_count++;
+    if (!loop_timer_running(cache->debt_timer))
+        loop_timer_start(cache->debt_timer, DEBT_RETRY_MS);
+}
+
+/* Answers come in the order of the commands. After a failure the rest of the round is kept as well:
+ * writing an entry twice does no harm. */
+static void on_debt_paid(void *arg, const redisReply *reply)
+{
+    struct redis_cache *cache = arg;
+    cache->paying--;
+    if (!succeeded(reply))
+        cache->payment_failed = true;
+    else if (!cache->payment_failed)
+        drop_first_debt(cache);
+    if (cache->paying > 0 || cache->debts == NULL)
+        return;
+    if (cache->payment_failed)
+        loop_timer_start(cache->debt_timer, DEBT_RETRY_MS);
+    else
+        pay_debts(cache);
+}
+
+static void pay_debts(struct redis_cache *cache)
+{
+    cache->payment_failed = false;
+    for (const struct debt *debt = cache->debts; debt != NULL && cache->paying < DEBT_AT_ONCE;
+         debt = debt->next) {
+        if (send_set(cache, &debt->id, debt->json, debt->json_len, on_debt_paid, cache) != 0)
+            break;
+        cache->paying++;
+    }
+    if (cache->paying == 0)
+        loop_timer_start(cache->debt_timer, DEBT_RETRY_MS);
+}
+
+static void on_debt_timer(void *arg)
+{
+    struct redis_cache *cache = arg;
+    if (cache->paying == 0 && cache->debts != NULL)
+        pay_debts(cache);
+}
+
+/* ---- reserve ---- */
+
+static void on_reserved(void *arg, const redisReply *reply)
+{
+    if (!succeeded(reply))
+        end(arg, ORDER_CACHE_UNAVAILABLE, NULL);
+    else if (reply->type == REDIS_REPLY_STRING)
+        end(arg, ORDER_CACHE_FOUND, reply);
+    else
+        end(arg, ORDER_CACHE_CREATED, NULL);
+}
+
+static int reserve(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   order_cache_done_fn *on_done, void *arg)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"SET", key, json, "NX", "GET", "EX", cache->provisional};
+    const size_t lengths[] = {3, KEY_LEN, json_len, 2, 3, 2, strlen(cache->provisional)};
+    struct operation *operation = operation_new(cache, on_done, arg);
+    if (redis_connection_send(cache->connection, 7, argv, lengths, on_reserved, operation) == 0)
+        return 0;
+    free(operation);
+    return -1;
+}
+
+/* ---- confirm ---- */
+
+static void confirm_failed(struct operation *operation)
+{
+    add_debt(operation->cache, &operation->id, operation->json, operation->json_len);
+    end(operation, ORDER_CACHE_UNAVAILABLE, NULL);
+}
+
+static void on_set(void *arg, const redisReply *reply)
+{
+    if (succeeded(reply))
+        end(arg, ORDER_CACHE_OK, NULL);
+    else
+        confirm_failed(arg);
+}
+
+static void on_expire(void *arg, const redisReply *reply)
+{
+    struct operation *operation = arg;
+    if (!succeeded(reply)) {
+        confirm_failed(operation);
+    } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        end(operation, ORDER_CACHE_OK, NULL);
+    } else { /* there is no such key (any more) */
+        if (send_set(operation->cache, &operation->id, operation->json, operation->json_len, on_set,
+                     operation) != 0)
+            confirm_failed(operation);
+    }
+}
+
+static int confirm(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   order_cache_done_fn *on_done, void *arg)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"EXPIRE", key, cache->ttl};
+    const size_t lengths[] = {6, KEY_LEN, strlen(cache->ttl)};
+
+    struct operation *operation = memory_new(sizeof(*operation) + json_len);
+    operation->cache = cache;
+    operation->on_done = on_done;
+    operation->arg = arg;
+    operation->id = *id;
+    operation->json_len = json_len;
+    memcpy(operation->json, json, json_len);
+    if (redis_connection_send(cache->connection, 3, argv, lengths, on_expire, operation) == 0)
+        return 0;
+    add_debt(cache, id, json, json_len);
+    free(operation);
+    return -1;
+}
+
+/* ---- remove, get, fill ---- */
+
+static void on_removed(void *arg, const redisReply *reply)
+{
+    end(arg, succeeded(reply) ? ORDER_CACHE_OK : ORDER_CACHE_UNAVAILABLE, NULL);
+}
+
+static int remove_entry(void *self, const struct order_id *id, order_cache_done_fn *on_done,
+                        void *arg)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"EVAL", remove_script, "1", key, cache->provisional};
+    const size_t lengths[] = {4, sizeof(remove_script) - 1, 1, KEY_LEN, strlen(cache->provisional)};
+    struct operation *operation = operation_new(cache, on_done, arg);
+    if (redis_connection_send(cache->connection, 5, argv, lengths, on_removed, operation) == 0)
+        return 0;
+    free(operation);
+    return -1;
+}
+
+static void on_got(void *arg, const redisReply *reply)
+{
+    if (!succeeded(reply))
+        end(arg, ORDER_CACHE_UNAVAILABLE, NULL);
+    else if (reply->type == REDIS_REPLY_STRING)
+        end(arg, ORDER_CACHE_FOUND, reply);
+    else
+        end(arg, ORDER_CACHE_ABSENT, NULL);
+}
+
+static int get(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"GET", key};
+    const size_t lengths[] = {3, KEY_LEN};
+    struct operation *operation = operation_new(cache, on_done, arg);
+    if (redis_connection_send(cache->connection, 2, argv, lengths, on_got, operation) == 0)
+        return 0;
+    free(operation);
+    return -1;
+}
+
+static void on_filled(void *arg, const redisReply *reply)
+{
+    (void)arg;
+    (void)succeeded(reply); /* counted there; the next read fills it */
+}
+
+static void fill(void *self, const struct order_id *id, const char *json, size_t json_len)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    format_key(id, key);
+    const char *argv[] = {"SET", key, json, "NX", "EX", cache->ttl};
+    const size_t lengths[] = {3, KEY_LEN, json_len, 2, 2, strlen(cache->ttl)};
+    int rc = redis_connection_send(cache->connection, 6, argv, lengths, on_filled, NULL);
+    (void)rc; /* the next read fills it */
+}
+
+/* ---- life ---- */
+
+struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
+                                    const struct redis_options *options, int64_t ttl_s)
+{
+    struct redis_cache *cache = memory_new(sizeof(*cache));
+    cache->port = (struct order_cache){
+        .self = cache,
+        .reserve = reserve,
+        .confirm = confirm,
+        .remove = remove_entry,
+        .get = get,
+        .fill = fill,
+    };
+    snprintf(cache->ttl, sizeof(cache->ttl), "%lld", (long long)ttl_s);
+    snprintf(cache->provisional, sizeof(cache->provisional), "%d", ORDER_CACHE_PROVISIONAL_S);
+    cache->debts_end = &cache->debts;
+    cache->debt_timer = event_loop_timer(events, on_debt_timer, cache);
+    cache->connection = redis_connection_new(loop, events, options);
+    return &cache->port;
+}
+
+void redis_cache_free(struct order_cache *port)
+{
+    if (port == NULL)
+        return;
+    struct redis_cache *cache = port->self;
+    redis_connection_free(cache->connection);
+    loop_timer_free(cache->debt_timer);
+    while (cache->debts != NULL)
+        drop_first_debt(cache);
+    free(cache);
+}

@@ -1,0 +1,16 @@
+/* order_cache on Redis 7: order:<uuid> = the order in JSON. */
+#ifndef GATEWAY_REDIS_CACHE_H
+#define GATEWAY_REDIS_CACHE_H
+
+#include "services/gateway/adapters/redis_connection.h"
+#include "services/gateway/ports/order_cache.h"
+
+/* Register the metrics; before threads start. */
+void redis_cache_register_metrics(void);
+
+/* `ttl_s` is the life of a confirmed entry. */
+struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
+                                    const struct redis_options *options, int64_t ttl_s);
+void redis_cache_free(struct order_cache *cache);
+
+#endif

@@ -1,0 +1,208 @@
+/* The first reader of an order asks the store, on its own loop, and becomes the leader of a read in
+ * the table. Who wants the same order until the answer comes joins that read. The answer goes to
+ * every reader on the reader's own loop. */
+#include "services/gateway/adapters/shared_reads.h"
+#include "services/common/memory.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 1024 /* a power of two */
+
+struct shared_reads {
+    struct order_store port;
+    struct order_store *store;
+    struct read_table *table;
+    h2o_multithread_receiver_t receiver;
+};
+
+/* Also the message that brings the answer to its loop. */
+struct reader {
+    h2o_multithread_message_t message; /* first */
+    struct reader *next;
+    struct shared_reads *home;
+    order_store_found_fn *on_done;
+    void *arg;
+    enum order_store_status status;
+    bool found;
+    struct order order;
+};
+
+struct read {
+    struct read *next; /* in its bucket */
+    struct order_id id;
+    struct shared_reads *leader;
+    struct reader *readers;
+};
+
+struct read_table {
+    pthread_mutex_t mutex; /* held for a few instructions */
+    struct read *buckets[BUCKETS];
+};
+
+static struct read **find_slot(struct read_table *table, const struct order_id *id)
+{
+    uint32_t hash; /* the end of an id is random in UUIDv7, and no worse than the rest in v5 */
+    memcpy(&hash, id->bytes + 12, sizeof(hash));
+    struct read **slot = &table->buckets[hash & (BUCKETS - 1)];
+    while (*slot != NULL && !order_id_equal(&(*slot)->id, id))
+        slot = &(*slot)->next;
+    return slot;
+}
+
+/* Take the read out of the table: from now on nobody joins it. Returns its readers. */
+static struct reader *close_read(struct read_table *table, struct read *read)
+{
+    pthread_mutex_lock(&table->mutex);
+    *find_slot(table, &read->id) = read->next;
+    pthread_mutex_unlock(&table->mutex);
+    struct reader *readers = read->readers;
+    free(read);
+    return readers;
+}
+
+static void answer(struct reader *reader)
+{
+    order_store_found_fn *on_done = reader->on_done;
+    on_done(reader->arg, reader->status, reader->found ? &reader->order : NULL);
+    free(reader);
+}
+
+static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    while (!h2o_linklist_is_empty(messages)) {
+        struct reader *reader = H2O_STRUCT_FROM_MEMBER(struct reader, message.link, messages->next);
+        h2o_linklist_unlink(&reader->message.link);
+        answer(reader);
+    }
+}
+
+static void give(struct shared_reads *leader, struct reader *readers,
+                 enum order_store_status status, const struct order *order)
+{
+    struct reader *next;
+    for (struct reader *reader = readers; reader != NULL; reader = next) {
+        next = reader->next;
+        reader->status = status;
+        reader->found = order != NULL;
+        if (order != NULL)
+            order_copy(&reader->order, order);
+        if (reader->home == leader)
+            answer(reader);
+        else
+            h2o_multithread_send_message(&reader->home->receiver, &reader->message);
+    }
+}
+
+static void on_found(void *arg, enum order_store_status status, const struct order *order)
+{
+    struct read *read = arg;
+    struct shared_reads *leader = read->leader;
+    give(leader, close_read(leader->table, read), status, order);
+}
+
+static int find(void *self, const struct order_id *id, order_store_found_fn *on_done, void *arg)
+{
+    struct shared_reads *shared = self;
+    struct read_table *table = shared->table;
+    struct reader *reader = memory_new(sizeof(*reader));
+    reader->home = shared;
+    reader->on_done = on_done;
+    reader->arg = arg;
+
+    pthread_mutex_lock(&table->mutex);
+    struct read **slot = find_slot(table, id), *read = *slot;
+    bool first = read == NULL;
+    if (first) {
+        read = *slot = memory_new(sizeof(*read));
+        read->id = *id;
+        read->leader = shared;
+    }
+    reader->next = read->readers;
+    read->readers = reader;
+    pthread_mutex_unlock(&table->mutex);
+
+    if (!first || shared->store->find(shared->store->self, id, on_found, read) == 0)
+        return 0;
+
+    /* Refused at once: so are those of other loops that have joined meanwhile. */
+    struct reader **link, *readers = close_read(table, read);
+    for (link = &readers; *link != reader; link = &(*link)->next)
+        ;
+    *link = reader->next;
+    free(reader);
+    give(shared, readers, ORDER_STORE_UNAVAILABLE, NULL);
+    return -1;
+}
+
+static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
+{
+    struct shared_reads *shared = self;
+    return shared->store->read_sales(shared->store->self, on_done, arg);
+}
+
+static int insert_bulk(void *self, const struct order *orders, size_t count,
+                       order_store_inserted_fn *on_done, void *arg)
+{
+    struct shared_reads *shared = self;
+    return shared->store->insert_bulk(shared->store->self, orders, count, on_done, arg);
+}
+
+struct order_store *shared_reads_new(struct read_table *table, struct order_store *store,
+                                     h2o_multithread_queue_t *queue)
+{
+    struct shared_reads *shared = memory_new(sizeof(*shared));
+    shared->port = (struct order_store){
+        .self = shared,
+        .find = find,
+        .read_sales = read_sales,
+        .insert_bulk = insert_bulk,
+    };
+    shared->store = store;
+    shared->table = table;
+    h2o_multithread_register_receiver(queue, &shared->receiver, on_messages);
+    return &shared->port;
+}
+
+void shared_reads_free(struct order_store *port)
+{
+    if (port == NULL)
+        return;
+    struct shared_reads *shared = port->self;
+    while (!h2o_linklist_is_empty(&shared->receiver._messages)) {
+        struct reader *reader =
+            H2O_STRUCT_FROM_MEMBER(struct reader, message.link, shared->receiver._messages.next);
+        h2o_linklist_unlink(&reader->message.link);
+        free(reader);
+    }
+    h2o_multithread_unregister_receiver(shared->receiver.queue, &shared->receiver);
+    free(shared);
+}
+
+struct read_table *read_table_new(void)
+{
+    struct read_table *table = memory_new(sizeof(*table));
+    pthread_mutex_init(&table->mutex, NULL);
+    return table;
+}
+
+void read_table_free(struct read_table *table)
+{
+    if (table == NULL)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (table->buckets[i] != NULL) {
+            struct read *read = table->buckets[i];
+            table->buckets[i] = read->next;
+            while (read->readers != NULL) {
+                struct reader *reader = read->readers;
+                read->readers = reader->next;
+                free(reader);
+            }
+            free(read);
+        }
+    }
+    pthread_mutex_destroy(&table->mutex);
+    free(table);
+}

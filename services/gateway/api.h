@@ -1,0 +1,43 @@
+/* What the routes of one loop work with: the ports, the settings that concern HTTP, and the
+ * requests under way. */
+#ifndef GATEWAY_API_H
+#define GATEWAY_API_H
+
+#include "proto/order_id.h"
+#include "services/common/metrics.h"
+#include "services/gateway/ports/order_cache.h"
+#include "services/gateway/ports/order_queue.h"
+#include "services/gateway/ports/order_search.h"
+#include "services/gateway/ports/order_store.h"
+#include "services/gateway/ports/sales_refresh.h"
+#include "services/gateway/request.h"
+#include <stdbool.h>
+
+struct api_settings {
+    const char *admin_token; /* NULL: none is configured */
+    bool admin_auth;
+    struct order_id idempotency_namespace;
+};
+
+struct api_metrics {
+    struct metric_counter *orders_accepted, *bulk_orders_accepted;
+    struct metric_counter *cache_hits, *cache_misses, *cache_failures;
+    struct metric_counter *outcomes_unknown;
+    struct metric_histogram *read_dashboard_seconds;
+};
+
+struct api {
+    struct order_cache *cache;
+    struct order_queue *queue;
+    struct order_search *search;
+    struct order_store *store;
+    struct sales_refresh *sales_refresh;
+    const struct api_settings *settings;
+    const struct api_metrics *metrics;
+    struct requests requests;
+};
+
+/* Register the metrics; before threads start. */
+const struct api_metrics *api_metrics(void);
+
+#endif

@@ -1,0 +1,92 @@
+#include "services/gateway/problem.h"
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct problem_kind {
+    int status;
+    const char *code;
+    const char *title;
+} kinds[] = {
+    [PROBLEM_MALFORMED_REQUEST] = {400, "malformed_request", "The request is malformed"},
+    [PROBLEM_MALFORMED_ORDER] = {400, "malformed_order", "The body is not an order in JSON"},
+    [PROBLEM_INVALID_ORDER_ID] = {400, "invalid_order_id", "The order id is not a UUID"},
+    [PROBLEM_INVALID_PARAMETER] = {400, "invalid_parameter", "A query parameter is invalid"},
+    [PROBLEM_INVALID_IDEMPOTENCY_KEY] = {400, "invalid_idempotency_key",
+                                         "Idempotency-Key must be 1 to 255 printable characters"},
+    [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "A valid admin token is required"},
+    [PROBLEM_ADMIN_DISABLED] = {403, "admin_disabled", "No admin token is configured"},
+    [PROBLEM_NOT_FOUND] = {404, "not_found", "There is nothing here"},
+    [PROBLEM_ORDER_NOT_FOUND] = {404, "order_not_found", "There is no such order"},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed", "The method is not allowed here"},
+    [PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "The body is too large"},
+    [PROBLEM_URI_TOO_LONG] = {414, "uri_too_long", "The request target is too long"},
+    [PROBLEM_EXPECTATION_FAILED] = {417, "expectation_failed", "The expectation is not supported"},
+    [PROBLEM_UNACCEPTABLE_ORDER] = {422, "unacceptable_order", "The order cannot be accepted"},
+    [PROBLEM_IDEMPOTENCY_KEY_REUSED] = {422, "idempotency_key_reused",
+                                        "The Idempotency-Key was used for another payload"},
+    [PROBLEM_HEADERS_TOO_LARGE] = {431, "headers_too_large", "The header section is too large"},
+    [PROBLEM_STORE_FAILED] = {500, "store_failed", "The order store failed"},
+    [PROBLEM_REFRESH_FAILED] = {500, "refresh_failed", "The refresh failed"},
+    [PROBLEM_SEARCH_FAILED] = {502, "search_failed", "The search engine failed"},
+    [PROBLEM_OVERLOADED] = {503, "overloaded", "Too many requests at once"},
+    [PROBLEM_DEADLINE_EXCEEDED] = {503, "deadline_exceeded", "No answer in time"},
+    [PROBLEM_QUEUE_UNAVAILABLE] = {503, "queue_unavailable", "Orders cannot be accepted now"},
+    [PROBLEM_OUTCOME_UNKNOWN] = {503, "outcome_unknown",
+                                 "The order may or may not have been accepted"},
+    [PROBLEM_STORE_UNAVAILABLE] = {503, "store_unavailable", "The order store is unavailable"},
+    [PROBLEM_ORDER_STATE_UNKNOWN] = {503, "order_state_unknown",
+                                     "Whether there is such an order cannot be told now"},
+    [PROBLEM_IDEMPOTENCY_UNAVAILABLE] = {503, "idempotency_unavailable",
+                                         "What the Idempotency-Key stands for cannot be told now"},
+    [PROBLEM_REFRESH_UNAVAILABLE] = {503, "refresh_unavailable", "The scheduler is unavailable"},
+    [PROBLEM_SEARCH_TIMEOUT] = {504, "search_timeout", "The search engine did not answer in time"},
+    [PROBLEM_REFRESH_TIMEOUT] = {504, "refresh_timeout", "The refresh did not end in time"},
+};
+
+int problem_status(enum problem problem)
+{
+    return kinds[problem].status;
+}
+
+enum problem problem_of_status(int status)
+{
+    switch (status) {
+    case 413:
+        return PROBLEM_BODY_TOO_LARGE;
+    case 417:
+        return PROBLEM_EXPECTATION_FAILED;
+    default:
+        return PROBLEM_MALFORMED_REQUEST;
+    }
+}
+
+char *problem_render(enum problem problem, const char *detail)
+{
+    const struct problem_kind *kind = &kinds[problem];
+    /* "s*" leaves out a NULL detail. A detail that is not UTF-8 would be our bug: leave it out too.
+     */
+    json_t *json =
+        json_pack("{s:s, s:s, s:i, s:s*, s:s}", "type", "about:blank", "title", kind->title,
+                  "status", kind->status, "detail", detail, "code", kind->code);
+    if (json == NULL)
+        json = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", kind->title,
+                         "status", kind->status, "code", kind->code);
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (text == NULL)
+        abort(); /* out of memory */
+    json_decref(json);
+    return text;
+}
+
+void problem_send(struct request *request, enum problem problem, const char *detail)
+{
+    if (request == NULL)
+        return;
+    int status = problem_status(problem);
+    if (status == 503)
+        reply_header(request, "retry-after", "1");
+    char *text = problem_render(problem, detail);
+    reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
+    free(text);
+}

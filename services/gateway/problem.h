@@ -1,0 +1,53 @@
+/* Error answers: application/problem+json (RFC 9457) with a member `code` that stays the same for
+ * ever, so that programs can tell errors apart. */
+#ifndef GATEWAY_PROBLEM_H
+#define GATEWAY_PROBLEM_H
+
+#include "services/gateway/request.h"
+
+enum problem {
+    PROBLEM_MALFORMED_REQUEST,
+    PROBLEM_MALFORMED_ORDER,
+    PROBLEM_INVALID_ORDER_ID,
+    PROBLEM_INVALID_PARAMETER,
+    PROBLEM_INVALID_IDEMPOTENCY_KEY,
+    PROBLEM_UNAUTHORIZED,
+    PROBLEM_ADMIN_DISABLED,
+    PROBLEM_NOT_FOUND,
+    PROBLEM_ORDER_NOT_FOUND,
+    PROBLEM_METHOD_NOT_ALLOWED,
+    PROBLEM_BODY_TOO_LARGE,
+    PROBLEM_URI_TOO_LONG,
+    PROBLEM_EXPECTATION_FAILED,
+    PROBLEM_UNACCEPTABLE_ORDER,
+    PROBLEM_IDEMPOTENCY_KEY_REUSED,
+    PROBLEM_HEADERS_TOO_LARGE,
+    PROBLEM_STORE_FAILED,
+    PROBLEM_REFRESH_FAILED,
+    PROBLEM_SEARCH_FAILED,
+    PROBLEM_OVERLOADED,
+    PROBLEM_DEADLINE_EXCEEDED,
+    PROBLEM_QUEUE_UNAVAILABLE,
+    PROBLEM_OUTCOME_UNKNOWN,
+    PROBLEM_STORE_UNAVAILABLE,
+    PROBLEM_ORDER_STATE_UNKNOWN,
+    PROBLEM_IDEMPOTENCY_UNAVAILABLE,
+    PROBLEM_REFRESH_UNAVAILABLE,
+    PROBLEM_SEARCH_TIMEOUT,
+    PROBLEM_REFRESH_TIMEOUT,
+};
+
+/* Answer with a problem; `detail` is for a person, and NULL when the title says it all. Problems of
+ * status 503 carry Retry-After. */
+void problem_send(struct request *request, enum problem problem, const char *detail);
+
+/* The problem that fits an error status which libh2o answers by itself. */
+enum problem problem_of_status(int status);
+
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+
+/* The problem's status and JSON; the text is malloc'd, free() it. */
+int problem_status(enum problem problem);
+char *problem_render(enum problem problem, const char *detail);
+
+#endif

@@ -1,0 +1,219 @@
+#include "services/gateway/request.h"
+#include "services/common/clock.h"
+#include "services/gateway/api.h"
+#include "services/gateway/problem.h"
+#include "services/gateway/route_metrics.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define SWEEP_INTERVAL_MS 100
+
+/* ---- deadlines ---- */
+
+static void on_sweep(void *arg)
+{
+    struct requests *requests = arg;
+    int64_t now_ms = clock_monotonic_ms();
+
+    /* Answering unlinks the guard, and nothing else: its route's chain goes on. */
+    h2o_linklist_t *next, *node = requests->waiting.next;
+    for (; node != &requests->waiting; node = next) {
+        next = node->next;
+        struct request_guard *guard = H2O_STRUCT_FROM_MEMBER(struct request_guard, link, node);
+        if (guard->deadline_ms <= now_ms)
+            problem_send(guard->request, PROBLEM_DEADLINE_EXCEEDED, NULL);
+    }
+    loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
+}
+
+void requests_init(struct requests *requests, struct event_loop *loop, unsigned limit)
+{
+    h2o_linklist_init_anchor(&requests->waiting);
+    requests->open = 0;
+    requests->limit = limit;
+    requests->sweep = event_loop_timer(loop, on_sweep, requests);
+    loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
+}
+
+void requests_release(struct requests *requests)
+{
+    loop_timer_free(requests->sweep);
+    requests->sweep = NULL;
+}
+
+bool requests_full(const struct requests *requests)
+{
+    return requests->open >= requests->limit;
+}
+
+/* ---- guards ---- */
+
+static void detach_guard(struct request *request)
+{
+    if (request->guard == NULL)
+        return;
+    h2o_linklist_unlink(&request->guard->link);
+    request->guard->request = NULL;
+    request->guard = NULL;
+}
+
+void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms)
+{
+    assert(!request->answered && request->guard == NULL);
+    *guard = (struct request_guard){
+        .request = request,
+        .requests = &request->api->requests,
+        .deadline_ms = clock_monotonic_ms() + timeout_ms,
+    };
+    request->guard = guard;
+    guard->requests->open++;
+    h2o_linklist_insert(&guard->requests->waiting, &guard->link);
+}
+
+void request_guard_close(struct request_guard *guard)
+{
+    assert(guard->request == NULL && "the route ended without an answer");
+    guard->requests->open--;
+}
+
+/* ---- requests ---- */
+
+/* libh2o disposes of the request: its answer has been sent, or its connection is gone. */
+static void on_dispose(void *arg)
+{
+    struct request *request = arg;
+    detach_guard(request);
+    route_metrics_count(request->metrics, request->answered ? request->req->res.status : 0,
+                        clock_monotonic_us() - request->started_us);
+}
+
+struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics)
+{
+    struct request *request = h2o_mem_alloc_shared(&req->pool, sizeof(*request), on_dispose);
+    *request = (struct request){
+        .req = req,
+        .api = api,
+        .metrics = metrics,
+        .started_us = clock_monotonic_us(),
+    };
+    return request;
+}
+
+size_t request_header(const struct request *request, const char *name, h2o_iovec_t *ret_value)
+{
+    const h2o_headers_t *headers = &request->req->headers;
+    size_t name_len = strlen(name), count = 0;
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_header_t *header = &headers->entries[i];
+        if (h2o_memis(header->name->base, header->name->len, name, name_len)) {
+            *ret_value = header->value;
+            count++;
+        }
+    }
+    /* White space around a value is no part of it (RFC 9112, 5.1); libh2o leaves what follows. */
+    while (
+        count > 0 && ret_value->len > 0 &&
+        (ret_value->base[ret_value->len - 1] == ' ' || ret_value->base[ret_value->len - 1] == '\t'))
+        ret_value->len--;
+    return count;
+}
+
+/* ---- answers ---- */
+
+const char *http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Unknown";
+}
+
+void reply_header(struct request *request, const char *name, const char *value)
+{
+    if (request == NULL || request->answered)
+        return;
+    h2o_req_t *req = request->req;
+    h2o_iovec_t copy = h2o_strdup(&req->pool, value, SIZE_MAX);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, copy.base,
+                          copy.len);
+}
+
+/* The client's own X-Request-Id when it is harmless, else a new one, unique to this process's run
+ * and hard to mistake for another's. */
+static h2o_iovec_t request_id(h2o_req_t *req)
+{
+    ssize_t at = h2o_find_header_by_str(&req->headers, H2O_STRLIT("x-request-id"), -1);
+    if (at != -1) {
+        h2o_iovec_t value = req->headers.entries[at].value;
+        static const char harmless[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                       "0123456789-_.";
+        size_t i = 0;
+        while (i < value.len && value.base[i] != '\0' && strchr(harmless, value.base[i]) != NULL)
+            i++;
+        if (i == value.len && value.len > 0 && value.len <= REQUEST_ID_MAX_LEN)
+            return value;
+    }
+
+    static __thread uint64_t prefix, count;
+    if (prefix == 0 && getrandom(&prefix, sizeof(prefix), 0) != sizeof(prefix))
+        abort(); /* the kernel gives up to 256 bytes at once, getrandom(2) */
+    count++;
+    char *text = h2o_mem_alloc_pool(&req->pool, 25);
+    for (int i = 0; i < 16; i++)
+        text[i] = "0123456789abcdef"[prefix >> (60 - 4 * i) & 15];
+    for (int i = 0; i < 8; i++)
+        text[16 + i] = "0123456789abcdef"[count >> (28 - 4 * i) & 15];
+    text[24] = '\0';
+    return h2o_iovec_init(text, 24);
+}
+
+void reply_common_headers(h2o_req_t *req)
+{
+    h2o_iovec_t id = request_id(req);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-content-type-options"), 0,
+                          NULL, H2O_STRLIT("nosniff"));
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL,
+                          id.base, id.len);
+}
+
+void reply_send(struct request *request, int status, const char *content_type, const char *body,
+                size_t body_len)
+{
+    if (request == NULL || request->answered)
+        return;
+    detach_guard(request);
+    request->answered = true;
+
+    h2o_req_t *req = request->req;
+    req->res.status = status;
+    req->res.reason = http_reason(status);
+    req->res.content_length = body_len;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, content_type,
+                   strlen(content_type));
+    reply_common_headers(req);
+    h2o_send_inline(req, body, body_len);
+}

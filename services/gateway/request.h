@@ -1,0 +1,81 @@
+/* One HTTP request on its way to one answer.
+ *
+ * `struct request` lives in libh2o's pool of the request. A route that answers later keeps its own
+ * state on the heap and puts a `struct request_guard` into it; the route's chain of operations runs
+ * to its end in any case, and the guard knows whether there is still somebody to answer: its
+ * `request` becomes NULL when the request was answered (by the route or by its deadline) or has
+ * gone. Every function here that takes a request takes NULL too and then does nothing, so that a
+ * chain never has to ask. One loop's thread only. */
+#ifndef GATEWAY_REQUEST_H
+#define GATEWAY_REQUEST_H
+
+#include "services/common/event_loop.h"
+#include <h2o.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct api;
+struct route_metrics;
+struct request_guard;
+
+#define REQUEST_ID_MAX_LEN 64
+
+struct request {
+    h2o_req_t *req;
+    struct api *api;
+    struct route_metrics *metrics;
+    struct request_guard *guard; /* of the route that answers later, or NULL */
+    int64_t started_us;          /* on clock_monotonic_us() */
+    bool answered;
+};
+
+/* The requests of one loop that have a guard. */
+struct requests {
+    h2o_linklist_t waiting; /* guards that still have to answer */
+    unsigned open; /* guards not closed yet: waiting, or answered with their chain running */
+    unsigned limit;
+    struct loop_timer *sweep;
+};
+
+struct request_guard {
+    struct request *request;
+    struct requests *requests;
+    int64_t deadline_ms; /* on clock_monotonic_ms() */
+    h2o_linklist_t link;
+};
+
+void requests_init(struct requests *requests, struct event_loop *loop, unsigned limit);
+void requests_release(struct requests *requests);
+
+/* Whether one more request with a guard would be too many. */
+bool requests_full(const struct requests *requests);
+
+/* Begin a request. It is counted in `metrics` when libh2o disposes of it. */
+struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics);
+
+/* The request is answered later: by the route, or with 503 after `timeout_ms`. */
+void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms);
+
+/* The route's chain has come to its end; the request must have been answered. */
+void request_guard_close(struct request_guard *guard);
+
+/* The value of a request header given exactly once. Returns how often it was given. `name` is in
+ * lower case. */
+size_t request_header(const struct request *request, const char *name, h2o_iovec_t *ret_value);
+
+/* Add a header to the answer. `value` is copied and must be free of CR, LF and NUL. */
+void reply_header(struct request *request, const char *name, const char *value);
+
+/* Answer; the body is copied, and left out for HEAD. Adds X-Content-Type-Options and X-Request-Id.
+ */
+void reply_send(struct request *request, int status, const char *content_type, const char *body,
+                size_t body_len);
+
+/* The headers that every answer carries, also those that libh2o makes by itself. */
+void reply_common_headers(h2o_req_t *req);
+
+/* "Not Found" */
+const char *http_reason(int status);
+
+#endif

@@ -1,0 +1,195 @@
+#include "services/gateway/router.h"
+#include "services/gateway/problem.h"
+#include "services/gateway/request_head.h"
+#include "services/gateway/route_metrics.h"
+#include "services/gateway/routes/routes.h"
+#include <string.h>
+
+#define READ "GET, HEAD"
+#define WRITE "POST"
+#define ORDER_MAX_BYTES (64 * 1024)
+#define BULK_MAX_BYTES (1024 * 1024)
+
+static const struct route {
+    const char *name; /* in metrics */
+    const char *path; /* exact, or up to its one variable segment when it ends with '/' */
+    const char *methods;
+    size_t body_max_bytes;
+    bool always; /* answered even under overload */
+    void (*handle)(struct request *request, h2o_iovec_t rest);
+} routes[] = {
+    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, false, post_order},
+    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, false, get_order},
+    {"search", "/api/search", READ, ORDER_MAX_BYTES, false, search_orders},
+    {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, false, read_sales},
+    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, false, refresh_sales},
+    {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, false, bulk_orders},
+    {"livez", "/livez", READ, ORDER_MAX_BYTES, true, health_page},
+    {"readyz", "/readyz", READ, ORDER_MAX_BYTES, true, health_page},
+    {"metrics", "/metrics", READ, ORDER_MAX_BYTES, true, health_page},
+};
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+/* Of each route, and of what has none. */
+static struct route_metrics *metrics_of[ROUTE_COUNT + 1];
+
+void router_register_metrics(void)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        metrics_of[i] = route_metrics(routes[i].name);
+    metrics_of[ROUTE_COUNT] = route_metrics("none");
+}
+
+/* The index of the route, or ROUTE_COUNT. */
+static size_t find_route(h2o_iovec_t path, h2o_iovec_t *ret_rest)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        size_t len = strlen(routes[i].path);
+        bool has_rest = routes[i].path[len - 1] == '/';
+        if (path.len < len || memcmp(path.base, routes[i].path, len) != 0)
+            continue;
+        h2o_iovec_t rest = h2o_iovec_init(path.base + len, path.len - len);
+        if (has_rest ? rest.len > 0 && memchr(rest.base, '/', rest.len) == NULL : rest.len == 0) {
+            *ret_rest = rest;
+            return i;
+        }
+    }
+    return ROUTE_COUNT;
+}
+
+static bool method_is(h2o_iovec_t method, const char *name)
+{
+    return h2o_memis(method.base, method.len, name, strlen(name));
+}
+
+static bool method_allowed(const struct route *route, h2o_iovec_t method)
+{
+    if (route->methods[0] == 'P')
+        return method_is(method, "POST");
+    return method_is(method, "GET") || method_is(method, "HEAD");
+}
+
+/* Whether a method may be used on some resource of HTTP's usual kind (RFC 9110, 9.1): TRACE,
+ * CONNECT and unknown ones are refused wherever they are aimed at. */
+static bool method_usual(h2o_iovec_t method)
+{
+    static const char *const usual[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+        if (method_is(method, usual[i]))
+            return true;
+    return false;
+}
+
+/* The raw head is still at the beginning of the connection's input, with the names of its headers
+ * in lower case (libh2o 2.2.5, lib/http1.c). It is worth a look only with a body or a lot of input.
+ */
+static enum request_head_fault check_head(const h2o_req_t *req)
+{
+    const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    const h2o_buffer_t *input = sock->input;
+    if (req->entity.base == NULL && input->size <= REQUEST_HEAD_MAX_BYTES)
+        return REQUEST_HEAD_FINE;
+    return request_head_check(input->bytes, input->size);
+}
+
+static void refuse_and_close(struct request *request, enum problem problem)
+{
+    request->req->http1_is_persistent = 0;
+    problem_send(request, problem, NULL);
+}
+
+struct router {
+    h2o_handler_t super;
+    struct api *api;
+};
+
+static int on_request(h2o_handler_t *self, h2o_req_t *req)
+{
+    struct api *api = H2O_STRUCT_FROM_MEMBER(struct router, super, self)->api;
+    h2o_iovec_t rest = {NULL, 0};
+    size_t index = find_route(req->path_normalized, &rest);
+    struct request *request = request_new(req, api, metrics_of[index]);
+
+    switch (check_head(req)) {
+    case REQUEST_HEAD_AMBIGUOUS:
+        refuse_and_close(request, PROBLEM_MALFORMED_REQUEST);
+        return 0;
+    case REQUEST_HEAD_TOO_LARGE:
+        refuse_and_close(request, req->input.path.len > REQUEST_TARGET_MAX_BYTES
+                                      ? PROBLEM_URI_TOO_LONG
+                                      : PROBLEM_HEADERS_TOO_LARGE);
+        return 0;
+    case REQUEST_HEAD_FINE:
+        break;
+    }
+    if (req->input.path.len > REQUEST_TARGET_MAX_BYTES) {
+        refuse_and_close(request, PROBLEM_URI_TOO_LONG);
+        return 0;
+    }
+
+    const struct route *route = index < ROUTE_COUNT ? &routes[index] : NULL;
+    if (route == NULL && method_usual(req->method)) {
+        problem_send(request, PROBLEM_NOT_FOUND, NULL);
+    } else if (route == NULL || !method_allowed(route, req->method)) {
+        reply_header(request, "allow", route != NULL ? route->methods : READ ", " WRITE);
+        problem_send(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
+    } else if (req->entity.len > route->body_max_bytes) {
+        problem_send(request, PROBLEM_BODY_TOO_LARGE, NULL);
+    } else if (!route->always && requests_full(&api->requests)) {
+        problem_send(request, PROBLEM_OVERLOADED, NULL);
+    } else {
+        route->handle(request, rest);
+    }
+    return 0;
+}
+
+/* ---- what libh2o answers by itself: a body over its limit, an unknown encoding or expectation
+ * ---- */
+
+struct problem_stream {
+    h2o_ostream_t super;
+    h2o_iovec_t body;
+};
+
+static void send_problem_instead(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs,
+                                 size_t count, h2o_send_state_t state)
+{
+    struct problem_stream *stream = H2O_STRUCT_FROM_MEMBER(struct problem_stream, super, self);
+    h2o_ostream_send_next(self, req, &stream->body, count > 0 ? 1 : 0, state);
+    (void)bufs;
+}
+
+static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    (void)self;
+    enum problem problem = problem_of_status(req->res.status);
+    char *text = problem_render(problem, NULL);
+    h2o_iovec_t body = h2o_strdup(&req->pool, text, SIZE_MAX);
+    free(text);
+
+    req->res.reason = http_reason(req->res.status);
+    req->res.content_length = body.len;
+    req->res.headers.size = 0;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
+                   H2O_STRLIT(PROBLEM_CONTENT_TYPE));
+    reply_common_headers(req);
+
+    struct problem_stream *stream = H2O_STRUCT_FROM_MEMBER(
+        struct problem_stream, super, h2o_add_ostream(req, sizeof(*stream), slot));
+    stream->super.do_send = send_problem_instead;
+    stream->body = body;
+    h2o_setup_next_ostream(req, &stream->super.next);
+}
+
+void router_attach(h2o_hostconf_t *host, struct api *api)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    struct router *router =
+        H2O_STRUCT_FROM_MEMBER(struct router, super, h2o_create_handler(path, sizeof(*router)));
+    router->super.on_req = on_request;
+    router->api = api;
+
+    /* libh2o's own answers go by the fallback path, which no request for a handler reaches. */
+    h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof(*filter));
+    filter->on_setup_ostream = on_own_answer;
+}

@@ -1,0 +1,18 @@
+/* Finds the route of a request, after refusing what no route should see. */
+#ifndef GATEWAY_ROUTER_H
+#define GATEWAY_ROUTER_H
+
+#include "services/gateway/api.h"
+#include <h2o.h>
+
+/* A longer body is refused by libh2o before it is read; up to here it is read, so that the client
+ * gets the 413 and not a reset connection. */
+#define ROUTER_BODY_READ_MAX_BYTES (2 * 1024 * 1024)
+
+/* Register the metrics of all routes; before threads start. */
+void router_register_metrics(void);
+
+/* Answer every request that comes to `host` with the routes working on `api`. */
+void router_attach(h2o_hostconf_t *host, struct api *api);
+
+#endif

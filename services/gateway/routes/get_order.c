@@ -1,0 +1,103 @@
+/* GET /api/orders/{id}: from the cache, else from the store.
+ *
+ * An order that was accepted never answers 404. Between its 202 and its row it is found in the
+ * cache alone, so "not in the store" means "no such order" only when the cache has been asked too:
+ * while it cannot be, the answer is 503. Orders accepted during an outage of the cache are written
+ * to it when it is back (adapters/redis_cache.c). Left is a cache that loses what it had been given
+ * (restarted without persistence, evicting) before the order is stored.
+ *
+ * Both ways the answer is the order encoded anew, so that HIT and MISS are the same bytes whoever
+ * wrote the entry. */
+#include "proto/order_json.h"
+#include "services/gateway/api.h"
+#include "services/gateway/problem.h"
+#include "services/gateway/routes/routes.h"
+#include <stdlib.h>
+
+#define ANSWER_TIMEOUT_MS 6000
+
+struct get_order {
+    struct request_guard guard;
+    struct api *api;
+    struct order_id id;
+    bool cache_answered;
+};
+
+static void finish(struct get_order *get)
+{
+    request_guard_close(&get->guard);
+    free(get);
+}
+
+static void fail(struct get_order *get, enum problem problem)
+{
+    problem_send(get->guard.request, problem, NULL);
+    finish(get);
+}
+
+static void answer(struct get_order *get, const char *cache, const char *json, size_t json_len)
+{
+    struct request *request = get->guard.request;
+    reply_header(request, "x-cache", cache);
+    reply_header(request, "cache-control", "no-store");
+    reply_send(request, 200, "application/json", json, json_len);
+    finish(get);
+}
+
+static void on_row(void *arg, enum order_store_status status, const struct order *order)
+{
+    struct get_order *get = arg;
+    if (status == ORDER_STORE_UNAVAILABLE) {
+        fail(get, PROBLEM_STORE_UNAVAILABLE);
+    } else if (status != ORDER_STORE_OK) {
+        fail(get, PROBLEM_STORE_FAILED);
+    } else if (order == NULL) {
+        fail(get, get->cache_answered ? PROBLEM_ORDER_NOT_FOUND : PROBLEM_ORDER_STATE_UNKNOWN);
+    } else {
+        struct order_cache *cache = get->api->cache;
+        char json[ORDER_JSON_SIZE];
+        size_t len = order_to_json(order, json);
+        cache->fill(cache->self, &get->id, json, len);
+        answer(get, "MISS", json, len);
+    }
+}
+
+static void on_entry(void *arg, enum order_cache_status status, const char *entry, size_t entry_len)
+{
+    struct get_order *get = arg;
+    const struct api_metrics *metrics = get->api->metrics;
+    struct order order;
+
+    if (status == ORDER_CACHE_FOUND &&
+        order_from_json(entry, entry_len, &order, NULL) == DECODE_OK &&
+        order_id_equal(&order.id, &get->id)) {
+        char json[ORDER_JSON_SIZE];
+        size_t len = order_to_json(&order, json);
+        metric_add(metrics->cache_hits, 1);
+        answer(get, "HIT", json, len);
+        return;
+    }
+
+    get->cache_answered = status == ORDER_CACHE_ABSENT;
+    metric_add(get->cache_answered ? metrics->cache_misses : metrics->cache_failures, 1);
+    struct order_store *store = get->api->store;
+    if (store->find(store->self, &get->id, on_row, get) != 0)
+        fail(get, PROBLEM_STORE_UNAVAILABLE);
+}
+
+void get_order(struct request *request, h2o_iovec_t rest)
+{
+    struct order_id id;
+    if (order_id_parse(rest.base, rest.len, &id) != 0) {
+        problem_send(request, PROBLEM_INVALID_ORDER_ID, NULL);
+        return;
+    }
+
+    struct get_order *get = h2o_mem_alloc(sizeof(*get));
+    *get = (struct get_order){.api = request->api, .id = id};
+    request_guard_open(&get->guard, request, ANSWER_TIMEOUT_MS);
+
+    struct order_cache *cache = get->api->cache;
+    if (cache->get(cache->self, &get->id, on_entry, get) != 0)
+        on_entry(get, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+}

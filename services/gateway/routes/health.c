@@ -1,0 +1,19 @@
+/* GET /livez, /readyz, /metrics: the same pages as every service's, for orchestrators and
+ * Prometheus. */
+#include "services/common/admin_page.h"
+#include "services/gateway/routes/routes.h"
+#include <assert.h>
+#include <stdlib.h>
+
+void health_page(struct request *request, h2o_iovec_t rest)
+{
+    (void)rest;
+    const h2o_iovec_t path = request->req->path_normalized;
+    struct admin_page page;
+    bool found = admin_page_render(path.base, path.len, &page);
+    assert(found && "the router knows the same pages");
+    (void)found;
+    reply_header(request, "cache-control", "no-store");
+    reply_send(request, page.status, page.content_type, page.body, page.len);
+    free(page.body);
+}

@@ -1,0 +1,274 @@
+/* POST /api/orders: accept one order.
+ *
+ * Without a key:  reserve the cache entry → publish → confirm the entry → 202.
+ * With a key:     what does the key stand for? cache, then store; then as above.
+ *
+ * Nothing is kept when the order is refused for certain. When the outcome is unknown the
+ * provisional entry stays: should the client come back with the same key in time, the very same
+ * order is published again (same created_at), and one that was stored already is the same row.
+ *
+ * What a key stands for is remembered by the cache (for its TTL) and by the store (for ever). One
+ * of the two must have been asked: with the store down, a key that the cache does not know is taken
+ * for new; with both down the answer is 503. What slips through is one row still: the persister
+ * finds that the id has another content (id_conflict).
+ *
+ * A 202 while the cache is down: see get_order.c. */
+#include "proto/order_json.h"
+#include "proto/timestamp.h"
+#include "services/common/clock.h"
+#include "services/gateway/api.h"
+#include "services/gateway/idempotency_key.h"
+#include "services/gateway/problem.h"
+#include "services/gateway/routes/routes.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PUBLISH_TIMEOUT_MS 5000 /* of the whole request, until the confirm */
+#define ANSWER_TIMEOUT_MS 5500  /* the cache may take its time afterwards */
+
+struct post_order {
+    struct request_guard guard;
+    struct api *api;
+    int64_t deadline_ms;
+    bool reserved;     /* this request created the cache entry */
+    bool cache_absent; /* the cache has answered that it does not know the key */
+    struct order order;
+    size_t json_len;
+    char json[ORDER_JSON_SIZE];
+};
+
+static void finish(struct post_order *post)
+{
+    request_guard_close(&post->guard);
+    free(post);
+}
+
+static void fail(struct post_order *post, enum problem problem)
+{
+    problem_send(post->guard.request, problem, NULL);
+    finish(post);
+}
+
+/* ---- accepted ---- */
+
+static void accept_order(struct post_order *post)
+{
+    char id[ORDER_ID_TEXT_LEN + 1], location[64], body[128];
+    order_id_format(&post->order.id, id);
+    snprintf(location, sizeof(location), "/api/orders/%s", id);
+    int len = snprintf(body, sizeof(body), "{\"status\":\"processing\",\"order_id\":\"%s\"}", id);
+
+    struct request *request = post->guard.request;
+    reply_header(request, "location", location);
+    reply_header(request, "cache-control", "no-store");
+    reply_send(request, 202, "application/json", body, (size_t)len);
+    metric_add(post->api->metrics->orders_accepted, 1);
+    finish(post);
+}
+
+static void on_entry_confirmed(void *arg, enum order_cache_status status, const char *json,
+                               size_t json_len)
+{
+    (void)status; /* the cache keeps what it could not write (order_cache.h) */
+    (void)json;
+    (void)json_len;
+    accept_order(arg);
+}
+
+static void confirm_entry(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (cache->confirm(cache->self, &post->order.id, post->json, post->json_len, on_entry_confirmed,
+                       post) != 0)
+        accept_order(post);
+}
+
+/* ---- refused ---- */
+
+static void on_entry_removed(void *arg, enum order_cache_status status, const char *json,
+                             size_t json_len)
+{
+    (void)status; /* it vanishes by itself when it could not be removed */
+    (void)json;
+    (void)json_len;
+    fail(arg, PROBLEM_QUEUE_UNAVAILABLE);
+}
+
+static void refuse(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (!post->reserved || cache->remove(cache->self, &post->order.id, on_entry_removed, post) != 0)
+        fail(post, PROBLEM_QUEUE_UNAVAILABLE);
+}
+
+/* ---- publish ---- */
+
+static void on_published(void *arg, enum order_queue_result result)
+{
+    struct post_order *post = arg;
+    switch (result) {
+    case ORDER_QUEUE_CONFIRMED:
+        confirm_entry(post);
+        return;
+    case ORDER_QUEUE_REFUSED:
+        refuse(post);
+        return;
+    case ORDER_QUEUE_UNKNOWN:
+        metric_add(post->api->metrics->outcomes_unknown, 1);
+        fail(post, PROBLEM_OUTCOME_UNKNOWN);
+        return;
+    }
+}
+
+static void publish(struct post_order *post)
+{
+    struct order_queue *queue = post->api->queue;
+    if (queue->publish(queue->self, &post->order.id, post->json, post->json_len, post->deadline_ms,
+                       on_published, post) != 0)
+        refuse(post);
+}
+
+/* ---- what is known under this id ---- */
+
+static bool same_payload(const struct order *a, const struct order *b)
+{
+    return a->amount_cents == b->amount_cents && a->product_name_len == b->product_name_len &&
+           memcmp(a->product_name, b->product_name, a->product_name_len) == 0;
+}
+
+/* The key stands for `stored` already. Returns whether this request is a replay of it, and has
+ * taken its place; else the request has been answered and `post` is gone. */
+static bool take_stored(struct post_order *post, const struct order *stored)
+{
+    if (!same_payload(&post->order, stored)) {
+        fail(post, PROBLEM_IDEMPOTENCY_KEY_REUSED);
+        return false;
+    }
+    order_copy(&post->order, stored);
+    post->json_len = order_to_json(&post->order, post->json);
+    return true;
+}
+
+/* The order of a cache entry. An entry that is none (somebody else's writing) counts for nothing.
+ */
+static bool parse_entry(const struct post_order *post, const char *json, size_t json_len,
+                        struct order *ret_order)
+{
+    return order_from_json(json, json_len, ret_order, NULL) == DECODE_OK &&
+           order_id_equal(&ret_order->id, &post->order.id);
+}
+
+static void on_reserved(void *arg, enum order_cache_status status, const char *json,
+                        size_t json_len)
+{
+    struct post_order *post = arg;
+    struct order stored;
+    if (status == ORDER_CACHE_CREATED)
+        post->reserved = true;
+    else if (status == ORDER_CACHE_FOUND && parse_entry(post, json, json_len, &stored) &&
+             !take_stored(post, &stored))
+        return;
+    publish(post);
+}
+
+static void reserve(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (cache->reserve(cache->self, &post->order.id, post->json, post->json_len, on_reserved,
+                       post) != 0)
+        publish(post);
+}
+
+static void on_row(void *arg, enum order_store_status status, const struct order *row)
+{
+    struct post_order *post = arg;
+    if (status == ORDER_STORE_OK && row != NULL) {
+        /* It is in the store, so it came through the queue: there is nothing to publish. */
+        if (take_stored(post, row))
+            confirm_entry(post);
+    } else if (status == ORDER_STORE_OK || post->cache_absent) {
+        reserve(post);
+    } else {
+        fail(post, PROBLEM_IDEMPOTENCY_UNAVAILABLE);
+    }
+}
+
+static void look_in_store(struct post_order *post)
+{
+    struct order_store *store = post->api->store;
+    if (store->find(store->self, &post->order.id, on_row, post) != 0)
+        on_row(post, ORDER_STORE_UNAVAILABLE, NULL);
+}
+
+static void on_entry(void *arg, enum order_cache_status status, const char *json, size_t json_len)
+{
+    struct post_order *post = arg;
+    struct order stored;
+    if (status == ORDER_CACHE_FOUND && parse_entry(post, json, json_len, &stored)) {
+        if (take_stored(post, &stored))
+            publish(post);
+        return;
+    }
+    post->cache_absent = status == ORDER_CACHE_ABSENT;
+    look_in_store(post);
+}
+
+static void look_in_cache(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (cache->get(cache->self, &post->order.id, on_entry, post) != 0)
+        on_entry(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+}
+
+/* ---- the request ---- */
+
+void post_order(struct request *request, h2o_iovec_t rest)
+{
+    (void)rest;
+    struct api *api = request->api;
+    struct order order;
+    struct error err;
+    const h2o_iovec_t body = request->req->entity;
+
+    switch (order_request_from_json(body.base != NULL ? body.base : "", body.len, &order, &err)) {
+    case DECODE_MALFORMED:
+        problem_send(request, PROBLEM_MALFORMED_ORDER, err.message);
+        return;
+    case DECODE_UNACCEPTABLE:
+        problem_send(request, PROBLEM_UNACCEPTABLE_ORDER, err.message);
+        return;
+    case DECODE_OK:
+        break;
+    }
+
+    h2o_iovec_t key;
+    enum idempotency_key_result keyed = idempotency_key_read(request, &key);
+    if (keyed == IDEMPOTENCY_KEY_INVALID) {
+        problem_send(request, PROBLEM_INVALID_IDEMPOTENCY_KEY, NULL);
+        return;
+    }
+    if (!api->queue->accepts(api->queue->self)) {
+        problem_send(request, PROBLEM_QUEUE_UNAVAILABLE, NULL);
+        return;
+    }
+
+    order.created_at_us = timestamp_now_us();
+    order.id = keyed == IDEMPOTENCY_KEY_GIVEN ? idempotency_key_order(request, key)
+                                              : order_id_new(order.created_at_us / 1000);
+
+    struct post_order *post = h2o_mem_alloc(sizeof(*post));
+    post->api = api;
+    post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
+    post->reserved = false;
+    post->cache_absent = false;
+    order_copy(&post->order, &order);
+    post->json_len = order_to_json(&order, post->json);
+    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS);
+
+    if (keyed == IDEMPOTENCY_KEY_GIVEN)
+        look_in_cache(post);
+    else
+        reserve(post);
+}

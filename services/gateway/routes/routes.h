@@ -1,0 +1,28 @@
+/* The handlers of all routes, one file each. A handler answers its request, at once or later. */
+#ifndef GATEWAY_ROUTES_H
+#define GATEWAY_ROUTES_H
+
+#include "services/gateway/request.h"
+
+/* POST /api/orders */
+void post_order(struct request *request, h2o_iovec_t rest);
+
+/* GET /api/orders/{id}; `rest` is the text of the id. */
+void get_order(struct request *request, h2o_iovec_t rest);
+
+/* GET /api/search */
+void search_orders(struct request *request, h2o_iovec_t rest);
+
+/* GET /api/dashboard/sales */
+void read_sales(struct request *request, h2o_iovec_t rest);
+
+/* POST /api/admin/refresh */
+void refresh_sales(struct request *request, h2o_iovec_t rest);
+
+/* POST /api/bulk-orders */
+void bulk_orders(struct request *request, h2o_iovec_t rest);
+
+/* GET /livez, /readyz, /metrics */
+void health_page(struct request *request, h2o_iovec_t rest);
+
+#endif

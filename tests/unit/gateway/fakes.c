@@ -1,0 +1,391 @@
+#include "tests/unit/gateway/fakes.h"
+#include "services/common/memory.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- answers from the loop ---- */
+
+struct later {
+    struct loop_timer *timer;
+    void (*call)(struct later *later);
+    union {
+        struct {
+            order_cache_done_fn *done;
+            enum order_cache_status status;
+            size_t json_len;
+            char json[ORDER_JSON_SIZE];
+        } cache;
+        struct {
+            order_queue_done_fn *done;
+            enum order_queue_result result;
+        } queue;
+        struct {
+            order_store_found_fn *done;
+            enum order_store_status status;
+            bool found;
+            struct order order;
+        } found;
+        struct {
+            order_store_sales_fn *done;
+            enum order_store_status status;
+            const struct fakes *fakes;
+        } sales;
+        struct {
+            order_store_inserted_fn *done;
+            enum order_store_status status;
+        } inserted;
+        struct {
+            order_search_done_fn *done;
+            enum order_search_status status;
+        } search;
+        struct {
+            sales_refresh_done_fn *done;
+            enum sales_refresh_status status;
+        } refresh;
+    } as;
+    void *arg;
+};
+
+static void on_later(void *arg)
+{
+    struct later *later = arg;
+    loop_timer_free(later->timer);
+    later->call(later);
+    free(later);
+}
+
+static struct later *answer_later(struct fakes *fakes, void (*call)(struct later *), void *arg)
+{
+    struct later *later = memory_new(sizeof(*later));
+    later->call = call;
+    later->arg = arg;
+    later->timer = event_loop_timer(fakes->loop, on_later, later);
+    loop_timer_start(later->timer, 0);
+    return later;
+}
+
+static void note(struct fakes *fakes, const char *call)
+{
+    size_t used = strlen(fakes->calls);
+    snprintf(fakes->calls + used, sizeof(fakes->calls) - used, "%s ", call);
+}
+
+/* ---- cache ---- */
+
+struct fake_entry *fakes_entry(struct fakes *fakes, const struct order_id *id)
+{
+    for (size_t i = 0; i < fakes->entry_count; i++)
+        if (order_id_equal(&fakes->entries[i].id, id))
+            return &fakes->entries[i];
+    return NULL;
+}
+
+static struct fake_entry *put(struct fakes *fakes, const struct order_id *id, const char *json,
+                              size_t json_len)
+{
+    assert(fakes->entry_count < FAKE_ORDERS_MAX && json_len < ORDER_JSON_SIZE);
+    struct fake_entry *entry = &fakes->entries[fakes->entry_count++];
+    entry->id = *id;
+    entry->provisional = false;
+    entry->json_len = json_len;
+    memcpy(entry->json, json, json_len);
+    return entry;
+}
+
+void fakes_put_entry(struct fakes *fakes, const struct order *order)
+{
+    char json[ORDER_JSON_SIZE];
+    size_t len = order_to_json(order, json);
+    put(fakes, &order->id, json, len);
+}
+
+static void call_cache(struct later *later)
+{
+    bool found = later->as.cache.status == ORDER_CACHE_FOUND;
+    later->as.cache.done(later->arg, later->as.cache.status, found ? later->as.cache.json : NULL,
+                         found ? later->as.cache.json_len : 0);
+}
+
+/* Whether the cache answers with `status`; -1, 0 as the port. */
+static int answer_cache(struct fakes *fakes, const char *call, enum order_cache_status status,
+                        const struct fake_entry *entry, order_cache_done_fn *done, void *arg)
+{
+    note(fakes, call);
+    if (fakes->cache_mode == FAKE_REFUSES)
+        return -1;
+    if (fakes->cache_mode == FAKE_SILENT)
+        return 0;
+    struct later *later = answer_later(fakes, call_cache, arg);
+    later->as.cache.done = done;
+    later->as.cache.status = fakes->cache_mode == FAKE_FAILS ? ORDER_CACHE_UNAVAILABLE : status;
+    if (entry != NULL) {
+        later->as.cache.json_len = entry->json_len;
+        memcpy(later->as.cache.json, entry->json, entry->json_len);
+    }
+    return 0;
+}
+
+static int cache_reserve(void *self, const struct order_id *id, const char *json, size_t json_len,
+                         order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    if (entry != NULL)
+        return answer_cache(fakes, "reserve", ORDER_CACHE_FOUND, entry, done, arg);
+    if (fakes->cache_mode == FAKE_WORKS)
+        put(fakes, id, json, json_len)->provisional = true;
+    return answer_cache(fakes, "reserve", ORDER_CACHE_CREATED, NULL, done, arg);
+}
+
+static int cache_confirm(void *self, const struct order_id *id, const char *json, size_t json_len,
+                         order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    if (fakes->cache_mode == FAKE_WORKS && entry == NULL)
+        entry = put(fakes, id, json, json_len);
+    if (entry != NULL)
+        entry->provisional = false;
+    return answer_cache(fakes, "confirm", ORDER_CACHE_OK, NULL, done, arg);
+}
+
+static int cache_remove(void *self, const struct order_id *id, order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    if (fakes->cache_mode == FAKE_WORKS && entry != NULL && entry->provisional)
+        *entry = fakes->entries[--fakes->entry_count];
+    return answer_cache(fakes, "remove", ORDER_CACHE_OK, NULL, done, arg);
+}
+
+static int cache_get(void *self, const struct order_id *id, order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    return answer_cache(fakes, "get", entry != NULL ? ORDER_CACHE_FOUND : ORDER_CACHE_ABSENT, entry,
+                        done, arg);
+}
+
+static void cache_fill(void *self, const struct order_id *id, const char *json, size_t json_len)
+{
+    struct fakes *fakes = self;
+    note(fakes, "fill");
+    if (fakes->cache_mode == FAKE_WORKS && fakes_entry(fakes, id) == NULL)
+        put(fakes, id, json, json_len);
+}
+
+/* ---- queue ---- */
+
+static void call_queue(struct later *later)
+{
+    later->as.queue.done(later->arg, later->as.queue.result);
+}
+
+static int queue_publish(void *self, const struct order_id *id, const char *json, size_t json_len,
+                         int64_t deadline_ms, order_queue_done_fn *done, void *arg)
+{
+    (void)deadline_ms;
+    struct fakes *fakes = self;
+    note(fakes, "publish");
+    if (fakes->queue_mode == FAKE_REFUSES)
+        return -1;
+    enum decode_result decoded = order_from_json(json, json_len, &fakes->published, NULL);
+    assert(decoded == DECODE_OK && order_id_equal(&fakes->published.id, id));
+    (void)decoded;
+    if (fakes->queue_mode == FAKE_SILENT)
+        return 0;
+    struct later *later = answer_later(fakes, call_queue, arg);
+    later->as.queue.done = done;
+    later->as.queue.result =
+        fakes->queue_mode == FAKE_FAILS ? fakes->queue_result : ORDER_QUEUE_CONFIRMED;
+    return 0;
+}
+
+static bool queue_accepts(void *self)
+{
+    return ((struct fakes *)self)->queue_accepts;
+}
+
+static void queue_wake_outbox(void *self)
+{
+    ((struct fakes *)self)->outbox_wakes++;
+}
+
+/* ---- store ---- */
+
+struct order *fakes_row(struct fakes *fakes, const struct order_id *id)
+{
+    for (size_t i = 0; i < fakes->row_count; i++)
+        if (order_id_equal(&fakes->rows[i].id, id))
+            return &fakes->rows[i];
+    return NULL;
+}
+
+static void call_found(struct later *later)
+{
+    later->as.found.done(later->arg, later->as.found.status,
+                         later->as.found.found ? &later->as.found.order : NULL);
+}
+
+static int store_find(void *self, const struct order_id *id, order_store_found_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "find");
+    if (fakes->store_mode == FAKE_REFUSES)
+        return -1;
+    if (fakes->store_mode == FAKE_SILENT)
+        return 0;
+    struct later *later = answer_later(fakes, call_found, arg);
+    later->as.found.done = done;
+    later->as.found.status = fakes->store_mode == FAKE_FAILS ? fakes->store_status : ORDER_STORE_OK;
+    const struct order *row = fakes_row(fakes, id);
+    if (fakes->store_mode == FAKE_WORKS && row != NULL) {
+        later->as.found.found = true;
+        later->as.found.order = *row;
+    }
+    return 0;
+}
+
+static void call_sales(struct later *later)
+{
+    bool ok = later->as.sales.status == ORDER_STORE_OK;
+    later->as.sales.done(later->arg, later->as.sales.status,
+                         ok ? later->as.sales.fakes->days : NULL,
+                         ok ? later->as.sales.fakes->day_count : 0);
+}
+
+static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    if (fakes->store_mode == FAKE_REFUSES)
+        return -1;
+    struct later *later = answer_later(fakes, call_sales, arg);
+    later->as.sales.done = done;
+    later->as.sales.fakes = fakes;
+    later->as.sales.status = fakes->store_mode == FAKE_FAILS ? fakes->store_status : ORDER_STORE_OK;
+    return 0;
+}
+
+static void call_inserted(struct later *later)
+{
+    later->as.inserted.done(later->arg, later->as.inserted.status);
+}
+
+static enum order_store_status insert_all(struct fakes *fakes, const struct order *orders,
+                                          size_t count)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct order *row = fakes_row(fakes, &orders[i].id);
+        if (row == NULL)
+            continue;
+        if (row->amount_cents != orders[i].amount_cents ||
+            strcmp(row->product_name, orders[i].product_name) != 0)
+            return ORDER_STORE_CONFLICT;
+        known++;
+    }
+    if (known > 0)
+        return known == count ? ORDER_STORE_OK : ORDER_STORE_CONFLICT;
+    for (size_t i = 0; i < count && fakes->row_count < FAKE_ORDERS_MAX; i++)
+        fakes->rows[fakes->row_count++] = orders[i];
+    return ORDER_STORE_OK;
+}
+
+static int store_insert_bulk(void *self, const struct order *orders, size_t count,
+                             order_store_inserted_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "insert");
+    if (fakes->store_mode == FAKE_REFUSES)
+        return -1;
+    struct later *later = answer_later(fakes, call_inserted, arg);
+    later->as.inserted.done = done;
+    later->as.inserted.status =
+        fakes->store_mode == FAKE_FAILS ? fakes->store_status : insert_all(fakes, orders, count);
+    return 0;
+}
+
+/* ---- search ---- */
+
+static void call_search(struct later *later)
+{
+    static const char body[] = "{\"took\":1,\"hits\":{}}";
+    bool ok = later->as.search.status == ORDER_SEARCH_OK;
+    later->as.search.done(later->arg, later->as.search.status, ok ? body : NULL,
+                          ok ? sizeof(body) - 1 : 0);
+}
+
+static int search_search(void *self, const char *term, size_t term_len, unsigned size,
+                         unsigned from, order_search_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    if (fakes->search_mode == FAKE_REFUSES)
+        return -1;
+    snprintf(fakes->term, sizeof(fakes->term), "%.*s", (int)term_len, term);
+    fakes->size = size;
+    fakes->from = from;
+    struct later *later = answer_later(fakes, call_search, arg);
+    later->as.search.done = done;
+    later->as.search.status =
+        fakes->search_mode == FAKE_FAILS ? fakes->search_status : ORDER_SEARCH_OK;
+    return 0;
+}
+
+/* ---- refresh ---- */
+
+static void call_refresh(struct later *later)
+{
+    later->as.refresh.done(later->arg, later->as.refresh.status);
+}
+
+static int refresh_refresh(void *self, sales_refresh_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "refresh");
+    if (fakes->refresh_mode == FAKE_REFUSES)
+        return -1;
+    struct later *later = answer_later(fakes, call_refresh, arg);
+    later->as.refresh.done = done;
+    later->as.refresh.status = fakes->refresh_status;
+    return 0;
+}
+
+/* ---- all ---- */
+
+void fakes_reset(struct fakes *fakes)
+{
+    struct event_loop *loop = fakes->loop;
+    memset(fakes, 0, sizeof(*fakes));
+    fakes->loop = loop;
+    fakes->queue_accepts = true;
+    fakes->cache = (struct order_cache){
+        .self = fakes,
+        .reserve = cache_reserve,
+        .confirm = cache_confirm,
+        .remove = cache_remove,
+        .get = cache_get,
+        .fill = cache_fill,
+    };
+    fakes->queue = (struct order_queue){
+        .self = fakes,
+        .publish = queue_publish,
+        .accepts = queue_accepts,
+        .wake_outbox = queue_wake_outbox,
+    };
+    fakes->store = (struct order_store){
+        .self = fakes,
+        .find = store_find,
+        .read_sales = store_read_sales,
+        .insert_bulk = store_insert_bulk,
+    };
+    fakes->search = (struct order_search){.self = fakes, .search = search_search};
+    fakes->sales_refresh = (struct sales_refresh){.self = fakes, .refresh = refresh_refresh};
+}
+
+void fakes_init(struct fakes *fakes, struct event_loop *loop)
+{
+    fakes->loop = loop;
+    fakes_reset(fakes);
+}

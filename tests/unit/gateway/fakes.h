@@ -1,0 +1,74 @@
+/* Fakes of the gateway's ports, in memory. Each answers from the loop as the real ones do, and does
+ * as it is told by the members that a test sets between requests. */
+#ifndef TESTS_GATEWAY_FAKES_H
+#define TESTS_GATEWAY_FAKES_H
+
+#include "proto/order_json.h"
+#include "services/common/event_loop.h"
+#include "services/gateway/api.h"
+#include <stdbool.h>
+
+#define FAKE_ORDERS_MAX 64
+#define FAKE_CALLS_SIZE 1024
+
+enum fake_mode {
+    FAKE_WORKS,
+    FAKE_REFUSES, /* -1 at once */
+    FAKE_FAILS,   /* answers that it is unavailable */
+    FAKE_SILENT,  /* never answers */
+};
+
+struct fake_entry {
+    struct order_id id;
+    bool provisional;
+    size_t json_len;
+    char json[ORDER_JSON_SIZE];
+};
+
+struct fakes {
+    struct event_loop *loop;
+
+    /* The calls so far: "reserve publish confirm ". */
+    char calls[FAKE_CALLS_SIZE];
+
+    struct order_cache cache;
+    enum fake_mode cache_mode;
+    struct fake_entry entries[FAKE_ORDERS_MAX];
+    size_t entry_count;
+
+    struct order_queue queue;
+    bool queue_accepts;
+    enum fake_mode queue_mode; /* FAKE_FAILS: `queue_result` */
+    enum order_queue_result queue_result;
+    struct order published; /* the last one */
+    unsigned outbox_wakes;
+
+    struct order_store store;
+    enum fake_mode store_mode;
+    enum order_store_status store_status; /* FAKE_FAILS */
+    struct order rows[FAKE_ORDERS_MAX];
+    size_t row_count;
+    struct order_store_sales_day days[ORDER_STORE_SALES_DAYS_MAX];
+    size_t day_count;
+
+    struct order_search search;
+    enum fake_mode search_mode;
+    enum order_search_status search_status; /* FAKE_FAILS */
+    char term[256];
+    unsigned size, from;
+
+    struct sales_refresh sales_refresh;
+    enum fake_mode refresh_mode;
+    enum sales_refresh_status refresh_status;
+};
+
+/* As they are when all works and nothing is stored; `loop` is kept. */
+void fakes_reset(struct fakes *fakes);
+void fakes_init(struct fakes *fakes, struct event_loop *loop);
+
+/* NULL when there is none. */
+struct fake_entry *fakes_entry(struct fakes *fakes, const struct order_id *id);
+struct order *fakes_row(struct fakes *fakes, const struct order_id *id);
+void fakes_put_entry(struct fakes *fakes, const struct order *order);
+
+#endif

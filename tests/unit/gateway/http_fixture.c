@@ -1,0 +1,212 @@
+#include "tests/unit/gateway/http_fixture.h"
+#include "services/common/clock.h"
+#include "services/common/event_loop_h2o.h"
+#include "services/common/memory.h"
+#include "services/gateway/router.h"
+#include "services/gateway/server.h"
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define REQUESTS_MAX 100
+
+struct http_fixture {
+    pthread_t thread;
+    h2o_loop_t *loop;
+    struct event_loop *events;
+    struct server *server;
+    struct fakes fakes;
+    struct api api;
+    struct api_settings settings;
+    uint16_t port;
+    atomic_bool stop;
+};
+
+static void *run(void *arg)
+{
+    struct http_fixture *fixture = arg;
+    while (!atomic_load(&fixture->stop))
+        h2o_evloop_run(fixture->loop, 10);
+    server_drain(fixture->server);
+    int64_t deadline_ms = clock_monotonic_ms() + 3000;
+    while (server_connections(fixture->server) > 0 && clock_monotonic_ms() < deadline_ms)
+        h2o_evloop_run(fixture->loop, 10);
+    return NULL;
+}
+
+struct http_fixture *http_fixture_new(unsigned max_connections)
+{
+    struct http_fixture *fixture = memory_new(sizeof(*fixture));
+    fixture->loop = h2o_evloop_create();
+    fixture->events = event_loop_h2o_new(fixture->loop);
+    fakes_init(&fixture->fakes, fixture->events);
+    fixture->settings = (struct api_settings){.admin_token = "s3cret", .admin_auth = true};
+    fixture->api = (struct api){
+        .cache = &fixture->fakes.cache,
+        .queue = &fixture->fakes.queue,
+        .search = &fixture->fakes.search,
+        .store = &fixture->fakes.store,
+        .sales_refresh = &fixture->fakes.sales_refresh,
+        .settings = &fixture->settings,
+        .metrics = api_metrics(),
+    };
+    router_register_metrics();
+    requests_init(&fixture->api.requests, fixture->events, REQUESTS_MAX);
+    fixture->server = server_new(fixture->loop, fixture->events, &fixture->api,
+                                 &(struct server_options){.max_connections = max_connections,
+                                                          .max_buffered_bytes = 64 * 1024 * 1024});
+
+    struct error err;
+    int fd = server_socket("127.0.0.1", 0, &err);
+    assert_int_not_equal(fd, -1);
+    struct sockaddr_in address;
+    socklen_t len = sizeof(address);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    fixture->port = ntohs(address.sin_port);
+    server_listen(fixture->server, fd);
+    assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
+    return fixture;
+}
+
+void http_fixture_free(struct http_fixture *fixture)
+{
+    atomic_store(&fixture->stop, true);
+    pthread_join(fixture->thread, NULL);
+    assert_int_equal(server_connections(fixture->server), 0);
+    requests_release(&fixture->api.requests);
+    server_free(fixture->server);
+    event_loop_h2o_free(fixture->events);
+    h2o_evloop_run(fixture->loop, 0);
+    h2o_evloop_destroy(fixture->loop);
+    free(fixture);
+}
+
+struct fakes *http_fixture_fakes(struct http_fixture *fixture)
+{
+    return &fixture->fakes;
+}
+
+struct api_settings *http_fixture_settings(struct http_fixture *fixture)
+{
+    return &fixture->settings;
+}
+
+int http_connect(struct http_fixture *fixture)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(fixture->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timeval timeout = {15, 0};
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+    return fd;
+}
+
+const char *reply_header_value(const struct reply *reply, const char *name)
+{
+    static char value[512];
+    size_t name_len = strlen(name);
+    for (const char *line = strstr(reply->text, "\r\n"); line != NULL && line + 2 < reply->body;
+         line = strstr(line + 2, "\r\n")) {
+        if (strncasecmp(line + 2, name, name_len) == 0 &&
+            strncmp(line + 2 + name_len, ": ", 2) == 0) {
+            const char *begin = line + 2 + name_len + 2;
+            size_t len = (size_t)(strstr(begin, "\r\n") - begin);
+            assert_true(len < sizeof(value));
+            memcpy(value, begin, len);
+            value[len] = '\0';
+            return value;
+        }
+    }
+    return NULL;
+}
+
+/* Read one answer of known length, and see whether the server closes. */
+static void read_reply(int fd, bool head, struct reply *reply)
+{
+    size_t used = 0, wanted = SIZE_MAX;
+    reply->status = 0;
+    reply->closed = false;
+    reply->body = reply->text;
+    reply->body_len = 0;
+    while (used < wanted) {
+        ssize_t got = recv(fd, reply->text + used, REPLY_SIZE - used, 0);
+        if (got <= 0) {
+            reply->closed = true;
+            break;
+        }
+        used += (size_t)got;
+        reply->text[used] = '\0';
+        char *end = strstr(reply->text, "\r\n\r\n");
+        if (wanted == SIZE_MAX && end != NULL) {
+            assert_int_equal(sscanf(reply->text, "HTTP/1.1 %d ", &reply->status), 1);
+            reply->body = end + 4;
+            const char *length = reply_header_value(reply, "content-length");
+            assert_non_null(length);
+            wanted = (size_t)(reply->body - reply->text) + (head ? 0 : strtoul(length, NULL, 10));
+        }
+    }
+    reply->text[used] = '\0';
+    reply->body_len = used - (size_t)(reply->body - reply->text);
+    const char *connection = reply_header_value(reply, "connection");
+    if (connection != NULL && strcmp(connection, "close") == 0) {
+        char byte;
+        reply->closed = recv(fd, &byte, 1, 0) <= 0;
+    }
+}
+
+void http_exchange(struct http_fixture *fixture, const char *request, size_t len,
+                   struct reply *ret_reply)
+{
+    int fd = http_connect(fixture);
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = send(fd, request + sent, len - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            break; /* it may have been refused before its end */
+        sent += (size_t)n;
+    }
+    read_reply(fd, strncmp(request, "HEAD ", 5) == 0, ret_reply);
+    close(fd);
+}
+
+void http_request(struct http_fixture *fixture, const char *method, const char *path,
+                  const char *headers, const char *body, struct reply *ret_reply)
+{
+    size_t body_len = body != NULL ? strlen(body) : 0;
+    size_t size = strlen(method) + strlen(path) + strlen(headers) + body_len + 128;
+    char *request = memory_new(size);
+    int len = snprintf(request, size, "%s %s HTTP/1.1\r\nHost: test\r\n%s", method, path, headers);
+    if (body != NULL)
+        len += snprintf(request + len, size - (size_t)len, "Content-Length: %zu\r\n", body_len);
+    len += snprintf(request + len, size - (size_t)len, "\r\n%s", body != NULL ? body : "");
+    http_exchange(fixture, request, (size_t)len, ret_reply);
+    free(request);
+}
+
+void assert_problem(const struct reply *reply, int status, const char *code)
+{
+    assert_int_equal(reply->status, status);
+    assert_string_equal(reply_header_value(reply, "content-type"), "application/problem+json");
+    assert_string_equal(reply_header_value(reply, "x-content-type-options"), "nosniff");
+    assert_non_null(reply_header_value(reply, "x-request-id"));
+    json_t *json = json_loadb(reply->body, reply->body_len, 0, NULL);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "code")), code);
+    assert_int_equal(json_integer_value(json_object_get(json, "status")), status);
+    assert_non_null(json_string_value(json_object_get(json, "title")));
+    json_decref(json);
+    if (status == 503)
+        assert_non_null(reply_header_value(reply, "retry-after"));
+}

@@ -1,0 +1,46 @@
+/* The gateway's HTTP side, with fakes behind it, on a loopback port and a thread of its own; and a
+ * client that says exactly what it is told to. */
+#ifndef TESTS_GATEWAY_HTTP_FIXTURE_H
+#define TESTS_GATEWAY_HTTP_FIXTURE_H
+
+#include "tests/unit/gateway/fakes.h"
+
+#define REPLY_SIZE (256 * 1024)
+
+struct http_fixture;
+
+struct http_fixture *http_fixture_new(unsigned max_connections);
+
+/* Drains the server: fails the test when a connection does not end. */
+void http_fixture_free(struct http_fixture *fixture);
+
+/* Set these between requests only. */
+struct fakes *http_fixture_fakes(struct http_fixture *fixture);
+struct api_settings *http_fixture_settings(struct http_fixture *fixture);
+
+struct reply {
+    int status;  /* 0: the connection ended without an answer */
+    bool closed; /* the server closed the connection after the answer */
+    size_t body_len;
+    char *body;                /* within `text` */
+    char text[REPLY_SIZE + 1]; /* the whole answer */
+};
+
+/* Send `len` bytes on a new connection and read one answer. */
+void http_exchange(struct http_fixture *fixture, const char *request, size_t len,
+                   struct reply *ret_reply);
+
+/* Send METHOD PATH with further header lines ("A: b\r\n" or "") and a body (NULL: none). */
+void http_request(struct http_fixture *fixture, const char *method, const char *path,
+                  const char *headers, const char *body, struct reply *ret_reply);
+
+/* The value of a header of the answer, in a static buffer, or NULL. */
+const char *reply_header_value(const struct reply *reply, const char *name);
+
+/* Fails the test unless the answer is a problem with this status and code. */
+void assert_problem(const struct reply *reply, int status, const char *code);
+
+/* A connection to the server, for tests that keep it; close() it. */
+int http_connect(struct http_fixture *fixture);
+
+#endif

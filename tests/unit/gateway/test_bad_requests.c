@@ -1,0 +1,312 @@
+#include "services/common/memory.h"
+#include "tests/unit/gateway/http_fixture.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct http_fixture *fixture;
+static struct fakes *fakes;
+static struct reply reply;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture = http_fixture_new(100);
+    fakes = http_fixture_fakes(fixture);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    http_fixture_free(fixture);
+    return 0;
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    fakes_reset(fakes);
+    return 0;
+}
+
+#define ORDER "{\"product_name\":\"a\",\"amount\":1}"
+
+static void send_raw(const char *request)
+{
+    http_exchange(fixture, request, strlen(request), &reply);
+}
+
+static void test_ambiguous_length(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 50\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    };
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        char request[512];
+        snprintf(request, sizeof(request),
+                 "POST /api/orders HTTP/1.1\r\nHost: x\r\n%s\r\n5\r\nhello\r\n0\r\n\r\n",
+                 headers[i]);
+        send_raw(request);
+        assert_problem(&reply, 400, "malformed_request");
+        assert_true(reply.closed);
+    }
+    /* GET too: what follows must not become a request */
+    send_raw(
+        "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\nhello");
+    assert_problem(&reply, 400, "malformed_request");
+    assert_string_equal(fakes->calls, "");
+}
+
+static void test_chunked(void **state)
+{
+    (void)state;
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+             "10\r\n{\"product_name\":\r\n10\r\n\"a\",\"amount\": 1}\r\n0\r\n\r\n");
+    assert_int_equal(reply.status, 202);
+}
+
+static void test_own_answers_of_h2o_are_problems(void **state)
+{
+    (void)state;
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n");
+    assert_problem(&reply, 413, "body_too_large");
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n");
+    assert_problem(&reply, 400, "malformed_request");
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n");
+    assert_problem(&reply, 400, "malformed_request");
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n");
+    assert_problem(&reply, 400, "malformed_request");
+    send_raw("POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: tea\r\n\r\nx");
+    assert_problem(&reply, 417, "expectation_failed");
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    char *text = memory_new(400001);
+    memset(text, 'a', 400000);
+    char *request = memory_new(500000);
+
+    sprintf(request, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: %.300000s\r\n\r\n", text);
+    send_raw(request);
+    assert_problem(&reply, 431, "headers_too_large");
+    assert_true(reply.closed);
+    sprintf(request, "GET /livez HTTP/1.1\r\nHost: x\r\nUpgrade: %.17000s\r\n\r\n", text);
+    send_raw(request);
+    assert_problem(&reply, 431, "headers_too_large");
+    sprintf(request, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: %.16000s\r\n\r\n", text);
+    send_raw(request);
+    assert_int_equal(reply.status, 200);
+
+    sprintf(request, "GET /%.300000s HTTP/1.1\r\nHost: x\r\n\r\n", text);
+    send_raw(request);
+    assert_problem(&reply, 414, "uri_too_long");
+    sprintf(request, "GET /%.8192s HTTP/1.1\r\nHost: x\r\n\r\n", text);
+    send_raw(request);
+    assert_problem(&reply, 414, "uri_too_long");
+    sprintf(request, "GET /%.8191s HTTP/1.1\r\nHost: x\r\n\r\n", text);
+    send_raw(request);
+    assert_problem(&reply, 404, "not_found");
+
+    memset(text, ' ', 65537);
+    text[65537] = '\0';
+    http_request(fixture, "POST", "/api/orders", "", text, &reply);
+    assert_problem(&reply, 413, "body_too_large");
+    text[65536] = '\0';
+    memcpy(text, ORDER, sizeof(ORDER) - 1);
+    http_request(fixture, "POST", "/api/orders", "", text, &reply);
+    assert_int_equal(reply.status, 202);
+    free(text);
+    free(request);
+}
+
+static void test_unknown_paths(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/",
+                                        "/api",
+                                        "/api/",
+                                        "/api/orders/",
+                                        "/api/ordersx",
+                                        "/api/search/",
+                                        "/api/orders/a/b",
+                                        "/API/ORDERS",
+                                        "/livez/",
+                                        "//livez",
+                                        "/api/../etc/passwd",
+                                        "/%2e%2e/%2e%2e/etc",
+                                        "/api/orders%00",
+                                        "*",
+                                        "http://example.org/api/search?q=a"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        http_request(fixture, "GET", paths[i], "", NULL, &reply);
+        assert_true(reply.status == 404 || reply.status == 405);
+        assert_string_equal(reply_header_value(&reply, "content-type"), "application/problem+json");
+    }
+}
+
+static void test_methods(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *path, *allow;
+    } cases[] = {
+        {"GET", "/api/orders", "POST"},
+        {"HEAD", "/api/orders", "POST"},
+        {"OPTIONS", "/api/orders", "POST"},
+        {"GET", "/api/bulk-orders", "POST"},
+        {"GET", "/api/admin/refresh", "POST"},
+        {"DELETE", "/api/orders/0190c1f0-1111-7222-8333-444455556666", "GET, HEAD"},
+        {"POST", "/api/search?q=a", "GET, HEAD"},
+        {"PUT", "/api/dashboard/sales", "GET, HEAD"},
+        {"POST", "/livez", "GET, HEAD"},
+        {"TRACE", "/api/search", "GET, HEAD"},
+        {"BREW", "/readyz", "GET, HEAD"},
+        {"get", "/metrics", "GET, HEAD"},
+        {"TRACE", "/", "GET, HEAD, POST"},
+        {"CONNECT", "example.org:443", "GET, HEAD, POST"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        http_request(fixture, cases[i].method, cases[i].path, "", NULL, &reply);
+        if (strcmp(cases[i].method, "HEAD") == 0)
+            assert_int_equal(reply.status, 405);
+        else
+            assert_problem(&reply, 405, "method_not_allowed");
+        assert_string_equal(reply_header_value(&reply, "allow"), cases[i].allow);
+    }
+}
+
+static void test_heads(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/api/search?q=a", "/api/dashboard/sales", "/livez",
+                                        "/readyz", "/metrics"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        http_request(fixture, "GET", paths[i], "", NULL, &reply);
+        int status = reply.status;
+        assert_true(reply.body_len > 0);
+        http_request(fixture, "HEAD", paths[i], "", NULL, &reply);
+        assert_int_equal(reply.status, status);
+        assert_int_equal(reply.body_len, 0);
+    }
+}
+
+static void test_request_ids(void **state)
+{
+    (void)state;
+    http_request(fixture, "GET", "/livez", "X-Request-Id: abc-123_X.y\r\n", NULL, &reply);
+    assert_string_equal(reply_header_value(&reply, "x-request-id"), "abc-123_X.y");
+    static const char *const harmful[] = {"X-Request-Id: a b\r\n", "X-Request-Id: <x>\r\n",
+                                          "X-Request-Id: \r\n", "X-Request-Id: \xff\r\n"};
+    char before[65] = "";
+    for (size_t i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++) {
+        http_request(fixture, "GET", "/livez", harmful[i], NULL, &reply);
+        const char *id = reply_header_value(&reply, "x-request-id");
+        assert_int_equal(strlen(id), 24);
+        assert_int_equal(strspn(id, "0123456789abcdef"), 24);
+        assert_string_not_equal(id, before);
+        strcpy(before, id);
+    }
+}
+
+static void test_no_server_header(void **state)
+{
+    (void)state;
+    http_request(fixture, "GET", "/livez", "", NULL, &reply);
+    assert_null(reply_header_value(&reply, "server"));
+}
+
+static void test_no_http2(void **state)
+{
+    (void)state;
+    send_raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_true(reply.status == 400 || reply.status == 0);
+    http_request(fixture, "GET", "/livez",
+                 "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                 "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+                 NULL, &reply);
+    assert_int_equal(reply.status, 200);
+}
+
+/* Two requests on one connection, the second sent before the first is answered. */
+static void test_pipelining(void **state)
+{
+    (void)state;
+    int fd = http_connect(fixture);
+    static const char requests[] = "GET /api/search?q=first HTTP/1.1\r\nHost: x\r\n\r\n"
+                                   "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_int_equal(send(fd, requests, sizeof(requests) - 1, 0), sizeof(requests) - 1);
+    char text[4096];
+    size_t used = 0;
+    ssize_t got;
+    while ((got = recv(fd, text + used, sizeof(text) - 1 - used, 0)) > 0)
+        used += (size_t)got;
+    text[used] = '\0';
+    const char *first = strstr(text, "\"took\""), *second = strstr(text + 1, "HTTP/1.1 200");
+    assert_true(first != NULL && second != NULL && first < second);
+    close(fd);
+}
+
+static void test_client_gone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        int fd = http_connect(fixture);
+        static const char request[] = "GET /api/search?q=a HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+        const struct linger reset_now = {1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_now, sizeof(reset_now));
+        close(fd);
+    }
+    http_request(fixture, "GET", "/livez", "", NULL, &reply);
+    assert_int_equal(reply.status, 200);
+}
+
+static void test_connection_limit(void **state)
+{
+    (void)state;
+    int fds[100];
+    for (size_t i = 0; i < 100; i++)
+        fds[i] = http_connect(fixture);
+    http_request(fixture, "GET", "/livez", "", NULL, &reply);
+    assert_true(reply.status == 503 || reply.status == 0);
+    for (size_t i = 0; i < 100; i++)
+        close(fds[i]);
+    for (int i = 0; i < 100 && reply.status != 200; i++) {
+        usleep(10000);
+        http_request(fixture, "GET", "/livez", "", NULL, &reply);
+    }
+    assert_int_equal(reply.status, 200);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_ambiguous_length, reset),
+        cmocka_unit_test_setup(test_chunked, reset),
+        cmocka_unit_test_setup(test_own_answers_of_h2o_are_problems, reset),
+        cmocka_unit_test_setup(test_sizes, reset),
+        cmocka_unit_test_setup(test_unknown_paths, reset),
+        cmocka_unit_test_setup(test_methods, reset),
+        cmocka_unit_test_setup(test_heads, reset),
+        cmocka_unit_test_setup(test_request_ids, reset),
+        cmocka_unit_test_setup(test_no_server_header, reset),
+        cmocka_unit_test_setup(test_no_http2, reset),
+        cmocka_unit_test_setup(test_pipelining, reset),
+        cmocka_unit_test_setup(test_client_gone, reset),
+        cmocka_unit_test_setup(test_connection_limit, reset),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
