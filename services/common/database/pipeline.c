@@ -170,16 +170,18 @@ int pipeline_read(struct pipeline *pipeline, struct error *err)
 {
     bool open = PQconsumeInput(pipeline->conn) == 1;
     bool ended = false; /* a NULL was the last that came: two in a row mean nothing more comes */
-    while (!pipeline->stopped && pipeline->count > 0 && !PQisBusy(pipeline->conn)) {
+    /* PQisBusy() parses what has come, also what no statement asked for (see on_notice()). */
+    while (!PQisBusy(pipeline->conn) && pipeline->count > 0) {
         PGresult *result = PQgetResult(pipeline->conn);
         if (result == NULL && ended)
             break;
         ended = result == NULL;
-        if (result != NULL && !take_result(pipeline, result, err))
+        bool alive = result == NULL || take_result(pipeline, result, err);
+        if (pipeline->stopped)
+            return 0;
+        if (!alive)
             return -1;
     }
-    if (pipeline->stopped)
-        return 0;
     if (open && PQstatus(pipeline->conn) == CONNECTION_OK)
         return 0;
     error_set(err, "%s", PQerrorMessage(pipeline->conn));

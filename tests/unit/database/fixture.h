@@ -64,6 +64,10 @@ void install_original_schema(struct fixture *fixture);
 #define DATABASE_TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 /* The groups of test_database.c; each returns the number of failures. */
+int run_connection_tests(void);
+int run_schema_tests(void);
 int run_orders_tests(void);
+int run_outbox_tests(void);
+int run_sales_view_tests(void);
 
 #endif
