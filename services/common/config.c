@@ -263,9 +263,10 @@ void config_print_help(const struct config_option *options, size_t count)
         const struct config_option *option = &options[i];
         char expected[160];
         expectation(option, expected, sizeof(expected));
-        printf("  %s%s\n      %s\n", option->name,
-               option->kind == CONFIG_SECRET ? " (or the same with _FILE: a file with it)" : "",
-               option->help);
+        printf("  %s", option->name);
+        if (option->kind == CONFIG_SECRET)
+            printf(" or %s_FILE (a file that holds it)", option->name);
+        printf("\n      %s\n", option->help);
         if (!is_text(option->kind))
             printf("      %s\n", expected);
         printf("      default: %s\n", option->default_text != NULL ? option->default_text : "none");
