@@ -1,0 +1,470 @@
+/* Each delivery has one state (delivery_table.h keeps the lists), each stage one health
+ * (retry_policy.h). Calls that bring news only change states; flow_turn() then acts on the lists:
+ * so a batch of news makes a batch of pushes and one ack. */
+#include "services/bridge/flow.h"
+#include "services/bridge/delivery_table.h"
+#include "services/common/memory.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEAD_LETTER_BASE_MS 100
+#define DEAD_LETTER_CAP_MS 5000
+
+struct stage_line {
+    struct stage_health health;
+    bool blocked; /* no worker took the last job */
+};
+
+struct flow {
+    struct flow_ports ports;
+    struct job_route route; /* of this process and connection; the stage is set per job */
+    struct delivery_table table;
+    struct stage_line lines[STAGES];
+    struct backoff dead_letter_backoff;
+    int64_t dead_letter_at_ms; /* no dead letter is offered before this */
+    bool renewing, stopping;
+    struct flow_stats stats; /* the counters only */
+};
+
+static struct stage_line *line_of(struct flow *flow, enum stage stage)
+{
+    return &flow->lines[stage - 1];
+}
+
+static uint32_t random_of(struct flow *flow)
+{
+    return flow->ports.random(flow->ports.self);
+}
+
+struct flow *flow_new(const struct flow_options *options, const struct flow_ports *ports)
+{
+    struct flow *flow = memory_new(sizeof *flow);
+    flow->ports = *ports;
+    memcpy(flow->route.incarnation, options->incarnation, sizeof flow->route.incarnation);
+    flow->dead_letter_backoff.base_ms = DEAD_LETTER_BASE_MS;
+    flow->dead_letter_backoff.cap_ms = DEAD_LETTER_CAP_MS;
+    delivery_table_init(&flow->table, options->window);
+    for (size_t i = 0; i < STAGES; i++)
+        stage_health_init(&flow->lines[i].health);
+    return flow;
+}
+
+void flow_free(struct flow *flow)
+{
+    if (flow == NULL)
+        return;
+    delivery_table_release(&flow->table);
+    free(flow);
+}
+
+void flow_reset(struct flow *flow, uint64_t epoch)
+{
+    flow->stats.dropped += flow->table.count;
+    delivery_table_clear(&flow->table);
+    flow->route.epoch = epoch;
+    flow->renewing = false;
+}
+
+/* Transitions */
+
+static void give_back(struct flow *flow, struct delivery *delivery)
+{
+    flow->ports.requeue(flow->ports.self, delivery->tag);
+    delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
+}
+
+static void wait_for(struct flow *flow, struct delivery *delivery, enum stage stage)
+{
+    if (flow->stopping && line_of(flow, stage)->health.state != STAGE_UP) {
+        flow->stats.requeued_stopping++;
+        give_back(flow, delivery);
+        return;
+    }
+    delivery_set_state(&flow->table, delivery, DELIVERY_WAITING, stage);
+}
+
+static void condemn(struct flow *flow, struct delivery *delivery, const char *reason)
+{
+    delivery->reason = reason;
+    delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_WAITING, delivery->stage);
+}
+
+static void finish(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    delivery->done_ms = now_ms;
+    delivery_set_state(&flow->table, delivery, DELIVERY_DONE, delivery->stage);
+}
+
+int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *message, int64_t now_ms)
+{
+    assert(flow->route.epoch != 0);
+    struct delivery *delivery = delivery_add(&flow->table, delivery_tag, message, now_ms);
+    if (delivery == NULL) {
+        message_unref(message);
+        return -1;
+    }
+    flow->stats.delivered++;
+    delivery->dones_seen = line_of(flow, STAGE_PERSIST)->health.dones;
+    if (flow->stopping) {
+        flow->stats.requeued_stopping++;
+        give_back(flow, delivery);
+    } else if (message->fault != NULL) {
+        snprintf(delivery->detail, sizeof delivery->detail, "%.*s",
+                 (int)sizeof delivery->detail - 1, message->fault_detail.message);
+        condemn(flow, delivery, message->fault);
+    }
+    return 0;
+}
+
+/* Outcomes */
+
+static void on_done(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    flow->stats.stage[delivery->stage - 1].done++;
+    stage_health_done(health);
+    if (delivery->stage == STAGE_INDEX) {
+        finish(flow, delivery, now_ms);
+        return;
+    }
+    delivery->at_workers_ms += now_ms - delivery->pushed_ms;
+    if (delivery->at_workers_ms >= FLOW_HANG_MS) { /* just too late: no time left for the index */
+        flow->stats.requeued_hung++;
+        give_back(flow, delivery);
+        return;
+    }
+    delivery->retries = delivery->strikes = 0;
+    delivery->dones_seen = line_of(flow, STAGE_INDEX)->health.dones;
+    wait_for(flow, delivery, STAGE_INDEX);
+}
+
+/* The stage could not, so the order waits: for its own turn while the stage works for others, else
+ * for the stage. */
+static void hold(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    delivery->at_workers_ms = 0;
+    if (flow->stopping) {
+        flow->stats.requeued_stopping++;
+        give_back(flow, delivery);
+    } else if (health->state != STAGE_UP) {
+        wait_for(flow, delivery, delivery->stage);
+    } else {
+        delivery->retries++;
+        delivery->deadline_ms = now_ms + retry_delay_ms(delivery->retries, random_of(flow));
+        delivery_set_state(&flow->table, delivery, DELIVERY_HELD, delivery->stage);
+    }
+}
+
+static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    flow->stats.stage[delivery->stage - 1].retry++;
+    if (health->dones > delivery->dones_seen)
+        delivery->strikes++;
+    delivery->dones_seen = health->dones;
+    stage_health_retry(health, now_ms, random_of(flow));
+    if (delivery->strikes >= RETRY_EXHAUSTED_STRIKES)
+        condemn(flow, delivery, "retries_exhausted");
+    else
+        hold(flow, delivery, now_ms);
+}
+
+static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    flow->stats.stage[delivery->stage - 1].reject++;
+    if (stage_health_reject(health, now_ms, random_of(flow)))
+        condemn(flow, delivery, delivery->code[0] != '\0' ? delivery->code : "rejected");
+    else
+        hold(flow, delivery, now_ms);
+}
+
+static void on_outcome(struct flow *flow, struct delivery *delivery, const struct reply_item *item,
+                       int64_t now_ms)
+{
+    enum stage stage = delivery->stage;
+    enum stage_state before = line_of(flow, stage)->health.state;
+    flow->ports.on_outcome(flow->ports.self, stage, item, now_ms - delivery->pushed_ms);
+
+    if (item->outcome != OUTCOME_DONE) {
+        memcpy(delivery->code, item->code, sizeof delivery->code);
+        memcpy(delivery->detail, item->detail, sizeof delivery->detail);
+    }
+    switch (item->outcome) {
+    case OUTCOME_DONE:
+        on_done(flow, delivery, now_ms);
+        break;
+    case OUTCOME_RETRY:
+        on_retry(flow, delivery, now_ms);
+        break;
+    case OUTCOME_REJECT:
+        on_reject(flow, delivery, now_ms);
+        break;
+    }
+
+    enum stage_state after = line_of(flow, stage)->health.state;
+    if (after != before)
+        flow->ports.on_stage(flow->ports.self, stage, after, item);
+}
+
+void flow_reply(struct flow *flow, const struct job_route *route, const struct reply_item *items,
+                size_t count, int64_t now_ms)
+{
+    bool ours =
+        flow->route.epoch != 0 && route->epoch == flow->route.epoch &&
+        memcmp(route->incarnation, flow->route.incarnation, sizeof flow->route.incarnation) == 0;
+    for (size_t i = 0; i < count; i++) {
+        struct delivery *delivery =
+            ours ? delivery_find(&flow->table, items[i].delivery_tag) : NULL;
+        if (delivery == NULL || delivery->state != DELIVERY_PUSHED ||
+            delivery->stage != route->stage || delivery->attempt != items[i].attempt)
+            flow->stats.stale_replies++;
+        else
+            on_outcome(flow, delivery, &items[i], now_ms);
+    }
+}
+
+/* Deadlines */
+
+static void expire(struct flow *flow, int64_t now_ms)
+{
+    struct delivery *delivery;
+    while ((delivery = delivery_first_deadline(&flow->table)) != NULL &&
+           delivery->deadline_ms <= now_ms) {
+        if (delivery->state == DELIVERY_HELD) {
+            wait_for(flow, delivery, delivery->stage);
+        } else {
+            flow->stats.requeued_hung++;
+            give_back(flow, delivery);
+        }
+    }
+}
+
+/* Pushing */
+
+static void pushed(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+{
+    if (delivery->attempt++ == 0)
+        delivery->first_push_ms = now_ms;
+    delivery->pushed_ms = now_ms;
+    delivery->deadline_ms = now_ms + FLOW_HANG_MS - delivery->at_workers_ms;
+    delivery_set_state(&flow->table, delivery, DELIVERY_PUSHED, delivery->stage);
+}
+
+/* One job of at most `limit` orders from the head of the stage's line, which is not empty. */
+static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t now_ms)
+{
+    struct delivery_list *waiting = &flow->table.waiting[stage - 1];
+    struct delivery *delivery = TAILQ_FIRST(waiting);
+    struct job_item items[JOB_MAX_ORDERS];
+    size_t count = 0;
+    do {
+        items[count++] = (struct job_item){
+            .delivery_tag = delivery->tag,
+            .attempt = delivery->attempt + 1,
+            .order = &delivery->message->order,
+        };
+        delivery = TAILQ_NEXT(delivery, by_state);
+    } while (delivery != NULL && count < limit);
+
+    flow->route.stage = stage;
+    if (flow->ports.push(flow->ports.self, &flow->route, items, count) != 0) {
+        line_of(flow, stage)->blocked = true;
+        return;
+    }
+    flow->stats.stage[stage - 1].jobs++;
+    flow->stats.stage[stage - 1].pushed += count;
+    for (size_t i = 0; i < count; i++)
+        pushed(flow, TAILQ_FIRST(waiting), now_ms);
+}
+
+static void push_stage(struct flow *flow, enum stage stage, int64_t now_ms)
+{
+    struct stage_line *line = line_of(flow, stage);
+    size_t limit;
+    while (!line->blocked && !TAILQ_EMPTY(&flow->table.waiting[stage - 1]) &&
+           (limit = stage_health_allowance(&line->health, now_ms, JOB_MAX_ORDERS)) > 0) {
+        push_job(flow, stage, limit, now_ms);
+        if (line->health.state != STAGE_UP && !line->blocked)
+            stage_health_probed(&line->health, now_ms, random_of(flow));
+    }
+}
+
+void flow_writable(struct flow *flow, enum stage stage)
+{
+    line_of(flow, stage)->blocked = false;
+}
+
+bool flow_blocked(const struct flow *flow, enum stage stage)
+{
+    return flow->lines[stage - 1].blocked;
+}
+
+/* Dead letters */
+
+static void send_dead_letters(struct flow *flow, int64_t now_ms)
+{
+    struct delivery *delivery;
+    while (now_ms >= flow->dead_letter_at_ms &&
+           (delivery = TAILQ_FIRST(&flow->table.dead_waiting)) != NULL) {
+        struct dead_letter_report report = {
+            .epoch = flow->route.epoch,
+            .delivery_tag = delivery->tag,
+            .reason = delivery->reason,
+            .stage = delivery->attempt > 0 ? stage_name(delivery->stage) : NULL,
+            .detail = delivery->detail,
+            .attempts = delivery->attempt,
+            .first_attempt_ms = delivery->first_push_ms,
+            .last_attempt_ms = delivery->pushed_ms,
+        };
+        if (flow->ports.dead_letter(flow->ports.self, delivery->message, &report) == 0)
+            delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_SENT, delivery->stage);
+        else
+            flow->dead_letter_at_ms =
+                now_ms + backoff_next_ms(&flow->dead_letter_backoff, random_of(flow));
+    }
+}
+
+void flow_dead_letter_result(struct flow *flow, uint64_t epoch, uint64_t delivery_tag,
+                             bool confirmed, int64_t now_ms)
+{
+    /* Whoever has lost its delivery meanwhile is delivered again, and may be dead-lettered twice.
+     */
+    if (confirmed) {
+        flow->stats.dead_lettered++;
+        backoff_reset(&flow->dead_letter_backoff);
+    } else {
+        flow->stats.dead_letter_failures++;
+        if (now_ms >= flow->dead_letter_at_ms) /* many fail together: one step for all */
+            flow->dead_letter_at_ms =
+                now_ms + backoff_next_ms(&flow->dead_letter_backoff, random_of(flow));
+    }
+
+    struct delivery *delivery =
+        epoch == flow->route.epoch ? delivery_find(&flow->table, delivery_tag) : NULL;
+    if (delivery == NULL || delivery->state != DELIVERY_DEAD_SENT)
+        return;
+    if (confirmed)
+        finish(flow, delivery, now_ms);
+    else
+        delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_WAITING, delivery->stage);
+}
+
+/* Acks: one for all finished ones from the oldest on; who is finished behind a straggler waits a
+ * little for it, then is acked alone. */
+
+static void send_acks(struct flow *flow, int64_t now_ms)
+{
+    struct delivery *delivery;
+    uint64_t prefix_tag = 0;
+    size_t prefix = 0;
+    while ((delivery = TAILQ_FIRST(&flow->table.by_tag)) != NULL &&
+           delivery->state == DELIVERY_DONE) {
+        prefix_tag = delivery->tag;
+        prefix++;
+        delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
+    }
+    if (prefix > 0) {
+        flow->stats.acked += prefix;
+        flow->stats.ack_calls++;
+        flow->ports.ack(flow->ports.self, prefix_tag, prefix > 1);
+    }
+
+    while ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL &&
+           delivery->done_ms + FLOW_ACK_DELAY_MS <= now_ms) {
+        flow->stats.acked++;
+        flow->stats.ack_calls++;
+        flow->ports.ack(flow->ports.self, delivery->tag, false);
+        delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
+    }
+}
+
+static int64_t renew_at_ms(const struct flow *flow)
+{
+    const struct delivery *oldest = TAILQ_FIRST(&flow->table.by_tag);
+    return oldest != NULL ? oldest->delivered_ms + FLOW_RENEW_MS : INT64_MAX;
+}
+
+void flow_turn(struct flow *flow, int64_t now_ms)
+{
+    if (flow->renewing)
+        return;
+    expire(flow, now_ms);
+    send_acks(flow, now_ms);
+    if (now_ms >= renew_at_ms(flow)) {
+        flow->renewing = true;
+        flow->ports.renew(flow->ports.self);
+        return;
+    }
+    push_stage(flow, STAGE_INDEX, now_ms);
+    push_stage(flow, STAGE_PERSIST, now_ms);
+    send_dead_letters(flow, now_ms);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t flow_next_ms(const struct flow *flow)
+{
+    if (flow->renewing)
+        return INT64_MAX;
+    int64_t next = renew_at_ms(flow);
+    const struct delivery *delivery = delivery_first_deadline(&flow->table);
+    if (delivery != NULL)
+        next = earlier(next, delivery->deadline_ms);
+    if ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL)
+        next = earlier(next, delivery->done_ms + FLOW_ACK_DELAY_MS);
+    if (!TAILQ_EMPTY(&flow->table.dead_waiting))
+        next = earlier(next, flow->dead_letter_at_ms);
+    for (size_t i = 0; i < STAGES; i++) {
+        const struct stage_line *line = &flow->lines[i];
+        if (line->health.state != STAGE_UP && !line->blocked &&
+            !TAILQ_EMPTY(&flow->table.waiting[i]))
+            next = earlier(next, line->health.next_probe_ms);
+    }
+    return next;
+}
+
+void flow_stop(struct flow *flow, int64_t now_ms)
+{
+    flow->stopping = true;
+    struct delivery *delivery = TAILQ_FIRST(&flow->table.by_tag);
+    while (delivery != NULL) {
+        struct delivery *next = TAILQ_NEXT(delivery, by_tag);
+        bool begun =
+            delivery->stage == STAGE_INDEX && line_of(flow, STAGE_INDEX)->health.state == STAGE_UP;
+        if (delivery->state == DELIVERY_HELD || (delivery->state == DELIVERY_WAITING && !begun)) {
+            flow->stats.requeued_stopping++;
+            give_back(flow, delivery);
+        }
+        delivery = next;
+    }
+    flow_turn(flow, now_ms);
+}
+
+enum stage_state flow_stage_state(const struct flow *flow, enum stage stage)
+{
+    return flow->lines[stage - 1].health.state;
+}
+
+void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)
+{
+    const struct delivery_table *table = &flow->table;
+    const struct delivery *oldest = TAILQ_FIRST(&table->by_tag);
+    *ret_stats = flow->stats;
+    ret_stats->in_flight = table->count;
+    ret_stats->oldest_ms = oldest != NULL ? oldest->delivered_ms : 0;
+    for (size_t i = 0; i < STAGES; i++) {
+        ret_stats->dead_waiting += table->in_state[DELIVERY_DEAD_WAITING][i];
+        ret_stats->dead_sent += table->in_state[DELIVERY_DEAD_SENT][i];
+        ret_stats->done_unacked += table->in_state[DELIVERY_DONE][i];
+        ret_stats->waiting[i] = table->in_state[DELIVERY_WAITING][i];
+        ret_stats->pushed[i] = table->in_state[DELIVERY_PUSHED][i];
+        ret_stats->held[i] = table->in_state[DELIVERY_HELD][i];
+    }
+}

@@ -1,0 +1,115 @@
+/* The life of every order inside the bridge, as a pure state machine: what comes in from the broker
+ * (deliveries), from the workers (replies) and from the dead-letter publisher (results) goes in by
+ * function calls with the time; what must happen goes out through `struct flow_ports`. It reads no
+ * clock, makes no random number, does no input or output, and so can be simulated.
+ *
+ *   delivered → WAITING(persist) → PUSHED → WAITING(index) → PUSHED → DONE → acked
+ *                   ↑ retry: HELD ↲ │           ↑ retry: HELD ↲ │
+ *                                   └ reject ─→ DEAD_WAITING ←──┘
+ *                                               → DEAD_SENT → confirmed → DONE → acked
+ *   PUSHED for 10 s → nacked with requeue
+ *
+ * Ports are called from within the calls below and must not call back into the flow. */
+#ifndef BRIDGE_FLOW_H
+#define BRIDGE_FLOW_H
+
+#include "proto/job.h"
+#include "proto/reply.h"
+#include "services/bridge/message.h"
+#include "services/bridge/retry_policy.h"
+
+#define FLOW_HANG_MS 10000             /* at workers, both stages together, without an outcome */
+#define FLOW_ACK_DELAY_MS 10           /* a finished order behind a straggler is acked by itself */
+#define FLOW_RENEW_MS (20 * 60 * 1000) /* well before RabbitMQ's consumer_timeout of 30 min */
+
+/* All that a dead letter says, beside the message itself. Valid during the call only. */
+struct dead_letter_report {
+    uint64_t epoch, delivery_tag; /* to be given back with the result */
+    const char *reason;           /* stable: "malformed", "id_conflict", "retries_exhausted", … */
+    const char *stage;            /* NULL when it never reached one */
+    const char *detail;           /* SQLSTATE and the like, for a person */
+    unsigned attempts;
+    int64_t first_attempt_ms, last_attempt_ms; /* on the flow's clock; 0 without attempts */
+};
+
+struct flow_ports {
+    void *self;
+    uint32_t (*random)(void *self); /* uniform */
+    /* Send 1..JOB_MAX_ORDERS orders to some worker of the stage. Returns 0, or -1 when none takes
+     * them now: then none is pushed to that stage until flow_writable(). */
+    int (*push)(void *self, const struct job_route *route, const struct job_item *items,
+                size_t count);
+    /* Settle deliveries, in the order of the calls; `multiple`: all unsettled up to this tag. */
+    void (*ack)(void *self, uint64_t delivery_tag, bool multiple);
+    void (*requeue)(void *self, uint64_t delivery_tag);
+    /* Start to publish a dead letter; the result comes to flow_dead_letter_result(). Takes its own
+     * reference to the message. Returns 0, or -1 when none is taken now: the flow asks again. */
+    int (*dead_letter)(void *self, struct message *message,
+                       const struct dead_letter_report *report);
+    /* The oldest delivery is held for too long: give all back and consume again. Called once; the
+     * flow then rests until flow_reset(). */
+    void (*renew)(void *self);
+    /* To be logged and counted: an outcome with the time it took at the worker, and a stage that
+     * has another state (with the failure that did it; empty when it is up). */
+    void (*on_outcome)(void *self, enum stage stage, const struct reply_item *item,
+                       int64_t at_worker_ms);
+    void (*on_stage)(void *self, enum stage stage, enum stage_state state,
+                     const struct reply_item *item);
+};
+
+struct flow_options {
+    uint8_t incarnation[16]; /* random for each process */
+    size_t window;           /* deliveries in flight at most: the prefetch count */
+};
+
+/* Counters since the start, and how many are in each state now. */
+struct flow_stats {
+    uint64_t delivered, acked, ack_calls, dead_lettered, dead_letter_failures, stale_replies;
+    uint64_t requeued_hung, requeued_stopping, dropped; /* dropped: with their connection */
+    struct {
+        uint64_t pushed, jobs, done, retry, reject;
+    } stage[2];
+    size_t in_flight, dead_waiting, dead_sent, done_unacked;
+    size_t waiting[2], pushed[2], held[2];
+    int64_t oldest_ms; /* when the oldest in flight was delivered; 0 when there is none */
+};
+
+struct flow;
+
+struct flow *flow_new(const struct flow_options *options, const struct flow_ports *ports);
+void flow_free(struct flow *flow);
+
+/* The consuming connection is lost or replaced: forget every delivery. `epoch` names the new
+ * connection, never used before; 0: there is none, nothing may be delivered. */
+void flow_reset(struct flow *flow, uint64_t epoch);
+
+/* A message was delivered; takes the reference. Returns 0, or -1 when the broker broke the window
+ * or the order of tags: then the connection must be given up. */
+int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *message, int64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* A decoded reply message. What matches no push is counted and dropped. */
+void flow_reply(struct flow *flow, const struct job_route *route, const struct reply_item *items,
+                size_t count, int64_t now_ms);
+
+void flow_dead_letter_result(struct flow *flow, uint64_t epoch, uint64_t delivery_tag,
+                             bool confirmed, int64_t now_ms);
+
+/* A worker of the stage can take jobs again. */
+void flow_writable(struct flow *flow, enum stage stage);
+/* Whether the flow waits for that. */
+bool flow_blocked(const struct flow *flow, enum stage stage);
+
+/* Do all that is due: expire deadlines, push what waits, ack what is finished. To be called after
+ * each batch of the calls above, and at flow_next_ms(). */
+void flow_turn(struct flow *flow, int64_t now_ms);
+/* When flow_turn() must be called next, if nothing else happens; INT64_MAX for never. */
+int64_t flow_next_ms(const struct flow *flow);
+
+/* Stop: give back what is not at a worker, now and from now on; finish what is. */
+void flow_stop(struct flow *flow, int64_t now_ms);
+
+enum stage_state flow_stage_state(const struct flow *flow, enum stage stage);
+void flow_stats(const struct flow *flow, struct flow_stats *ret_stats);
+
+#endif

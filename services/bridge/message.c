@@ -1,0 +1,73 @@
+/* One allocation holds the message and all of its parts, sized when its head is known. */
+#include "services/bridge/message.h"
+#include "services/common/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const void *place(unsigned char **at, const void *bytes, size_t len)
+{
+    const void *here = *at;
+    if (len > 0)
+        memcpy(*at, bytes, len);
+    *at += len;
+    return here;
+}
+
+bool message_head_is_large(const struct message_head *head)
+{
+    return head->properties_len > MESSAGE_LARGE_BYTES ||
+           head->body_size > MESSAGE_LARGE_BYTES - head->properties_len;
+}
+
+struct message *message_new(const struct message_head *head, unsigned *large_count)
+{
+    size_t keep =
+        head->body_size < MESSAGE_KEEP_BYTES ? (size_t)head->body_size : MESSAGE_KEEP_BYTES;
+    struct message *message = memory_new(sizeof *message + head->properties_len +
+                                         head->exchange_len + head->routing_key_len + keep);
+    unsigned char *at = (unsigned char *)(message + 1);
+    message->head = *head;
+    message->head.properties = place(&at, head->properties, head->properties_len);
+    message->head.exchange = place(&at, head->exchange, head->exchange_len);
+    message->head.routing_key = place(&at, head->routing_key, head->routing_key_len);
+    message->body = at;
+    message->references = 1;
+    if (message_head_is_large(head)) {
+        message->large_count = large_count;
+        ++*large_count;
+    }
+    return message;
+}
+
+int message_append(struct message *message, const void *bytes, size_t len)
+{
+    if (len > message->head.body_size - message->received)
+        return -1;
+    message->received += len;
+
+    size_t room = MESSAGE_KEEP_BYTES - message->body_len;
+    size_t kept = len < room ? len : room;
+    memcpy(message->body + message->body_len, bytes, kept);
+    message->body_len += kept;
+    return 0;
+}
+
+bool message_complete(const struct message *message)
+{
+    return message->received == message->head.body_size;
+}
+
+struct message *message_ref(struct message *message)
+{
+    message->references++;
+    return message;
+}
+
+void message_unref(struct message *message)
+{
+    if (message == NULL || --message->references > 0)
+        return;
+    if (message->large_count != NULL)
+        --*message->large_count;
+    free(message);
+}

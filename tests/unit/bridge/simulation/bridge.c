@@ -1,0 +1,333 @@
+/* The flow under test, and beside it the model: for each delivery, what the flow was validly told.
+ * Each port checks that the flow was entitled to what it does. */
+#include "services/common/memory.h"
+#include "tests/unit/bridge/simulation/world.h"
+#include <string.h>
+
+#define DEADLINE_SLACK_MS 1
+
+static struct sim_delivery *delivery_of(struct world *world, uint64_t tag)
+{
+    CHECK(world, tag >= 1 && tag <= world->tags && world->deliveries[tag].received,
+          "the flow speaks of tag %llu, which it never got", (unsigned long long)tag);
+    return world->failed ? NULL : &world->deliveries[tag];
+}
+
+static uint32_t port_random(void *self)
+{
+    return world_random(self);
+}
+
+static int port_push(void *self, const struct job_route *route, const struct job_item *items,
+                     size_t count)
+{
+    struct world *world = self;
+    CHECK(world, world->connected && route->epoch == world->epoch, "push without a connection");
+    CHECK(world, count >= 1 && count <= WINDOW_MAX, "a job of %zu", count);
+    if (world->failed || workers_push(world, route, items, count) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct sim_delivery *delivery = delivery_of(world, items[i].delivery_tag);
+        if (delivery == NULL)
+            return -1;
+        CHECK(world, !delivery->settled, "push of a settled delivery");
+        CHECK(world, !delivery->at_worker, "pushed twice without an answer");
+        CHECK(world, !delivery->rejected || !delivery->believed, "push of a rejected order");
+        CHECK(world, world->messages[delivery->message].kind != POISON, "poison was pushed");
+        CHECK(world, items[i].attempt == delivery->attempt + 1, "attempts are not consecutive");
+        CHECK(world, route->stage == (delivery->persisted ? STAGE_INDEX : STAGE_PERSIST),
+              "pushed to %s out of turn", stage_name(route->stage));
+        delivery->at_worker = true;
+        delivery->stage = route->stage;
+        delivery->attempt = items[i].attempt;
+        delivery->pushed_ms = world->now_ms;
+    }
+    return 0;
+}
+
+static void check_finished(struct world *world, uint64_t tag)
+{
+    struct sim_delivery *delivery = delivery_of(world, tag);
+    if (delivery == NULL || delivery->settled)
+        return;
+    const struct sim_message *message = &world->messages[delivery->message];
+    CHECK(world, (delivery->persisted && delivery->indexed) || delivery->buried,
+          "acked tag %llu before it was finished", (unsigned long long)tag);
+    CHECK(world, (message->persisted && message->indexed) || message->dead_letters > 0,
+          "acked tag %llu, which is nowhere", (unsigned long long)tag);
+    delivery->settled = true;
+    world->tally->acked++;
+}
+
+static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
+{
+    struct world *world = self;
+    struct sim_delivery *delivery = delivery_of(world, delivery_tag);
+    if (delivery == NULL)
+        return;
+    CHECK(world, !delivery->settled, "settled twice");
+    if (multiple) {
+        world->tally->multiple_acks++;
+        for (; world->first_unsettled <= delivery_tag; world->first_unsettled++)
+            check_finished(world, world->first_unsettled);
+    } else {
+        world->tally->single_acks++;
+        check_finished(world, delivery_tag);
+    }
+    broker_send_settle(world, delivery_tag, multiple, false);
+}
+
+static void port_requeue(void *self, uint64_t delivery_tag)
+{
+    struct world *world = self;
+    struct sim_delivery *delivery = delivery_of(world, delivery_tag);
+    if (delivery == NULL)
+        return;
+    CHECK(world, !delivery->settled, "settled twice");
+    int64_t at_workers_ms = delivery->at_workers_ms;
+    if (delivery->at_worker)
+        at_workers_ms += world->now_ms - delivery->pushed_ms;
+    if (!world->stopping) {
+        CHECK(world, at_workers_ms >= FLOW_HANG_MS, "requeued though no worker hangs");
+        world->tally->requeued_hung++;
+    } else {
+        CHECK(world, !delivery->at_worker || at_workers_ms >= FLOW_HANG_MS,
+              "requeued at the stop while at a worker");
+    }
+    delivery->settled = true;
+    delivery->at_worker = false;
+    broker_send_settle(world, delivery_tag, false, true);
+}
+
+static int port_dead_letter(void *self, struct message *message,
+                            const struct dead_letter_report *report)
+{
+    struct world *world = self;
+    struct sim_delivery *delivery = delivery_of(world, report->delivery_tag);
+    if (delivery == NULL)
+        return -1;
+    struct sim_message *sim_message = &world->messages[delivery->message];
+    bool exhausted = strcmp(report->reason, "retries_exhausted") == 0;
+    CHECK(world, message->order.amount_cents == (int64_t)delivery->message, "another's message");
+    CHECK(world, report->epoch == world->epoch, "dead letter of another connection");
+    CHECK(world, !delivery->settled && !delivery->at_worker, "dead letter out of turn");
+    CHECK(world,
+          sim_message->kind == POISON || (delivery->rejected && delivery->believed) ||
+              (exhausted && delivery->retries >= RETRY_EXHAUSTED_STRIKES),
+          "a dead letter without a cause: %s", report->reason);
+    CHECK(world, !delivery->dead_sent, "two dead letters of one delivery at once");
+    CHECK(world, report->attempts == delivery->attempt, "wrong count of attempts");
+    if (!world->calm && world_chance(world, world->publisher_down))
+        return -1;
+
+    /* confirmed, or lost and stored all the same, or lost */
+    unsigned fate = world->calm ? 0 : world_below(world, 4);
+    if (fate <= 2)
+        sim_message->dead_letters++;
+    if (exhausted && fate <= 1)
+        world->tally->exhausted++;
+    delivery->dead_sent = true;
+    world_schedule(world, world_below(world, fate <= 1 ? 20 : 6000),
+                   (struct event){.kind = EVENT_DEAD_LETTER,
+                                  .connection = world->connection,
+                                  .generation = world->process,
+                                  .epoch = report->epoch,
+                                  .tag = report->delivery_tag,
+                                  .flag = fate <= 1});
+    return 0;
+}
+
+static void port_renew(void *self)
+{
+    struct world *world = self;
+    world->tally->renewals++;
+    world->renew_wanted = true;
+}
+
+static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
+                            int64_t at_worker_ms)
+{
+    struct world *world = self;
+    struct sim_delivery *delivery = delivery_of(world, item->delivery_tag);
+    if (delivery != NULL)
+        CHECK(world,
+              stage == delivery->stage && at_worker_ms == world->now_ms - delivery->pushed_ms,
+              "wrong outcome reported");
+}
+
+static void port_on_stage(void *self, enum stage stage, enum stage_state state,
+                          const struct reply_item *item)
+{
+    struct world *world = self;
+    CHECK(world, (state == STAGE_UP) == (item->outcome == OUTCOME_DONE), "%s is %s by mistake",
+          stage_name(stage), stage_state_name(state));
+    world->tally->stage_down += state == STAGE_DOWN;
+    world->tally->stage_systemic += state == STAGE_SYSTEMIC;
+}
+
+void bridge_start(struct world *world)
+{
+    struct flow_ports ports = {
+        .self = world,
+        .random = port_random,
+        .push = port_push,
+        .ack = port_ack,
+        .requeue = port_requeue,
+        .dead_letter = port_dead_letter,
+        .renew = port_renew,
+        .on_outcome = port_on_outcome,
+        .on_stage = port_on_stage,
+    };
+    struct flow_options options = {.window = world->window};
+    for (size_t i = 0; i < sizeof world->incarnation; i++)
+        world->incarnation[i] = (uint8_t)world_random(world);
+    memcpy(options.incarnation, world->incarnation, sizeof options.incarnation);
+    world->flow = flow_new(&options, &ports);
+    world->process++;
+    world->epoch = 0;
+    world->stopping = false;
+    world->renew_wanted = false;
+    memset(world->rejects_in_row, 0, sizeof world->rejects_in_row);
+    world->turn_at_ms = INT64_MAX;
+}
+
+void bridge_connected(struct world *world)
+{
+    world->connected = true;
+    world->connection++;
+    world->tags = 0;
+    world->unacked = 0;
+    world->first_at_broker = world->first_unsettled = 1;
+    world->last_delivery_ms = world->last_settle_ms = 0;
+    flow_reset(world->flow, ++world->epoch);
+}
+
+void bridge_delivered(struct world *world, const struct event *event)
+{
+    struct sim_delivery *delivery = &world->deliveries[event->tag];
+    delivery->received = true;
+    struct message_head head = {.body_size = 0};
+    struct message *message = message_new(&head, &world->large);
+    message->order.amount_cents = (int64_t)delivery->message;
+    if (world->messages[delivery->message].kind == POISON)
+        message->fault = "malformed";
+    int delivered = flow_deliver(world->flow, event->tag, message, world->now_ms);
+    CHECK(world, delivered == 0, "a delivery within the window was refused");
+}
+
+/* What the model learns from a reply; the flow must find the same by itself. */
+static void learn(struct world *world, const struct job_route *route,
+                  const struct parcel_item *item)
+{
+    if (!world->connected || route->epoch != world->epoch ||
+        memcmp(route->incarnation, world->incarnation, sizeof world->incarnation) != 0 ||
+        item->tag < 1 || item->tag > world->tags)
+        goto stale;
+    struct sim_delivery *delivery = &world->deliveries[item->tag];
+    if (!delivery->at_worker || delivery->stage != route->stage ||
+        delivery->attempt != item->attempt)
+        goto stale;
+
+    unsigned *rejects_in_row = &world->rejects_in_row[route->stage - 1];
+    delivery->at_worker = false;
+    switch (item->outcome) {
+    case OUTCOME_DONE:
+        *rejects_in_row = 0;
+        delivery->at_workers_ms += world->now_ms - delivery->pushed_ms;
+        delivery->retries = 0;
+        if (route->stage == STAGE_PERSIST)
+            delivery->persisted = true;
+        else
+            delivery->indexed = true;
+        return;
+    case OUTCOME_RETRY:
+        world->tally->retries++;
+        delivery->retries++;
+        delivery->at_workers_ms = 0;
+        return;
+    case OUTCOME_REJECT:
+        world->tally->rejects++;
+        delivery->at_workers_ms = 0;
+        delivery->rejected = true;
+        delivery->believed = ++*rejects_in_row < STAGE_SYSTEMIC_REJECTS;
+        return;
+    }
+stale:
+    world->tally->stale_replies++;
+}
+
+void bridge_replied(struct world *world, struct parcel *parcel)
+{
+    struct reply_item items[WINDOW_MAX];
+    for (size_t i = 0; i < parcel->count; i++) {
+        learn(world, &parcel->route, &parcel->items[i]);
+        items[i] = (struct reply_item){
+            .delivery_tag = parcel->items[i].tag,
+            .attempt = parcel->items[i].attempt,
+            .outcome = parcel->items[i].outcome,
+        };
+    }
+    flow_reply(world->flow, &parcel->route, items, parcel->count, world->now_ms);
+}
+
+void bridge_dead_letter_result(struct world *world, const struct event *event)
+{
+    if (event->generation != world->process)
+        return; /* it was for a bridge that is gone */
+    world->tally->dead_letters += event->flag;
+    world->tally->dead_letter_failures += !event->flag;
+    if (world->connected && event->connection == world->connection) {
+        world->deliveries[event->tag].dead_sent = false;
+        world->deliveries[event->tag].buried = event->flag;
+    }
+    flow_dead_letter_result(world->flow, event->epoch, event->tag, event->flag, world->now_ms);
+}
+
+void bridge_turn(struct world *world)
+{
+    flow_turn(world->flow, world->now_ms);
+    if (world->renew_wanted)
+        broker_lose_connection(world);
+    int64_t next_ms = flow_next_ms(world->flow);
+    CHECK(world, next_ms > world->now_ms, "the flow wants its turn again at once");
+    if (next_ms < world->turn_at_ms) {
+        world->turn_at_ms = next_ms;
+        world_schedule(world, next_ms - world->now_ms, (struct event){.kind = EVENT_TURN});
+    }
+}
+
+void bridge_stop(struct world *world)
+{
+    world->stopping = true;
+    world->tally->stops++;
+    flow_stop(world->flow, world->now_ms);
+}
+
+void bridge_check(struct world *world)
+{
+    struct flow_stats stats;
+    flow_stats(world->flow, &stats);
+    CHECK(world, stats.in_flight <= world->window, "%zu in flight", stats.in_flight);
+    CHECK(world,
+          stats.in_flight == stats.waiting[0] + stats.waiting[1] + stats.pushed[0] +
+                                 stats.pushed[1] + stats.held[0] + stats.held[1] +
+                                 stats.dead_waiting + stats.dead_sent + stats.done_unacked,
+          "states do not add up");
+    if (!world->connected)
+        return;
+    while (world->first_unsettled <= world->tags &&
+           world->deliveries[world->first_unsettled].settled)
+        world->first_unsettled++;
+    for (uint64_t tag = world->first_unsettled; tag <= world->tags; tag++) {
+        const struct sim_delivery *delivery = &world->deliveries[tag];
+        CHECK(world,
+              !delivery->at_worker ||
+                  delivery->at_workers_ms + world->now_ms - delivery->pushed_ms <=
+                      FLOW_HANG_MS + DEADLINE_SLACK_MS,
+              "tag %llu hangs for too long", (unsigned long long)tag);
+        CHECK(world,
+              !delivery->received || world->now_ms == 0 || delivery->settled ||
+                  stats.oldest_ms > 0 || stats.in_flight > 0,
+              "a delivery is forgotten");
+    }
+}
