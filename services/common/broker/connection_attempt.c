@@ -4,7 +4,6 @@
 #include <amqp_framing.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -73,20 +72,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are for the program's main thread: this one blocks them all. */
-static int start_thread(struct connection_attempt *attempt)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int failed = pthread_create(&thread, NULL, run, attempt);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed)
-        pthread_detach(thread);
-    return failed;
-}
-
 struct connection_attempt *connection_attempt_start(const struct broker_options *options,
                                                     const char *queue, enum queue_type type,
                                                     bool confirms, struct error *err)
@@ -108,13 +93,15 @@ struct connection_attempt *connection_attempt_start(const struct broker_options 
         .connection = {.amqp = NULL, .fd = -1},
     };
     atomic_init(&attempt->holders, 2);
-    int failed = start_thread(attempt);
+    pthread_t thread;
+    int failed = pthread_create(&thread, NULL, run, attempt);
     if (failed) {
         error_set(err, "cannot start connecting: %s", strerror(failed));
         let_go(attempt);
         let_go(attempt);
         return NULL;
     }
+    pthread_detach(thread);
     return attempt;
 }
 

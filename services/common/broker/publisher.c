@@ -11,26 +11,20 @@
 #include "services/common/broker/confirm_window.h"
 #include "services/common/broker/connection_attempt.h"
 #include "services/common/broker/publish_channel.h"
+#include "services/common/broker/publish_inbox.h"
 #include "services/common/clock.h"
 #include "services/common/memory.h"
 #include "services/common/metrics.h"
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-/* RabbitMQ sends a heartbeat every half interval (5 s): three of them are missing. */
-#define SILENCE_LIMIT_MS (BROKER_HEARTBEAT_S * 1500)
-/* Shorter than the heartbeat interval, after which librabbitmq would try to send one, and block. */
-#define UNWRITABLE_LIMIT_MS (BROKER_HEARTBEAT_S * 800)
-#define TICK_MS 1000   /* for heartbeats and the two limits above */
 #define SWEEP_MS 50    /* between two looks for passed deadlines, while anything is unanswered */
 #define SEND_BATCH 128 /* then read confirms again */
 #define STABLE_MS 5000 /* a connection that lived this long was a good one: retry at once */
@@ -46,10 +40,6 @@ enum publisher_state {
     PUBLISHER_BLOCKED, /* connected, but the broker takes no messages (memory or disk alarm) */
 };
 
-struct request_list {
-    struct publish_request *first, **end;
-};
-
 struct publisher_metrics {
     struct metric_counter *published, *confirmed, *nacked, *returned, *republished, *unknown,
         *connects;
@@ -60,17 +50,10 @@ struct publisher_metrics {
 struct publisher {
     struct publisher_options options;
     struct publisher_metrics metrics;
+    struct publish_inbox inbox;
     pthread_t thread;
-    int wake_fd;
-
-    pthread_mutex_t lock; /* of what follows, up to the next empty line */
-    struct request_list inbox;
-    bool stopping;
-    int64_t drain_until_ms;
-
-    /* Written under the lock, or by the thread. */
-    atomic_bool accepting;
-    atomic_uint unanswered; /* in inbox, waiting and window */
+    int64_t drain_until_ms; /* written before `stopping` */
+    atomic_bool stopping;
 
     /* The thread's own. */
     enum publisher_state state;
@@ -81,84 +64,11 @@ struct publisher {
     struct backoff backoff;
     int64_t retry_ms;            /* when to connect */
     int64_t up_since_ms;         /* of this connection */
+    int64_t heartbeat_ms;        /* of this connection: the server may want less than we do */
     int64_t heard_ms;            /* when the socket was last readable */
     int64_t unwritable_since_ms; /* 0: it is writable */
     int64_t next_sweep_ms;
 };
-
-static void list_init(struct request_list *list)
-{
-    list->first = NULL;
-    list->end = &list->first;
-}
-
-static void list_append(struct request_list *list, struct publish_request *request)
-{
-    request->next = NULL;
-    *list->end = request;
-    list->end = &request->next;
-}
-
-/* Move all of `from` behind `to`. */
-static void list_move(struct request_list *to, struct request_list *from)
-{
-    if (!from->first)
-        return;
-    *to->end = from->first;
-    to->end = from->end;
-    list_init(from);
-}
-
-static struct publish_request *list_pop(struct request_list *list)
-{
-    struct publish_request *request = list->first;
-    list->first = request->next;
-    if (!list->first)
-        list->end = &list->first;
-    return request;
-}
-
-/* ---- any thread ---- */
-
-static void wake(struct publisher *publisher)
-{
-    uint64_t one = 1;
-    /* Fails only when the counter is full: then the thread is awake. */
-    ssize_t written = write(publisher->wake_fd, &one, sizeof one);
-    (void)written;
-}
-
-bool publisher_accepts(const struct publisher *publisher)
-{
-    return atomic_load(&publisher->accepting) &&
-           atomic_load(&publisher->unanswered) < publisher->options.window;
-}
-
-int publisher_submit(struct publisher *publisher, struct publish_request *first, unsigned count)
-{
-    if (!publisher_accepts(publisher)) /* a cheap answer while the broker is down */
-        return -1;
-    pthread_mutex_lock(&publisher->lock);
-    unsigned unanswered = atomic_load(&publisher->unanswered);
-    bool taken = atomic_load(&publisher->accepting) && count <= publisher->options.window &&
-                 unanswered <= publisher->options.window - count;
-    bool was_empty = !publisher->inbox.first;
-    if (taken) {
-        atomic_fetch_add(&publisher->unanswered, count);
-        while (first) {
-            struct publish_request *next = first->next;
-            first->sent = false;
-            list_append(&publisher->inbox, first);
-            first = next;
-        }
-    }
-    pthread_mutex_unlock(&publisher->lock);
-    if (taken && was_empty)
-        wake(publisher);
-    return taken ? 0 : -1;
-}
-
-/* ---- the thread ---- */
 
 /* Last of all: the request may be gone afterwards. */
 static void answer(struct publisher *publisher, struct publish_request *request,
@@ -166,7 +76,7 @@ static void answer(struct publisher *publisher, struct publish_request *request,
 {
     if (result == PUBLISH_UNKNOWN)
         metric_add(publisher->metrics.unknown, 1);
-    atomic_fetch_sub(&publisher->unanswered, 1);
+    publish_inbox_count_answered(&publisher->inbox);
     request->on_result(request, result);
 }
 
@@ -175,24 +85,16 @@ static void answer_unconfirmed(struct publisher *publisher, struct publish_reque
     answer(publisher, request, request->sent ? PUBLISH_UNKNOWN : PUBLISH_REFUSED);
 }
 
-static void set_accepting(struct publisher *publisher, bool accepting)
-{
-    pthread_mutex_lock(&publisher->lock);
-    atomic_store(&publisher->accepting, accepting && !publisher->stopping);
-    list_move(&publisher->waiting, &publisher->inbox);
-    pthread_mutex_unlock(&publisher->lock);
-}
-
 /* Answer those of `waiting` that were never sent, and keep the others. */
 static void refuse_unsent(struct publisher *publisher)
 {
     struct request_list all = {.first = NULL};
-    list_init(&all);
-    list_move(&all, &publisher->waiting);
+    request_list_init(&all);
+    request_list_move(&all, &publisher->waiting);
     while (all.first) {
-        struct publish_request *request = list_pop(&all);
+        struct publish_request *request = request_list_pop(&all);
         if (request->sent)
-            list_append(&publisher->waiting, request);
+            request_list_append(&publisher->waiting, request);
         else
             answer(publisher, request, PUBLISH_REFUSED);
     }
@@ -211,9 +113,11 @@ static void set_state(struct publisher *publisher, enum publisher_state state, c
     enum publisher_state left = publisher->state;
     publisher->state = state;
     bool up = state == PUBLISHER_UP;
-    set_accepting(publisher, up);
-    if (!up)
+    publish_inbox_open(&publisher->inbox, up);
+    if (!up) {
+        publish_inbox_take(&publisher->inbox, &publisher->waiting);
         refuse_unsent(publisher);
+    }
     switch (state) {
     case PUBLISHER_CONNECTING:
         return; /* as down as before */
@@ -235,17 +139,17 @@ static void recover_window(struct publisher *publisher)
 {
     struct confirm_window *window = &publisher->window;
     struct request_list recovered = {.first = NULL};
-    list_init(&recovered);
+    request_list_init(&recovered);
     struct sent_message message;
     for (uint64_t tag = window->first; tag < window->next; tag++) {
         if (!confirm_window_expire(window, tag, &message))
             continue;
         /* One that was returned is certainly not in the queue. */
         message.request->sent = message.again || !message.returned;
-        list_append(&recovered, message.request);
+        request_list_append(&recovered, message.request);
     }
-    list_move(&recovered, &publisher->waiting);
-    list_move(&publisher->waiting, &recovered);
+    request_list_move(&recovered, &publisher->waiting);
+    request_list_move(&publisher->waiting, &recovered);
 }
 
 static void lose_connection(struct publisher *publisher, int64_t now_ms, const char *reason)
@@ -292,6 +196,7 @@ static void finish_attempt(struct publisher *publisher, int64_t now_ms)
     publisher->attempt = NULL;
     publish_channel_init(&publisher->channel, &connection);
     confirm_window_reset(&publisher->window);
+    publisher->heartbeat_ms = 1000 * (int64_t)amqp_get_heartbeat(connection.amqp);
     publisher->up_since_ms = now_ms;
     publisher->heard_ms = now_ms;
     publisher->unwritable_since_ms = 0;
@@ -301,6 +206,12 @@ static void finish_attempt(struct publisher *publisher, int64_t now_ms)
     set_state(publisher, PUBLISHER_UP, differs ? err.message : NULL);
 }
 
+/* This sending is not in the queue, or nobody knows; an earlier one may be. */
+static enum publish_result failed_result(const struct sent_message *message, bool refused)
+{
+    return refused && !message->again ? PUBLISH_REFUSED : PUBLISH_UNKNOWN;
+}
+
 static void settle_one(struct publisher *publisher, uint64_t tag, bool acked, int64_t now_us)
 {
     struct sent_message message;
@@ -308,10 +219,8 @@ static void settle_one(struct publisher *publisher, uint64_t tag, bool acked, in
         return; /* its deadline had passed */
     metric_add(acked ? publisher->metrics.confirmed : publisher->metrics.nacked, 1);
     metric_observe(publisher->metrics.confirm_seconds, (double)(now_us - message.sent_us) * 1e-6);
-    enum publish_result result = PUBLISH_CONFIRMED;
-    if (!acked || message.returned) /* this sending is not in the queue; an earlier one may be */
-        result = message.again ? PUBLISH_UNKNOWN : PUBLISH_REFUSED;
-    answer(publisher, message.request, result);
+    answer(publisher, message.request,
+           acked && !message.returned ? PUBLISH_CONFIRMED : failed_result(&message, true));
 }
 
 /* Returns false when the broker settles what it was not sent. */
@@ -416,7 +325,7 @@ static void send_waiting(struct publisher *publisher, int64_t now_ms)
             publisher->unwritable_since_ms = now_ms;
             break;
         }
-        struct publish_request *request = list_pop(&publisher->waiting);
+        struct publish_request *request = request_list_pop(&publisher->waiting);
         if (request->deadline_ms <= now_ms) {
             answer_unconfirmed(publisher, request);
             continue;
@@ -444,10 +353,13 @@ static void work_connection(struct publisher *publisher, int64_t now_ms)
     else if (publisher->unwritable_since_ms == 0)
         publisher->unwritable_since_ms = now_ms;
 
-    if (now_ms - publisher->heard_ms > SILENCE_LIMIT_MS)
+    /* RabbitMQ sends a heartbeat every half interval: three of them are missing. An unwritable
+     * socket is given up before a heartbeat of ours is due, for librabbitmq would block in sending
+     * it. */
+    if (now_ms - publisher->heard_ms > publisher->heartbeat_ms * 3 / 2)
         lose_connection(publisher, now_ms, "the broker is silent");
     else if (publisher->unwritable_since_ms != 0 &&
-             now_ms - publisher->unwritable_since_ms > UNWRITABLE_LIMIT_MS)
+             now_ms - publisher->unwritable_since_ms > publisher->heartbeat_ms * 8 / 10)
         lose_connection(publisher, now_ms, "the broker takes no more data");
     else if (read_events(publisher, now_ms) && can_send(publisher))
         send_waiting(publisher, now_ms);
@@ -458,41 +370,30 @@ static void work_connection(struct publisher *publisher, int64_t now_ms)
 static void sweep(struct publisher *publisher, int64_t now_ms)
 {
     struct request_list all = {.first = NULL};
-    list_init(&all);
-    list_move(&all, &publisher->waiting);
+    request_list_init(&all);
+    request_list_move(&all, &publisher->waiting);
     while (all.first) {
-        struct publish_request *request = list_pop(&all);
+        struct publish_request *request = request_list_pop(&all);
         if (request->deadline_ms <= now_ms)
             answer_unconfirmed(publisher, request);
         else
-            list_append(&publisher->waiting, request);
+            request_list_append(&publisher->waiting, request);
     }
     struct sent_message message;
     for (uint64_t tag = publisher->window.first; tag < publisher->window.next; tag++) {
         const struct sent_message *sent = confirm_window_peek(&publisher->window, tag);
         if (sent && sent->request->deadline_ms <= now_ms &&
             confirm_window_expire(&publisher->window, tag, &message))
-            answer(publisher, message.request, PUBLISH_UNKNOWN);
+            answer(publisher, message.request, failed_result(&message, message.returned));
     }
     publisher->next_sweep_ms = now_ms + SWEEP_MS;
-}
-
-/* Returns false when the thread shall end. */
-static bool take_inbox(struct publisher *publisher, int64_t now_ms)
-{
-    pthread_mutex_lock(&publisher->lock);
-    list_move(&publisher->waiting, &publisher->inbox);
-    bool drained = publisher->stopping && (atomic_load(&publisher->unanswered) == 0 ||
-                                           now_ms >= publisher->drain_until_ms);
-    pthread_mutex_unlock(&publisher->lock);
-    return !drained;
 }
 
 /* Sleep until there is work or a time has come. */
 static void wait_for_work(struct publisher *publisher, int64_t now_ms)
 {
-    struct pollfd pollfds[2] = {{.fd = publisher->wake_fd, .events = POLLIN}, {.fd = -1}};
-    int64_t until_ms = now_ms + TICK_MS;
+    struct pollfd pollfds[2] = {{.fd = publisher->inbox.wake_fd, .events = POLLIN}, {.fd = -1}};
+    int64_t until_ms = INT64_MAX;
     switch (publisher->state) {
     case PUBLISHER_DOWN:
         until_ms = publisher->retry_ms;
@@ -505,28 +406,31 @@ static void wait_for_work(struct publisher *publisher, int64_t now_ms)
     case PUBLISHER_BLOCKED:
         pollfds[1].fd = publisher->channel.connection.fd;
         pollfds[1].events = publisher->unwritable_since_ms ? POLLIN | POLLOUT : POLLIN;
-        if (can_send(publisher))
-            until_ms = now_ms;
+        until_ms = now_ms;
+        if (!can_send(publisher))
+            until_ms += publisher->heartbeat_ms / 10; /* see work_connection() */
         break;
     }
-    if (atomic_load(&publisher->unanswered) > 0 && until_ms > publisher->next_sweep_ms)
+    if (atomic_load(&publisher->inbox.unanswered) > 0 && until_ms > publisher->next_sweep_ms)
         until_ms = publisher->next_sweep_ms;
-    int64_t left_ms = until_ms - now_ms;
-    (void)poll(pollfds, 2, left_ms > 0 ? (int)left_ms : 0); /* interrupted: look around */
-    if (pollfds[0].revents & POLLIN) {
-        uint64_t wakes;
-        ssize_t taken = read(publisher->wake_fd, &wakes, sizeof wakes);
-        (void)taken; /* nobody else reads it */
-    }
+    int64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    (void)poll(pollfds, 2, left_ms < INT_MAX ? (int)left_ms : -1); /* interrupted: look around */
+    if (pollfds[0].revents & POLLIN)
+        publish_inbox_woken(&publisher->inbox);
+}
+
+static bool has_drained(const struct publisher *publisher, int64_t now_ms)
+{
+    return atomic_load(&publisher->stopping) &&
+           (atomic_load(&publisher->inbox.unanswered) == 0 || now_ms >= publisher->drain_until_ms);
 }
 
 static void *publisher_run(void *arg)
 {
     struct publisher *publisher = arg;
-    for (;;) {
-        int64_t now_ms = clock_monotonic_ms();
-        if (!take_inbox(publisher, now_ms))
-            break;
+    int64_t now_ms;
+    while (!has_drained(publisher, now_ms = clock_monotonic_ms())) {
+        publish_inbox_take(&publisher->inbox, &publisher->waiting);
         switch (publisher->state) {
         case PUBLISHER_DOWN:
             if (now_ms >= publisher->retry_ms)
@@ -546,18 +450,19 @@ static void *publisher_run(void *arg)
         }
         if (now_ms >= publisher->next_sweep_ms)
             sweep(publisher, now_ms);
-        metric_set(publisher->metrics.outstanding, atomic_load(&publisher->unanswered));
+        metric_set(publisher->metrics.outstanding, atomic_load(&publisher->inbox.unanswered));
         wait_for_work(publisher, now_ms);
     }
     connection_attempt_abandon(publisher->attempt);
+    publish_inbox_take(&publisher->inbox, &publisher->waiting);
     recover_window(publisher);
     while (publisher->waiting.first)
-        answer_unconfirmed(publisher, list_pop(&publisher->waiting));
+        answer_unconfirmed(publisher, request_list_pop(&publisher->waiting));
     broker_disconnect(&publisher->channel.connection, publisher->unwritable_since_ms == 0);
     return NULL;
 }
 
-/* ---- life ---- */
+/* ---- any thread ---- */
 
 static struct publisher_metrics register_metrics(void)
 {
@@ -582,30 +487,31 @@ static struct publisher_metrics register_metrics(void)
     };
 }
 
+bool publisher_accepts(const struct publisher *publisher)
+{
+    return publish_inbox_accepts(&publisher->inbox);
+}
+
+int publisher_submit(struct publisher *publisher, struct publish_request *first, unsigned count)
+{
+    return publish_inbox_submit(&publisher->inbox, first, count);
+}
+
 struct publisher *publisher_new(const struct publisher_options *options)
 {
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
     publisher->metrics = register_metrics();
-    publisher->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (publisher->wake_fd < 0)
-        abort();
-    pthread_mutex_init(&publisher->lock, NULL);
-    list_init(&publisher->inbox);
-    list_init(&publisher->waiting);
+    publish_inbox_init(&publisher->inbox, options->window);
+    request_list_init(&publisher->waiting);
     publisher->state = PUBLISHER_DOWN;
     publisher->channel.connection.fd = -1;
     publisher->backoff = reconnect_backoff;
     /* Twice the window: one slow confirm does not stop those behind it at once. */
     confirm_window_init(&publisher->window, 2 * (size_t)options->window);
 
-    /* Signals are for the program's main thread. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0)
         abort();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return publisher;
 }
 
@@ -613,15 +519,11 @@ void publisher_free(struct publisher *publisher, int64_t drain_ms)
 {
     if (!publisher)
         return;
-    pthread_mutex_lock(&publisher->lock);
-    publisher->stopping = true;
     publisher->drain_until_ms = clock_monotonic_ms() + drain_ms;
-    atomic_store(&publisher->accepting, false);
-    pthread_mutex_unlock(&publisher->lock);
-    wake(publisher);
+    atomic_store(&publisher->stopping, true);
+    publish_inbox_close(&publisher->inbox);
     pthread_join(publisher->thread, NULL);
-    pthread_mutex_destroy(&publisher->lock);
-    close(publisher->wake_fd);
+    publish_inbox_release(&publisher->inbox);
     confirm_window_release(&publisher->window);
     free(publisher);
 }

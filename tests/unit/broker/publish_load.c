@@ -20,6 +20,8 @@ static void on_state(void *arg, bool up, const char *reason)
     if (!up && atomic_load(&load->up)) {
         atomic_fetch_add(&load->downs, 1);
         atomic_store(&load->down_ms, clock_monotonic_ms());
+    } else if (!up) {
+        atomic_fetch_add(&load->failed_attempts, 1);
     }
     atomic_store(&load->up, up);
 }

@@ -8,7 +8,7 @@
 struct publish_load {
     struct publisher *publisher;
     atomic_bool up;
-    atomic_uint downs;
+    atomic_uint downs, failed_attempts;
     _Atomic int64_t down_ms; /* when it last went down */
     atomic_uint results[3];  /* by enum publish_result */
     unsigned accepted, refused_at_once;

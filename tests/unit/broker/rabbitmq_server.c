@@ -96,8 +96,9 @@ static void write_configuration(const char *folder)
                   "ssl_options.certfile = %s/server.pem\n"
                   "ssl_options.keyfile = %s/server.key\n"
                   "ssl_options.verify = verify_none\n"
+                  "heartbeat = %d\n"
                   "disk_free_limit.absolute = 10MB\n",
-                  (unsigned)server.tls_port, folder, folder, folder);
+                  (unsigned)server.tls_port, folder, folder, folder, RABBITMQ_SERVER_HEARTBEAT_S);
     must(fclose(file) == 0, path);
     set_environment("RABBITMQ_CONFIG_FILE", path);
     (void)snprintf(path, sizeof path, "%s/enabled_plugins", folder);

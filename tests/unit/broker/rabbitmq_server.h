@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#define RABBITMQ_SERVER_HEARTBEAT_S 4 /* shorter than a client's wish, to shorten the tests */
+
 /* Blocks until the server answers; aborts with a message when it does not within a minute. */
 void rabbitmq_server_start(void);
 void rabbitmq_server_stop(void);

@@ -16,7 +16,7 @@ static void connects_and_tells_the_version(void **state)
     struct error err;
     assert_int_equal(broker_connect(&options, &connection, &err), 0);
     assert_in_range(connection.server_major, 3, 4);
-    assert_int_equal(amqp_get_heartbeat(connection.amqp), BROKER_HEARTBEAT_S);
+    assert_int_equal(amqp_get_heartbeat(connection.amqp), RABBITMQ_SERVER_HEARTBEAT_S);
     assert_int_equal(connection.fd, amqp_get_sockfd(connection.amqp));
     broker_disconnect(&connection, true);
     assert_null(connection.amqp);
