@@ -12,8 +12,8 @@
 #include "services/common/clock.h"
 #include "services/common/database/answer.h"
 #include "services/common/database/dsn.h"
-#include "services/common/database/host_lookup.h"
 #include "services/common/database/pipeline.h"
+#include "services/common/database/server_lookup.h"
 #include "services/common/database/session.h"
 #include "services/common/memory.h"
 #include <stdlib.h>
@@ -36,10 +36,10 @@ struct database {
     struct dsn *dsn; /* NULL: not parseable */
     enum state state;
     struct loop_timer *timer;
-    struct loop_watch *watch; /* of the lookup or of the connection */
-    struct host_lookup *lookup;
+    struct server_lookup *lookup;
     size_t first_server; /* where an attempt begins, after others did not answer */
     PGconn *conn;
+    struct loop_watch *watch;
     struct session session;
     struct pipeline pipeline;
     bool broken; /* found while sending; the timer is about to lose() it */
@@ -147,6 +147,21 @@ static void connect_to(struct database *database, const struct server_list *serv
     watch_connection(database, false, true); /* PQconnectStart(): as if polling said "writing" */
 }
 
+static void on_servers(void *arg, const struct server_list *servers, const struct error *err)
+{
+    struct database *database = arg;
+    enter(database);
+    if (database->state != STATE_RESOLVING) /* too late for an attempt: the next one asks again */
+        ;
+    else if (servers != NULL)
+        connect_to(database, servers);
+    else
+        lose(database, err->message);
+    server_lookup_free(database->lookup);
+    database->lookup = NULL;
+    leave(database);
+}
+
 static void attempt(struct database *database)
 {
     if (database->dsn == NULL) {
@@ -156,31 +171,13 @@ static void attempt(struct database *database)
     struct server_list servers;
     dsn_servers(database->dsn, &servers);
     if (database->lookup == NULL) /* else the last attempt's goes on: one thread at a time */
-        database->lookup = host_lookup_start(&servers);
+        database->lookup = server_lookup_new(database->loop, &servers, on_servers, database);
     if (database->lookup == NULL) {
         connect_to(database, &servers);
-        return;
+    } else {
+        database->state = STATE_RESOLVING;
+        loop_timer_start(database->timer, ATTEMPT_TIMEOUT_MS);
     }
-    database->state = STATE_RESOLVING;
-    loop_timer_start(database->timer, ATTEMPT_TIMEOUT_MS);
-    database->watch =
-        event_loop_watch(database->loop, host_lookup_fd(database->lookup), on_ready, database);
-    loop_watch_want(database->watch, true, false);
-}
-
-static void take_lookup(struct database *database)
-{
-    struct server_list servers;
-    struct error err = {""};
-    int status = host_lookup_servers(database->lookup, &servers, &err);
-    loop_watch_free(database->watch);
-    database->watch = NULL;
-    host_lookup_free(database->lookup);
-    database->lookup = NULL;
-    if (status == 0)
-        connect_to(database, &servers);
-    else
-        lose(database, err.message);
 }
 
 static void session_progressed(struct database *database, enum session_progress progress,
@@ -251,9 +248,7 @@ static void on_ready(void *arg, bool readable, bool writable)
     enter(database);
     switch (database->state) {
     case STATE_WAITING:
-        break;
     case STATE_RESOLVING:
-        take_lookup(database);
         break;
     case STATE_CONNECTING:
         poll_connection(database);
@@ -333,7 +328,7 @@ void database_free(struct database *database)
     database->pipeline.stopped = true;
     enter(database);
     close_connection(database);
-    host_lookup_free(database->lookup);
+    server_lookup_free(database->lookup);
     database->lookup = NULL;
     database->state = STATE_WAITING;
     loop_timer_stop(database->timer);
