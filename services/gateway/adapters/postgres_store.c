@@ -1,0 +1,209 @@
+#include "services/gateway/adapters/postgres_store.h"
+#include "services/common/database/orders.h"
+#include "services/common/database/outbox.h"
+#include "services/common/database/sales_view.h"
+#include "services/common/log.h"
+#include "services/common/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_CONNECTIONS 2
+#define READS_IN_FLIGHT 256 /* on each */
+#define BULKS_IN_FLIGHT 4   /* one after another on their connection, within the time limit */
+#define LOCK_TIMEOUT_MS 4000
+
+_Static_assert(ORDER_STORE_SALES_DAYS_MAX == SALES_DAYS_MAX, "as many days as the port wants");
+
+struct postgres_store;
+
+struct connection {
+    struct postgres_store *store;
+    struct database *database;
+    bool up;
+};
+
+struct postgres_store {
+    struct order_store port;
+    struct connection reads[READ_CONNECTIONS];
+    unsigned next_read; /* in turn */
+    struct connection bulks;
+    void (*on_state)(void *arg, bool up, const char *reason);
+    void *arg;
+};
+
+static struct log_limit failure_limit;
+
+/* Locks, limits, shutdowns, deadlocks pass: the same request may succeed in a moment. All else that
+ * the server refuses is for a person to look at (SQLSTATE classes: PostgreSQL documentation,
+ * appendix A). */
+static enum order_store_status status_of(const struct database_answer *answer)
+{
+    static const char *const passing_classes[] = {"40", "53", "55", "57"};
+    switch (answer->status) {
+    case DATABASE_OK:
+        return ORDER_STORE_OK;
+    case DATABASE_UNAVAILABLE:
+        return ORDER_STORE_UNAVAILABLE;
+    case DATABASE_FAILED:
+        break;
+    }
+    log_limited(&failure_limit, LOG_LEVEL_ERROR, "PostgreSQL refused a statement",
+                (const struct log_field[]){log_text("sqlstate", answer->sqlstate),
+                                           log_text("reason", answer->message),
+                                           {0}});
+    for (size_t i = 0; i < sizeof passing_classes / sizeof passing_classes[0]; i++)
+        if (strncmp(answer->sqlstate, passing_classes[i], 2) == 0)
+            return ORDER_STORE_UNAVAILABLE;
+    return ORDER_STORE_FAILED;
+}
+
+/* The connection for the next read: in turn, unless one of them is down. */
+static struct database *read_connection(struct postgres_store *store)
+{
+    unsigned i = store->next_read++ % READ_CONNECTIONS;
+    if (!store->reads[i].up)
+        i = (i + 1) % READ_CONNECTIONS;
+    return store->reads[i].database;
+}
+
+struct find {
+    order_store_found_fn *on_done;
+    void *arg;
+};
+
+static void on_found(void *arg, enum order_lookup result, const struct order *order,
+                     const struct database_answer *answer)
+{
+    struct find find = *(struct find *)arg;
+    free(arg);
+    (void)result; /* the answer tells a failure, `order` the rest */
+    find.on_done(find.arg, status_of(answer), order);
+}
+
+static int find(void *self, const struct order_id *id, order_store_found_fn *on_done, void *arg)
+{
+    struct find *call = memory_new(sizeof(*call));
+    *call = (struct find){on_done, arg};
+    if (orders_find(read_connection(self), id, on_found, call) == 0)
+        return 0;
+    free(call);
+    return -1;
+}
+
+struct read_sales {
+    order_store_sales_fn *on_done;
+    void *arg;
+};
+
+static void on_sales(void *arg, const struct sales_day *days, size_t count,
+                     const struct database_answer *answer)
+{
+    struct read_sales call = *(struct read_sales *)arg;
+    free(arg);
+    struct order_store_sales_day port_days[SALES_DAYS_MAX];
+    for (size_t i = 0; i < count; i++)
+        port_days[i] = (struct order_store_sales_day){days[i].date_us, days[i].total_revenue};
+    call.on_done(call.arg, status_of(answer), port_days, count);
+}
+
+static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
+{
+    struct read_sales *call = memory_new(sizeof(*call));
+    *call = (struct read_sales){on_done, arg};
+    if (sales_view_read(read_connection(self), on_sales, call) == 0)
+        return 0;
+    free(call);
+    return -1;
+}
+
+struct insert_bulk {
+    order_store_inserted_fn *on_done;
+    void *arg;
+};
+
+static void on_stored(void *arg, enum bulk_result result, const struct database_answer *answer)
+{
+    struct insert_bulk call = *(struct insert_bulk *)arg;
+    free(arg);
+    enum order_store_status status = ORDER_STORE_OK;
+    switch (result) {
+    case BULK_STORED:
+        break;
+    case BULK_CONFLICT:
+        status = ORDER_STORE_CONFLICT;
+        break;
+    case BULK_FAILED:
+        status = status_of(answer);
+        break;
+    }
+    call.on_done(call.arg, status);
+}
+
+static int insert_bulk(void *self, const struct order *orders, size_t count,
+                       order_store_inserted_fn *on_done, void *arg)
+{
+    struct postgres_store *store = self;
+    struct insert_bulk *call = memory_new(sizeof(*call));
+    *call = (struct insert_bulk){on_done, arg};
+    if (orders_insert_bulk(store->bulks.database, orders, count, on_stored, call) == 0)
+        return 0;
+    free(call);
+    return -1;
+}
+
+static void on_connection_state(void *arg, bool up, const char *reason)
+{
+    struct connection *connection = arg;
+    struct postgres_store *store = connection->store;
+    connection->up = up;
+    if (!up)
+        store->on_state(store->arg, false, reason);
+    else if (store->reads[0].up && store->reads[1].up && store->bulks.up)
+        store->on_state(store->arg, true, NULL);
+}
+
+static void open_connection(struct postgres_store *store, struct connection *connection,
+                            struct event_loop *loop, const char *dsn, unsigned max_in_flight)
+{
+    connection->store = store;
+    const struct database_options options = {
+        .dsn = dsn,
+        .application_name = "gateway",
+        .max_in_flight = max_in_flight,
+        .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
+        .lock_timeout_ms = LOCK_TIMEOUT_MS,
+        .installs_schema = true,
+        .on_state = on_connection_state,
+        .arg = connection,
+    };
+    connection->database = database_new(loop, &options);
+}
+
+struct order_store *postgres_store_new(struct event_loop *loop,
+                                       const struct postgres_store_options *options)
+{
+    struct postgres_store *store = memory_new(sizeof(*store));
+    store->port = (struct order_store){
+        .self = store,
+        .find = find,
+        .read_sales = read_sales,
+        .insert_bulk = insert_bulk,
+    };
+    store->on_state = options->on_state;
+    store->arg = options->arg;
+    for (unsigned i = 0; i < READ_CONNECTIONS; i++)
+        open_connection(store, &store->reads[i], loop, options->dsn, READS_IN_FLIGHT);
+    open_connection(store, &store->bulks, loop, options->dsn, BULKS_IN_FLIGHT);
+    return &store->port;
+}
+
+void postgres_store_free(struct order_store *port)
+{
+    if (port == NULL)
+        return;
+    struct postgres_store *store = port->self;
+    for (unsigned i = 0; i < READ_CONNECTIONS; i++)
+        database_free(store->reads[i].database);
+    database_free(store->bulks.database);
+    free(store);
+}

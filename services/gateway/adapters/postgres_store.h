@@ -1,0 +1,23 @@
+/* order_store on PostgreSQL: two pipelined connections for reads and one for bulk transactions, so
+ * that neither waits for the other. */
+#ifndef GATEWAY_POSTGRES_STORE_H
+#define GATEWAY_POSTGRES_STORE_H
+
+#include "services/common/event_loop.h"
+#include "services/gateway/ports/order_store.h"
+#include <stdbool.h>
+
+struct postgres_store_options {
+    const char *dsn; /* copied */
+    /* Called when all connections are up (NULL reason), and when one is not, with what it says. */
+    void (*on_state)(void *arg, bool up, const char *reason);
+    void *arg;
+};
+
+struct order_store *postgres_store_new(struct event_loop *loop,
+                                       const struct postgres_store_options *options);
+
+/* What is under way is dropped without an answer. */
+void postgres_store_free(struct order_store *port);
+
+#endif
