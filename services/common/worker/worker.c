@@ -157,12 +157,10 @@ static void on_connected(void *arg, unsigned connected)
 
 void worker_backend_ready(struct worker *worker)
 {
-    if (worker->stopping_since_ms)
+    if (worker->connected || worker->stopping_since_ms)
         return;
-    if (!worker->connected) {
-        worker->connected = true;
-        bridge_link_connect(worker->link);
-    }
+    worker->connected = true;
+    bridge_link_connect(worker->link);
     flow_start(worker->flow);
 }
 
