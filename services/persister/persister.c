@@ -110,7 +110,7 @@ static int run(const void *settings_of_service, int stop_fd, struct error *err)
                                       &(struct database_options){
                                           .dsn = settings->postgres_dsn,
                                           .application_name = "persister",
-                                          .max_in_flight = 1,
+                                          .max_in_flight = 2,
                                           .statement_timeout_ms = BATCH_STATEMENT_TIMEOUT_MS,
                                           .lock_timeout_ms = BATCH_LOCK_TIMEOUT_MS,
                                           .installs_schema = true,
