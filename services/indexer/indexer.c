@@ -183,9 +183,7 @@ static int reach_elasticsearch(const void *settings_of_service, struct error *er
     return elasticsearch_reach(
         &(struct elasticsearch_options){.url = its->elasticsearch_url,
                                         .api_key = its->elasticsearch_api_key,
-                                        .ca_file = its->elasticsearch_ca_file,
-                                        .max_in_flight = 1,
-                                        .max_response_bytes = 65536},
+                                        .ca_file = its->elasticsearch_ca_file},
         err);
 }
 

@@ -81,8 +81,8 @@ static void answers_that_make_no_sense(void **state)
         "{\"items\":[]}",
         "{\"items\":{\"index\":{\"status\":201}}}",
         "{\"items\":[{\"index\":{\"status\":201}}]}",
-        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}},"
-        "{\"index\":{\"status\":201}}]}",
+        ("{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}},"
+         "{\"index\":{\"status\":201}}]}"),
         "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{}}]}",
         "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":\"201\"}}]}",
         "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":20100000000}}]}",
