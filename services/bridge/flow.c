@@ -176,7 +176,9 @@ static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_
 {
     struct stage_health *health = &line_of(flow, delivery->stage)->health;
     flow->stats.stage[delivery->stage - 1].reject++;
-    if (stage_health_reject(health, now_ms, random_of(flow)))
+    /* A conflict of two orders is theirs alone, however many come in a row. */
+    if (strcmp(delivery->code, "id_conflict") == 0 ||
+        stage_health_reject(health, now_ms, random_of(flow)))
         condemn(flow, delivery, delivery->code[0] != '\0' ? delivery->code : "rejected");
     else
         hold(flow, delivery, now_ms);
@@ -187,7 +189,8 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
 {
     enum stage stage = delivery->stage;
     enum stage_state before = line_of(flow, stage)->health.state;
-    flow->ports.on_outcome(flow->ports.self, stage, item, now_ms - delivery->pushed_ms);
+    flow->ports.on_outcome(flow->ports.self, stage, item, &delivery->message->order,
+                           now_ms - delivery->pushed_ms);
 
     if (item->outcome != OUTCOME_DONE) {
         memcpy(delivery->code, item->code, sizeof delivery->code);

@@ -52,7 +52,7 @@ struct flow_ports {
     /* To be logged and counted: an outcome with the time it took at the worker, and a stage that
      * has another state (with the failure that did it; empty when it is up). */
     void (*on_outcome)(void *self, enum stage stage, const struct reply_item *item,
-                       int64_t at_worker_ms);
+                       const struct order *order, int64_t at_worker_ms);
     void (*on_stage)(void *self, enum stage stage, enum stage_state state,
                      const struct reply_item *item);
 };

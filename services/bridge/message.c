@@ -23,11 +23,14 @@ struct message *message_new(const struct message_head *head, unsigned *large_cou
 {
     size_t keep =
         head->body_size < MESSAGE_KEEP_BYTES ? (size_t)head->body_size : MESSAGE_KEEP_BYTES;
-    struct message *message = memory_new(sizeof *message + head->properties_len +
-                                         head->exchange_len + head->routing_key_len + keep);
+    struct message *message =
+        memory_new(sizeof *message + head->properties_len + head->message_id_len +
+                   head->exchange_len + head->routing_key_len + keep);
     unsigned char *at = (unsigned char *)(message + 1);
     message->head = *head;
     message->head.properties = place(&at, head->properties, head->properties_len);
+    if (head->message_id != NULL)
+        message->head.message_id = place(&at, head->message_id, head->message_id_len);
     message->head.exchange = place(&at, head->exchange, head->exchange_len);
     message->head.routing_key = place(&at, head->routing_key, head->routing_key_len);
     message->body = at;

@@ -18,7 +18,9 @@ struct message_head {
     uint64_t body_size;     /* true size, bytes */
     const void *properties; /* as encoded on the wire: AMQP 0-9-1, 4.2.6.1 */
     size_t properties_len;
-    const char *exchange; /* where it was published to, at most 255 bytes each */
+    const char *message_id; /* NULL: it has none. Not terminated, as those below. */
+    size_t message_id_len;
+    const char *exchange; /* where it was published to */
     size_t exchange_len;
     const char *routing_key;
     size_t routing_key_len;

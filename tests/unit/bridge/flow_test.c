@@ -104,10 +104,11 @@ static void port_renew(void *self)
 }
 
 static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
-                            int64_t at_worker_ms)
+                            const struct order *order, int64_t at_worker_ms)
 {
     struct world *world = self;
     assert_int_equal(stage, world->stage[item->delivery_tag]);
+    assert_int_equal(order->amount_cents, item->delivery_tag);
     assert_in_range(at_worker_ms, 0, FLOW_HANG_MS);
 }
 

@@ -7,16 +7,19 @@ static void test_keeps_all_parts(void **state)
 {
     (void)state;
     unsigned large = 0;
-    char properties[] = "prop", exchange[] = "ex", key[] = "key";
+    char properties[] = "prop", id[] = "id-1", exchange[] = "ex", key[] = "key";
     struct message_head head = {.body_size = 5,
                                 .properties = properties,
                                 .properties_len = 4,
+                                .message_id = id,
+                                .message_id_len = 4,
                                 .exchange = exchange,
                                 .exchange_len = 2,
                                 .routing_key = key,
                                 .routing_key_len = 3};
     struct message *message = message_new(&head, &large);
     memset(properties, 'z', 4);
+    memset(id, 'z', 4);
     memset(exchange, 'z', 2);
     memset(key, 'z', 3);
     assert_false(message_complete(message));
@@ -28,6 +31,7 @@ static void test_keeps_all_parts(void **state)
     assert_int_equal(message->body_len, 5);
     assert_memory_equal(message->body, "abcde", 5);
     assert_memory_equal(message->head.properties, "prop", 4);
+    assert_memory_equal(message->head.message_id, "id-1", 4);
     assert_memory_equal(message->head.exchange, "ex", 2);
     assert_memory_equal(message->head.routing_key, "key", 3);
     message_unref(message);

@@ -145,13 +145,14 @@ static void port_renew(void *self)
 }
 
 static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
-                            int64_t at_worker_ms)
+                            const struct order *order, int64_t at_worker_ms)
 {
     struct world *world = self;
     struct sim_delivery *delivery = delivery_of(world, item->delivery_tag);
     if (delivery != NULL)
         CHECK(world,
-              stage == delivery->stage && at_worker_ms == world->now_ms - delivery->pushed_ms,
+              stage == delivery->stage && order->amount_cents == (int64_t)delivery->message &&
+                  at_worker_ms == world->now_ms - delivery->pushed_ms,
               "wrong outcome reported");
 }
 

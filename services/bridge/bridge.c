@@ -1,0 +1,327 @@
+/* Wires the parts together: intake → flow → workers → flow → intake, with dead letters on the side.
+ * Each part hands a batch of news to the flow and then calls turn(), where the flow acts on all of
+ * it at once. */
+#include "services/bridge/bridge.h"
+#include "services/bridge/dead_letter_queue.h"
+#include "services/bridge/flow.h"
+#include "services/bridge/intake.h"
+#include "services/bridge/report.h"
+#include "services/bridge/settings.h"
+#include "services/bridge/workers.h"
+#include "services/common/clock.h"
+#include "services/common/event_loop_zloop.h"
+#include "services/common/log.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define REPORT_MS 250
+#define STOP_DEADLINE_MS 7000 /* for orders at workers: most finish, the others are redelivered */
+#define STOP_DRAIN_MS 500     /* for dead letters without confirm, after that */
+
+struct bridge {
+    zloop_t *zloop;
+    struct event_loop *loop;
+    struct intake *intake;
+    struct workers *workers;
+    struct dead_letter_queue *dead_letters;
+    struct flow *flow;
+    struct report *report;
+    struct loop_timer *deadline, *report_timer, *stop_timer;
+    struct loop_watch *stop_watch;
+    int64_t deadline_ms; /* when `deadline` fires; INT64_MAX: it is stopped */
+    bool renew, stopping, finished;
+};
+
+/* The flow's ports */
+
+static uint32_t port_random(void *self)
+{
+    (void)self;
+    return arc4random();
+}
+
+static int port_push(void *self, const struct job_route *route, const struct job_item *items,
+                     size_t count)
+{
+    struct bridge *bridge = self;
+    if (workers_push(bridge->workers, route, items, count) == 0)
+        return 0;
+    workers_await_writable(bridge->workers, route->stage);
+    return -1;
+}
+
+static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
+{
+    struct bridge *bridge = self;
+    intake_ack(bridge->intake, delivery_tag, multiple);
+}
+
+static void port_requeue(void *self, uint64_t delivery_tag)
+{
+    struct bridge *bridge = self;
+    intake_requeue(bridge->intake, delivery_tag);
+}
+
+static int port_dead_letter(void *self, struct message *message,
+                            const struct dead_letter_report *report)
+{
+    struct bridge *bridge = self;
+    if (dead_letter_queue_publish(bridge->dead_letters, message, report, clock_monotonic_ms()) != 0)
+        return -1;
+    report_dead_letter(bridge->report, report);
+    return 0;
+}
+
+static void port_renew(void *self)
+{
+    struct bridge *bridge = self;
+    bridge->renew = true;
+}
+
+static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
+                            const struct order *order, int64_t at_worker_ms)
+{
+    struct bridge *bridge = self;
+    report_outcome(bridge->report, stage, item, order, at_worker_ms);
+}
+
+static void port_on_stage(void *self, enum stage stage, enum stage_state state,
+                          const struct reply_item *item)
+{
+    struct bridge *bridge = self;
+    report_stage(bridge->report, stage, state, item);
+}
+
+/* The loop */
+
+static bool drained(const struct bridge *bridge)
+{
+    struct flow_stats stats;
+    flow_stats(bridge->flow, &stats);
+    return stats.in_flight == 0 && intake_unsent(bridge->intake) == 0;
+}
+
+static void finish(struct bridge *bridge)
+{
+    bridge->finished = true;
+    event_loop_zloop_stop(bridge->loop);
+}
+
+static void set_deadline(struct bridge *bridge, int64_t now_ms)
+{
+    int64_t next_ms = flow_next_ms(bridge->flow);
+    /* An earlier timer just finds nothing to do: most deadlines never come. */
+    if (next_ms >= bridge->deadline_ms)
+        return;
+    bridge->deadline_ms = next_ms;
+    loop_timer_start(bridge->deadline, next_ms > now_ms ? next_ms - now_ms : 0);
+}
+
+static void turn(void *arg)
+{
+    struct bridge *bridge = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    flow_turn(bridge->flow, now_ms);
+    intake_flush(bridge->intake);
+    if (bridge->renew) {
+        bridge->renew = false;
+        intake_renew(bridge->intake);
+    }
+    set_deadline(bridge, now_ms);
+    if (bridge->stopping && !bridge->finished && drained(bridge))
+        finish(bridge);
+}
+
+static void on_deadline(void *arg)
+{
+    struct bridge *bridge = arg;
+    bridge->deadline_ms = INT64_MAX;
+    turn(bridge);
+}
+
+static void on_report(void *arg)
+{
+    struct bridge *bridge = arg;
+    const bool writable[] = {workers_writable(bridge->workers, STAGE_PERSIST),
+                             workers_writable(bridge->workers, STAGE_INDEX)};
+    report_flow(bridge->report, bridge->flow, writable, clock_monotonic_ms());
+    loop_timer_start(bridge->report_timer, REPORT_MS);
+}
+
+/* News */
+
+static void on_connected(void *arg, uint64_t epoch)
+{
+    struct bridge *bridge = arg;
+    flow_reset(bridge->flow, epoch);
+}
+
+static void on_lost(void *arg)
+{
+    struct bridge *bridge = arg;
+    flow_reset(bridge->flow, 0);
+}
+
+static int on_message(void *arg, uint64_t delivery_tag, struct message *message)
+{
+    struct bridge *bridge = arg;
+    report_message(bridge->report, message);
+    return flow_deliver(bridge->flow, delivery_tag, message, clock_monotonic_ms());
+}
+
+static void on_reply(void *arg, const struct job_route *route, const struct reply_item *items,
+                     size_t count)
+{
+    struct bridge *bridge = arg;
+    flow_reply(bridge->flow, route, items, count, clock_monotonic_ms());
+}
+
+static void on_writable(void *arg, enum stage stage)
+{
+    struct bridge *bridge = arg;
+    flow_writable(bridge->flow, stage);
+}
+
+static void on_dead_letter_result(void *arg, uint64_t epoch, uint64_t delivery_tag, bool confirmed)
+{
+    struct bridge *bridge = arg;
+    flow_dead_letter_result(bridge->flow, epoch, delivery_tag, confirmed, clock_monotonic_ms());
+}
+
+/* Stopping */
+
+static void on_stop_deadline(void *arg)
+{
+    struct bridge *bridge = arg;
+    struct flow_stats stats;
+    flow_stats(bridge->flow, &stats);
+    log_warn("stopped with orders in flight: the broker delivers them again",
+             log_number("orders", stats.in_flight));
+    finish(bridge);
+}
+
+static void on_stop(void *arg, bool readable, bool writable)
+{
+    (void)readable;
+    (void)writable;
+    struct bridge *bridge = arg;
+    loop_watch_want(bridge->stop_watch, false, false);
+    bridge->stopping = true;
+    loop_timer_start(bridge->stop_timer, STOP_DEADLINE_MS);
+    intake_cancel(bridge->intake);
+    flow_stop(bridge->flow, clock_monotonic_ms());
+    turn(bridge);
+}
+
+/* Life */
+
+static void make_flow(struct bridge *bridge, size_t window)
+{
+    struct flow_options options = {.window = window};
+    arc4random_buf(options.incarnation, sizeof options.incarnation);
+    bridge->flow = flow_new(&options, &(struct flow_ports){
+                                          .self = bridge,
+                                          .random = port_random,
+                                          .push = port_push,
+                                          .ack = port_ack,
+                                          .requeue = port_requeue,
+                                          .dead_letter = port_dead_letter,
+                                          .renew = port_renew,
+                                          .on_outcome = port_on_outcome,
+                                          .on_stage = port_on_stage,
+                                      });
+}
+
+static void make_queues(struct bridge *bridge, const struct bridge_settings *settings)
+{
+    enum queue_type type = (enum queue_type)settings->order_queue_type;
+    bridge->intake = intake_new(bridge->loop, &(struct intake_options){
+                                                  .broker = {.url = settings->rabbitmq_url,
+                                                             .ca_file = settings->rabbitmq_ca_file,
+                                                             .name = "bridge intake"},
+                                                  .queue = settings->order_queue,
+                                                  .queue_type = type,
+                                                  .prefetch = (uint16_t)settings->prefetch,
+                                                  .on_connected = on_connected,
+                                                  .on_lost = on_lost,
+                                                  .on_message = on_message,
+                                                  .on_turn = turn,
+                                                  .arg = bridge,
+                                              });
+    bridge->dead_letters =
+        dead_letter_queue_new(bridge->loop, &(struct dead_letter_queue_options){
+                                                .broker = {.url = settings->rabbitmq_url,
+                                                           .ca_file = settings->rabbitmq_ca_file,
+                                                           .name = "bridge dead letters"},
+                                                .queue = settings->order_queue,
+                                                .queue_type = type,
+                                                .on_result = on_dead_letter_result,
+                                                .on_turn = turn,
+                                                .arg = bridge,
+                                            });
+}
+
+static void run_loop(struct bridge *bridge, int stop_fd)
+{
+    bridge->deadline = event_loop_timer(bridge->loop, on_deadline, bridge);
+    bridge->deadline_ms = INT64_MAX;
+    bridge->report_timer = event_loop_timer(bridge->loop, on_report, bridge);
+    bridge->stop_timer = event_loop_timer(bridge->loop, on_stop_deadline, bridge);
+    bridge->stop_watch = event_loop_watch(bridge->loop, stop_fd, on_stop, bridge);
+    loop_watch_want(bridge->stop_watch, true, false);
+    on_report(bridge);
+    intake_start(bridge->intake);
+    while (!bridge->finished)
+        (void)zloop_start(bridge->zloop); /* comes back early when a signal interrupts poll() */
+    loop_watch_free(bridge->stop_watch);
+    loop_timer_free(bridge->stop_timer);
+    loop_timer_free(bridge->report_timer);
+    loop_timer_free(bridge->deadline);
+}
+
+int bridge_run(const void *arg, int stop_fd, struct error *err)
+{
+    const struct bridge_settings *settings = arg;
+    struct bridge bridge = {.finished = false};
+    zsys_handler_set(NULL); /* czmq leaves the signals alone: stop_fd tells */
+    bridge.zloop = zloop_new();
+    if (bridge.zloop == NULL)
+        abort();
+    bridge.workers = workers_new(bridge.zloop,
+                                 &(struct workers_options){
+                                     .bind = settings->bind,
+                                     .on_reply = on_reply,
+                                     .on_writable = on_writable,
+                                     .on_turn = turn,
+                                     .arg = &bridge,
+                                 },
+                                 err);
+    if (bridge.workers == NULL) {
+        zloop_destroy(&bridge.zloop);
+        return -1;
+    }
+    bridge.loop = event_loop_zloop_new(bridge.zloop);
+    bridge.report = report_new((size_t)settings->prefetch);
+    make_flow(&bridge, (size_t)settings->prefetch);
+    make_queues(&bridge, settings);
+
+    run_loop(&bridge, stop_fd);
+
+    dead_letter_queue_free(bridge.dead_letters, STOP_DRAIN_MS);
+    flow_free(bridge.flow);
+    intake_free(bridge.intake);
+    workers_free(bridge.workers);
+    report_free(bridge.report);
+    event_loop_zloop_free(bridge.loop);
+    zloop_destroy(&bridge.zloop);
+    return 0;
+}
+
+int bridge_reach_rabbitmq(const void *arg, struct error *err)
+{
+    const struct bridge_settings *settings = arg;
+    return broker_reach(&(struct broker_options){.url = settings->rabbitmq_url,
+                                                 .ca_file = settings->rabbitmq_ca_file,
+                                                 .name = "bridge check"},
+                        err);
+}

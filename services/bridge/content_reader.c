@@ -1,0 +1,96 @@
+#include "services/bridge/content_reader.h"
+#include <assert.h>
+#include <string.h>
+
+void content_reader_init(struct content_reader *reader)
+{
+    *reader = (struct content_reader){.state = CONTENT_NONE};
+}
+
+void content_reader_release(struct content_reader *reader)
+{
+    content_reader_reset(reader);
+    assert(reader->large_count == 0);
+}
+
+void content_reader_reset(struct content_reader *reader)
+{
+    message_unref(reader->message);
+    reader->message = NULL;
+    reader->state = CONTENT_NONE;
+}
+
+bool content_reader_must_wait(const struct content_reader *reader)
+{
+    return reader->state == CONTENT_BODY && reader->message->large_count != NULL &&
+           reader->large_count > 1;
+}
+
+static size_t copy_short(char to[255], amqp_bytes_t from)
+{
+    size_t len = from.len <= 255 ? from.len : 255;
+    if (len > 0)
+        memcpy(to, from.bytes, len);
+    return len;
+}
+
+int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver_t *deliver,
+                         struct error *err)
+{
+    if (reader->state != CONTENT_NONE) {
+        error_set(err, "the broker sent half a message");
+        return -1;
+    }
+    reader->delivery_tag = deliver->delivery_tag;
+    reader->exchange_len = copy_short(reader->exchange, deliver->exchange);
+    reader->routing_key_len = copy_short(reader->routing_key, deliver->routing_key);
+    reader->state = CONTENT_HEADER;
+    return 0;
+}
+
+static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
+{
+    const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
+    struct message_head head = {
+        .body_size = frame->payload.properties.body_size,
+        .properties = frame->payload.properties.raw.bytes,
+        .properties_len = frame->payload.properties.raw.len,
+        .exchange = reader->exchange,
+        .exchange_len = reader->exchange_len,
+        .routing_key = reader->routing_key,
+        .routing_key_len = reader->routing_key_len,
+    };
+    if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG) {
+        head.message_id_len = properties->message_id.len;
+        head.message_id = head.message_id_len > 0 ? properties->message_id.bytes : "";
+    }
+    reader->message = message_new(&head, &reader->large_count);
+    reader->state = CONTENT_BODY;
+}
+
+int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
+                       struct message **ret_message, uint64_t *ret_delivery_tag, struct error *err)
+{
+    *ret_message = NULL;
+    if (reader->state == CONTENT_HEADER && frame->frame_type == AMQP_FRAME_HEADER &&
+        frame->payload.properties.class_id == AMQP_BASIC_CLASS) {
+        add_header(reader, frame);
+    } else if (reader->state == CONTENT_BODY && frame->frame_type == AMQP_FRAME_BODY) {
+        if (message_append(reader->message, frame->payload.body_fragment.bytes,
+                           frame->payload.body_fragment.len) != 0) {
+            error_set(err, "the broker sent more of a message than it announced");
+            return -1;
+        }
+    } else {
+        error_set(err, "the broker sent a frame out of turn");
+        return -1;
+    }
+
+    if (message_complete(reader->message)) {
+        *ret_message = reader->message;
+        *ret_delivery_tag = reader->delivery_tag;
+        reader->message = NULL;
+        reader->state = CONTENT_NONE;
+    }
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* Makes messages of frames: basic.deliver, a content header, body frames (AMQP 0-9-1, 4.2.6). By
+ * hand, because librabbitmq's own reader waits for the rest of a message without a deadline and
+ * keeps bodies of any size in memory. */
+#ifndef BRIDGE_CONTENT_READER_H
+#define BRIDGE_CONTENT_READER_H
+
+#include "proto/error.h"
+#include "services/bridge/message.h"
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct content_reader {
+    enum content_state { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY } state; /* what comes next */
+    uint64_t delivery_tag;
+    size_t exchange_len, routing_key_len;
+    char exchange[255], routing_key[255]; /* AMQP's short strings */
+    struct message *message;
+    unsigned large_count; /* of large messages alive, the one being read included */
+};
+
+void content_reader_init(struct content_reader *reader);
+/* All messages must be released before. */
+void content_reader_release(struct content_reader *reader);
+
+/* Forget a message that is half read: its connection is gone. */
+void content_reader_reset(struct content_reader *reader);
+
+/* Whether the next frame must not be read yet: it belongs to a large message, and an earlier large
+ * one is still alive. */
+bool content_reader_must_wait(const struct content_reader *reader);
+
+/* A basic.deliver has come. Returns 0, or -1 with `err` set when that was not its turn. */
+int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver_t *deliver,
+                         struct error *err) __attribute__((warn_unused_result));
+
+/* A frame of the content has come. Copies what it keeps. Returns 0, with the message and its tag
+ * when this completed it (the reference is the caller's), else with *ret_message NULL; or -1 with
+ * `err` set when it was not its turn. */
+int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
+                       struct message **ret_message, uint64_t *ret_delivery_tag, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,143 @@
+#include "services/bridge/dead_letter.h"
+#include "proto/timestamp.h"
+#include <amqp_framing.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL_PAGE_BYTES 4096
+#define HEADERS_MAX 10
+#define PROPERTIES_MAX 11
+
+static void *take_from(amqp_pool_t *pool, size_t size)
+{
+    void *memory = amqp_pool_alloc(pool, size);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+static amqp_bytes_t copy(amqp_pool_t *pool, const char *text)
+{
+    amqp_bytes_t bytes = {.len = strlen(text)};
+    bytes.bytes = memcpy(take_from(pool, bytes.len + 1), text, bytes.len + 1);
+    return bytes;
+}
+
+static const char *copy_bytes(amqp_pool_t *pool, const void *bytes, size_t len)
+{
+    char *text = take_from(pool, len + 1);
+    if (len > 0)
+        memcpy(text, bytes, len);
+    text[len] = '\0';
+    return text;
+}
+
+static amqp_field_value_t *add(amqp_table_t *table, const char *name, amqp_field_value_kind_t kind)
+{
+    amqp_table_entry_t *entry = &table->entries[table->num_entries++];
+    entry->key = amqp_cstring_bytes(name);
+    entry->value.kind = (uint8_t)kind;
+    return &entry->value;
+}
+
+static void add_bytes(amqp_table_t *table, const char *name, amqp_bytes_t bytes)
+{
+    add(table, name, AMQP_FIELD_KIND_UTF8)->value.bytes = bytes;
+}
+
+static void add_number(amqp_table_t *table, const char *name, int64_t number)
+{
+    add(table, name, AMQP_FIELD_KIND_I64)->value.i64 = number;
+}
+
+static void add_time(struct dead_letter *letter, const char *name, int64_t us)
+{
+    char text[TIMESTAMP_TEXT_SIZE];
+    timestamp_format(us, text);
+    add_bytes(&letter->headers, name, copy(&letter->pool, text));
+}
+
+/* What the message had beside that which its dead letter has as well. They are kept as a header:
+ * some of them would act (expiration), or be refused (user_id). */
+static void add_properties(struct dead_letter *letter, const amqp_basic_properties_t *properties)
+{
+    const struct {
+        amqp_flags_t flag;
+        const char *name;
+        const amqp_bytes_t *bytes;
+    } texts[] = {
+        {AMQP_BASIC_CONTENT_ENCODING_FLAG, "content_encoding", &properties->content_encoding},
+        {AMQP_BASIC_CORRELATION_ID_FLAG, "correlation_id", &properties->correlation_id},
+        {AMQP_BASIC_REPLY_TO_FLAG, "reply_to", &properties->reply_to},
+        {AMQP_BASIC_EXPIRATION_FLAG, "expiration", &properties->expiration},
+        {AMQP_BASIC_TYPE_FLAG, "type", &properties->type},
+        {AMQP_BASIC_USER_ID_FLAG, "user_id", &properties->user_id},
+        {AMQP_BASIC_APP_ID_FLAG, "app_id", &properties->app_id},
+        {AMQP_BASIC_CLUSTER_ID_FLAG, "cluster_id", &properties->cluster_id},
+    };
+    amqp_table_t table = {
+        .entries = take_from(&letter->pool, PROPERTIES_MAX * sizeof(amqp_table_entry_t))};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (properties->_flags & texts[i].flag)
+            add_bytes(&table, texts[i].name, *texts[i].bytes);
+    if (properties->_flags & AMQP_BASIC_PRIORITY_FLAG)
+        add_number(&table, "priority", properties->priority);
+    if (properties->_flags & AMQP_BASIC_TIMESTAMP_FLAG)
+        add(&table, "timestamp", AMQP_FIELD_KIND_TIMESTAMP)->value.u64 = properties->timestamp;
+    if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
+        add(&table, "headers", AMQP_FIELD_KIND_TABLE)->value.table = properties->headers;
+    if (table.num_entries > 0)
+        add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = table;
+}
+
+static void decode_properties(struct dead_letter *letter, const struct message_head *head)
+{
+    amqp_bytes_t raw = {.len = head->properties_len, .bytes = (void *)(uintptr_t)head->properties};
+    void *decoded;
+    /* A frame has room for 128 KiB of headers. What cannot be decoded came through once already. */
+    if (head->properties_len > MESSAGE_LARGE_BYTES ||
+        amqp_decode_properties(AMQP_BASIC_CLASS, &letter->pool, raw, &decoded) < 0)
+        return;
+    const amqp_basic_properties_t *properties = decoded;
+    if (properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
+        letter->content_type =
+            copy_bytes(&letter->pool, properties->content_type.bytes, properties->content_type.len);
+    add_properties(letter, properties);
+}
+
+static amqp_bytes_t bytes_of(const char *text, size_t len)
+{
+    return (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)text};
+}
+
+void dead_letter_init(struct dead_letter *letter, const struct message *message,
+                      const struct dead_letter_report *report, int64_t now_ms, int64_t now_us)
+{
+    const struct message_head *head = &message->head;
+    *letter = (struct dead_letter){.content_type = "application/octet-stream"};
+    init_amqp_pool(&letter->pool, POOL_PAGE_BYTES);
+    letter->headers.entries = take_from(&letter->pool, HEADERS_MAX * sizeof(amqp_table_entry_t));
+    if (head->message_id != NULL)
+        letter->message_id = copy_bytes(&letter->pool, head->message_id, head->message_id_len);
+
+    amqp_table_t *headers = &letter->headers;
+    add_bytes(headers, "x-reason", copy(&letter->pool, report->reason));
+    add_bytes(headers, "x-detail", copy(&letter->pool, report->detail));
+    if (report->stage != NULL)
+        add_bytes(headers, "x-stage", amqp_cstring_bytes(report->stage));
+    add_number(headers, "x-attempts", report->attempts);
+    if (report->attempts > 0) {
+        add_time(letter, "x-first-attempt", now_us - (now_ms - report->first_attempt_ms) * 1000);
+        add_time(letter, "x-last-attempt", now_us - (now_ms - report->last_attempt_ms) * 1000);
+    }
+    add_number(headers, "x-original-size", (int64_t)head->body_size);
+    add_bytes(headers, "x-original-exchange", bytes_of(head->exchange, head->exchange_len));
+    add_bytes(headers, "x-original-routing-key",
+              bytes_of(head->routing_key, head->routing_key_len));
+    decode_properties(letter, head);
+}
+
+void dead_letter_release(struct dead_letter *letter)
+{
+    empty_amqp_pool(&letter->pool);
+}

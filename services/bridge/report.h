@@ -1,0 +1,30 @@
+/* What the bridge says of itself: metrics (bridge_*), the readiness of the two stages, and log
+ * lines, one per change or rate-limited. */
+#ifndef BRIDGE_REPORT_H
+#define BRIDGE_REPORT_H
+
+#include "services/bridge/flow.h"
+
+struct report;
+
+struct report *report_new(size_t window);
+void report_free(struct report *report);
+
+/* A message has come out of the queue. */
+void report_message(struct report *report, const struct message *message);
+
+/* As flow_ports.on_outcome and on_stage. */
+void report_outcome(struct report *report, enum stage stage, const struct reply_item *item,
+                    const struct order *order, int64_t at_worker_ms);
+void report_stage(struct report *report, enum stage stage, enum stage_state state,
+                  const struct reply_item *item);
+
+/* A dead letter is being published. */
+void report_dead_letter(struct report *report, const struct dead_letter_report *letter);
+
+/* From time to time: the state of the flow, and whether some worker of each stage takes jobs now.
+ */
+void report_flow(struct report *report, const struct flow *flow, const bool writable[2],
+                 int64_t now_ms);
+
+#endif

@@ -1,0 +1,174 @@
+#include "services/bridge/workers.h"
+#include "services/common/endpoint.h"
+#include "services/common/memory.h"
+#include "services/common/metrics.h"
+#include "services/common/worker/link_socket.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define REPLIES_PER_WAKE 64 /* then the rest of the loop has its turn */
+#define STAGES 2
+
+struct job_line {
+    struct workers *workers;
+    enum stage stage;
+    zsock_t *socket;
+    bool awaited; /* zloop watches for writability */
+};
+
+struct workers {
+    zloop_t *loop;
+    struct workers_options options;
+    struct job_line lines[STAGES];
+    zsock_t *replies;
+    bool within_reply; /* the last frame read had more behind it */
+    struct metric_counter *malformed;
+    uint8_t buffer[MESSAGE_MAX_BYTES];
+};
+
+/* Jobs */
+
+static zmq_pollitem_t writable_item(const struct job_line *line)
+{
+    return (zmq_pollitem_t){.socket = zsock_resolve(line->socket), .events = ZMQ_POLLOUT};
+}
+
+static void stop_awaiting(struct job_line *line)
+{
+    if (!line->awaited)
+        return;
+    line->awaited = false;
+    zmq_pollitem_t item = writable_item(line);
+    zloop_poller_end(line->workers->loop, &item);
+}
+
+static int on_writable(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    (void)loop;
+    (void)item;
+    struct job_line *line = arg;
+    const struct workers_options *options = &line->workers->options;
+    stop_awaiting(line);
+    options->on_writable(options->arg, line->stage);
+    options->on_turn(options->arg);
+    return 0;
+}
+
+void workers_await_writable(struct workers *workers, enum stage stage)
+{
+    struct job_line *line = &workers->lines[stage - 1];
+    if (line->awaited)
+        return;
+    line->awaited = true;
+    zmq_pollitem_t item = writable_item(line);
+    if (zloop_poller(workers->loop, &item, on_writable, line) != 0)
+        abort();
+    zloop_poller_set_tolerant(workers->loop, &item);
+}
+
+bool workers_writable(const struct workers *workers, enum stage stage)
+{
+    return (zsock_events(workers->lines[stage - 1].socket) & ZMQ_POLLOUT) != 0;
+}
+
+int workers_push(struct workers *workers, const struct job_route *route,
+                 const struct job_item *items, size_t count)
+{
+    size_t len = job_encode(route, items, count, workers->buffer);
+    void *socket = zsock_resolve(workers->lines[route->stage - 1].socket);
+    return zmq_send(socket, workers->buffer, len, ZMQ_DONTWAIT) == (int)len ? 0 : -1;
+}
+
+/* Replies */
+
+/* One frame; false when there is none now. */
+static bool read_frame(struct workers *workers)
+{
+    zmq_msg_t frame;
+    (void)zmq_msg_init(&frame); /* cannot fail */
+    if (zmq_msg_recv(&frame, zsock_resolve(workers->replies), ZMQ_DONTWAIT) < 0)
+        return false; /* it holds nothing then */
+
+    struct job_route route;
+    struct reply_item items[REPLY_MAX_ITEMS];
+    size_t count;
+    bool more = zmq_msg_more(&frame) != 0;
+    if (!more && !workers->within_reply &&
+        reply_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), &route, items, &count, NULL) == 0)
+        workers->options.on_reply(workers->options.arg, &route, items, count);
+    else if (!more)
+        metric_add(workers->malformed, 1);
+    workers->within_reply = more;
+    (void)zmq_msg_close(&frame);
+    return true;
+}
+
+static int on_readable(zloop_t *loop, zsock_t *reader, void *arg)
+{
+    (void)loop;
+    (void)reader;
+    struct workers *workers = arg;
+    for (unsigned i = 0; i < REPLIES_PER_WAKE && read_frame(workers); i++)
+        continue;
+    workers->options.on_turn(workers->options.arg);
+    return 0;
+}
+
+/* Life */
+
+static int bind_socket(zsock_t *socket, const char *endpoint, struct error *err)
+{
+    /* Whoever can connect is trusted, so a socket file is for its owner alone. */
+    mode_t before = umask(0077);
+    int bound = zsock_bind(socket, "%s", endpoint);
+    int failure = errno;
+    (void)umask(before);
+    if (bound >= 0)
+        return 0;
+    error_set(err, "BRIDGE_BIND: cannot bind %s: %s", endpoint, zmq_strerror(failure));
+    return -1;
+}
+
+struct workers *workers_new(zloop_t *loop, const struct workers_options *options, struct error *err)
+{
+    struct bridge_endpoints endpoints;
+    if (bridge_endpoints_parse(options->bind, &endpoints, err) != 0)
+        return NULL;
+    struct workers *workers = memory_new(sizeof *workers);
+    workers->loop = loop;
+    workers->options = *options;
+    workers->malformed = metric_counter("bridge_malformed_replies_total", NULL,
+                                        "Messages on the reply socket that make no sense.");
+    for (size_t i = 0; i < STAGES; i++)
+        workers->lines[i] = (struct job_line){
+            .workers = workers,
+            .stage = i == 0 ? STAGE_PERSIST : STAGE_INDEX,
+            .socket = link_socket_new(LINK_JOBS_TO_WORKERS),
+        };
+    workers->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
+    if (bind_socket(workers->lines[0].socket, endpoints.persist, err) != 0 ||
+        bind_socket(workers->lines[1].socket, endpoints.index, err) != 0 ||
+        bind_socket(workers->replies, endpoints.reply, err) != 0) {
+        workers_free(workers);
+        return NULL;
+    }
+    if (zloop_reader(loop, workers->replies, on_readable, workers) != 0)
+        abort();
+    zloop_reader_set_tolerant(loop, workers->replies);
+    return workers;
+}
+
+void workers_free(struct workers *workers)
+{
+    if (workers == NULL)
+        return;
+    zloop_reader_end(workers->loop, workers->replies);
+    zsock_destroy(&workers->replies);
+    for (size_t i = 0; i < STAGES; i++) {
+        stop_awaiting(&workers->lines[i]);
+        zsock_destroy(&workers->lines[i].socket);
+    }
+    free(workers);
+}
