@@ -9,6 +9,7 @@
 struct message {
     struct publish_request request;
     struct publish_load *load;
+    unsigned index;
     char id[32];
     char body[];
 };
@@ -29,6 +30,8 @@ static void on_state(void *arg, bool up, const char *reason)
 static void on_result(struct publish_request *request, enum publish_result result)
 {
     struct message *message = (struct message *)request;
+    if (message->index < PUBLISH_LOAD_RECORDED)
+        atomic_store(&message->load->recorded[message->index], (uint8_t)(1 + result));
     atomic_fetch_add(&message->load->results[result], 1);
     free(message);
 }
@@ -62,6 +65,7 @@ bool publish_load_submit(struct publish_load *load, const char *routing_key, siz
     memset(message->body, 'x', body_len);
     (void)snprintf(message->id, sizeof message->id, "message-%u", load->accepted);
     message->load = load;
+    message->index = load->accepted;
     message->request = (struct publish_request){.routing_key = routing_key,
                                                 .body = message->body,
                                                 .body_len = body_len,

@@ -5,6 +5,8 @@
 #include "services/common/broker/publisher.h"
 #include <stdatomic.h>
 
+#define PUBLISH_LOAD_RECORDED 200000
+
 struct publish_load {
     struct publisher *publisher;
     atomic_bool up;
@@ -12,6 +14,8 @@ struct publish_load {
     _Atomic int64_t down_ms; /* when it last went down */
     atomic_uint results[3];  /* by enum publish_result */
     unsigned accepted, refused_at_once;
+    /* What was answered about "message-<index>"; only the first so many. */
+    _Atomic uint8_t recorded[PUBLISH_LOAD_RECORDED]; /* 1 + enum publish_result */
 };
 
 /* Starts a publisher for this queue and waits until it is up. */

@@ -17,4 +17,8 @@ int run_publisher_tests(void);
 unsigned queue_depth(const char *queue);
 void queue_delete(const char *queue);
 
+/* Take all messages out of the queue; `on_message` gets each one's message id. */
+void queue_drain(const char *queue, void (*on_message)(void *arg, const char *id, size_t id_len),
+                 void *arg);
+
 #endif
