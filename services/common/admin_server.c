@@ -53,9 +53,9 @@ static void reply_problem(h2o_req_t *request, int status, const char *reason, co
     reply(request, status, reason, "application/problem+json", body, (size_t)len);
 }
 
-static int on_request(void *arg, h2o_req_t *request)
+static int on_request(h2o_handler_t *handler, h2o_req_t *request)
 {
-    (void)arg;
+    (void)handler;
     struct admin_page page;
     h2o_iovec_t method = request->method;
     if (!admin_page_render(request->path_normalized.base, request->path_normalized.len, &page)) {
@@ -75,6 +75,13 @@ static int on_request(void *arg, h2o_req_t *request)
     return 0;
 }
 
+static void attach(void *arg, h2o_hostconf_t *host)
+{
+    (void)arg;
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
+}
+
 static void on_stop(void *arg, bool readable, bool writable)
 {
     (void)readable;
@@ -82,7 +89,7 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct admin_server *server = arg;
     loop_watch_want(server->stop_watch, false, false);
     server->stopping = true;
-    http_server_stop(server->http);
+    http_server_drain(server->http);
 }
 
 static void *run(void *arg)
@@ -101,7 +108,7 @@ struct admin_server *admin_server_new(const char *address, uint16_t port, struct
     static const struct http_server_options options = {.max_connections = CONNECTIONS_MAX,
                                                        .max_body_bytes = BODY_MAX_BYTES,
                                                        .request_timeout_ms = REQUEST_TIMEOUT_MS,
-                                                       .on_request = on_request};
+                                                       .attach = attach};
     int listen_fd = http_listen(address, port, false, err);
     if (listen_fd < 0)
         return NULL;
@@ -111,7 +118,8 @@ struct admin_server *admin_server_new(const char *address, uint16_t port, struct
     server->loop = event_loop_h2o_new(server->evloop);
     server->stop_watch = event_loop_watch(server->loop, server->stop_fd, on_stop, server);
     loop_watch_want(server->stop_watch, true, false);
-    server->http = http_server_new(server->evloop, listen_fd, &options);
+    server->http = http_server_new(server->evloop, server->loop, &options);
+    http_server_listen(server->http, listen_fd);
     if (server->stop_fd < 0 || pthread_create(&server->thread, NULL, run, server) != 0)
         abort(); /* out of descriptors or memory at the start */
     return server;

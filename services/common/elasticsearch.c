@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define REACH_TIMEOUT_MS 5000
+#define REACH_RESPONSE_MAX_BYTES 65536
 
 struct slot {
     struct elasticsearch *client;
@@ -368,8 +369,11 @@ int elasticsearch_reach(const struct elasticsearch_options *options, struct erro
 {
     struct event_loop loop;
     struct reach reach = {.done = false};
+    struct elasticsearch_options own = *options;
+    own.max_in_flight = 1;
+    own.max_response_bytes = REACH_RESPONSE_MAX_BYTES;
     event_loop_init(&loop);
-    struct elasticsearch *client = elasticsearch_new(&loop, options);
+    struct elasticsearch *client = elasticsearch_new(&loop, &own);
     MUST(elasticsearch_request(client, "GET", "/_cluster/health", NULL, NULL, 0, false,
                                REACH_TIMEOUT_MS, on_reached, &reach));
     while (!reach.done)

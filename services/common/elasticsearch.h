@@ -41,8 +41,8 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
                           bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
                           void *arg) __attribute__((warn_unused_result));
 
-/* For --check: can the cluster be reached? Probes /_cluster/health, never "/". Blocks at most 5 s.
- */
+/* For --check: can the cluster be reached? Probes /_cluster/health, never "/". The limits in the
+ * options are not used. Blocks at most 5 s. */
 int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -1,48 +1,50 @@
-/* An HTTP/1.1 server on one libh2o evloop, for one thread: what every server of the pipeline needs
- * around its handler. HTTP/2 is off (libh2o 2.2.5 has no rapid-reset fix), no Server header is
- * sent, and connections, body and time are limited. Nothing here may be called from another thread.
- */
+/* An HTTP/1.1 server on one libh2o evloop, for one thread: listener, connections and their limits,
+ * draining. HTTP/2 is off (libh2o 2.2.5 has no rapid-reset fix) and no Server header is sent. */
 #ifndef COMMON_HTTP_SERVER_H
 #define COMMON_HTTP_SERVER_H
 
 #include "proto/error.h"
+#include "services/common/event_loop.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Listen on a numeric IPv4 or IPv6 address; close() the result. `shared`: several sockets may
- * listen on the same port, the kernel spreads connections over them (SO_REUSEPORT). Returns -1 with
- * `err` set when it cannot. */
+/* Listen on a numeric address; `port` 0 takes a free one. `shared`: several sockets may have the
+ * same address, the kernel spreads connections over them (SO_REUSEPORT). Returns the socket, or -1
+ * with `err` set. */
 int http_listen(const char *address, uint16_t port, bool shared, struct error *err)
     __attribute__((warn_unused_result));
 
 struct http_server_options {
-    unsigned max_connections;   /* beyond them connections wait in the kernel's queue */
-    size_t max_body_bytes;      /* a longer one gets libh2o's own 413 */
-    int64_t request_timeout_ms; /* for head and body together, and for an idle connection */
-    /* Answer the request, now or later in the same loop; return 0. */
-    int (*on_request)(void *arg, h2o_req_t *request);
+    unsigned max_connections;   /* one more is answered 503 at once */
+    size_t max_body_bytes;      /* libh2o answers a longer one with its own 413 */
+    size_t max_buffered_bytes;  /* of bodies being received, over all connections; 0 = no limit */
+    int64_t request_timeout_ms; /* of receiving a request, and of an idle connection */
+    void (*attach)(void *arg, h2o_hostconf_t *host); /* registers the handlers */
     void *arg;
 };
 
 struct http_server;
 
-/* `listen_fd` is taken. */
-struct http_server *http_server_new(h2o_loop_t *loop, int listen_fd,
+/* Both loops are of the same thread, stay the caller's and must outlive the server. */
+struct http_server *http_server_new(h2o_loop_t *loop, struct event_loop *events,
                                     const struct http_server_options *options);
 
-/* The context, for timers and messages of other threads. */
+/* Whose queue takes messages from other threads. */
 h2o_context_t *http_server_context(struct http_server *server);
 
-/* Listen no more, close idle connections, and the others after their answers. */
-void http_server_stop(struct http_server *server);
+/* Accept connections on `listen_fd`, which becomes the server's. */
+void http_server_listen(struct http_server *server, int listen_fd);
 
+/* Accept no more, close idle connections, and the others after their answer. */
+void http_server_drain(struct http_server *server);
+
+/* Connections that are open. */
 unsigned http_server_connections(const struct http_server *server);
 
-/* After http_server_stop(), when no connection is left, and when receivers registered on the
- * context's queue are unregistered. (libh2o cannot dispose of a context with connections: at the
- * drain's deadline leave it and end the process.) */
+/* Close the listener and free everything. There must be no connection left: libh2o cannot dispose
+ * of a context that has one. */
 void http_server_free(struct http_server *server);
 
 #endif

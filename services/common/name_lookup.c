@@ -14,8 +14,9 @@
 
 struct shared_lookup {
     atomic_uint references;
-    int finished_fd; /* readable when `result` is there */
-    struct name_lookup_result result;
+    atomic_bool finished;
+    int finished_fd;                  /* readable then */
+    struct name_lookup_result result; /* the thread's until `finished` */
     char host[];
 };
 
@@ -59,6 +60,7 @@ static void resolve(const char *host, struct name_lookup_result *result)
 
 static void finish(struct shared_lookup *shared)
 {
+    atomic_store(&shared->finished, true);
     (void)eventfd_write(shared->finished_fd, 1); /* cannot fail: it is written once */
     release(shared);
 }
@@ -93,6 +95,8 @@ static void on_finished(void *arg, bool readable, bool writable)
     (void)readable;
     (void)writable;
     struct name_lookup *lookup = arg;
+    if (!atomic_load(&lookup->shared->finished))
+        return;
     loop_watch_want(lookup->watch, false, false);
     lookup->on_done(lookup->arg, &lookup->shared->result);
 }

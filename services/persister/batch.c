@@ -4,11 +4,11 @@
  * locked row costs a lock timeout in each statement that fails, while the others take milliseconds.
  * All parts of a size are tried before smaller ones: neighbours first. */
 #include "services/persister/batch.h"
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define CUTS 8
+_Static_assert(BATCH_MAX <= ORDERS_BATCH_MAX, "orders_insert() takes a whole batch");
 
 enum failure {
     FAILURE_OF_A_ROW,  /* will fail for ever */
@@ -37,45 +37,27 @@ static enum failure classify(const char sqlstate[6])
     return FAILURE_SYSTEMIC;
 }
 
-static void queue_part(struct batch *batch, size_t first, size_t count)
-{
-    assert(batch->part_count < ORDERS_BATCH_MAX);
-    size_t place = (batch->next_part + batch->part_count++) % ORDERS_BATCH_MAX;
-    batch->parts[place] = (struct batch_part){first, count};
-}
-
-static struct batch_part take_part(struct batch *batch)
-{
-    struct batch_part part = batch->parts[batch->next_part];
-    batch->next_part = (batch->next_part + 1) % ORDERS_BATCH_MAX;
-    batch->part_count--;
-    return part;
-}
-
 void batch_begin(struct batch *batch, size_t count, struct verdict verdicts[], int64_t now_ms)
 {
-    assert(count >= 1 && count <= ORDERS_BATCH_MAX);
     batch->verdicts = verdicts;
     batch->count = count;
     batch->begun_ms = now_ms;
-    batch->next_part = 0;
-    batch->part_count = 0;
     batch->any_decided = false;
     batch->systemic = false;
-    queue_part(batch, 0, count);
+    parts_begin(&batch->parts, count);
 }
 
-static void retry_later(struct batch *batch, const struct batch_part *part)
+static void retry_later(struct batch *batch, const struct part *part)
 {
     for (size_t i = 0; i < part->count; i++)
         batch->verdicts[part->first + i] = batch->last_retry;
 }
 
-bool batch_next(struct batch *batch, int64_t now_ms, struct batch_part *ret_part)
+bool batch_next(struct batch *batch, int64_t now_ms, struct part *ret_part)
 {
+    struct part part;
     bool give_up = batch->systemic || now_ms - batch->begun_ms >= BATCH_TRY_MS;
-    while (batch->part_count > 0) {
-        struct batch_part part = take_part(batch);
+    while (parts_take(&batch->parts, &part)) {
         if (!give_up) {
             *ret_part = part;
             return true;
@@ -85,7 +67,7 @@ bool batch_next(struct batch *batch, int64_t now_ms, struct batch_part *ret_part
     return false;
 }
 
-void batch_inserted(struct batch *batch, const struct batch_part *part,
+void batch_inserted(struct batch *batch, const struct part *part,
                     const enum insert_result results[])
 {
     batch->any_decided = true;
@@ -103,16 +85,7 @@ void batch_inserted(struct batch *batch, const struct batch_part *part,
     }
 }
 
-static void cut(struct batch *batch, const struct batch_part *part)
-{
-    size_t piece = (part->count + CUTS - 1) / CUTS;
-    for (size_t offset = 0; offset < part->count; offset += piece) {
-        size_t rest = part->count - offset;
-        queue_part(batch, part->first + offset, rest < piece ? rest : piece);
-    }
-}
-
-void batch_failed(struct batch *batch, const struct batch_part *part,
+void batch_failed(struct batch *batch, const struct part *part,
                   const struct database_answer *answer)
 {
     char code[REPLY_CODE_SIZE] = "postgres_unavailable";
@@ -127,7 +100,7 @@ void batch_failed(struct batch *batch, const struct batch_part *part,
         batch->systemic = true;
         retry_later(batch, part);
     } else if (part->count > 1) {
-        cut(batch, part);
+        parts_cut(&batch->parts, part, CUTS);
     } else if (failure == FAILURE_OF_A_ROW) {
         batch->any_decided = true;
         verdict_fail(&batch->verdicts[part->first], OUTCOME_REJECT, code, answer->message);

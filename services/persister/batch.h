@@ -4,7 +4,7 @@
 #define PERSISTER_BATCH_H
 
 #include "services/common/database/orders.h"
-#include "services/common/worker/backend.h"
+#include "services/common/worker/parts.h"
 
 /* An order's insertion has 5 s in all (with indexing it has to be within the 10 s after which its
  * message is requeued). One statement, limited by the server, has less: so four can fail one after
@@ -14,38 +14,31 @@
 #define BATCH_LOCK_TIMEOUT_MS 250
 #define BATCH_TRY_MS 3800
 
-/* Orders first … first + count − 1. */
-struct batch_part {
-    size_t first, count;
-};
-
 /* A plain value: batch_begin() sets it, nothing to free. Members are private. */
 struct batch {
     struct verdict *verdicts;
     size_t count;
     int64_t begun_ms;
-    /* Still to be tried: a ring, first come first served. Each has orders of its own. */
-    struct batch_part parts[ORDERS_BATCH_MAX];
-    size_t next_part, part_count;
+    struct parts parts;        /* still to be tried */
     bool any_decided;          /* some order is stored or rejected */
     bool systemic;             /* a failure that is no order's fault */
     struct verdict last_retry; /* for what there is no time for any more */
 };
 
-/* All `count` orders (1..ORDERS_BATCH_MAX) are to be tried; their verdicts go to `verdicts`, which
+/* All `count` orders (1..BATCH_MAX) are to be tried; their verdicts go to `verdicts`, which
  * stays the caller's until the batch has ended. */
 void batch_begin(struct batch *batch, size_t count, struct verdict verdicts[], int64_t now_ms);
 
 /* The next part to insert in one statement. false: the batch has ended, every verdict is written.
  */
-bool batch_next(struct batch *batch, int64_t now_ms, struct batch_part *ret_part);
+bool batch_next(struct batch *batch, int64_t now_ms, struct part *ret_part);
 
 /* The part was inserted; results as orders_insert() gives them. */
-void batch_inserted(struct batch *batch, const struct batch_part *part,
+void batch_inserted(struct batch *batch, const struct part *part,
                     const enum insert_result results[]);
 
 /* The statement failed as a whole. */
-void batch_failed(struct batch *batch, const struct batch_part *part,
+void batch_failed(struct batch *batch, const struct part *part,
                   const struct database_answer *answer);
 
 /* Once it has ended: nothing can be stored at present, whatever the order. */

@@ -11,6 +11,7 @@
 #include "services/common/backoff.h"
 #include "services/common/clock.h"
 #include "services/common/database/answer.h"
+#include "services/common/database/call.h"
 #include "services/common/database/dsn.h"
 #include "services/common/database/pipeline.h"
 #include "services/common/database/server_lookup.h"
@@ -340,25 +341,37 @@ bool database_up(const struct database *database)
     return database->state == STATE_UP && !database->broken;
 }
 
-int database_send(struct database *database, const char *sql,
+int database_call(struct database *database, const char *sql,
                   const struct database_parameters *parameters, bool binary_result,
-                  database_done_fn *on_done, void *arg)
+                  database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
     if (!database_up(database) || database->freed)
         return -1;
     int64_t timeout_ms = database->options.statement_timeout_ms + DEADLINE_MARGIN_MS;
-    enum pipeline_sent sent = pipeline_send(&database->pipeline, sql, parameters, binary_result,
-                                            clock_monotonic_ms() + timeout_ms, on_done, arg);
-    if (sent == PIPELINE_FULL)
+    const struct statement statement = {.on_done = on_done,
+                                        .drop = drop,
+                                        .arg = arg,
+                                        .deadline_ms = clock_monotonic_ms() + timeout_ms};
+    switch (pipeline_send(&database->pipeline, sql, parameters, binary_result, &statement)) {
+    case PIPELINE_FULL:
         return -1;
-    if (sent == PIPELINE_BROKEN) {
+    case PIPELINE_BROKEN:
         database->broken = true; /* the others are answered from the loop, not from here */
         loop_timer_start(database->timer, 0);
         return -1;
+    case PIPELINE_SENT:
+        break;
     }
     /* A flush that fails shows when the socket is read. */
     watch_connection(database, true, PQflush(database->conn) == 1);
     if (!loop_timer_running(database->timer))
         loop_timer_start(database->timer, timeout_ms);
     return 0;
+}
+
+int database_send(struct database *database, const char *sql,
+                  const struct database_parameters *parameters, bool binary_result,
+                  database_done_fn *on_done, void *arg)
+{
+    return database_call(database, sql, parameters, binary_result, on_done, NULL, arg);
 }

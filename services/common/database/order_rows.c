@@ -79,7 +79,7 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
 }
 
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, database_done_fn *on_done, void *arg)
+                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
     size_t names_bytes = 0;
     for (size_t i = 0; i < count; i++)
@@ -110,7 +110,7 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
     }
     const struct database_parameters parameters = {
         .count = ORDER_ROWS_PARAMETERS, .values = values, .lengths = lengths, .formats = formats};
-    int status = database_send(database, sql, &parameters, true, on_done, arg);
+    int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
     for (int i = 0; i < ORDER_ROWS_PARAMETERS; i++)
         free(arrays[i].bytes);
     return status;
@@ -152,7 +152,7 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
 }
 
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
-                      database_done_fn *on_done, void *arg)
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
     /* As text, '{id,id,…}', and untyped: the server takes it as an array of whatever type
      * orders.id has, so that its index serves. */
@@ -167,7 +167,7 @@ int order_rows_select(struct database *database, const struct order_entry *entri
     *end = '}';
     const char *const values[] = {ids};
     const struct database_parameters parameters = {.count = 1, .values = values};
-    int status = database_send(database, sql, &parameters, true, on_done, arg);
+    int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
     free(ids);
     return status;
 }

@@ -4,7 +4,7 @@
 #define DATABASE_ORDER_ROWS_H
 
 #include "proto/order.h"
-#include "services/common/database/connection.h"
+#include "services/common/database/call.h"
 
 /* One order of a batch, and where it stands there. */
 struct order_entry {
@@ -27,9 +27,9 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
 #define ORDER_ROWS_PARAMETERS 4
 
 /* Send `sql`, whose parameters are those of ORDER_ROWS_FROM, with these orders (at least one), in
- * this order. Returns as database_send(). */
+ * this order. Returns as database_call(). */
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, database_done_fn *on_done, void *arg)
+                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
     __attribute__((warn_unused_result));
 
 /* What order_row_decode() wants to see selected, in binary. The id is cast since the original
@@ -41,9 +41,10 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
  * then in the order of the columns. */
 const char *order_row_decode(const PGresult *result, int row, struct order *ret_order);
 
-/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS. Returns as database_send(). */
+/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS. Returns as database_call(). */
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
-                      database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
 
 /* The big-endian integers of binary columns. `width` bytes are there. */
 int64_t binary_integer(const char *bytes, int width);

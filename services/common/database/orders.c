@@ -56,7 +56,7 @@ int orders_find(struct database *database, const struct order_id *id, order_foun
     const struct database_parameters parameters = {.count = 1, .values = values};
     struct find *find = memory_new(sizeof *find);
     *find = (struct find){on_done, arg};
-    if (database_send(database, sql, &parameters, true, on_found, find) == 0)
+    if (database_call(database, sql, &parameters, true, on_found, free, find) == 0)
         return 0;
     free(find);
     return -1;
@@ -72,8 +72,9 @@ struct insert {
     enum insert_result *results;  /* by place */
 };
 
-static void insert_free(struct insert *insert)
+static void insert_free(void *arg)
 {
+    struct insert *insert = arg;
     free(insert->entries);
     free(insert->distinct);
     free(insert->results);
@@ -135,7 +136,7 @@ static void on_inserted(void *arg, const struct database_answer *answer)
             compare_with_row(insert, insert->distinct[i].order);
         insert_done(insert, answer);
     } else if (order_rows_select(insert->database, insert->distinct, insert->distinct_count,
-                                 on_reread, insert) != 0) {
+                                 on_reread, insert_free, insert) != 0) {
         struct database_answer unavailable;
         answer_set_unavailable(&unavailable, "too many statements under way");
         insert_done(insert, &unavailable);
@@ -167,7 +168,7 @@ int orders_insert(struct database *database, const struct order *const orders[],
             !order_id_equal(&insert->entries[i].order->id, &insert->entries[i - 1].order->id))
             insert->distinct[insert->distinct_count++] = insert->entries[i];
     if (order_rows_send(database, sql, insert->distinct, insert->distinct_count, on_inserted,
-                        insert) == 0)
+                        insert_free, insert) == 0)
         return 0;
     insert_free(insert);
     return -1;

@@ -18,12 +18,18 @@ struct bulk {
     struct database_answer refusal; /* of the insert */
 };
 
+static void bulk_free(void *arg)
+{
+    struct bulk *bulk = arg;
+    free(bulk->entries);
+    free(bulk);
+}
+
 static void bulk_done(struct bulk *bulk, enum bulk_result result,
                       const struct database_answer *answer)
 {
     bulk->on_done(bulk->arg, result, answer);
-    free(bulk->entries);
-    free(bulk);
+    bulk_free(bulk);
 }
 
 static bool same_content(const struct bulk *bulk, const struct order *row)
@@ -66,7 +72,8 @@ static void on_inserted(void *arg, const struct database_answer *answer)
         bulk_done(bulk, BULK_FAILED, answer);
     } else {
         bulk->refusal = *answer;
-        if (order_rows_select(bulk->database, bulk->entries, bulk->count, on_reread, bulk) != 0)
+        if (order_rows_select(bulk->database, bulk->entries, bulk->count, on_reread, bulk_free,
+                              bulk) != 0)
             bulk_done(bulk, BULK_FAILED, &bulk->refusal);
     }
 }
@@ -92,10 +99,9 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
     for (size_t i = 0; i < count; i++)
         bulk->entries[i] = (struct order_entry){&orders[i], i};
     order_entries_sort(bulk->entries, count);
-    if (order_rows_send(database, sql, bulk->entries, count, on_inserted, bulk) == 0)
+    if (order_rows_send(database, sql, bulk->entries, count, on_inserted, bulk_free, bulk) == 0)
         return 0;
-    free(bulk->entries);
-    free(bulk);
+    bulk_free(bulk);
     return -1;
 }
 
@@ -120,7 +126,7 @@ int outbox_age(struct database *database, outbox_age_fn *on_done, void *arg)
                               " FROM order_outbox ORDER BY seq LIMIT 1";
     struct age *age = memory_new(sizeof *age);
     *age = (struct age){on_done, arg};
-    if (database_send(database, sql, NULL, false, on_age, age) == 0)
+    if (database_call(database, sql, NULL, false, on_age, free, age) == 0)
         return 0;
     free(age);
     return -1;

@@ -19,8 +19,21 @@ void pipeline_init(struct pipeline *pipeline, size_t capacity)
     };
 }
 
+static struct statement take_head(struct pipeline *pipeline)
+{
+    struct statement statement = pipeline->statements[pipeline->head];
+    pipeline->head = (pipeline->head + 1) % pipeline->capacity;
+    pipeline->count--;
+    return statement;
+}
+
 void pipeline_release(struct pipeline *pipeline)
 {
+    while (pipeline->count > 0) {
+        struct statement statement = take_head(pipeline);
+        if (statement.drop != NULL)
+            statement.drop(statement.arg);
+    }
     PQclear(pipeline->result);
     free(pipeline->statements);
 }
@@ -56,7 +69,7 @@ static size_t find_prepared(struct pipeline *pipeline, const char *sql)
 
 enum pipeline_sent pipeline_send(struct pipeline *pipeline, const char *sql,
                                  const struct database_parameters *parameters, bool binary_result,
-                                 int64_t deadline_ms, database_done_fn *on_done, void *arg)
+                                 const struct statement *statement)
 {
     static const struct database_parameters none = {.count = 0};
     const struct database_parameters *p = parameters != NULL ? parameters : &none;
@@ -84,16 +97,9 @@ enum pipeline_sent pipeline_send(struct pipeline *pipeline, const char *sql,
     if (sent != 1 || PQpipelineSync(conn) != 1)
         return PIPELINE_BROKEN;
     size_t tail = (pipeline->head + pipeline->count++) % pipeline->capacity;
-    pipeline->statements[tail] = (struct statement){on_done, arg, deadline_ms, prepares};
+    pipeline->statements[tail] = *statement;
+    pipeline->statements[tail].prepares = prepares;
     return PIPELINE_SENT;
-}
-
-static struct statement take_head(struct pipeline *pipeline)
-{
-    struct statement statement = pipeline->statements[pipeline->head];
-    pipeline->head = (pipeline->head + 1) % pipeline->capacity;
-    pipeline->count--;
-    return statement;
 }
 
 /* The oldest statement's Sync is answered. */

@@ -11,6 +11,7 @@
 
 struct statement {
     database_done_fn *on_done;
+    void (*drop)(void *arg); /* instead of on_done, when the owner is freed; or NULL */
     void *arg;
     int64_t deadline_ms;
     size_t prepares; /* its Parse goes along: index in `prepared`, or PREPARED_MAX */
@@ -34,6 +35,7 @@ struct pipeline {
 };
 
 void pipeline_init(struct pipeline *pipeline, size_t capacity);
+/* Drops the statements that are left. */
 void pipeline_release(struct pipeline *pipeline);
 
 /* Use `conn`, which stays the caller's. Returns 0, or -1 when libpq refuses. */
@@ -44,9 +46,10 @@ enum pipeline_sent {
     PIPELINE_FULL,
     PIPELINE_BROKEN, /* the connection is lost; the statement will not be answered */
 };
+/* `statement` is copied; `prepares` is set here. */
 enum pipeline_sent pipeline_send(struct pipeline *pipeline, const char *sql,
                                  const struct database_parameters *parameters, bool binary_result,
-                                 int64_t deadline_ms, database_done_fn *on_done, void *arg)
+                                 const struct statement *statement)
     __attribute__((warn_unused_result));
 
 /* Take what has arrived and answer with it. Returns 0, or -1 with `err` set when the connection is

@@ -57,7 +57,7 @@ int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg
     _Static_assert(SALES_DAYS_MAX == 30, "the LIMIT");
     struct read *read = memory_new(sizeof *read);
     *read = (struct read){on_done, arg};
-    if (database_send(database, sql, NULL, true, on_days, read) == 0)
+    if (database_call(database, sql, NULL, true, on_days, free, read) == 0)
         return 0;
     free(read);
     return -1;
@@ -95,7 +95,8 @@ static void roll_back(struct refresh *refresh, enum refresh_result result,
     refresh->why.result = NULL;
     /* A lost connection has ended the transaction already. */
     if (answer->status == DATABASE_UNAVAILABLE ||
-        database_send(refresh->database, "ROLLBACK", NULL, false, on_rolled_back, refresh) != 0)
+        database_call(refresh->database, "ROLLBACK", NULL, false, on_rolled_back, free, refresh) !=
+            0)
         done(refresh, result, &refresh->why);
 }
 
@@ -106,7 +107,8 @@ static void next_step(struct refresh *refresh, const struct database_answer *ans
 {
     if (answer->status != DATABASE_OK) {
         roll_back(refresh, REFRESH_FAILED, answer);
-    } else if (database_send(refresh->database, sql, parameters, true, on_done, refresh) != 0) {
+    } else if (database_call(refresh->database, sql, parameters, true, on_done, free, refresh) !=
+               0) {
         struct database_answer unavailable;
         answer_set_unavailable(&unavailable, "the connection was lost");
         roll_back(refresh, REFRESH_FAILED, &unavailable);
@@ -194,7 +196,7 @@ int sales_view_refresh(struct database *database, int64_t tick_us, sales_refresh
     struct refresh *refresh = memory_new(sizeof *refresh);
     *refresh =
         (struct refresh){.database = database, .on_done = on_done, .arg = arg, .tick_us = tick_us};
-    if (database_send(database, "BEGIN", NULL, false, on_begun, refresh) == 0)
+    if (database_call(database, "BEGIN", NULL, false, on_begun, free, refresh) == 0)
         return 0;
     free(refresh);
     return -1;

@@ -254,11 +254,10 @@ static void advance(struct flow *flow)
 
 void flow_start(struct flow *flow)
 {
-    if (flow->state == FLOW_UNSTARTED)
+    if (flow->state == FLOW_UNSTARTED) {
         set_state(flow, FLOW_STEADY);
-    else if (flow->state == FLOW_FAILING)
-        flow->ports.step_after(flow->ports.self, 0);
-    advance(flow);
+        advance(flow);
+    }
 }
 
 void flow_jobs_readable(struct flow *flow)

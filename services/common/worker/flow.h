@@ -40,7 +40,7 @@ struct flow *flow_new(unsigned bridge_count, size_t batch_max, const struct work
                       const struct worker_backend *backend);
 void flow_free(struct flow *flow); /* no batch may be executing */
 
-/* The backend is usable: the first time start reading, later try again without waiting. */
+/* Start reading; again, it does nothing. */
 void flow_start(struct flow *flow);
 
 void flow_jobs_readable(struct flow *flow);

@@ -157,12 +157,10 @@ static void on_connected(void *arg, unsigned connected)
 
 void worker_backend_ready(struct worker *worker)
 {
-    if (worker->stopping_since_ms)
+    if (worker->connected || worker->stopping_since_ms)
         return;
-    if (!worker->connected) {
-        worker->connected = true;
-        bridge_link_connect(worker->link);
-    }
+    worker->connected = true;
+    bridge_link_connect(worker->link);
     flow_start(worker->flow);
 }
 
@@ -193,7 +191,7 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct worker *worker = arg;
     loop_watch_want(worker->stop_watch, false, false);
     worker->stopping_since_ms = clock_monotonic_ms();
-    log_info("stopping", log_number("orders_held", flow_orders_held(worker->flow)));
+    log_info("finishing what was read", log_number("orders_held", flow_orders_held(worker->flow)));
     flow_stop(worker->flow);
     on_stop_tick(worker);
 }

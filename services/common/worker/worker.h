@@ -35,8 +35,8 @@ void worker_free(struct worker *worker);
 /* What the backend runs on. */
 struct event_loop *worker_event_loop(struct worker *worker);
 
-/* To be called by the backend whenever it has become usable. Jobs are taken from the first time on;
- * before, the worker is not even connected, so that a bridge sends it none. */
+/* To be called by the backend when it has become usable; again, it does nothing. Before, the worker
+ * is not even connected to a bridge, so that it is sent no jobs. */
 void worker_backend_ready(struct worker *worker);
 
 /* Blocks until `stop_fd` is readable and then what was read is answered, but at most 8 s more. */

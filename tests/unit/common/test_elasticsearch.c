@@ -252,8 +252,7 @@ static void test_reach(void **state)
     struct http_peer *peer = http_peer_new();
     char url[128];
     struct error err;
-    struct elasticsearch_options options = {
-        .url = url, .max_in_flight = 1, .max_response_bytes = 1000};
+    struct elasticsearch_options options = {.url = url};
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(peer));
     assert_int_equal(elasticsearch_reach(&options, &err), -1);
     assert_string_equal(err.message, "GET /_cluster/health: status 404");

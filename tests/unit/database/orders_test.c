@@ -264,12 +264,29 @@ static void test_opposite_orders(void **state)
     connection_close(&b);
 }
 
+/* Freed with calls under way: no answers, nothing leaks. */
+static void test_freed(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    struct order order = make_order(1, "a", 1);
+    const struct order *batch[] = {&order};
+    struct inserted inserted = {.done = false};
+    struct found found = {.done = false};
+    assert_int_equal(orders_insert(connection.database, batch, 1, on_inserted, &inserted), 0);
+    assert_int_equal(orders_find(connection.database, &order.id, on_found, &found), 0);
+    connection_close(&connection);
+    run_for(*state, 50);
+    assert_false(inserted.done);
+    assert_false(found.done);
+}
+
 int run_orders_tests(void)
 {
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_uuid_ids),        DATABASE_TEST(test_text_ids),
         DATABASE_TEST(test_refused_row),     DATABASE_TEST(test_rows_of_the_original),
-        DATABASE_TEST(test_opposite_orders),
+        DATABASE_TEST(test_opposite_orders), DATABASE_TEST(test_freed),
     };
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
 #include "tests/unit/gateway/http_fixture.h"
 #include "services/common/clock.h"
 #include "services/common/event_loop_h2o.h"
+#include "services/common/http_server.h"
 #include "services/common/memory.h"
 #include "services/gateway/router.h"
-#include "services/gateway/server.h"
 #include <arpa/inet.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -25,7 +25,7 @@ struct http_fixture {
     pthread_t thread;
     h2o_loop_t *loop;
     struct event_loop *events;
-    struct server *server;
+    struct http_server *server;
     struct fakes fakes;
     struct api api;
     struct api_settings settings;
@@ -38,9 +38,9 @@ static void *run(void *arg)
     struct http_fixture *fixture = arg;
     while (!atomic_load(&fixture->stop))
         h2o_evloop_run(fixture->loop, 10);
-    server_drain(fixture->server);
+    http_server_drain(fixture->server);
     int64_t deadline_ms = clock_monotonic_ms() + 3000;
-    while (server_connections(fixture->server) > 0 && clock_monotonic_ms() < deadline_ms)
+    while (http_server_connections(fixture->server) > 0 && clock_monotonic_ms() < deadline_ms)
         h2o_evloop_run(fixture->loop, 10);
     return NULL;
 }
@@ -63,18 +63,23 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
     };
     router_register_metrics();
     requests_init(&fixture->api.requests, fixture->events, REQUESTS_MAX);
-    fixture->server = server_new(fixture->loop, fixture->events, &fixture->api,
-                                 &(struct server_options){.max_connections = max_connections,
-                                                          .max_buffered_bytes = 64 * 1024 * 1024});
+    fixture->server = http_server_new(
+        fixture->loop, fixture->events,
+        &(struct http_server_options){.max_connections = max_connections,
+                                      .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
+                                      .max_buffered_bytes = 64 * 1024 * 1024,
+                                      .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .attach = router_attach,
+                                      .arg = &fixture->api});
 
     struct error err;
-    int fd = server_socket("127.0.0.1", 0, &err);
+    int fd = http_listen("127.0.0.1", 0, false, &err);
     assert_int_not_equal(fd, -1);
     struct sockaddr_in address;
     socklen_t len = sizeof(address);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
     fixture->port = ntohs(address.sin_port);
-    server_listen(fixture->server, fd);
+    http_server_listen(fixture->server, fd);
     assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
     return fixture;
 }
@@ -83,9 +88,9 @@ void http_fixture_free(struct http_fixture *fixture)
 {
     atomic_store(&fixture->stop, true);
     pthread_join(fixture->thread, NULL);
-    assert_int_equal(server_connections(fixture->server), 0);
+    assert_int_equal(http_server_connections(fixture->server), 0);
     requests_release(&fixture->api.requests);
-    server_free(fixture->server);
+    http_server_free(fixture->server);
     event_loop_h2o_free(fixture->events);
     h2o_evloop_run(fixture->loop, 0);
     h2o_evloop_destroy(fixture->loop);

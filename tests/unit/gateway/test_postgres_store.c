@@ -217,12 +217,34 @@ static void test_one_connection_lost(void **state)
     postgres_store_free(store.port);
 }
 
+static void must_not_come(void *arg, enum order_store_status status, const struct order *order)
+{
+    (void)arg, (void)status, (void)order;
+    fail_msg("an answer after postgres_store_free()");
+}
+
+/* With work under way: no answers, nothing leaks. */
+static void test_freed(void **state)
+{
+    struct store store;
+    store_open(&store, *state);
+    struct order order = make_order(1, "a", 1);
+    struct answer answer = {.done = false};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store.port->find(store.port->self, &order.id, must_not_come, NULL), 0);
+    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    assert_int_equal(store.port->read_sales(store.port->self, on_sales, &answer), 0);
+    postgres_store_free(store.port);
+    run_for(*state, 50);
+    assert_false(answer.done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_answers),       DATABASE_TEST(test_locked),
         DATABASE_TEST(test_bounded),       DATABASE_TEST(test_one_connection_lost),
-        DATABASE_TEST(test_server_killed),
+        DATABASE_TEST(test_server_killed), DATABASE_TEST(test_freed),
     };
     postgres_server_start();
     int failures = cmocka_run_group_tests_name("postgres store", tests, NULL, NULL);

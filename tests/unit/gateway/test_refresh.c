@@ -57,8 +57,8 @@ static void test_unauthorized(void **state)
                                           "Authorization: Basic s3cret\r\n",
                                           "Authorization: s3cret\r\n",
                                           "Authorization: Bearer  s3cret\r\n",
-                                          "Authorization: Bearer s3cret\r\n"
-                                          "Authorization: Bearer s3cret\r\n"};
+                                          ("Authorization: Bearer s3cret\r\n"
+                                           "Authorization: Bearer s3cret\r\n")};
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         post(headers[i]);
         assert_problem(&reply, 401, "unauthorized");

@@ -16,9 +16,9 @@
 /* What the server does with each row: "" stores it, "conflict" has another, else a SQLSTATE. A
  * locked or slow row takes its timeout. */
 struct table {
-    const char *rows[ORDERS_BATCH_MAX];
-    struct verdict verdicts[ORDERS_BATCH_MAX];
-    unsigned inserted[ORDERS_BATCH_MAX];
+    const char *rows[BATCH_MAX];
+    struct verdict verdicts[BATCH_MAX];
+    unsigned inserted[BATCH_MAX];
     unsigned statements;
     int64_t elapsed_ms;
     bool backend_down;
@@ -30,7 +30,7 @@ static int reset(void **state)
 {
     (void)state;
     memset(&table, 0, sizeof(table));
-    for (size_t i = 0; i < ORDERS_BATCH_MAX; i++)
+    for (size_t i = 0; i < BATCH_MAX; i++)
         table.rows[i] = "";
     return 0;
 }
@@ -42,9 +42,9 @@ static int64_t cost_ms(const char *sqlstate)
                                             : STATEMENT_MS;
 }
 
-static void insert(struct batch *batch, const struct batch_part *part)
+static void insert(struct batch *batch, const struct part *part)
 {
-    enum insert_result results[ORDERS_BATCH_MAX];
+    enum insert_result results[BATCH_MAX];
     table.statements++;
     for (size_t i = 0; i < part->count; i++) {
         const char *row = table.rows[part->first + i];
@@ -70,7 +70,7 @@ static void insert(struct batch *batch, const struct batch_part *part)
 static void run(size_t count)
 {
     struct batch batch;
-    struct batch_part part;
+    struct part part;
     memset(table.verdicts, 0, sizeof(table.verdicts));
     batch_begin(&batch, count, table.verdicts, 1000);
     while (batch_next(&batch, 1000 + table.elapsed_ms, &part)) {
@@ -137,10 +137,10 @@ static void one_bad_row_is_found(void **state)
 static void every_row_bad(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ORDERS_BATCH_MAX; i++)
+    for (size_t i = 0; i < BATCH_MAX; i++)
         table.rows[i] = "23514";
-    run(ORDERS_BATCH_MAX / 2);
-    assert_int_equal(count_outcome(ORDERS_BATCH_MAX / 2, OUTCOME_REJECT), ORDERS_BATCH_MAX / 2);
+    run(BATCH_MAX / 2);
+    assert_int_equal(count_outcome(BATCH_MAX / 2, OUTCOME_REJECT), BATCH_MAX / 2);
     assert_false(table.backend_down);
 }
 
@@ -215,7 +215,7 @@ static void a_loss_in_between_keeps_what_was_decided(void **state)
     assert_int_equal(count_outcome(COUNT, OUTCOME_REJECT), 0);
     reset(state);
     struct batch batch;
-    struct batch_part part;
+    struct part part;
     batch_begin(&batch, 16, table.verdicts, 0);
     assert_true(batch_next(&batch, 0, &part));
     batch_failed(&batch, &part,

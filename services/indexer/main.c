@@ -1,0 +1,6 @@
+#include "services/indexer/indexer.h"
+
+int main(int argc, char **argv)
+{
+    return service_main(&indexer_service, argc, argv);
+}

@@ -1,0 +1,311 @@
+/* Batches against a fake _bulk endpoint: a function from request to answer. */
+#include "services/indexer/bulk.h"
+#include "services/indexer/bulk_response.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT 8
+
+static const char item_created[] = "{\"index\":{\"status\":201}}";
+static const char item_malformed[] =
+    "{\"index\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":"
+    "\"failed to parse field [amount] of type [double], value '\\u0000x\\u0000'\"}}}";
+
+/* ---- answers to single requests ---- */
+
+struct item_case {
+    const char *item;
+    enum outcome outcome;
+    const char *code, *detail;
+};
+
+static void each_item_by_its_status(void **state)
+{
+    (void)state;
+    static const struct item_case cases[] = {
+        {item_created, OUTCOME_DONE, "", ""},
+        {"{\"index\":{\"status\":200}}", OUTCOME_DONE, "", ""},
+        {"{\"index\":{\"status\":409,\"error\":{\"type\":\"version_conflict_engine_exception\"}}}",
+         OUTCOME_DONE, "", ""},
+        {item_malformed, OUTCOME_REJECT, "bulk_400",
+         "mapper_parsing_exception: failed to parse field [amount] of type [double], value '"},
+        {"{\"index\":{\"status\":429,\"error\":{\"type\":\"es_rejected_execution_exception\","
+         "\"reason\":\"queue full\"}}}",
+         OUTCOME_RETRY, "bulk_429", "es_rejected_execution_exception: queue full"},
+        {"{\"index\":{\"status\":403,\"error\":{\"type\":\"cluster_block_exception\",\"reason\":"
+         "\"index [orders] blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];\"}}}",
+         OUTCOME_RETRY, "bulk_403",
+         "cluster_block_exception: index [orders] blocked by: [FORBIDDEN/12/index read-only / "
+         "allow delete (api)];"},
+        {"{\"index\":{\"status\":404,\"error\":{\"type\":\"index_not_found_exception\"}}}",
+         OUTCOME_RETRY, "bulk_404", "index_not_found_exception: no reason given"},
+        {"{\"index\":{\"status\":500}}", OUTCOME_RETRY, "bulk_500", "no reason given"},
+        {"{\"index\":{\"status\":503,\"error\":\"plain\"}}", OUTCOME_RETRY, "bulk_503", "plain"},
+        {"{\"index\":{\"status\":301}}", OUTCOME_RETRY, "bulk_301", "no reason given"},
+    };
+    char body[16384] = "{\"errors\":true,\"items\":[";
+    struct verdict verdicts[sizeof(cases) / sizeof(cases[0])];
+    const size_t count = sizeof(cases) / sizeof(cases[0]);
+    for (size_t i = 0; i < count; i++) {
+        strcat(body, i > 0 ? "," : "");
+        strcat(body, cases[i].item);
+    }
+    strcat(body, "]}");
+    struct error err;
+    assert_int_equal(bulk_response_read(body, strlen(body), count, verdicts, &err), 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(verdicts[i].outcome, cases[i].outcome);
+        assert_string_equal(verdicts[i].code, cases[i].code);
+        assert_string_equal(verdicts[i].detail, cases[i].detail);
+    }
+}
+
+/* Nothing is believed to be done unless each order has a status. */
+static void answers_that_make_no_sense(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "",
+        "{}",
+        "[]",
+        "null",
+        "<html>502 Bad Gateway</html>",
+        "{\"errors\":false}",
+        "{\"items\":[]}",
+        "{\"items\":{\"index\":{\"status\":201}}}",
+        "{\"items\":[{\"index\":{\"status\":201}}]}",
+        ("{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}},"
+         "{\"index\":{\"status\":201}}]}"),
+        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{}}]}",
+        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":\"201\"}}]}",
+        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":20100000000}}]}",
+        "{\"items\":[{\"index\":{\"status\":201}},{\"delete\":{\"status\":200}}]}",
+        "{\"items\":[{\"index\":{\"status\":201}},null]}",
+        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}}",
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct verdict verdicts[2];
+        struct error err = {""};
+        verdicts[0].outcome = verdicts[1].outcome = OUTCOME_RETRY;
+        assert_int_equal(bulk_response_read(bodies[i], strlen(bodies[i]), 2, verdicts, &err), -1);
+        assert_string_not_equal(err.message, "");
+        assert_int_equal(verdicts[0].outcome, OUTCOME_RETRY);
+        assert_int_equal(verdicts[1].outcome, OUTCOME_RETRY);
+    }
+}
+
+/* ---- whole batches ---- */
+
+struct endpoint {
+    long status;              /* of the whole request */
+    const char *error_body;   /* unless 200 */
+    size_t largest;           /* more orders than this: 413 */
+    const char *items[COUNT]; /* of each order; NULL: created */
+    size_t fits;              /* orders in one request */
+    int64_t cost_ms;
+    /* seen */
+    unsigned requests;
+    unsigned sent[COUNT];
+    struct verdict verdicts[COUNT];
+    bool backend_down;
+};
+
+static void answer_part(struct endpoint *endpoint, struct bulk *bulk, const struct part *part)
+{
+    static const struct error refused = {"connection refused"};
+    endpoint->requests++;
+    for (size_t i = 0; i < part->count; i++)
+        endpoint->sent[part->first + i]++;
+    if (part->count > endpoint->largest) {
+        bulk_answered(bulk, part, 413, "too large", 9, NULL);
+        return;
+    }
+    if (endpoint->status != 200) {
+        const char *body = endpoint->error_body ? endpoint->error_body : "";
+        bulk_answered(bulk, part, endpoint->status, body, strlen(body), &refused);
+        return;
+    }
+    char body[4096] = "{\"items\":[";
+    for (size_t i = 0; i < part->count; i++) {
+        const char *item = endpoint->items[part->first + i];
+        strcat(body, i > 0 ? "," : "");
+        strcat(body, item ? item : item_created);
+    }
+    strcat(body, "]}");
+    bulk_answered(bulk, part, 200, body, strlen(body), NULL);
+}
+
+static void run(struct endpoint *endpoint)
+{
+    static struct bulk bulk;
+    struct part part;
+    int64_t now_ms = 5000, timeout_ms;
+    endpoint->largest = endpoint->largest ? endpoint->largest : COUNT;
+    endpoint->fits = endpoint->fits ? endpoint->fits : COUNT;
+    bulk_begin(&bulk, COUNT, endpoint->verdicts, now_ms);
+    while (bulk_next(&bulk, now_ms, &part, &timeout_ms)) {
+        assert_in_range(timeout_ms, 1, BULK_TIMEOUT_MS - (now_ms - 5000));
+        bulk_shorten(&bulk, &part, part.count < endpoint->fits ? part.count : endpoint->fits);
+        now_ms += endpoint->cost_ms;
+        answer_part(endpoint, &bulk, &part);
+    }
+    endpoint->backend_down = bulk_backend_down(&bulk);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_in_range(endpoint->verdicts[i].outcome, OUTCOME_DONE, OUTCOME_REJECT);
+}
+
+static size_t count_outcome(const struct endpoint *endpoint, enum outcome outcome)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        total += endpoint->verdicts[i].outcome == outcome;
+    return total;
+}
+
+static void all_indexed_by_one_request(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200};
+    run(&endpoint);
+    assert_int_equal(endpoint.requests, 1);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_DONE), COUNT);
+    assert_false(endpoint.backend_down);
+}
+
+static void only_the_failed_items_fail(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {
+        .status = 200, .items = {[2] = item_malformed, [5] = "{\"index\":{\"status\":429}}"}};
+    run(&endpoint);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_DONE), COUNT - 2);
+    assert_int_equal(endpoint.verdicts[2].outcome, OUTCOME_REJECT);
+    assert_int_equal(endpoint.verdicts[5].outcome, OUTCOME_RETRY);
+    assert_false(endpoint.backend_down);
+}
+
+static void all_items_refused_for_now_is_a_backend_down(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200};
+    for (size_t i = 0; i < COUNT; i++)
+        endpoint.items[i] = "{\"index\":{\"status\":403}}";
+    run(&endpoint);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_RETRY), COUNT);
+    assert_string_equal(endpoint.verdicts[0].code, "bulk_403");
+    assert_true(endpoint.backend_down);
+}
+
+static void all_items_rejected_is_not(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200};
+    for (size_t i = 0; i < COUNT; i++)
+        endpoint.items[i] = item_malformed;
+    run(&endpoint);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_REJECT), COUNT);
+    assert_false(endpoint.backend_down);
+}
+
+static void a_refused_request_is_no_orders_fault(void **state)
+{
+    (void)state;
+    static const struct {
+        long status;
+        const char *body, *code, *detail;
+    } cases[] = {
+        {0, NULL, "elasticsearch_unavailable", "connection refused"},
+        {400, "", "elasticsearch_400", "no reason given"},
+        {401, "{\"error\":{\"type\":\"security_exception\",\"reason\":\"missing credentials\"}}",
+         "elasticsearch_401", "security_exception: missing credentials"},
+        {403, "{\"error\":\"denied\"}", "elasticsearch_403", "denied"},
+        {404, "<html>", "elasticsearch_404", "no reason given"},
+        {429, "{}", "elasticsearch_429", "no reason given"},
+        {302, "", "elasticsearch_302", "no reason given"},
+        {500, "", "elasticsearch_500", "no reason given"},
+        {503, "", "elasticsearch_503", "no reason given"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct endpoint endpoint = {.status = cases[i].status, .error_body = cases[i].body};
+        run(&endpoint);
+        assert_int_equal(endpoint.requests, 1);
+        assert_int_equal(count_outcome(&endpoint, OUTCOME_RETRY), COUNT);
+        assert_string_equal(endpoint.verdicts[COUNT - 1].code, cases[i].code);
+        assert_string_equal(endpoint.verdicts[COUNT - 1].detail, cases[i].detail);
+        assert_true(endpoint.backend_down);
+    }
+}
+
+static void a_request_that_is_too_large_is_cut(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200, .largest = 3};
+    run(&endpoint);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_DONE), COUNT);
+    assert_int_equal(endpoint.requests, 1 + 2 + 4);
+    assert_false(endpoint.backend_down);
+}
+
+static void an_order_too_large_alone_is_rejected(void **state)
+{
+    (void)state;
+    struct bulk bulk;
+    struct part part;
+    int64_t timeout_ms;
+    struct verdict verdict;
+    bulk_begin(&bulk, 1, &verdict, 0);
+    assert_true(bulk_next(&bulk, 0, &part, &timeout_ms));
+    bulk_answered(&bulk, &part, 413, "", 0, NULL);
+    assert_false(bulk_next(&bulk, 0, &part, &timeout_ms));
+    assert_int_equal(verdict.outcome, OUTCOME_REJECT);
+    assert_string_equal(verdict.code, "elasticsearch_413");
+    assert_false(bulk_backend_down(&bulk));
+}
+
+static void what_does_not_fit_is_sent_next(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200, .fits = 3};
+    run(&endpoint);
+    assert_int_equal(endpoint.requests, 3);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_DONE), COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(endpoint.sent[i], 1);
+}
+
+static void what_there_is_no_time_for_is_tried_later(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.status = 200, .fits = 1, .cost_ms = 1500};
+    run(&endpoint);
+    assert_int_equal(endpoint.requests, 3);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_DONE), 3);
+    assert_int_equal(count_outcome(&endpoint, OUTCOME_RETRY), COUNT - 3);
+    assert_string_equal(endpoint.verdicts[COUNT - 1].code, "elasticsearch_unavailable");
+    assert_false(endpoint.backend_down);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_item_by_its_status),
+        cmocka_unit_test(answers_that_make_no_sense),
+        cmocka_unit_test(all_indexed_by_one_request),
+        cmocka_unit_test(only_the_failed_items_fail),
+        cmocka_unit_test(all_items_refused_for_now_is_a_backend_down),
+        cmocka_unit_test(all_items_rejected_is_not),
+        cmocka_unit_test(a_refused_request_is_no_orders_fault),
+        cmocka_unit_test(a_request_that_is_too_large_is_cut),
+        cmocka_unit_test(an_order_too_large_alone_is_rejected),
+        cmocka_unit_test(what_does_not_fit_is_sent_next),
+        cmocka_unit_test(what_there_is_no_time_for_is_tried_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
