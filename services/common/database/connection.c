@@ -269,11 +269,16 @@ static void on_ready(void *arg, bool readable, bool writable)
 
 static void check_deadline(struct database *database)
 {
+    if (database->broken) {
+        lose(database, PQerrorMessage(database->conn));
+        return;
+    }
+    serve(database); /* the answer may have come while this process was held up */
+    if (database->freed || database->state != STATE_UP)
+        return;
     int64_t deadline_ms = pipeline_deadline_ms(&database->pipeline);
     int64_t left_ms = deadline_ms - clock_monotonic_ms();
-    if (database->broken)
-        lose(database, PQerrorMessage(database->conn));
-    else if (deadline_ms != 0 && left_ms <= 0)
+    if (deadline_ms != 0 && left_ms <= 0)
         lose(database, "no answer in time");
     else if (deadline_ms != 0)
         loop_timer_start(database->timer, left_ms);

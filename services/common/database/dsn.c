@@ -11,6 +11,25 @@ struct dsn {
     PQconninfoOption *options;
 };
 
+/* NULL when not given. */
+static const char *value_of(const struct dsn *dsn, const char *keyword)
+{
+    for (const PQconninfoOption *option = dsn->options; option->keyword != NULL; option++)
+        if (strcmp(option->keyword, keyword) == 0 && option->val != NULL && option->val[0] != '\0')
+            return option->val;
+    return NULL;
+}
+
+/* Of a URI whose password holds a plain '@', libpq takes the rest of the password for a part of the
+ * host, which then shows in messages. One at the beginning is an abstract Unix socket. */
+static bool host_has_at_sign(const char *hosts)
+{
+    for (const char *c = hosts; c != NULL && *c != '\0'; c++)
+        if (*c == '@' && c > hosts && c[-1] != ',')
+            return true;
+    return false;
+}
+
 struct dsn *dsn_parse(const char *text, struct error *err)
 {
     char *reason = NULL; /* quotes parts of the text */
@@ -22,6 +41,11 @@ struct dsn *dsn_parse(const char *text, struct error *err)
     }
     struct dsn *dsn = memory_new(sizeof *dsn);
     dsn->options = options;
+    if (host_has_at_sign(value_of(dsn, "host"))) {
+        error_set(err, "a host name with '@' in it: write '@' in a password as %%40");
+        dsn_free(dsn);
+        return NULL;
+    }
     return dsn;
 }
 
@@ -31,15 +55,6 @@ void dsn_free(struct dsn *dsn)
         return;
     PQconninfoFree(dsn->options);
     free(dsn);
-}
-
-/* NULL when not given. */
-static const char *value_of(const struct dsn *dsn, const char *keyword)
-{
-    for (const PQconninfoOption *option = dsn->options; option->keyword != NULL; option++)
-        if (strcmp(option->keyword, keyword) == 0 && option->val != NULL && option->val[0] != '\0')
-            return option->val;
-    return NULL;
 }
 
 /* Copy the next item of a comma list and step over it. Returns false when it does not fit. */

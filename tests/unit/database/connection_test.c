@@ -307,6 +307,68 @@ static void test_many_hosts(void **state)
     close(silent);
 }
 
+/* Does a DSN with these settings connect, over TLS? */
+static bool connects_by_tls(struct fixture *fixture, const char *settings)
+{
+    char dsn[600];
+    snprintf(dsn, sizeof dsn, "%s port=%u user=postgres dbname=%s", settings,
+             postgres_server_port(), query(fixture, "SELECT current_database()"));
+    struct connection connection;
+    struct database_options options = connection_options(&connection, fixture);
+    options.dsn = dsn;
+    connection.database = database_new(&fixture->loop, &options);
+    while (!connection.up && !connection.down)
+        event_loop_turn(&fixture->loop, 100);
+    if (connection.up) {
+        struct reply reply; /* more than one TLS record */
+        send_and_wait(&connection,
+                      "SELECT ssl, repeat('x', 1000) FROM pg_stat_ssl, generate_series(1, 1000)"
+                      " WHERE pid = pg_backend_pid()",
+                      &reply);
+        assert_int_equal(reply.rows, 1000);
+        assert_string_equal(reply.value, "t");
+    }
+    connection_close(&connection);
+    return connection.up;
+}
+
+/* The host's name is still what the certificate is checked against, although an address is
+ * connected to. */
+static void test_tls(void **state)
+{
+    struct fixture *fixture = *state;
+    char command[600], settings[300];
+    const char *folder = postgres_server_folder();
+    for (int i = 0; i < 2; i++) { /* the second is not the server's */
+        snprintf(command, sizeof command,
+                 "cd %s && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+                 " -addext subjectAltName=DNS:localhost -keyout %d.key -out %d.crt 2> openssl.log"
+                 " && chmod 600 %d.key && chown --reference=. %d.key %d.crt",
+                 folder, i, i, i, i, i);
+        assert_int_equal(system(command), 0);
+    }
+    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_cert_file = '%s/0.crt'", folder);
+    execute(fixture, command);
+    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_key_file = '%s/0.key'", folder);
+    execute(fixture, command);
+    execute(fixture, "ALTER SYSTEM SET ssl = on");
+    execute(fixture, "SELECT pg_reload_conf()");
+    for (int i = 0; i < 100 && strcmp(query(fixture, "SHOW ssl"), "on") != 0; i++)
+        run_for(fixture, 20);
+
+    snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/0.crt",
+             folder);
+    assert_true(connects_by_tls(fixture, settings));
+    snprintf(settings, sizeof settings, "host=127.0.0.1 sslmode=verify-full sslrootcert=%s/0.crt",
+             folder);
+    assert_false(connects_by_tls(fixture, settings));
+    snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/1.crt",
+             folder);
+    assert_false(connects_by_tls(fixture, settings));
+    execute(fixture, "ALTER SYSTEM RESET ssl");
+    execute(fixture, "SELECT pg_reload_conf()");
+}
+
 static void test_servers_of_dsn(void **state)
 {
     (void)state;
@@ -348,6 +410,9 @@ static void test_validate_and_reach(void **state)
     struct error err = {""};
     assert_int_equal(database_dsn_validate("host=db password=secret", &err), 0);
     assert_int_equal(database_dsn_validate("postgresql://u:secret@db/x", &err), 0);
+    assert_int_equal(database_dsn_validate("host=@abstract,@other", &err), 0);
+    assert_int_equal(database_dsn_validate("postgresql://u:sec@ret@db/x", &err), -1);
+    assert_null(strstr(err.message, "ret@db"));
     assert_int_equal(database_dsn_validate("password=secret hunter2", &err), -1);
     assert_null(strstr(err.message, "hunter2"));
     assert_int_equal(database_reach(fixture->dsn, &err), 0);
@@ -374,6 +439,7 @@ int run_connection_tests(void)
         DATABASE_TEST(test_freed_in_callback),
         DATABASE_TEST(test_prepared_statements_discarded),
         DATABASE_TEST(test_many_hosts),
+        DATABASE_TEST(test_tls),
         cmocka_unit_test(test_servers_of_dsn),
         DATABASE_TEST(test_validate_and_reach),
     };
