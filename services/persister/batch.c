@@ -2,12 +2,16 @@
  * eight, and each of these is tried alone, and so on down to single rows: one bad row among 500 is
  * found in 25 statements, of which three fail (after the first). Eight rather than two because a
  * locked row costs a lock timeout in each statement that fails, while the others take milliseconds.
- * All parts of a size are tried before smaller ones: neighbours first. */
+ * All parts of a size are tried before smaller ones: neighbours first.
+ *
+ * When statements fail one after another because of others' locks, and nothing is stored, it is the
+ * whole table that is locked. */
 #include "services/persister/batch.h"
 #include <stdio.h>
 #include <string.h>
 
 #define CUTS 8
+#define FAILURES_BY_OTHERS_MAX 5
 _Static_assert(BATCH_MAX <= ORDERS_BATCH_MAX, "orders_insert() takes a whole batch");
 
 enum failure {
@@ -44,6 +48,7 @@ void batch_begin(struct batch *batch, size_t count, struct verdict verdicts[], i
     batch->begun_ms = now_ms;
     batch->any_decided = false;
     batch->systemic = false;
+    batch->failures_by_others = 0;
     parts_begin(&batch->parts, count);
 }
 
@@ -95,6 +100,9 @@ void batch_failed(struct batch *batch, const struct part *part,
         failure = classify(answer->sqlstate);
     }
     verdict_fail(&batch->last_retry, OUTCOME_RETRY, code, answer->message);
+    if (failure == FAILURE_BY_OTHERS && !batch->any_decided &&
+        ++batch->failures_by_others == FAILURES_BY_OTHERS_MAX)
+        failure = FAILURE_SYSTEMIC;
 
     if (failure == FAILURE_SYSTEMIC) {
         batch->systemic = true;
@@ -111,6 +119,5 @@ void batch_failed(struct batch *batch, const struct part *part,
 
 bool batch_backend_down(const struct batch *batch)
 {
-    /* When not one of several rows could be stored, it is the table that is locked. */
     return batch->systemic || (batch->count > 1 && !batch->any_decided);
 }

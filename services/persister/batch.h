@@ -19,10 +19,11 @@ struct batch {
     struct verdict *verdicts;
     size_t count;
     int64_t begun_ms;
-    struct parts parts;        /* still to be tried */
-    bool any_decided;          /* some order is stored or rejected */
-    bool systemic;             /* a failure that is no order's fault */
-    struct verdict last_retry; /* for what there is no time for any more */
+    struct parts parts;          /* still to be tried */
+    bool any_decided;            /* some order is stored or rejected */
+    bool systemic;               /* a failure that is no order's fault */
+    unsigned failures_by_others; /* before anything was decided */
+    struct verdict last_retry;   /* for what there is no time for any more */
 };
 
 /* All `count` orders (1..BATCH_MAX) are to be tried; their verdicts go to `verdicts`, which

@@ -23,7 +23,7 @@
 #define STEADY_STEP_MS 1000
 #define FAILING_STEP_BASE_MS 50
 #define FAILING_STEP_CAP_MS 500
-#define PROBE_ORDERS 50     /* read of each bridge in a failing step, and up to a message more */
+#define PROBE_ORDERS 100    /* read of each bridge in a failing step, and up to a message more */
 #define OVERFULL_MESSAGES 6 /* of each bridge beyond two batches: a batch takes up to 6 s */
 
 enum flow_state { FLOW_UNSTARTED, FLOW_STEADY, FLOW_FAILING, FLOW_STOPPING };

