@@ -181,7 +181,7 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     h2o_setup_next_ostream(req, &stream->super.next);
 }
 
-void router_attach(h2o_hostconf_t *host, struct api *api)
+void router_attach(void *api, h2o_hostconf_t *host)
 {
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     struct router *router =

@@ -12,7 +12,11 @@
 /* Register the metrics of all routes; before threads start. */
 void router_register_metrics(void);
 
-/* Answer every request that comes to `host` with the routes working on `api`. */
-void router_attach(h2o_hostconf_t *host, struct api *api);
+/* The time to receive a request, and of an idle connection. */
+#define ROUTER_REQUEST_TIMEOUT_MS 10000
+
+/* Answer every request that comes to `host` with the routes working on `api` (a struct api). For
+ * http_server_options.attach. */
+void router_attach(void *api, h2o_hostconf_t *host);
 
 #endif

@@ -22,8 +22,20 @@ struct connection {
     bool up;
 };
 
+/* An operation under way, and who wants to know. */
+struct call {
+    struct call *next, **link; /* in the store's list */
+    void *arg;
+    union {
+        order_store_found_fn *found;
+        order_store_sales_fn *sales;
+        order_store_inserted_fn *inserted;
+    } on_done;
+};
+
 struct postgres_store {
     struct order_store port;
+    struct call *calls; /* those that are left are freed with the store */
     struct connection reads[READ_CONNECTIONS];
     unsigned next_read; /* in turn */
     struct connection bulks;
@@ -66,65 +78,70 @@ static struct database *read_connection(struct postgres_store *store)
     return store->reads[i].database;
 }
 
-struct find {
-    order_store_found_fn *on_done;
-    void *arg;
-};
+static struct call *call_new(struct postgres_store *store, void *arg)
+{
+    struct call *call = memory_new(sizeof(*call));
+    call->arg = arg;
+    call->next = store->calls;
+    call->link = &store->calls;
+    if (call->next != NULL)
+        call->next->link = &call->next;
+    store->calls = call;
+    return call;
+}
+
+static void call_free(struct call *call)
+{
+    *call->link = call->next;
+    if (call->next != NULL)
+        call->next->link = call->link;
+    free(call);
+}
 
 static void on_found(void *arg, enum order_lookup result, const struct order *order,
                      const struct database_answer *answer)
 {
-    struct find find = *(struct find *)arg;
-    free(arg);
+    struct call call = *(struct call *)arg;
+    call_free(arg);
     (void)result; /* the answer tells a failure, `order` the rest */
-    find.on_done(find.arg, status_of(answer), order);
+    call.on_done.found(call.arg, status_of(answer), order);
 }
 
 static int find(void *self, const struct order_id *id, order_store_found_fn *on_done, void *arg)
 {
-    struct find *call = memory_new(sizeof(*call));
-    *call = (struct find){on_done, arg};
+    struct call *call = call_new(self, arg);
+    call->on_done.found = on_done;
     if (orders_find(read_connection(self), id, on_found, call) == 0)
         return 0;
-    free(call);
+    call_free(call);
     return -1;
 }
-
-struct read_sales {
-    order_store_sales_fn *on_done;
-    void *arg;
-};
 
 static void on_sales(void *arg, const struct sales_day *days, size_t count,
                      const struct database_answer *answer)
 {
-    struct read_sales call = *(struct read_sales *)arg;
-    free(arg);
+    struct call call = *(struct call *)arg;
+    call_free(arg);
     struct order_store_sales_day port_days[SALES_DAYS_MAX];
     for (size_t i = 0; i < count; i++)
         port_days[i] = (struct order_store_sales_day){days[i].date_us, days[i].total_revenue};
-    call.on_done(call.arg, status_of(answer), port_days, count);
+    call.on_done.sales(call.arg, status_of(answer), port_days, count);
 }
 
 static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
 {
-    struct read_sales *call = memory_new(sizeof(*call));
-    *call = (struct read_sales){on_done, arg};
+    struct call *call = call_new(self, arg);
+    call->on_done.sales = on_done;
     if (sales_view_read(read_connection(self), on_sales, call) == 0)
         return 0;
-    free(call);
+    call_free(call);
     return -1;
 }
 
-struct insert_bulk {
-    order_store_inserted_fn *on_done;
-    void *arg;
-};
-
 static void on_stored(void *arg, enum bulk_result result, const struct database_answer *answer)
 {
-    struct insert_bulk call = *(struct insert_bulk *)arg;
-    free(arg);
+    struct call call = *(struct call *)arg;
+    call_free(arg);
     enum order_store_status status = ORDER_STORE_OK;
     switch (result) {
     case BULK_STORED:
@@ -136,18 +153,18 @@ static void on_stored(void *arg, enum bulk_result result, const struct database_
         status = status_of(answer);
         break;
     }
-    call.on_done(call.arg, status);
+    call.on_done.inserted(call.arg, status);
 }
 
 static int insert_bulk(void *self, const struct order *orders, size_t count,
                        order_store_inserted_fn *on_done, void *arg)
 {
     struct postgres_store *store = self;
-    struct insert_bulk *call = memory_new(sizeof(*call));
-    *call = (struct insert_bulk){on_done, arg};
+    struct call *call = call_new(store, arg);
+    call->on_done.inserted = on_done;
     if (orders_insert_bulk(store->bulks.database, orders, count, on_stored, call) == 0)
         return 0;
-    free(call);
+    call_free(call);
     return -1;
 }
 
@@ -205,5 +222,7 @@ void postgres_store_free(struct order_store *port)
     for (unsigned i = 0; i < READ_CONNECTIONS; i++)
         database_free(store->reads[i].database);
     database_free(store->bulks.database);
+    while (store->calls != NULL)
+        call_free(store->calls);
     free(store);
 }

@@ -58,7 +58,7 @@ struct redis_connection {
     unsigned overdue;
     int64_t stalled_since_ms; /* when `overdue` became more than 0 */
     bool reported, reported_up;
-    char reason[160]; /* why the attempt failed, or the connection was lost */
+    struct error reason; /* why the attempt failed, or the connection was lost */
 };
 
 static void connect_now(struct redis_connection *connection);
@@ -67,7 +67,7 @@ static void connect_now(struct redis_connection *connection);
 
 static void set_reason(struct redis_connection *connection, const char *reason)
 {
-    snprintf(connection->reason, sizeof(connection->reason), "%s", reason);
+    error_set(&connection->reason, "%s", reason);
 }
 
 static void report(struct redis_connection *connection, bool up)
@@ -76,7 +76,8 @@ static void report(struct redis_connection *connection, bool up)
         return;
     connection->reported = true;
     connection->reported_up = up;
-    connection->options.on_state(connection->options.arg, up, up ? NULL : connection->reason);
+    connection->options.on_state(connection->options.arg, up,
+                                 up ? NULL : connection->reason.message);
 }
 
 /* The context frees itself, or is being freed; its commands have been answered. */
