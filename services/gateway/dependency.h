@@ -1,0 +1,23 @@
+/* A server that the gateway depends on, reached by several links (one or more on each loop). It is
+ * up while all of them are. A change is logged once, whatever the number of links and requests. */
+#ifndef GATEWAY_DEPENDENCY_H
+#define GATEWAY_DEPENDENCY_H
+
+#include "services/common/health.h"
+#include <stdbool.h>
+
+struct dependency;
+
+/* Lives as long as the process. Registered before threads start. */
+struct dependency *dependency_new(const char *name, enum health_weight weight);
+
+struct dependency_link;
+
+/* One more link, at first down; before threads start. */
+struct dependency_link *dependency_link_new(struct dependency *dependency);
+
+/* What a link's client reports, in the form of its on_state callback: `link` is a struct
+ * dependency_link. Any thread. */
+void dependency_report(void *link, bool up, const char *reason);
+
+#endif

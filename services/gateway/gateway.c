@@ -1,0 +1,267 @@
+/* Sets up what the loops share (the publisher, the metrics, the state of the dependencies), runs
+ * the loops, and takes all down in an order that answers what can be answered: connections drain,
+ * then confirms, then the rest. */
+#include "services/gateway/gateway.h"
+#include "services/common/broker/publisher.h"
+#include "services/common/clock.h"
+#include "services/common/database/connection.h"
+#include "services/common/elasticsearch.h"
+#include "services/common/http_server.h"
+#include "services/common/log.h"
+#include "services/common/memory.h"
+#include "services/gateway/adapters/redis_cache.h"
+#include "services/gateway/adapters/shared_reads.h"
+#include "services/gateway/loop.h"
+#include "services/gateway/router.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SPARE_DESCRIPTORS 256 /* for all that is no client's connection */
+#define CONFIRM_DRAIN_MS 1000
+#define BROKER_PATIENCE_MS 10000 /* a shorter outage does not make the gateway unready */
+
+struct gateway {
+    const struct gateway_settings *settings;
+    struct api_settings api_settings;
+    struct loop_shared shared;
+    struct gateway_loop **loops;
+    unsigned loop_count;
+
+    struct dependency_link *broker;
+    struct health_check *accepting; /* orders */
+    pthread_mutex_t mutex;
+    int64_t broker_down_since_ms; /* 0: it is up */
+};
+
+/* ---- the broker's state: at once a dependency that is down; unready only when it lasts ---- */
+
+static void on_broker_state(void *arg, bool up, const char *reason)
+{
+    struct gateway *gateway = arg;
+    dependency_report(gateway->broker, up, reason);
+    pthread_mutex_lock(&gateway->mutex);
+    if (up) {
+        gateway->broker_down_since_ms = 0;
+        health_set(gateway->accepting, true, NULL);
+    } else if (gateway->broker_down_since_ms == 0) {
+        gateway->broker_down_since_ms = clock_monotonic_ms();
+    }
+    pthread_mutex_unlock(&gateway->mutex);
+}
+
+static void on_tick(void *arg)
+{
+    struct gateway *gateway = arg;
+    pthread_mutex_lock(&gateway->mutex);
+    if (gateway->broker_down_since_ms != 0 &&
+        clock_monotonic_ms() >= gateway->broker_down_since_ms + BROKER_PATIENCE_MS)
+        health_set(gateway->accepting, false, "rabbitmq has been down for over 10 s");
+    pthread_mutex_unlock(&gateway->mutex);
+}
+
+/* ---- set-up ---- */
+
+/* Connections each loop may have. Raises the process's limit of open files as far as it may. */
+static unsigned connections_per_loop(const struct gateway *gateway)
+{
+    int64_t wanted = gateway->settings->max_connections;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* then the old one holds, and is looked at next */
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        int64_t possible = (int64_t)limit.rlim_cur - SPARE_DESCRIPTORS;
+        if (limit.rlim_cur != RLIM_INFINITY && possible < wanted) {
+            log_warn("the limit of open files allows fewer connections",
+                     log_number("configured", wanted), log_number("possible", possible));
+            wanted = possible;
+        }
+    }
+    int64_t each = wanted / gateway->loop_count;
+    return each > 0 ? (unsigned)each : 1;
+}
+
+static struct order_id namespace_from_text(const char *text)
+{
+    /* Of this project: fixed for ever, since ids derive from it. */
+    static const struct order_id root = {{0x6f, 0x9b, 0x0c, 0x5e, 0x2d, 0x41, 0x4f, 0x6a, 0x9e,
+                                          0x1c, 0x37, 0x84, 0xa1, 0x5d, 0xb2, 0x08}};
+    return order_id_from_key(&root, text, strlen(text));
+}
+
+static struct publisher *start_publisher(struct gateway *gateway)
+{
+    const struct gateway_settings *settings = gateway->settings;
+    const struct publisher_options options = {
+        .broker = {.url = settings->rabbitmq_url,
+                   .ca_file = settings->rabbitmq_ca_file,
+                   .name = "gateway publisher"},
+        .queue = settings->order_queue,
+        .queue_type = (enum queue_type)settings->order_queue_type,
+        .window = (unsigned)settings->publish_window,
+        .on_state = on_broker_state,
+        .arg = gateway,
+    };
+    return publisher_new(&options);
+}
+
+static void register_state(struct gateway *gateway)
+{
+    router_register_metrics();
+    redis_cache_register_metrics();
+    gateway->accepting = health_check("accepting_orders", HEALTH_REQUIRED);
+    gateway->broker = dependency_link_new(dependency_new("rabbitmq", HEALTH_DEGRADED));
+    gateway->shared.metrics = api_metrics();
+    gateway->shared.postgres = dependency_new("postgres", HEALTH_DEGRADED);
+    gateway->shared.redis = dependency_new("redis", HEALTH_DEGRADED);
+    gateway->shared.elasticsearch = dependency_new("elasticsearch", HEALTH_DEGRADED);
+    gateway->shared.scheduler = dependency_new("scheduler", HEALTH_DEGRADED);
+}
+
+/* A listening socket for each loop. The sockets share their address, and would share it with
+ * another gateway too; that it is nobody's is found out by listening alone first. */
+static int listen_all(const struct gateway *gateway, int *ret_fds, struct error *err)
+{
+    const char *address = gateway->settings->api_address;
+    uint16_t port = (uint16_t)gateway->settings->api_port;
+    int alone = http_listen(address, port, false, err);
+    if (alone == -1)
+        return -1;
+    close(alone);
+    for (unsigned i = 0; i < gateway->loop_count; i++) {
+        ret_fds[i] = http_listen(address, port, true, err);
+        if (ret_fds[i] == -1)
+            return -1; /* the process ends */
+    }
+    return 0;
+}
+
+static int make_loops(struct gateway *gateway, struct error *err)
+{
+    int *fds = memory_new_array(gateway->loop_count, sizeof(*fds));
+    if (listen_all(gateway, fds, err) != 0) {
+        free(fds);
+        return -1;
+    }
+    gateway->shared.publisher = start_publisher(gateway);
+    gateway->loops = memory_new_array(gateway->loop_count, sizeof(*gateway->loops));
+    for (unsigned i = 0; i < gateway->loop_count; i++)
+        gateway->loops[i] = gateway_loop_new(&gateway->shared, i, fds[i]);
+    free(fds);
+    return 0;
+}
+
+/* ---- for service.h ---- */
+
+int gateway_run(const void *arg, int stop_fd, struct error *err)
+{
+    const struct gateway_settings *settings = arg;
+    static struct gateway gateway; /* one per process; outlives all that reports to it */
+    pthread_mutex_init(&gateway.mutex, NULL);
+    gateway.settings = settings;
+    gateway.loop_count = settings->threads > 0 ? (unsigned)settings->threads
+                                               : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    gateway.api_settings = (struct api_settings){
+        .admin_token = settings->admin_token,
+        .admin_auth = settings->admin_auth == ADMIN_AUTH_ON,
+        .idempotency_namespace = namespace_from_text(settings->idempotency_namespace),
+    };
+    register_state(&gateway);
+    gateway.shared.settings = settings;
+    gateway.shared.api_settings = &gateway.api_settings;
+    gateway.shared.reads = read_table_new();
+    gateway.shared.stop_fd = stop_fd;
+    gateway.shared.max_connections = connections_per_loop(&gateway);
+    gateway.shared.outbox_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (gateway.shared.outbox_wake_fd == -1) {
+        error_set(err, "out of file descriptors");
+        return -1;
+    }
+    if (make_loops(&gateway, err) != 0)
+        return -1;
+
+    for (unsigned i = 0; i < gateway.loop_count; i++)
+        gateway_loop_start(gateway.loops[i], i == 0 ? on_tick : NULL, &gateway);
+    log_info("serving", log_number("port", settings->api_port),
+             log_number("threads", gateway.loop_count));
+
+    bool drained = true;
+    for (unsigned i = 0; i < gateway.loop_count; i++)
+        drained = gateway_loop_join(gateway.loops[i]) && drained;
+    publisher_free(gateway.shared.publisher, CONFIRM_DRAIN_MS);
+    if (!drained) {
+        /* Somebody still waits for an answer: what it hangs on cannot be taken apart. */
+        log_warn("stopped with requests unanswered");
+        return 0;
+    }
+    for (unsigned i = 0; i < gateway.loop_count; i++)
+        gateway_loop_free(gateway.loops[i]);
+    free(gateway.loops);
+    read_table_free(gateway.shared.reads);
+    close(gateway.shared.outbox_wake_fd);
+    return 0;
+}
+
+int gateway_validate(const void *arg, struct error *err)
+{
+    const struct gateway_settings *settings = arg;
+    if (settings->redis_username != NULL && settings->redis_password == NULL) {
+        error_set(err, "REDIS_USERNAME: needs REDIS_PASSWORD");
+        return -1;
+    }
+    return 0;
+}
+
+const char *gateway_address(const void *arg, uint16_t *ret_port)
+{
+    const struct gateway_settings *settings = arg;
+    *ret_port = (uint16_t)settings->api_port;
+    return settings->api_address;
+}
+
+/* ---- --check ---- */
+
+static int reach_postgres(const void *settings, struct error *err)
+{
+    return database_reach(((const struct gateway_settings *)settings)->postgres_dsn, err);
+}
+
+static int reach_redis(const void *arg, struct error *err)
+{
+    const struct gateway_settings *settings = arg;
+    const struct redis_options options = {.address = settings->redis_addr,
+                                          .username = settings->redis_username,
+                                          .password = settings->redis_password};
+    return redis_reach(&options, err);
+}
+
+static int reach_rabbitmq(const void *arg, struct error *err)
+{
+    const struct gateway_settings *settings = arg;
+    const struct broker_options options = {.url = settings->rabbitmq_url,
+                                           .ca_file = settings->rabbitmq_ca_file,
+                                           .name = "gateway check"};
+    return broker_reach(&options, err);
+}
+
+static int reach_elasticsearch(const void *arg, struct error *err)
+{
+    const struct gateway_settings *settings = arg;
+    const struct elasticsearch_options options = {
+        .url = settings->elasticsearch_url,
+        .api_key = settings->elasticsearch_api_key,
+        .ca_file = settings->elasticsearch_ca_file,
+        .max_in_flight = 1,
+        .max_response_bytes = 65536,
+    };
+    return elasticsearch_reach(&options, err);
+}
+
+const struct service_probe gateway_probes[] = {
+    {"postgres", reach_postgres},           {"redis", reach_redis}, {"rabbitmq", reach_rabbitmq},
+    {"elasticsearch", reach_elasticsearch}, {NULL, NULL},
+};

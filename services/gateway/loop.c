@@ -1,0 +1,220 @@
+#include "services/gateway/loop.h"
+#include "services/common/broker/publisher.h"
+#include "services/common/clock.h"
+#include "services/common/database/connection.h"
+#include "services/common/event_loop_h2o.h"
+#include "services/common/http_server.h"
+#include "services/common/memory.h"
+#include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/gateway/adapters/postgres_store.h"
+#include "services/gateway/adapters/rabbitmq_queue.h"
+#include "services/gateway/adapters/redis_cache.h"
+#include "services/gateway/adapters/scheduler_client.h"
+#include "services/gateway/adapters/shared_reads.h"
+#include "services/gateway/outbox_task.h"
+#include "services/gateway/router.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PENDING_MAX 4096 /* requests under way; more are refused with 503 */
+#define BUFFERED_MAX_BYTES (64 * 1024 * 1024)
+#define SEARCHES_MAX 256
+#define SEARCH_RESPONSE_MAX_BYTES (16 * 1024 * 1024)
+#define OUTBOX_STATEMENTS_MAX 8
+#define TICK_MS 1000
+#define DRAIN_TIMEOUT_MS 8000 /* service_main() ends the process after 10 s */
+
+struct gateway_loop {
+    const struct loop_shared *shared;
+    pthread_t thread;
+    h2o_loop_t *evloop;
+    struct event_loop *events;
+    struct http_server *server;
+    struct api api;
+    struct order_store *postgres;
+    struct outbox_task *outbox;         /* loop 0 only, as is: */
+    struct database *outbox_age_reader; /* the task's own connection is mostly in a transaction */
+    struct loop_watch *stop_watch;
+    struct loop_timer *tick;
+    void (*on_tick)(void *arg);
+    void *tick_arg;
+    struct metric_gauge *connections, *requests;
+    int64_t drain_deadline_ms; /* 0: not draining */
+};
+
+static void on_tick(void *arg)
+{
+    struct gateway_loop *loop = arg;
+    metric_set(loop->connections, http_server_connections(loop->server));
+    metric_set(loop->requests, loop->api.requests.open);
+    if (loop->on_tick != NULL)
+        loop->on_tick(loop->tick_arg);
+    loop_timer_start(loop->tick, TICK_MS);
+}
+
+static void on_stop(void *arg, bool readable, bool writable)
+{
+    (void)readable;
+    (void)writable;
+    struct gateway_loop *loop = arg;
+    loop_watch_want(loop->stop_watch, false, false);
+    loop->drain_deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
+    http_server_drain(loop->server);
+}
+
+static bool is_drained(const struct gateway_loop *loop)
+{
+    return http_server_connections(loop->server) == 0 && loop->api.requests.open == 0;
+}
+
+static void *run(void *arg)
+{
+    struct gateway_loop *loop = arg;
+    while (loop->drain_deadline_ms == 0 ||
+           (!is_drained(loop) && clock_monotonic_ms() < loop->drain_deadline_ms))
+        h2o_evloop_run(loop->evloop, loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10);
+    return NULL;
+}
+
+/* ---- what is on a loop ---- */
+
+static void add_clients(struct gateway_loop *loop)
+{
+    const struct loop_shared *shared = loop->shared;
+    const struct gateway_settings *settings = shared->settings;
+
+    const struct redis_options redis = {
+        .address = settings->redis_addr,
+        .username = settings->redis_username,
+        .password = settings->redis_password,
+        .on_state = dependency_report,
+        .arg = dependency_link_new(shared->redis),
+    };
+    loop->api.cache =
+        redis_cache_new(loop->evloop, loop->events, &redis, settings->order_cache_ttl_ms / 1000);
+
+    const struct elasticsearch_search_options search = {
+        .client =
+            {
+                .url = settings->elasticsearch_url,
+                .api_key = settings->elasticsearch_api_key,
+                .ca_file = settings->elasticsearch_ca_file,
+                .max_in_flight = SEARCHES_MAX,
+                .max_response_bytes = SEARCH_RESPONSE_MAX_BYTES,
+            },
+        .index = settings->order_index,
+        .on_state = dependency_report,
+        .arg = dependency_link_new(shared->elasticsearch),
+    };
+    loop->api.search = elasticsearch_search_new(loop->events, &search);
+
+    const struct postgres_store_options postgres = {
+        .dsn = settings->postgres_dsn,
+        .on_state = dependency_report,
+        .arg = dependency_link_new(shared->postgres),
+    };
+    loop->postgres = postgres_store_new(loop->events, &postgres);
+    loop->api.store =
+        shared_reads_new(shared->reads, loop->postgres, http_server_context(loop->server)->queue);
+
+    loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue,
+                                         shared->outbox_wake_fd);
+
+    const struct scheduler_client_options scheduler = {
+        .endpoints = settings->scheduler_endpoints,
+        .on_state = dependency_report,
+        .arg = dependency_link_new(shared->scheduler),
+    };
+    loop->api.sales_refresh = scheduler_client_new(loop->events, &scheduler);
+}
+
+static void add_outbox(struct gateway_loop *loop)
+{
+    struct database_options database = {
+        .dsn = loop->shared->settings->postgres_dsn,
+        .application_name = "gateway outbox",
+        .max_in_flight = OUTBOX_STATEMENTS_MAX,
+        .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
+        .installs_schema = true,
+        .on_state = dependency_report,
+    };
+    database.arg = dependency_link_new(loop->shared->postgres);
+    loop->outbox_age_reader = database_new(loop->events, &database);
+    database.arg = dependency_link_new(loop->shared->postgres);
+    const struct outbox_task_options outbox = {
+        .database = database,
+        .age_reader = loop->outbox_age_reader,
+        .queue = loop->api.queue,
+        .wake_fd = loop->shared->outbox_wake_fd,
+    };
+    loop->outbox = outbox_task_new(loop->events, &outbox);
+}
+
+struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index,
+                                      int listen_fd)
+{
+    struct gateway_loop *loop = memory_new(sizeof(*loop));
+    loop->shared = shared;
+    loop->evloop = h2o_evloop_create();
+    loop->events = event_loop_h2o_new(loop->evloop);
+    loop->api.settings = shared->api_settings;
+    loop->api.metrics = shared->metrics;
+    requests_init(&loop->api.requests, loop->events, PENDING_MAX);
+    loop->server = http_server_new(
+        loop->evloop, loop->events,
+        &(struct http_server_options){.max_connections = shared->max_connections,
+                                      .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
+                                      .max_buffered_bytes = BUFFERED_MAX_BYTES,
+                                      .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .attach = router_attach,
+                                      .arg = &loop->api});
+    add_clients(loop);
+    if (index == 0)
+        add_outbox(loop);
+
+    char labels[32];
+    snprintf(labels, sizeof(labels), "loop=\"%u\"", index);
+    loop->connections = metric_gauge("http_connections", labels, "Open connections of clients");
+    loop->requests = metric_gauge("http_requests_in_flight", labels, "Requests under way");
+    loop->tick = event_loop_timer(loop->events, on_tick, loop);
+    loop_timer_start(loop->tick, TICK_MS);
+    loop->stop_watch = event_loop_watch(loop->events, shared->stop_fd, on_stop, loop);
+    loop_watch_want(loop->stop_watch, true, false);
+    http_server_listen(loop->server, listen_fd);
+    return loop;
+}
+
+void gateway_loop_start(struct gateway_loop *loop, void (*callback)(void *arg), void *arg)
+{
+    loop->on_tick = callback;
+    loop->tick_arg = arg;
+    if (pthread_create(&loop->thread, NULL, run, loop) != 0)
+        abort(); /* out of memory, or of threads */
+}
+
+bool gateway_loop_join(struct gateway_loop *loop)
+{
+    pthread_join(loop->thread, NULL);
+    return is_drained(loop);
+}
+
+void gateway_loop_free(struct gateway_loop *loop)
+{
+    outbox_task_free(loop->outbox);
+    database_free(loop->outbox_age_reader);
+    scheduler_client_free(loop->api.sales_refresh);
+    rabbitmq_queue_free(loop->api.queue);
+    shared_reads_free(loop->api.store);
+    postgres_store_free(loop->postgres);
+    elasticsearch_search_free(loop->api.search);
+    redis_cache_free(loop->api.cache);
+    requests_release(&loop->api.requests);
+    loop_timer_free(loop->tick);
+    loop_watch_free(loop->stop_watch);
+    http_server_free(loop->server);
+    event_loop_h2o_free(loop->events);
+    h2o_evloop_run(loop->evloop, 0); /* the sockets that were closed */
+    h2o_evloop_destroy(loop->evloop);
+    free(loop);
+}

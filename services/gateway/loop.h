@@ -1,0 +1,43 @@
+/* One event loop of the gateway on its own thread: the HTTP server and the clients of all servers
+ * behind it. */
+#ifndef GATEWAY_LOOP_H
+#define GATEWAY_LOOP_H
+
+#include "services/gateway/api.h"
+#include "services/gateway/dependency.h"
+#include "services/gateway/settings.h"
+
+struct publisher;
+struct read_table;
+
+/* What the loops share. */
+struct loop_shared {
+    const struct gateway_settings *settings;
+    const struct api_settings *api_settings;
+    const struct api_metrics *metrics;
+    struct publisher *publisher;
+    struct read_table *reads;
+    int outbox_wake_fd;
+    int stop_fd;              /* readable: drain */
+    unsigned max_connections; /* of each loop */
+    struct dependency *postgres, *redis, *elasticsearch, *scheduler;
+};
+
+struct gateway_loop;
+
+/* Make a loop and all that is on it; its clients begin to connect when it runs. `listen_fd` becomes
+ * the loop's. Loop 0 relays the outbox. Before any thread starts. */
+struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index,
+                                      int listen_fd);
+
+/* Start its thread. Calls `on_tick` every second from loop 0. */
+void gateway_loop_start(struct gateway_loop *loop, void (*on_tick)(void *arg), void *arg);
+
+/* Wait until it has drained (at most DRAIN_TIMEOUT_MS after stop_fd became readable). Returns
+ * whether nothing was left unanswered. */
+bool gateway_loop_join(struct gateway_loop *loop);
+
+/* After all loops have been joined and the publisher was freed. */
+void gateway_loop_free(struct gateway_loop *loop);
+
+#endif
