@@ -19,8 +19,8 @@ struct elasticsearch_options {
 struct elasticsearch;
 
 /* The options are copied. The URL must be one that elasticsearch_url_validate() accepts. With both,
- * the API key is used and the URL's user is not. Needs curl_global_init(), which service_main()
- * calls. */
+ * the API key is used and the URL's user is not. Needs what service_main() does:
+ * curl_global_init(), and SIGPIPE ignored. */
 struct elasticsearch *elasticsearch_new(struct event_loop *loop,
                                         const struct elasticsearch_options *options);
 /* Pending requests are dropped without a callback. Not legal inside a callback of the client. */

@@ -5,6 +5,7 @@
 #ifndef TESTS_HTTP_PEER_H
 #define TESTS_HTTP_PEER_H
 
+#include <openssl/ssl.h>
 #include <stdint.h>
 
 #define HTTP_PEER_LONG_BYTES 100000
@@ -12,6 +13,8 @@
 struct http_peer;
 
 struct http_peer *http_peer_new(void);
+/* The same over TLS; the context stays the caller's. */
+struct http_peer *http_peer_new_tls(SSL_CTX *context);
 void http_peer_free(struct http_peer *peer);
 uint16_t http_peer_port(const struct http_peer *peer);
 /* Connections accepted so far. */

@@ -3,8 +3,10 @@
 #include "services/common/elasticsearch.h"
 #include "services/common/elasticsearch_url.h"
 #include "services/common/event_loop_core.h"
+#include "tests/unit/common/certificates.h"
 #include "tests/unit/common/http_peer.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -268,6 +271,54 @@ static void test_reach(void **state)
     http_peer_free(peer);
 }
 
+/* The peer and its host name are verified; /_cluster/health of the test's server is a 404. */
+static void test_tls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url_host, *certificate_name;
+        bool expired, other_authority, system_authorities;
+        const char *error; /* part of it */
+    } cases[] = {
+        {"127.0.0.1", "IP:127.0.0.1", false, false, false, "status 404"},
+        {"localhost", "DNS:localhost", false, false, false, "status 404"},
+        {"localhost", "DNS:other.example", false, false, false, "localhost"},
+        {"127.0.0.1", "DNS:localhost", false, false, false, "127.0.0.1"},
+        {"127.0.0.1", "IP:127.0.0.1", true, false, false, "expired"},
+        {"127.0.0.1", "IP:127.0.0.1", false, true, false, "certificate"},
+        {"127.0.0.1", "IP:127.0.0.1", false, false, true, "certificate"},
+    };
+    char ca_file[] = "/tmp/test_elasticsearch-XXXXXX", url[128];
+    struct error err;
+    struct authority *authority = authority_new("one"), *other = authority_new("other");
+    assert_int_equal(close(mkstemp(ca_file)), 0);
+    authority_write(authority, ca_file);
+    struct elasticsearch_options options = {.url = url, .ca_file = ca_file};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        SSL_CTX *context = authority_server(cases[i].other_authority ? other : authority,
+                                            cases[i].certificate_name, cases[i].expired);
+        struct http_peer *peer = http_peer_new_tls(context);
+        (void)snprintf(url, sizeof(url), "https://u:canary@%s:%u", cases[i].url_host,
+                       http_peer_port(peer));
+        options.ca_file = cases[i].system_authorities ? NULL : ca_file;
+        assert_int_equal(elasticsearch_reach(&options, &err), -1);
+        if (strstr(err.message, cases[i].error) == NULL)
+            fail_msg("%zu: %s", i, err.message);
+        assert_null(strstr(err.message, "canary"));
+        http_peer_free(peer);
+        SSL_CTX_free(context);
+    }
+    struct http_peer *plain = http_peer_new(); /* https:// to a server without TLS */
+    options.ca_file = ca_file;
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u", http_peer_port(plain));
+    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_null(strstr(err.message, "status"));
+    http_peer_free(plain);
+    authority_free(authority);
+    authority_free(other);
+    unlink(ca_file);
+}
+
 static void test_url(void **state)
 {
     (void)state;
@@ -347,8 +398,10 @@ int main(void)
         cmocka_unit_test(test_connections),
         cmocka_unit_test(test_free_with_pending),
         cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_url),
         cmocka_unit_test(test_names),
     };
+    (void)signal(SIGPIPE, SIG_IGN); /* as service_main() does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
