@@ -156,9 +156,14 @@ static void timers_arm(struct event_loop *loop)
     int64_t due_us = loop->timer_count > 0 ? loop->heap[0]->due_us : INT64_MAX;
     if (loop->turning || due_us >= loop->armed_us)
         return;
-    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due_us / 1000000),
-                                           .tv_nsec = (long)(due_us % 1000000) * 1000}};
-    if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
+    /* Relative: libfaketime, with which clock changes are tested, shifts absolute times even of a
+     * monotonic timer. 0 would disarm. */
+    int64_t left_us = due_us - clock_monotonic_us();
+    if (left_us < 1)
+        left_us = 1;
+    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(left_us / 1000000),
+                                           .tv_nsec = (long)(left_us % 1000000) * 1000}};
+    if (timerfd_settime(loop->timer_fd, 0, &spec, NULL) != 0)
         die("timerfd_settime");
     loop->armed_us = due_us;
 }
