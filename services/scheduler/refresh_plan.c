@@ -34,19 +34,20 @@ void refresh_plan_init(struct refresh_plan *plan, const struct cron *cron, int64
         set_due(plan, latest_us);
 }
 
-void refresh_plan_see_clock(struct refresh_plan *plan, int64_t wall_us)
+bool refresh_plan_see_clock(struct refresh_plan *plan, int64_t wall_us)
 {
     bool put_back = wall_us < plan->wall_us - CLOCK_STEP_US;
     plan->wall_us = wall_us;
     if (put_back)
         plan->next_us = cron_next(&plan->cron, wall_us);
     if (plan->next_us == CRON_NEVER || wall_us < plan->next_us)
-        return;
+        return put_back;
 
     int64_t after_us = cron_next(&plan->cron, plan->next_us);
     bool missed = after_us != CRON_NEVER && after_us <= wall_us;
     set_due(plan, missed ? cron_latest(&plan->cron, wall_us) : plan->next_us);
     plan->next_us = cron_next(&plan->cron, wall_us);
+    return put_back;
 }
 
 uint64_t refresh_plan_join(const struct refresh_plan *plan)

@@ -37,8 +37,9 @@ struct refresh_plan {
 /* The latest tick before now is due at once: the history knows whether it was done. */
 void refresh_plan_init(struct refresh_plan *plan, const struct cron *cron, int64_t wall_us);
 
-/* Look at the wall clock; call it at least each REFRESH_PLAN_CLOCK_POLL_MS. */
-void refresh_plan_see_clock(struct refresh_plan *plan, int64_t wall_us);
+/* Look at the wall clock; call it at least each REFRESH_PLAN_CLOCK_POLL_MS. Returns whether it was
+ * put back since the last look. */
+bool refresh_plan_see_clock(struct refresh_plan *plan, int64_t wall_us);
 
 /* The number of the attempt to which a request that arrives now belongs. */
 uint64_t refresh_plan_join(const struct refresh_plan *plan);

@@ -132,7 +132,10 @@ static void drive(struct scheduler *scheduler)
 {
     struct refresh_plan *plan = &scheduler->plan;
     int64_t now_ms = clock_monotonic_ms();
-    refresh_plan_see_clock(plan, timestamp_now_us());
+    char next[TIMESTAMP_TEXT_SIZE];
+    if (refresh_plan_see_clock(plan, timestamp_now_us()))
+        log_warn("the wall clock was put back, the schedule follows it",
+                 log_text("next_run", utc_text(plan->next_us, next)));
     metric_set(scheduler->metrics.next_run,
                plan->next_us == CRON_NEVER ? 0 : (double)plan->next_us / 1e6);
 
