@@ -95,11 +95,14 @@ static void test_no_prefix_is_a_timestamp(void **state)
         assert_int_equal(timestamp_parse(text, len, &us), -1);
 }
 
-/* The calendar against libc's, for every day of all years. */
-static void test_every_day_agrees_with_libc(void **state)
+/* The calendar against libc's: each day of one whole cycle of it, samples of all years. */
+static void test_days_agree_with_libc(void **state)
 {
     (void)state;
-    for (int64_t us = TIMESTAMP_MIN_US; us <= TIMESTAMP_MAX_US; us += INT64_C(86400000000)) {
+    const int64_t day_us = INT64_C(86400000000), from_1900_us = -25567 * day_us;
+    const int64_t to_2300_us = from_1900_us + 146097 * day_us;
+    for (int64_t us = TIMESTAMP_MIN_US; us <= TIMESTAMP_MAX_US;
+         us += us >= from_1900_us && us < to_2300_us ? day_us : 37 * day_us) {
         char text[TIMESTAMP_TEXT_SIZE], expected[64];
         struct tm tm;
         time_t seconds = us / 1000000;
@@ -131,7 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_no_prefix_is_a_timestamp),
-        cmocka_unit_test(test_every_day_agrees_with_libc),
+        cmocka_unit_test(test_days_agree_with_libc),
         cmocka_unit_test(test_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
