@@ -10,7 +10,7 @@ void content_reader_init(struct content_reader *reader)
 void content_reader_release(struct content_reader *reader)
 {
     content_reader_reset(reader);
-    assert(reader->large_count == 0);
+    assert(reader->large_bytes == 0);
 }
 
 void content_reader_reset(struct content_reader *reader)
@@ -22,8 +22,8 @@ void content_reader_reset(struct content_reader *reader)
 
 bool content_reader_must_wait(const struct content_reader *reader)
 {
-    return reader->state == CONTENT_BODY && reader->message->large_count != NULL &&
-           reader->large_count > 1;
+    return reader->state == CONTENT_BODY && reader->message->large_bytes != NULL &&
+           reader->large_bytes > CONTENT_LARGE_LIMIT_BYTES;
 }
 
 static size_t copy_short(char to[255], amqp_bytes_t from)
@@ -64,7 +64,7 @@ static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
         head.message_id_len = properties->message_id.len;
         head.message_id = head.message_id_len > 0 ? properties->message_id.bytes : "";
     }
-    reader->message = message_new(&head, &reader->large_count);
+    reader->message = message_new(&head, &reader->large_bytes);
     reader->state = CONTENT_BODY;
 }
 

@@ -11,13 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CONTENT_LARGE_LIMIT_BYTES (16u << 20)
+
 struct content_reader {
     enum content_state { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY } state; /* what comes next */
     uint64_t delivery_tag;
     size_t exchange_len, routing_key_len;
     char exchange[255], routing_key[255]; /* AMQP's short strings */
     struct message *message;
-    unsigned large_count; /* of large messages alive, the one being read included */
+    size_t large_bytes; /* of large messages alive, the one being read included */
 };
 
 void content_reader_init(struct content_reader *reader);
@@ -27,8 +29,9 @@ void content_reader_release(struct content_reader *reader);
 /* Forget a message that is half read: its connection is gone. */
 void content_reader_reset(struct content_reader *reader);
 
-/* Whether the next frame must not be read yet: it belongs to a large message, and an earlier large
- * one is still alive. */
+/* Whether the next frame must not be read yet: it belongs to a large message, and those that are
+ * alive take CONTENT_LARGE_LIMIT_BYTES. (RabbitMQ closes a connection that takes nothing for about
+ * half a minute: so this is a last resort, not one large message at a time.) */
 bool content_reader_must_wait(const struct content_reader *reader);
 
 /* A basic.deliver has come. Returns 0, or -1 with `err` set when that was not its turn. */

@@ -19,10 +19,19 @@ bool message_head_is_large(const struct message_head *head)
            head->body_size > MESSAGE_LARGE_BYTES - head->properties_len;
 }
 
-struct message *message_new(const struct message_head *head, unsigned *large_count)
+static size_t kept_size(const struct message_head *head)
 {
-    size_t keep =
-        head->body_size < MESSAGE_KEEP_BYTES ? (size_t)head->body_size : MESSAGE_KEEP_BYTES;
+    return head->body_size < MESSAGE_KEEP_BYTES ? (size_t)head->body_size : MESSAGE_KEEP_BYTES;
+}
+
+static size_t large_size(const struct message *message)
+{
+    return message->head.properties_len + kept_size(&message->head);
+}
+
+struct message *message_new(const struct message_head *head, size_t *large_bytes)
+{
+    size_t keep = kept_size(head);
     struct message *message =
         memory_new(sizeof *message + head->properties_len + head->message_id_len +
                    head->exchange_len + head->routing_key_len + keep);
@@ -36,8 +45,8 @@ struct message *message_new(const struct message_head *head, unsigned *large_cou
     message->body = at;
     message->references = 1;
     if (message_head_is_large(head)) {
-        message->large_count = large_count;
-        ++*large_count;
+        message->large_bytes = large_bytes;
+        *large_bytes += large_size(message);
     }
     return message;
 }
@@ -70,7 +79,7 @@ void message_unref(struct message *message)
 {
     if (message == NULL || --message->references > 0)
         return;
-    if (message->large_count != NULL)
-        --*message->large_count;
+    if (message->large_bytes != NULL)
+        *message->large_bytes -= large_size(message);
     free(message);
 }

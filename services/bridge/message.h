@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MESSAGE_LARGE_BYTES (64u << 10) /* more than any order has: only one such at a time */
+#define MESSAGE_LARGE_BYTES (64u << 10) /* more than any order has: such are kept count of */
 #define MESSAGE_KEEP_BYTES (1u << 20)   /* of a body; the rest is only counted */
 
 /* What is known before the body arrives. Copied by message_new(). */
@@ -34,13 +34,13 @@ struct message {
     uint64_t received;  /* bytes of the body so far */
     size_t body_len;    /* bytes kept of it */
     unsigned references;
-    unsigned *large_count; /* set when this is a large one */
+    size_t *large_bytes; /* set when this is a large one */
     unsigned char *body;
 };
 
-/* A message with one reference and no body yet. `large_count` counts the live messages whose body
- * and properties are together over MESSAGE_LARGE_BYTES; it must outlive the message. */
-struct message *message_new(const struct message_head *head, unsigned *large_count);
+/* A message with one reference and no body yet. `large_bytes` is the memory that live messages take
+ * whose body and properties are together over MESSAGE_LARGE_BYTES; it must outlive the message. */
+struct message *message_new(const struct message_head *head, size_t *large_bytes);
 bool message_head_is_large(const struct message_head *head);
 
 /* Add a piece of the body. Returns 0, or -1 when there is more than the head said. */

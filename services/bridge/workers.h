@@ -8,7 +8,8 @@
 #include <czmq.h>
 
 struct workers_options {
-    const char *bind; /* BRIDGE_BIND: tcp://address:port is the first of three, ipc://path a prefix */
+    const char
+        *bind; /* BRIDGE_BIND: tcp://address:port is the first of three, ipc://path a prefix */
     /* A reply message, decoded strictly. */
     void (*on_reply)(void *arg, const struct job_route *route, const struct reply_item *items,
                      size_t count);

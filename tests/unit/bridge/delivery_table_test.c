@@ -14,12 +14,12 @@ struct expected {
     int64_t deadline_ms;
 };
 
-static unsigned large;
+static size_t large_bytes;
 
 static struct message *new_message(void)
 {
     struct message_head head = {.body_size = 0};
-    return message_new(&head, &large);
+    return message_new(&head, &large_bytes);
 }
 
 static bool has_deadline(enum delivery_state state)

@@ -26,7 +26,7 @@ struct world {
     bool blocked[2], refuse_dead;
     enum stage stage[TAGS]; /* of the last push */
     uint32_t attempt[TAGS];
-    unsigned large;
+    size_t large_bytes;
     char log[16384];
     size_t log_len;
 };
@@ -122,7 +122,7 @@ static void port_on_stage(void *self, enum stage stage, enum stage_state state,
 static struct message *make_message(struct world *world, uint64_t tag, const char *fault)
 {
     struct message_head head = {.body_size = 0};
-    struct message *message = message_new(&head, &world->large);
+    struct message *message = message_new(&head, &world->large_bytes);
     message->fault = fault;
     order_set_name(&message->order, "x", 1);
     message->order.amount_cents = (int64_t)tag;

@@ -208,7 +208,7 @@ void bridge_delivered(struct world *world, const struct event *event)
     struct sim_delivery *delivery = &world->deliveries[event->tag];
     delivery->received = true;
     struct message_head head = {.body_size = 0};
-    struct message *message = message_new(&head, &world->large);
+    struct message *message = message_new(&head, &world->large_bytes);
     message->order.amount_cents = (int64_t)delivery->message;
     if (world->messages[delivery->message].kind == POISON)
         message->fault = "malformed";

@@ -126,7 +126,7 @@ struct world {
     int64_t turn_at_ms;
     bool renew_wanted, stopping;
     unsigned rejects_in_row[2];
-    unsigned large;
+    size_t large_bytes;
 
     struct worker workers[2 * WORKERS_PER_STAGE];
     unsigned next_worker;
