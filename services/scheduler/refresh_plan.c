@@ -25,6 +25,7 @@ void refresh_plan_init(struct refresh_plan *plan, const struct cron *cron, int64
         .wall_us = wall_us,
         .due_tick_us = CRON_NEVER,
         .running_tick_us = CRON_NEVER,
+        .spaced_until_ms = INT64_MIN,
         .poll_at_ms = INT64_MIN,
         .retry_tick_at_ms = INT64_MIN,
         .backoff = {.base_ms = RETRY_BASE_MS, .cap_ms = RETRY_CAP_MS},
@@ -55,16 +56,28 @@ uint64_t refresh_plan_join(const struct refresh_plan *plan)
     return plan->begun + 1;
 }
 
+/* The earliest moment for the next attempt; INT64_MAX when there is nothing to do. */
+static int64_t begin_at_ms(const struct refresh_plan *plan, bool asked)
+{
+    int64_t at_ms = INT64_MAX;
+    if (plan->running)
+        return at_ms;
+    if (plan->due_tick_us != CRON_NEVER)
+        at_ms = plan->retry_tick_at_ms;
+    if (asked)
+        at_ms = smaller(at_ms, plan->spaced_until_ms);
+    return at_ms > plan->poll_at_ms ? at_ms : plan->poll_at_ms;
+}
+
 bool refresh_plan_begin(struct refresh_plan *plan, bool asked, int64_t now_ms, int64_t *ret_tick_us)
 {
-    bool due = plan->due_tick_us != CRON_NEVER;
-    if (plan->running || now_ms < plan->poll_at_ms ||
-        (!asked && (!due || now_ms < plan->retry_tick_at_ms)))
+    if (now_ms < begin_at_ms(plan, asked))
         return false;
     plan->begun++;
     plan->running = true;
+    plan->running_since_ms = now_ms;
     plan->running_tick_us = plan->due_tick_us;
-    *ret_tick_us = due ? plan->due_tick_us : 0;
+    *ret_tick_us = plan->due_tick_us != CRON_NEVER ? plan->due_tick_us : 0;
     return true;
 }
 
@@ -76,6 +89,8 @@ void refresh_plan_end(struct refresh_plan *plan, enum refresh_attempt result, in
     /* Another tick may have become due meanwhile: this result is not its own. */
     bool still_due =
         plan->running_tick_us != CRON_NEVER && plan->running_tick_us == plan->due_tick_us;
+    if (result == ATTEMPT_DONE || result == ATTEMPT_FAILED)
+        plan->spaced_until_ms = plan->running_since_ms + REFRESH_PLAN_SPACING_MS;
     switch (result) {
     case ATTEMPT_DONE:
     case ATTEMPT_ALREADY_DONE:
@@ -105,11 +120,10 @@ int64_t refresh_plan_wait_ms(const struct refresh_plan *plan, bool asked, int64_
     int64_t wait_ms = REFRESH_PLAN_CLOCK_POLL_MS;
     if (plan->next_us != CRON_NEVER)
         wait_ms = smaller(wait_ms, (plan->next_us - plan->wall_us) / 1000 + 1);
-    if (!plan->running && (asked || plan->due_tick_us != CRON_NEVER)) {
-        int64_t at_ms = asked ? INT64_MIN : plan->retry_tick_at_ms;
-        if (at_ms < plan->poll_at_ms)
-            at_ms = plan->poll_at_ms;
-        wait_ms = at_ms <= now_ms ? 0 : smaller(wait_ms, at_ms - now_ms);
-    }
+    int64_t at_ms = begin_at_ms(plan, asked);
+    if (at_ms <= now_ms)
+        return 0;
+    if (at_ms != INT64_MAX)
+        wait_ms = smaller(wait_ms, at_ms - now_ms);
     return wait_ms < 0 ? 0 : wait_ms;
 }

@@ -2,8 +2,9 @@
  * randomness and results come in, decisions come out.
  *
  * One attempt at a time. Requests belong to the attempt that begins next, so what was committed
- * before a request is in its refresh; those that arrive while one runs share the next. An attempt
- * that finds another scheduler at work is repeated until its own turn comes.
+ * before a request is in its refresh; those that arrive while one runs share the next. Requests
+ * begin at most one refresh a second, so that a burst of them makes two, however fast the database
+ * is. An attempt that finds another scheduler at work is repeated until its own turn comes.
  *
  * A tick is done by whichever scheduler comes first; the history in the database tells the others.
  * When ticks were missed (nothing ran, or the wall clock was put forward) the latest of them is run
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #define REFRESH_PLAN_LOCK_POLL_MS 250
+#define REFRESH_PLAN_SPACING_MS 1000    /* between the beginnings of refreshes on request */
 #define REFRESH_PLAN_CLOCK_POLL_MS 2000 /* the wall clock is looked at this often at least */
 
 struct refresh_plan {
@@ -28,7 +30,9 @@ struct refresh_plan {
     int64_t due_tick_us; /* name of the tick to be done, or CRON_NEVER */
     uint64_t begun;      /* attempts so far; a request belongs to number begun + 1 */
     bool running;
-    int64_t running_tick_us;  /* or CRON_NEVER */
+    int64_t running_tick_us; /* or CRON_NEVER */
+    int64_t running_since_ms;
+    int64_t spaced_until_ms;  /* no attempt for requests alone before: one has just been made */
     int64_t poll_at_ms;       /* no attempt before: another scheduler is at work */
     int64_t retry_tick_at_ms; /* no attempt for the tick alone before: it failed */
     struct backoff backoff;

@@ -161,9 +161,29 @@ static void test_requests_during_a_run_share_the_next(void **state)
     for (int i = 0; i < 99; i++)
         assert_int_equal(refresh_plan_join(&plan), second);
     assert_false(refresh_plan_begin(&plan, true, 0, &tick_us)); /* one at a time */
-    refresh_plan_end(&plan, ATTEMPT_DONE, 0, RANDOM);
-    assert_true(refresh_plan_begin(&plan, true, 0, &tick_us));
+    refresh_plan_end(&plan, ATTEMPT_DONE, 10, RANDOM);
+
+    /* It was fast: the next one still waits for the rest of the burst. */
+    assert_false(refresh_plan_begin(&plan, true, 10, &tick_us));
+    assert_int_equal(refresh_plan_wait_ms(&plan, true, 10), REFRESH_PLAN_SPACING_MS - 10);
+    assert_true(refresh_plan_begin(&plan, true, REFRESH_PLAN_SPACING_MS, &tick_us));
     assert_int_equal(plan.begun, second);
+
+    /* It was slow: the next one begins at once. */
+    refresh_plan_end(&plan, ATTEMPT_FAILED, 60000, RANDOM);
+    assert_int_equal(refresh_plan_wait_ms(&plan, true, 60000), 0);
+    assert_true(refresh_plan_begin(&plan, true, 60000, &tick_us));
+}
+
+static void test_a_tick_does_not_wait_for_the_spacing_of_requests(void **state)
+{
+    (void)state;
+    struct refresh_plan plan = plan_at("@hourly", "2026-11-23T06:59:59Z");
+    expect_run(&plan, "2026-11-23T06:00:00Z", 0);
+    refresh_plan_see_clock(&plan, us_of("2026-11-23T07:00:00Z"));
+    int64_t tick_us;
+    assert_true(refresh_plan_begin(&plan, true, 1, &tick_us));
+    assert_int_equal(tick_us, us_of("2026-11-23T07:00:00Z"));
 }
 
 static void test_a_locked_attempt_is_repeated(void **state)
@@ -190,9 +210,10 @@ static void test_a_request_does_not_wait_for_the_backoff_of_a_tick(void **state)
     int64_t tick_us;
     assert_true(refresh_plan_begin(&plan, false, 0, &tick_us));
     refresh_plan_end(&plan, ATTEMPT_FAILED, 0, RANDOM);
-    expect_idle(&plan, 0);
-    assert_int_equal(refresh_plan_wait_ms(&plan, true, 0), 0);
-    assert_true(refresh_plan_begin(&plan, true, 0, &tick_us));
+    plan.retry_tick_at_ms = 60000;
+    expect_idle(&plan, REFRESH_PLAN_SPACING_MS);
+    assert_int_equal(refresh_plan_wait_ms(&plan, true, REFRESH_PLAN_SPACING_MS), 0);
+    assert_true(refresh_plan_begin(&plan, true, REFRESH_PLAN_SPACING_MS, &tick_us));
     assert_int_equal(tick_us, us_of("2026-11-23T06:00:00Z")); /* it serves the tick, too */
 }
 
@@ -231,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_a_reconnected_database_ends_the_wait),
         cmocka_unit_test(test_a_tick_that_comes_due_during_a_run_is_kept),
         cmocka_unit_test(test_requests_during_a_run_share_the_next),
+        cmocka_unit_test(test_a_tick_does_not_wait_for_the_spacing_of_requests),
         cmocka_unit_test(test_a_locked_attempt_is_repeated),
         cmocka_unit_test(test_a_request_does_not_wait_for_the_backoff_of_a_tick),
         cmocka_unit_test(test_a_tick_done_elsewhere_leaves_the_requests_to_the_next_attempt),
