@@ -2,12 +2,6 @@
 #include "services/common/broker/queue_declaration.h"
 #include "services/common/config_options.h"
 
-static int bind_validate(const char *value, struct error *err)
-{
-    struct bridge_endpoints endpoints;
-    return bridge_endpoints_parse(value, &endpoints, err);
-}
-
 const struct config_option bridge_options[] = {
     CONFIG_OPTION_RABBITMQ_URL(struct bridge_settings, rabbitmq_url),
     CONFIG_OPTION_RABBITMQ_CA_FILE(struct bridge_settings, rabbitmq_ca_file),
@@ -29,7 +23,7 @@ const struct config_option bridge_options[] = {
                 "ipc://path",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct bridge_settings, bind),
-        .validate = bind_validate,
+        .validate = bridge_endpoint_validate,
     },
     CONFIG_OPTION_ADMIN_ADDRESS(struct bridge_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct bridge_settings, admin_port, "9101"),

@@ -23,17 +23,35 @@ int queue_name_validate(const char *value, struct error *err)
     return -1;
 }
 
-int bridge_endpoint_list_validate(const char *value, struct error *err)
+/* Every item of a list. */
+static int list_validate(const char *value,
+                         int (*validate_item)(const char *item, struct error *err),
+                         struct error *err)
 {
     struct endpoint_list list;
-    struct bridge_endpoints endpoints;
     if (endpoint_list_parse(value, &list, err) != 0)
         return -1;
     for (size_t i = 0; i < list.count; i++) {
-        if (bridge_endpoints_parse(list.items[i], &endpoints, err) != 0)
+        if (validate_item(list.items[i], err) != 0)
             return -1;
     }
     return 0;
+}
+
+int bridge_endpoint_validate(const char *value, struct error *err)
+{
+    struct bridge_endpoints endpoints;
+    return bridge_endpoints_parse(value, &endpoints, err);
+}
+
+int bridge_endpoint_list_validate(const char *value, struct error *err)
+{
+    return list_validate(value, bridge_endpoint_validate, err);
+}
+
+int zmq_endpoint_list_validate(const char *value, struct error *err)
+{
+    return list_validate(value, zmq_endpoint_validate, err);
 }
 
 int listen_address_validate(const char *value, struct error *err)

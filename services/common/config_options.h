@@ -119,7 +119,9 @@
 /* Checks, for config_option.validate. */
 int file_validate(const char *value, struct error *err); /* can it be read now? */
 int queue_name_validate(const char *value, struct error *err);
+int bridge_endpoint_validate(const char *value, struct error *err);
 int bridge_endpoint_list_validate(const char *value, struct error *err);
+int zmq_endpoint_list_validate(const char *value, struct error *err);
 int listen_address_validate(const char *value, struct error *err);
 
 #endif

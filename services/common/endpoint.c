@@ -1,9 +1,12 @@
 /* Addresses as configured. Error messages never quote the text: it may hold a password. */
 #include "services/common/endpoint.h"
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+
+#define SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path) /* with the NUL */
 
 /* A piece of the text being parsed. */
 struct span {
@@ -122,7 +125,7 @@ int host_port_parse(const char *text, uint16_t default_port, struct host_port *r
     if (span_starts(span, "unix:")) {
         host = span_skip(span, strlen("unix:"));
         parsed.port = 0;
-        if (host.len == 0 || host.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        if (host.len == 0 || host.len >= SOCKET_PATH_SIZE) {
             error_set(err, "the socket's path is missing or too long");
             return -1;
         }
@@ -249,6 +252,47 @@ static int tcp_endpoint_parse(struct span span, struct span *ret_host, uint16_t 
     return 0;
 }
 
+/* An endpoint in parts: "tcp://" host and port, or "ipc://" path and port 0. */
+static int zmq_endpoint_parse(const char *text, const char **ret_scheme, struct span *ret_name,
+                              uint16_t *ret_port, struct error *err)
+{
+    struct span span = span_of(text);
+    *ret_port = 0;
+    if (span_starts(span, "tcp://")) {
+        *ret_scheme = "tcp://";
+        return tcp_endpoint_parse(span_skip(span, strlen("tcp://")), ret_name, ret_port, err);
+    }
+    if (!span_starts(span, "ipc://")) {
+        error_set(err, "must begin with tcp:// or ipc://");
+        return -1;
+    }
+    *ret_scheme = "ipc://";
+    *ret_name = span_skip(span, strlen("ipc://"));
+    if (ret_name->len == 0) {
+        error_set(err, "the path is missing");
+        return -1;
+    }
+    return 0;
+}
+
+static int name_too_long(struct error *err)
+{
+    error_set(err, "the host or path is too long");
+    return -1;
+}
+
+int zmq_endpoint_validate(const char *text, struct error *err)
+{
+    const char *scheme;
+    struct span name;
+    uint16_t port;
+    if (zmq_endpoint_parse(text, &scheme, &name, &port, err) != 0)
+        return -1;
+    if (strlen(text) >= ENDPOINT_SIZE || (port == 0 && name.len >= SOCKET_PATH_SIZE))
+        return name_too_long(err);
+    return 0;
+}
+
 static int endpoint_write(char buffer[ENDPOINT_SIZE], const char *scheme, struct span name,
                           const char *suffix)
 {
@@ -259,37 +303,24 @@ static int endpoint_write(char buffer[ENDPOINT_SIZE], const char *scheme, struct
 
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
 {
-    struct span span = span_of(text), name;
+    const char *scheme;
+    struct span name;
+    uint16_t port;
     struct bridge_endpoints parsed;
     char suffixes[3][16] = {".persist", ".index", ".reply"};
-    const char *scheme = "ipc://";
-    size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1 - strlen(".persist");
-
-    if (span_starts(span, "tcp://")) {
-        uint16_t port;
-        scheme = "tcp://";
-        if (tcp_endpoint_parse(span_skip(span, strlen(scheme)), &name, &port, err) != 0)
-            return -1;
-        if (port > 65535 - 2) {
-            error_set(err, "the port must leave room for the next two");
-            return -1;
-        }
-        for (unsigned i = 0; i < 3; i++)
-            (void)snprintf(suffixes[i], sizeof(suffixes[i]), ":%u", port + i);
-        longest = ENDPOINT_SIZE - 1 - strlen("tcp://:65535");
-    } else if (span_starts(span, "ipc://")) {
-        name = span_skip(span, strlen(scheme));
-    } else {
-        error_set(err, "must begin with tcp:// or ipc://");
+    if (zmq_endpoint_parse(text, &scheme, &name, &port, err) != 0)
+        return -1;
+    if (port > 65535 - 2) {
+        error_set(err, "the port must leave room for the next two");
         return -1;
     }
-    if (name.len == 0 || name.len > longest ||
+    for (unsigned i = 0; port != 0 && i < 3; i++)
+        (void)snprintf(suffixes[i], sizeof(suffixes[i]), ":%u", port + i);
+    if ((port == 0 && name.len + strlen(".persist") >= SOCKET_PATH_SIZE) || name.len > INT_MAX ||
         endpoint_write(parsed.persist, scheme, name, suffixes[0]) != 0 ||
         endpoint_write(parsed.index, scheme, name, suffixes[1]) != 0 ||
-        endpoint_write(parsed.reply, scheme, name, suffixes[2]) != 0) {
-        error_set(err, "the host or path is missing or too long");
-        return -1;
-    }
+        endpoint_write(parsed.reply, scheme, name, suffixes[2]) != 0)
+        return name_too_long(err);
     *ret = parsed;
     return 0;
 }

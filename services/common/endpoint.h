@@ -34,6 +34,10 @@ struct bridge_endpoints {
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Is it one of ZeroMQ's, to bind or to connect to: tcp://host:port (the host may be "*") or
+ * ipc://path? */
+int zmq_endpoint_validate(const char *text, struct error *err) __attribute__((warn_unused_result));
+
 /* Split a comma-separated list; blanks around items are dropped, an empty item is an error. */
 #define ENDPOINT_LIST_MAX 16
 struct endpoint_list {

@@ -255,8 +255,6 @@ static int reach_elasticsearch(const void *arg, struct error *err)
         .url = settings->elasticsearch_url,
         .api_key = settings->elasticsearch_api_key,
         .ca_file = settings->elasticsearch_ca_file,
-        .max_in_flight = 1,
-        .max_response_bytes = 65536,
     };
     return elasticsearch_reach(&options, err);
 }

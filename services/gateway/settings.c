@@ -4,7 +4,6 @@
 #include "services/common/config_options.h"
 #include "services/common/database/connection.h"
 #include <stddef.h>
-#include <string.h>
 
 #define MEMBER(field) offsetof(struct gateway_settings, field)
 
@@ -14,20 +13,6 @@ static int redis_address_validate(const char *value, struct error *err)
 {
     struct host_port address;
     return host_port_parse(value, 6379, &address, err);
-}
-
-static int scheduler_endpoints_validate(const char *value, struct error *err)
-{
-    struct endpoint_list list;
-    if (endpoint_list_parse(value, &list, err) != 0)
-        return -1;
-    for (size_t i = 0; i < list.count; i++) {
-        if (strncmp(list.items[i], "tcp://", 6) != 0 && strncmp(list.items[i], "ipc://", 6) != 0) {
-            error_set(err, "an endpoint begins with tcp:// or ipc://");
-            return -1;
-        }
-    }
-    return 0;
 }
 
 /* It is compared with what comes in one header line. */
@@ -113,7 +98,7 @@ const struct config_option gateway_options[] = {
      .help = "the schedulers to ask for a refresh, a comma between them",
      .kind = CONFIG_STRING,
      .offset = MEMBER(scheduler_endpoints),
-     .validate = scheduler_endpoints_validate},
+     .validate = zmq_endpoint_list_validate},
     {.name = "ADMIN_TOKEN",
      .help = "bearer token of POST /api/admin/refresh; without it that answers 403",
      .kind = CONFIG_SECRET,

@@ -1,15 +1,6 @@
 #include "services/scheduler/settings.h"
 #include "services/common/config_options.h"
 #include "services/common/database/connection.h"
-#include <string.h>
-
-static int bind_validate(const char *value, struct error *err)
-{
-    if (strncmp(value, "tcp://", 6) == 0 || strncmp(value, "ipc://", 6) == 0)
-        return 0;
-    error_set(err, "an endpoint begins with tcp:// or ipc://");
-    return -1;
-}
 
 const struct config_option scheduler_options[] = {
     {.name = "MV_REFRESH_SCHEDULE",
@@ -24,7 +15,7 @@ const struct config_option scheduler_options[] = {
      .help = "where gateways ask for a refresh: tcp://address:port or ipc://path",
      .kind = CONFIG_STRING,
      .offset = offsetof(struct scheduler_settings, bind),
-     .validate = bind_validate},
+     .validate = zmq_endpoint_validate},
     CONFIG_OPTION_POSTGRES_DSN(struct scheduler_settings, postgres_dsn),
     CONFIG_OPTION_ADMIN_ADDRESS(struct scheduler_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct scheduler_settings, admin_port, "9104"),

@@ -176,6 +176,35 @@ static void test_bridge_endpoints(void **state)
     }
 }
 
+static void test_zmq_endpoint(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
+        {"tcp://scheduler:7200", 0},
+        {"tcp://*:7200", 0},
+        {"tcp://[::1]:65535", 0},
+        {"ipc:///run/s", 0},
+        {"tcp://h", -1},
+        {"tcp://h:0", -1},
+        {"tcp://h:65536", -1},
+        {"tcp://:1", -1},
+        {"tcp://", -1},
+        {"ipc://", -1},
+        {"ipc://" X64 X64, -1},
+        {"tcp://" X256 ":1", -1},
+        {"inproc://x", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error err;
+        if (zmq_endpoint_validate(cases[i].text, &err) != cases[i].result)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -213,11 +242,9 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host_port),
-        cmocka_unit_test(test_amqp_url),
-        cmocka_unit_test(test_no_secret_in_errors),
-        cmocka_unit_test(test_bridge_endpoints),
-        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_host_port),           cmocka_unit_test(test_amqp_url),
+        cmocka_unit_test(test_no_secret_in_errors), cmocka_unit_test(test_bridge_endpoints),
+        cmocka_unit_test(test_zmq_endpoint),        cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
