@@ -91,12 +91,12 @@ postgres_is_ready() {
 
 # --- Redis ------------------------------------------------------------------------------------
 
-# Only a cache: nothing is written to disk, and the oldest entries go when memory is full.
+# Only a cache: nothing is written to disk, and the oldest entries go when memory is full. No
+# password: programs that share the contract know REDIS_ADDR alone.
 write_redis() {
     cat >"$1/redis.conf" <<TEXT
 bind 127.0.0.1
 port $(port REDIS)
-requirepass $(secret REDIS_PASSWORD)
 save ""
 appendonly no
 maxmemory 256mb
@@ -109,7 +109,7 @@ TEXT
 }
 
 redis_is_ready() {
-    [[ $(REDISCLI_AUTH=$(secret REDIS_PASSWORD) redis-cli -h 127.0.0.1 -p "$(port REDIS)" PING) == PONG ]]
+    [[ $(redis-cli -h 127.0.0.1 -p "$(port REDIS)" PING) == PONG ]]
 }
 
 # --- RabbitMQ ---------------------------------------------------------------------------------

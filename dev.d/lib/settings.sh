@@ -137,7 +137,6 @@ setting() {
         printf 'postgresql://postgres:%s@127.0.0.1:%s/ecommerce' "$(secret POSTGRES_PASSWORD)" "$(port POSTGRES)"
         ;;
     REDIS_ADDR) printf '127.0.0.1:%s' "$(port REDIS)" ;;
-    REDIS_PASSWORD) ! is_private REDIS_ADDR || secret REDIS_PASSWORD ;;
     RABBITMQ_URL)
         printf 'amqp://pipeline:%s@127.0.0.1:%s/' "$(secret RABBITMQ_PASSWORD)" "$(port RABBITMQ)"
         ;;

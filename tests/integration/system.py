@@ -76,7 +76,7 @@ class System:
         """A second set of services on the same servers, with a database, queue and index of its
         own; `settings` override. It must be the only user of the queue that it names."""
         database, _ = self.database(name), self.env
-        servers = ("REDIS_ADDR", "REDIS_PASSWORD", "RABBITMQ_URL", "ELASTICSEARCH_URL")
+        servers = ("REDIS_ADDR", "RABBITMQ_URL", "ELASTICSEARCH_URL")
         own = {key: self.env[key] for key in servers} | {
             "POSTGRES_DSN": database,
             "ORDER_QUEUE": name,
@@ -222,7 +222,7 @@ class System:
     @cached_property
     def redis(self):
         host, port = self.env["REDIS_ADDR"].rsplit(":", 1)
-        return redis.Redis(host, int(port), password=self.env["REDIS_PASSWORD"])
+        return redis.Redis(host, int(port))
 
     @cached_property
     def elasticsearch(self):
