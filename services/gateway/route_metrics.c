@@ -1,15 +1,15 @@
 #include "services/gateway/route_metrics.h"
+#include "services/common/memory.h"
 #include "services/common/metrics.h"
+#include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-static const int statuses[] = {200, 201, 202, 400, 401, 403, 404, 405, 413,
-                               414, 417, 422, 431, 500, 502, 503, 504};
-#define STATUS_COUNT (sizeof(statuses) / sizeof(statuses[0]))
+#define STATUSES_MAX 16
 
 struct route_metrics {
-    struct metric_counter *answers[STATUS_COUNT];
-    struct metric_counter *lost;
+    const int *statuses; /* ends with 0 */
+    struct metric_counter *answers[STATUSES_MAX];
+    struct metric_counter *other, *lost;
     struct metric_histogram *seconds;
 };
 
@@ -21,16 +21,17 @@ static struct metric_counter *answers(const char *route, const char *status)
                           "HTTP requests by route and status; \"lost\" had no answer");
 }
 
-struct route_metrics *route_metrics(const char *route)
+struct route_metrics *route_metrics(const char *route, const int *expected)
 {
-    struct route_metrics *metrics = malloc(sizeof(*metrics));
-    if (metrics == NULL)
-        abort();
-    for (size_t i = 0; i < STATUS_COUNT; i++) {
+    struct route_metrics *metrics = memory_new(sizeof(*metrics));
+    metrics->statuses = expected;
+    for (size_t i = 0; expected[i] != 0; i++) {
+        assert(i < STATUSES_MAX);
         char status[12];
-        snprintf(status, sizeof(status), "%d", statuses[i]);
+        snprintf(status, sizeof(status), "%d", expected[i]);
         metrics->answers[i] = answers(route, status);
     }
+    metrics->other = answers(route, "other");
     metrics->lost = answers(route, "lost");
     char labels[64];
     snprintf(labels, sizeof(labels), "route=\"%s\"", route);
@@ -42,9 +43,9 @@ struct route_metrics *route_metrics(const char *route)
 
 void route_metrics_count(struct route_metrics *metrics, int status, int64_t duration_us)
 {
-    struct metric_counter *counter = metrics->lost;
-    for (size_t i = 0; i < STATUS_COUNT; i++)
-        if (statuses[i] == status)
+    struct metric_counter *counter = status == 0 ? metrics->lost : metrics->other;
+    for (size_t i = 0; metrics->statuses[i] != 0; i++)
+        if (metrics->statuses[i] == status)
             counter = metrics->answers[i];
     metric_add(counter, 1);
     metric_observe(metrics->seconds, (double)duration_us / 1e6);

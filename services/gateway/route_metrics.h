@@ -6,9 +6,9 @@
 
 struct route_metrics;
 
-/* Registered before threads start; asking again for the same route gives the same metrics. `route`
- * is a name such as "post_order". */
-struct route_metrics *route_metrics(const char *route);
+/* Registered before threads start. `route` is a name such as "post_order"; each of the `expected`
+ * statuses (at most 16, 0 after the last; kept) is counted by itself, any other as "other". */
+struct route_metrics *route_metrics(const char *route, const int *expected);
 
 /* Count one answer; status 0 means that the connection was lost before there was one. */
 void route_metrics_count(struct route_metrics *metrics, int status, int64_t duration_us);

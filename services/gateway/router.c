@@ -9,6 +9,7 @@
 #define WRITE "POST"
 #define ORDER_MAX_BYTES (64 * 1024)
 #define BULK_MAX_BYTES (1024 * 1024)
+#define STATUSES(...) ((const int[]){__VA_ARGS__, 400, 405, 413, 414, 431, 503, 0})
 
 static const struct route {
     const char *name; /* in metrics */
@@ -17,16 +18,19 @@ static const struct route {
     size_t body_max_bytes;
     bool always; /* answered even under overload */
     void (*handle)(struct request *request, h2o_iovec_t rest);
+    const int *statuses; /* that it answers with, as do the checks below */
 } routes[] = {
-    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, false, post_order},
-    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, false, get_order},
-    {"search", "/api/search", READ, ORDER_MAX_BYTES, false, search_orders},
-    {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, false, read_sales},
-    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, false, refresh_sales},
-    {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, false, bulk_orders},
-    {"livez", "/livez", READ, ORDER_MAX_BYTES, true, health_page},
-    {"readyz", "/readyz", READ, ORDER_MAX_BYTES, true, health_page},
-    {"metrics", "/metrics", READ, ORDER_MAX_BYTES, true, health_page},
+    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, false, post_order, STATUSES(202, 422)},
+    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, false, get_order, STATUSES(200, 404, 500)},
+    {"search", "/api/search", READ, ORDER_MAX_BYTES, false, search_orders, STATUSES(200, 502, 504)},
+    {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, false, read_sales, STATUSES(200, 500)},
+    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, false, refresh_sales,
+     STATUSES(200, 401, 403, 500, 504)},
+    {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, false, bulk_orders,
+     STATUSES(201, 422, 500)},
+    {"livez", "/livez", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
+    {"readyz", "/readyz", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
+    {"metrics", "/metrics", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 
@@ -36,8 +40,8 @@ static struct route_metrics *metrics_of[ROUTE_COUNT + 1];
 void router_register_metrics(void)
 {
     for (size_t i = 0; i < ROUTE_COUNT; i++)
-        metrics_of[i] = route_metrics(routes[i].name);
-    metrics_of[ROUTE_COUNT] = route_metrics("none");
+        metrics_of[i] = route_metrics(routes[i].name, routes[i].statuses);
+    metrics_of[ROUTE_COUNT] = route_metrics("none", STATUSES(404));
 }
 
 /* The index of the route, or ROUTE_COUNT. */

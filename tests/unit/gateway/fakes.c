@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLOW_MS 7000
+
 /* ---- answers from the loop ---- */
 
 struct later {
@@ -55,14 +57,20 @@ static void on_later(void *arg)
     free(later);
 }
 
-static struct later *answer_later(struct fakes *fakes, void (*call)(struct later *), void *arg)
+static struct later *answer_later(struct fakes *fakes, enum fake_mode mode,
+                                  void (*call)(struct later *), void *arg)
 {
     struct later *later = memory_new(sizeof(*later));
     later->call = call;
     later->arg = arg;
     later->timer = event_loop_timer(fakes->loop, on_later, later);
-    loop_timer_start(later->timer, 0);
+    loop_timer_start(later->timer, mode == FAKE_SLOW ? SLOW_MS : 0);
     return later;
+}
+
+static bool fails(enum fake_mode mode)
+{
+    return mode == FAKE_FAILS || mode == FAKE_SLOW;
 }
 
 static void note(struct fakes *fakes, const char *call)
@@ -115,11 +123,9 @@ static int answer_cache(struct fakes *fakes, const char *call, enum order_cache_
     note(fakes, call);
     if (fakes->cache_mode == FAKE_REFUSES)
         return -1;
-    if (fakes->cache_mode == FAKE_SILENT)
-        return 0;
-    struct later *later = answer_later(fakes, call_cache, arg);
+    struct later *later = answer_later(fakes, fakes->cache_mode, call_cache, arg);
     later->as.cache.done = done;
-    later->as.cache.status = fakes->cache_mode == FAKE_FAILS ? ORDER_CACHE_UNAVAILABLE : status;
+    later->as.cache.status = fails(fakes->cache_mode) ? ORDER_CACHE_UNAVAILABLE : status;
     if (entry != NULL) {
         later->as.cache.json_len = entry->json_len;
         memcpy(later->as.cache.json, entry->json, entry->json_len);
@@ -194,12 +200,9 @@ static int queue_publish(void *self, const struct order_id *id, const char *json
     enum decode_result decoded = order_from_json(json, json_len, &fakes->published, NULL);
     if (decoded != DECODE_OK || !order_id_equal(&fakes->published.id, id))
         abort(); /* what is published must be the order's JSON */
-    if (fakes->queue_mode == FAKE_SILENT)
-        return 0;
-    struct later *later = answer_later(fakes, call_queue, arg);
+    struct later *later = answer_later(fakes, fakes->queue_mode, call_queue, arg);
     later->as.queue.done = done;
-    later->as.queue.result =
-        fakes->queue_mode == FAKE_FAILS ? fakes->queue_result : ORDER_QUEUE_CONFIRMED;
+    later->as.queue.result = fails(fakes->queue_mode) ? fakes->queue_result : ORDER_QUEUE_CONFIRMED;
     return 0;
 }
 
@@ -235,11 +238,9 @@ static int store_find(void *self, const struct order_id *id, order_store_found_f
     note(fakes, "find");
     if (fakes->store_mode == FAKE_REFUSES)
         return -1;
-    if (fakes->store_mode == FAKE_SILENT)
-        return 0;
-    struct later *later = answer_later(fakes, call_found, arg);
+    struct later *later = answer_later(fakes, fakes->store_mode, call_found, arg);
     later->as.found.done = done;
-    later->as.found.status = fakes->store_mode == FAKE_FAILS ? fakes->store_status : ORDER_STORE_OK;
+    later->as.found.status = fails(fakes->store_mode) ? fakes->store_status : ORDER_STORE_OK;
     const struct order *row = fakes_row(fakes, id);
     if (fakes->store_mode == FAKE_WORKS && row != NULL) {
         later->as.found.found = true;
@@ -261,10 +262,10 @@ static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
     struct fakes *fakes = self;
     if (fakes->store_mode == FAKE_REFUSES)
         return -1;
-    struct later *later = answer_later(fakes, call_sales, arg);
+    struct later *later = answer_later(fakes, fakes->store_mode, call_sales, arg);
     later->as.sales.done = done;
     later->as.sales.fakes = fakes;
-    later->as.sales.status = fakes->store_mode == FAKE_FAILS ? fakes->store_status : ORDER_STORE_OK;
+    later->as.sales.status = fails(fakes->store_mode) ? fakes->store_status : ORDER_STORE_OK;
     return 0;
 }
 
@@ -300,10 +301,10 @@ static int store_insert_bulk(void *self, const struct order *orders, size_t coun
     note(fakes, "insert");
     if (fakes->store_mode == FAKE_REFUSES)
         return -1;
-    struct later *later = answer_later(fakes, call_inserted, arg);
+    struct later *later = answer_later(fakes, fakes->store_mode, call_inserted, arg);
     later->as.inserted.done = done;
     later->as.inserted.status =
-        fakes->store_mode == FAKE_FAILS ? fakes->store_status : insert_all(fakes, orders, count);
+        fails(fakes->store_mode) ? fakes->store_status : insert_all(fakes, orders, count);
     return 0;
 }
 
@@ -326,10 +327,9 @@ static int search_search(void *self, const char *term, size_t term_len, unsigned
     snprintf(fakes->term, sizeof(fakes->term), "%.*s", (int)term_len, term);
     fakes->size = size;
     fakes->from = from;
-    struct later *later = answer_later(fakes, call_search, arg);
+    struct later *later = answer_later(fakes, fakes->search_mode, call_search, arg);
     later->as.search.done = done;
-    later->as.search.status =
-        fakes->search_mode == FAKE_FAILS ? fakes->search_status : ORDER_SEARCH_OK;
+    later->as.search.status = fails(fakes->search_mode) ? fakes->search_status : ORDER_SEARCH_OK;
     return 0;
 }
 
@@ -346,7 +346,7 @@ static int refresh_refresh(void *self, sales_refresh_done_fn *done, void *arg)
     note(fakes, "refresh");
     if (fakes->refresh_mode == FAKE_REFUSES)
         return -1;
-    struct later *later = answer_later(fakes, call_refresh, arg);
+    struct later *later = answer_later(fakes, fakes->refresh_mode, call_refresh, arg);
     later->as.refresh.done = done;
     later->as.refresh.status = fakes->refresh_status;
     return 0;

@@ -15,7 +15,7 @@ enum fake_mode {
     FAKE_WORKS,
     FAKE_REFUSES, /* -1 at once */
     FAKE_FAILS,   /* answers that it is unavailable */
-    FAKE_SILENT,  /* never answers */
+    FAKE_SLOW,    /* answers that it is unavailable, but later than any deadline */
 };
 
 struct fake_entry {

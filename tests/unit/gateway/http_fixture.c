@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#define REQUESTS_MAX 100
+#define REQUESTS_MAX 50
 
 struct http_fixture {
     pthread_t thread;
@@ -40,7 +40,8 @@ static void *run(void *arg)
         h2o_evloop_run(fixture->loop, 10);
     http_server_drain(fixture->server);
     int64_t deadline_ms = clock_monotonic_ms() + 3000;
-    while (http_server_connections(fixture->server) > 0 && clock_monotonic_ms() < deadline_ms)
+    while ((http_server_connections(fixture->server) > 0 || fixture->api.requests.open > 0) &&
+           clock_monotonic_ms() < deadline_ms)
         h2o_evloop_run(fixture->loop, 10);
     return NULL;
 }
@@ -89,6 +90,7 @@ void http_fixture_free(struct http_fixture *fixture)
     atomic_store(&fixture->stop, true);
     pthread_join(fixture->thread, NULL);
     assert_int_equal(http_server_connections(fixture->server), 0);
+    assert_int_equal(fixture->api.requests.open, 0); /* every route's chain has come to its end */
     requests_release(&fixture->api.requests);
     http_server_free(fixture->server);
     event_loop_h2o_free(fixture->events);

@@ -274,6 +274,45 @@ static void test_client_gone(void **state)
     assert_int_equal(reply.status, 200);
 }
 
+/* More requests under way than there may be: the next is refused at once, but not those that tell
+ * how the gateway is. The slow ones are answered at their deadline, and all is well again. */
+static void test_overload(void **state)
+{
+    (void)state;
+    static const char request[] = "GET /api/dashboard/sales HTTP/1.1\r\nHost: x\r\n\r\n";
+    fakes->store_mode = FAKE_SLOW;
+    int fds[80];
+    size_t count = 0;
+    do { /* a search that is under way may have taken the place of a slow one */
+        assert_true(count < 80);
+        for (size_t i = 0; i == 0 || count < 50; i++) {
+            fds[count] = http_connect(fixture);
+            assert_int_equal(send(fds[count++], request, sizeof(request) - 1, 0),
+                             sizeof(request) - 1);
+        }
+        http_request(fixture, "GET", "/api/search?q=a", "", NULL, &reply);
+    } while (reply.status == 200);
+    assert_problem(&reply, 503, "overloaded");
+    http_request(fixture, "GET", "/livez", "", NULL, &reply);
+    assert_int_equal(reply.status, 200);
+
+    char text[1024];
+    size_t deadlines = 0;
+    for (size_t i = 0; i < count; i++) {
+        ssize_t got = recv(fds[i], text, sizeof(text) - 1, 0);
+        assert_true(got > 0);
+        text[got] = '\0';
+        deadlines += strstr(text, "deadline_exceeded") != NULL;
+        close(fds[i]);
+    }
+    assert_int_equal(deadlines, 50);
+    do {
+        usleep(10000);
+        http_request(fixture, "GET", "/api/search?q=a", "", NULL, &reply);
+    } while (reply.status == 503); /* until the slow answers have come and are thrown away */
+    assert_int_equal(reply.status, 200);
+}
+
 static void test_connection_limit(void **state)
 {
     (void)state;
@@ -306,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_http2, reset),
         cmocka_unit_test_setup(test_pipelining, reset),
         cmocka_unit_test_setup(test_client_gone, reset),
+        cmocka_unit_test_setup(test_overload, reset),
         cmocka_unit_test_setup(test_connection_limit, reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -325,7 +325,7 @@ static void test_keys(void **state)
 static void test_deadline(void **state)
 {
     (void)state;
-    fakes->queue_mode = FAKE_SILENT;
+    fakes->queue_mode = FAKE_SLOW;
     int64_t begin_ms = clock_monotonic_ms();
     post("", LAPTOP);
     assert_problem(&reply, 503, "deadline_exceeded");
