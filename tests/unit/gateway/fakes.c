@@ -330,6 +330,7 @@ static int search_search(void *self, const char *term, size_t term_len, unsigned
     struct later *later = answer_later(fakes, fakes->search_mode, call_search, arg);
     later->as.search.done = done;
     later->as.search.status = fails(fakes->search_mode) ? fakes->search_status : ORDER_SEARCH_OK;
+    fakes->searches++; /* the last look at the fakes */
     return 0;
 }
 

@@ -56,6 +56,7 @@ struct fakes {
     enum order_search_status search_status; /* FAKE_FAILS */
     char term[256];
     unsigned size, from;
+    _Atomic unsigned searches; /* so far: for tests that do not wait for an answer */
 
     struct sales_refresh sales_refresh;
     enum fake_mode refresh_mode;
