@@ -118,7 +118,7 @@ start_supervisor_and_programs() {
 wait_for_servers() {
     local server
     for server in "${private[@]}"; do
-        step "Waiting for $server" wait_for_program "$server" 90 "${server}_is_ready"
+        step "Waiting for $server" wait_for_program "$server" 180 "${server}_is_ready"
     done
 }
 

@@ -25,6 +25,18 @@ def timed(call):
     return call(), time.monotonic() - start
 
 
+def assert_degraded(api, dependency):
+    """It says so, and goes on being ready: a balancer must keep sending orders."""
+
+    def told():
+        report = api.get("/readyz")
+        assert report.status_code == 200, report.text
+        states = {d["name"]: d["status"] for d in report.json()["dependencies"]}
+        return report.json()["status"] == "degraded" and states[dependency] == "down"
+
+    eventually(told, f"{dependency} is reported as down", 10)
+
+
 def test_without_redis(restored, stored, unique):
     system, api = restored, restored.api
     with system.stopped("redis"):
@@ -33,7 +45,7 @@ def test_without_redis(restored, stored, unique):
         answer = api.order(stored)
         assert (answer.status_code, answer.headers["X-Cache"]) == (200, "MISS")
         assert_problem(api.order(uuid.uuid4()), 404)
-        assert api.get("/readyz").status_code == 200  # degraded, not gone
+        assert_degraded(api, "redis")
         with Load([api.url], orders=1000) as load:
             pass
         assert_kept(system, load)
@@ -54,6 +66,7 @@ def test_without_elasticsearch(restored, stored, unique):
     system, api = restored, restored.api
     with system.stopped("elasticsearch"):
         assert_problem(api.search(unique), 502)
+        assert_degraded(api, "elasticsearch")
         with Load([api.url], orders=1000) as load:
             pass
         assert api.order(stored).status_code == 200
@@ -77,6 +90,7 @@ def test_without_postgres(restored, stored, unique):
         with Load([api.url], orders=1000) as load:
             pass
         assert len(load.accepted) == 1000
+        assert_degraded(api, "postgres")
         assert api.order(next(iter(load.accepted))).headers["X-Cache"] == "HIT"
         system.redis.delete(f"order:{stored}")
         assert_problem(api.order(stored), 503, allowed=(500,))
@@ -116,6 +130,7 @@ def test_without_rabbitmq(restored, stored, unique):
         assert api.order(stored).status_code == 200
         assert api.search(unique).status_code == 200
         assert api.get("/api/dashboard/sales").status_code == 200
+        eventually(lambda: api.get("/readyz").status_code == 503, "a lasting outage is not ready", 60)
     eventually(lambda: api.post_order(unique + "again").status_code == 202, "orders are taken again", 30)
     system.forget_connections()
     eventually(lambda: system.row_count(unique + "again"), "and stored")
