@@ -18,8 +18,12 @@ def system(request):
     """The system that most tests share. Its folder stays if a test failed, for its logs."""
     system = System(ROOT / ".run-test")
     system.destroy()
-    system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
-    yield system
+    try:
+        system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+        yield system
+    except BaseException:
+        system.dev("down")
+        raise
     if request.session.testsfailed:
         system.dev("down")
     else:
