@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import redis
 import requests
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 
 from api import Api
 from queues import Queues
@@ -226,7 +226,7 @@ class System:
 
     @cached_property
     def elasticsearch(self):
-        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=10)
+        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=10, max_retries=0)
 
     @cached_property
     def queues(self):
@@ -251,10 +251,13 @@ class System:
 
     def document(self, order_id):
         """Read by id, which does not wait for Elasticsearch's refresh."""
-        if not self.elasticsearch.indices.exists(index=self.index):
+        try:
+            answer = self.elasticsearch.get(index=self.index, id=order_id)
+        except ApiError as error:
+            # No such document, no index yet, or one that is just being made or recovered.
+            assert error.status_code in (404, 503), error
             return None
-        answer = self.elasticsearch.options(ignore_status=404).get(index=self.index, id=order_id)
-        return answer["_source"] if answer.get("found") else None
+        return answer["_source"]
 
     def wait_stored(self, order_id, timeout=20):
         """Until it is in both stores; returns the row and the document."""
