@@ -284,6 +284,7 @@ static void test_overload(void **state)
     (void)state;
     static const char request[] = "GET /api/dashboard/sales HTTP/1.1\r\nHost: x\r\n\r\n";
     fakes->store_mode = FAKE_SLOW;
+    fakes->store_status = ORDER_STORE_UNAVAILABLE;
     int fds[80];
     size_t count = 0;
     do { /* a search that is under way may have taken the place of a slow one */
