@@ -4,24 +4,27 @@
 #define WORKER_BRIDGE_LINK_H
 
 #include "services/common/endpoint.h"
+#include "services/common/event_loop.h"
 #include "services/common/worker/flow.h"
 #include <czmq.h>
 
 struct bridge_link;
 
 struct bridge_link_options {
+    zloop_t *zloop;
+    struct event_loop *loop;             /* on zloop */
     const struct endpoint_list *bridges; /* BRIDGE_ENDPOINTS; each is a triplet of sockets */
     enum stage stage;                    /* which of the two job sockets; other jobs are dropped */
     void (*on_readable)(void *arg);      /* there are jobs to read */
-    /* The number of bridges whose jobs can come has changed. */
+    /* The number of bridges connected to, for jobs and for replies, has changed. */
     void (*on_connected)(void *arg, unsigned connected);
     void *arg;
 };
 
 /* Makes the sockets, connects nothing yet. Returns NULL with `err` set when an endpoint is not
  * one. */
-struct bridge_link *bridge_link_new(zloop_t *loop, const struct bridge_link_options *options,
-                                    struct error *err) __attribute__((warn_unused_result));
+struct bridge_link *bridge_link_new(const struct bridge_link_options *options, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* Replies on the way are still sent, for up to a second, by the time that the process exits. */
 void bridge_link_free(struct bridge_link *link);

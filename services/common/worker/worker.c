@@ -229,21 +229,24 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
         abort();
     worker->options = *options;
     worker->zloop = zloop;
-    worker->link = bridge_link_new(zloop,
-                                   &(struct bridge_link_options){
-                                       .bridges = &bridges,
-                                       .stage = options->stage,
-                                       .on_readable = on_readable,
-                                       .on_connected = on_connected,
-                                       .arg = worker,
-                                   },
-                                   err);
+    worker->loop = event_loop_zloop_new(zloop);
+    worker->link = bridge_link_new(
+        &(struct bridge_link_options){
+            .zloop = zloop,
+            .loop = worker->loop,
+            .bridges = &bridges,
+            .stage = options->stage,
+            .on_readable = on_readable,
+            .on_connected = on_connected,
+            .arg = worker,
+        },
+        err);
     if (!worker->link) {
+        event_loop_zloop_free(worker->loop);
         zloop_destroy(&zloop);
         free(worker);
         return NULL;
     }
-    worker->loop = event_loop_zloop_new(zloop);
     worker->step = event_loop_timer(worker->loop, on_step, worker);
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
     worker->flow = flow_new((unsigned)bridges.count, options->batch_max,

@@ -1,0 +1,162 @@
+#include "services/common/worker/link_connection.h"
+#include "services/common/clock.h"
+#include "services/common/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS 1000
+#define REPLACE_MS 5000
+
+struct link_connection {
+    struct link_connection_options options;
+    zsock_t *socket;
+    zsock_t *events; /* libzmq's monitor of the socket */
+    unsigned generation;
+    bool up, wanted;
+    int64_t down_since_ms;
+    struct loop_timer *timer;
+};
+
+static zmq_pollitem_t poll_item(const struct link_connection *connection)
+{
+    bool reads = connection->options.end == LINK_JOBS_FROM_BRIDGE;
+    return (zmq_pollitem_t){.socket = link_connection_socket(connection),
+                            .events = reads ? ZMQ_POLLIN : ZMQ_POLLOUT};
+}
+
+static int on_ready(zloop_t *zloop, zmq_pollitem_t *item, void *arg)
+{
+    (void)zloop;
+    (void)item;
+    struct link_connection *connection = arg;
+    connection->options.on_ready(connection->options.arg);
+    return 0;
+}
+
+static void watch(struct link_connection *connection)
+{
+    zmq_pollitem_t item = poll_item(connection);
+    if (zloop_poller(connection->options.zloop, &item, on_ready, connection) != 0)
+        abort();
+    zloop_poller_set_tolerant(connection->options.zloop, &item);
+}
+
+static void unwatch(struct link_connection *connection)
+{
+    zmq_pollitem_t item = poll_item(connection);
+    zloop_poller_end(connection->options.zloop, &item);
+}
+
+/* zmq_socket_monitor(3): a frame of uint16 event and uint32 value, then a frame with the address.
+ */
+static int on_event(zloop_t *zloop, zsock_t *reader, void *arg)
+{
+    (void)zloop;
+    struct link_connection *connection = arg;
+    zframe_t *frame = zframe_recv(reader);
+    zframe_t *address = zframe_recv(reader);
+    uint16_t event = 0;
+    if (frame && zframe_size(frame) >= sizeof(event))
+        memcpy(&event, zframe_data(frame), sizeof(event));
+    zframe_destroy(&frame);
+    zframe_destroy(&address);
+
+    bool up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    if (up != connection->up) {
+        connection->up = up;
+        connection->down_since_ms = clock_monotonic_ms();
+        connection->options.on_change(connection->options.arg);
+    }
+    return 0;
+}
+
+static void make_socket(struct link_connection *connection)
+{
+    connection->socket = link_socket_new(connection->options.end);
+    char address[64];
+    (void)snprintf(address, sizeof(address), "inproc://link-%p-%u", (void *)connection,
+                   connection->generation++); /* it fits */
+    if (zmq_socket_monitor(link_connection_socket(connection), address,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+        abort();
+    connection->events = zsock_new_pair(address);
+    if (!connection->events ||
+        zloop_reader(connection->options.zloop, connection->events, on_event, connection) != 0)
+        abort();
+    zloop_reader_set_tolerant(connection->options.zloop, connection->events);
+    if (connection->wanted)
+        watch(connection);
+}
+
+static void destroy_socket(struct link_connection *connection)
+{
+    if (connection->wanted)
+        unwatch(connection);
+    zloop_reader_end(connection->options.zloop, connection->events);
+    zsock_destroy(&connection->socket);
+    zsock_destroy(&connection->events);
+}
+
+/* The endpoint is well-formed; a name is resolved by libzmq's own thread, on each attempt. */
+static void connect_socket(struct link_connection *connection)
+{
+    if (zsock_connect(connection->socket, "%s", connection->options.endpoint) != 0)
+        abort();
+    connection->down_since_ms = clock_monotonic_ms();
+}
+
+static void on_look(void *arg)
+{
+    struct link_connection *connection = arg;
+    loop_timer_start(connection->timer, LOOK_MS);
+    if (connection->up || clock_monotonic_ms() - connection->down_since_ms < REPLACE_MS)
+        return;
+    destroy_socket(connection);
+    make_socket(connection);
+    connect_socket(connection);
+}
+
+struct link_connection *link_connection_new(const struct link_connection_options *options)
+{
+    struct link_connection *connection = memory_new(sizeof(*connection));
+    connection->options = *options;
+    connection->timer = event_loop_timer(options->loop, on_look, connection);
+    make_socket(connection);
+    return connection;
+}
+
+void link_connection_free(struct link_connection *connection)
+{
+    if (!connection)
+        return;
+    loop_timer_free(connection->timer);
+    destroy_socket(connection);
+    free(connection);
+}
+
+void link_connection_open(struct link_connection *connection)
+{
+    connect_socket(connection);
+    loop_timer_start(connection->timer, LOOK_MS);
+}
+
+bool link_connection_up(const struct link_connection *connection)
+{
+    return connection->up;
+}
+
+void link_connection_want(struct link_connection *connection, bool wanted)
+{
+    if (wanted == connection->wanted)
+        return;
+    connection->wanted = wanted;
+    if (wanted)
+        watch(connection);
+    else
+        unwatch(connection);
+}
+
+void *link_connection_socket(const struct link_connection *connection)
+{
+    return zsock_resolve(connection->socket);
+}
