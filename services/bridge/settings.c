@@ -9,7 +9,7 @@ const struct config_option bridge_options[] = {
     CONFIG_OPTION_ORDER_QUEUE_TYPE(struct bridge_settings, order_queue_type),
     {
         .name = "ORDER_PREFETCH",
-        .default_text = "2000",
+        .default_text = "4000",
         .help = "orders in flight at most: taken from the queue and not acked",
         .kind = CONFIG_INTEGER,
         .offset = offsetof(struct bridge_settings, prefetch),

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNSENT_MAX 64
+/* After a bridge's restart jobs may come a second before replies can go: a whole window of them. */
+#define UNSENT_MAX 256
 
 struct bridge {
     struct bridge_link *link;
