@@ -141,8 +141,12 @@ write_services_and_update() {
 }
 
 wait_for_services() {
-    local service i
+    local service i partner
     for service in "${SERVICES[@]}"; do
+        if [[ $(replicas "$service") != 0 ]] && partner=$(missing_partner "$service"); then
+            say "  Not waiting for $service: it is not ready without a $partner, and none is wanted."
+            continue
+        fi
         for ((i = 1; i <= $(replicas "$service"); i++)); do
             step "Waiting for $service-$i" wait_for_program "$service-$i" 60 replica_is_ready "$service" "$i"
         done

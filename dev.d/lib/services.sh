@@ -14,18 +14,21 @@ service_binary() {
     printf '%s/build/release/services/%s/%s' "$ROOT" "$1" "$1"
 }
 
-# A bridge has a block of three ports: persist jobs, index jobs, replies.
+# A bridge has a block of three ports: persist jobs, index jobs, replies. While none is wanted,
+# the others go on knowing the first.
 bridge_endpoints() {
-    local i endpoints=()
-    for ((i = 1; i <= $(replicas bridge); i++)); do
+    local i endpoints=() count
+    count=$(replicas bridge)
+    for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
         endpoints+=("tcp://127.0.0.1:$(port_block "BRIDGE_$i")")
     done
     (IFS=, && printf '%s' "${endpoints[*]}")
 }
 
 scheduler_endpoints() {
-    local i endpoints=()
-    for ((i = 1; i <= $(replicas scheduler); i++)); do
+    local i endpoints=() count
+    count=$(replicas scheduler)
+    for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
         endpoints+=("tcp://127.0.0.1:$(port "SCHEDULER_$i")")
     done
     (IFS=, && printf '%s' "${endpoints[*]}")
@@ -87,6 +90,24 @@ write_services() {
 
 replica_url() {
     printf 'http://127.0.0.1:%s' "$(recall ports "${1^^}_${2}_ADMIN")"
+}
+
+# A bridge is ready only with workers of both kinds, and they only with a bridge. Prints what is
+# missing for SERVICE at the wanted scale; fails if nothing is.
+missing_partner() {
+    local partner
+    case $1 in
+    bridge) set -- persister indexer ;;
+    persister | indexer) set -- bridge ;;
+    *) return 1 ;;
+    esac
+    for partner in "$@"; do
+        if [[ $(replicas "$partner") == 0 ]]; then
+            printf '%s' "$partner"
+            return
+        fi
+    done
+    return 1
 }
 
 replica_is_ready() {
