@@ -2,6 +2,7 @@
 #include "services/indexer/bulk_response.h"
 #include "services/indexer/server_error.h"
 #include <stdio.h>
+#include <string.h>
 
 /* An item is {"index": {"status": 201}}. Returns 0 when it is not. */
 static json_int_t item_status(const json_t *item)
@@ -11,6 +12,14 @@ static json_int_t item_status(const json_t *item)
     return status >= 100 && status <= 599 ? status : 0;
 }
 
+/* Of the failures with status 400, those of the index: index_closed_exception and the like. */
+static bool is_about_the_index(const json_t *error)
+{
+    const char *type = json_string_value(json_object_get(error, "type"));
+    return type && (strncmp(type, "index_", strlen("index_")) == 0 ||
+                    strncmp(type, "invalid_index_", strlen("invalid_index_")) == 0);
+}
+
 static void judge(const json_t *item, struct verdict *verdict)
 {
     json_int_t status = item_status(item);
@@ -18,11 +27,13 @@ static void judge(const json_t *item, struct verdict *verdict)
         verdict_done(verdict);
         return;
     }
+    const json_t *error = json_object_get(json_object_get(item, "index"), "error");
+    bool hopeless = status == 400 && !is_about_the_index(error);
     char code[REPLY_CODE_SIZE];
     (void)snprintf(code, sizeof(code), "bulk_%d", (int)status); /* it fits */
     struct error reason;
-    server_error_describe(json_object_get(json_object_get(item, "index"), "error"), &reason);
-    verdict_fail(verdict, status == 400 ? OUTCOME_REJECT : OUTCOME_RETRY, code, reason.message);
+    server_error_describe(error, &reason);
+    verdict_fail(verdict, hopeless ? OUTCOME_REJECT : OUTCOME_RETRY, code, reason.message);
 }
 
 int bulk_response_read(const char *body, size_t len_bytes, size_t count, struct verdict verdicts[],

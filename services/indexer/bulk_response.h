@@ -12,7 +12,8 @@
     "filter_path=items.*.status,items.*.error.type,items.*.error.reason,error.type,error.reason"
 
 /* Write the verdicts of the `count` orders of the request, by item status: 2xx and 409 done; 400
- * reject; everything else retry (429 and 5xx: overload; 403 and 404: configuration). Returns 0, or
+ * reject, unless it is about the index (closed); everything else retry (429 and 5xx: overload; 403
+ * and 404: configuration). Returns 0, or
  * -1 with `err` set, and the verdicts untouched, when the body is not the answer to `count` orders.
  */
 int bulk_response_read(const char *body, size_t len_bytes, size_t count, struct verdict verdicts[],

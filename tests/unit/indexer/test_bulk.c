@@ -46,6 +46,9 @@ static void each_item_by_its_status(void **state)
          "allow delete (api)];"},
         {"{\"index\":{\"status\":404,\"error\":{\"type\":\"index_not_found_exception\"}}}",
          OUTCOME_RETRY, "bulk_404", "index_not_found_exception: no reason given"},
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"index_closed_exception\",\"reason\":"
+         "\"closed\"}}}",
+         OUTCOME_RETRY, "bulk_400", "index_closed_exception: closed"},
         {"{\"index\":{\"status\":500}}", OUTCOME_RETRY, "bulk_500", "no reason given"},
         {"{\"index\":{\"status\":503,\"error\":\"plain\"}}", OUTCOME_RETRY, "bulk_503", "plain"},
         {"{\"index\":{\"status\":301}}", OUTCOME_RETRY, "bulk_301", "no reason given"},
