@@ -67,7 +67,12 @@ void order_copy(struct order *to, const struct order *from)
 
 bool order_equal(const struct order *a, const struct order *b)
 {
-    return order_id_equal(&a->id, &b->id) && a->amount_cents == b->amount_cents &&
-           a->created_at_us == b->created_at_us && a->product_name_len == b->product_name_len &&
+    return order_id_equal(&a->id, &b->id) && a->created_at_us == b->created_at_us &&
+           order_same_payload(a, b);
+}
+
+bool order_same_payload(const struct order *a, const struct order *b)
+{
+    return a->amount_cents == b->amount_cents && a->product_name_len == b->product_name_len &&
            memcmp(a->product_name, b->product_name, a->product_name_len) == 0;
 }

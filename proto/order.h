@@ -30,4 +30,7 @@ void order_copy(struct order *to, const struct order *from);
 /* Same id, name, amount and instant. */
 bool order_equal(const struct order *a, const struct order *b);
 
+/* Same name and amount: what a client sends, and sends again under the same Idempotency-Key. */
+bool order_same_payload(const struct order *a, const struct order *b);
+
 #endif

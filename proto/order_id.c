@@ -38,6 +38,11 @@ void order_id_format(const struct order_id *id, char text[ORDER_ID_TEXT_LEN + 1]
     uuid_unparse_lower(id->bytes, text);
 }
 
+unsigned order_id_version(const struct order_id *id)
+{
+    return id->bytes[6] >> 4;
+}
+
 bool order_id_equal(const struct order_id *a, const struct order_id *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

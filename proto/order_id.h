@@ -27,6 +27,9 @@ int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
 /* Write the lower-case form and a NUL. */
 void order_id_format(const struct order_id *id, char text[ORDER_ID_TEXT_LEN + 1]);
 
+/* The UUID version: 7 of order_id_new(), 5 of order_id_from_key(). */
+unsigned order_id_version(const struct order_id *id);
+
 bool order_id_equal(const struct order_id *a, const struct order_id *b);
 
 #endif

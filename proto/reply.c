@@ -1,9 +1,10 @@
 #include "proto/reply.h"
 #include "proto/message_reader.h"
 #include "proto/message_writer.h"
+#include "proto/timestamp.h"
 #include <assert.h>
 
-#define ITEM_VALUES 5 /* delivery tag, attempt, outcome, code, detail */
+#define ITEM_VALUES 6 /* delivery tag, attempt, outcome, code, detail, created at */
 _Static_assert(ITEM_VALUES <= MESSAGE_ITEM_VALUES, "the reader has room for every item");
 
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
@@ -20,6 +21,7 @@ size_t reply_encode(const struct job_route *route, const struct reply_item *item
         message_write_unsigned(&writer, items[i].outcome);
         message_write_printable(&writer, items[i].code, sizeof items[i].code);
         message_write_printable(&writer, items[i].detail, sizeof items[i].detail);
+        message_write_signed(&writer, items[i].created_at_us);
     }
     return writer.len_bytes;
 }
@@ -32,7 +34,8 @@ static bool read_item(struct message_reader *reader, struct reply_item *item)
         !message_read_unsigned(reader, 0, UINT32_MAX, &attempt) ||
         !message_read_unsigned(reader, OUTCOME_DONE, OUTCOME_REJECT, &outcome) ||
         !message_read_printable(reader, item->code, sizeof item->code) ||
-        !message_read_printable(reader, item->detail, sizeof item->detail))
+        !message_read_printable(reader, item->detail, sizeof item->detail) ||
+        !message_read_signed(reader, TIMESTAMP_MIN_US, TIMESTAMP_MAX_US, &item->created_at_us))
         return false;
     item->attempt = (uint32_t)attempt;
     item->outcome = (enum outcome)outcome;

@@ -16,6 +16,7 @@ struct reply_item {
     char code[REPLY_CODE_SIZE]; /* stable, for metrics and headers: "id_conflict", "sqlstate_22003",
                                    "bulk_429", "postgres_unavailable"; empty when done */
     char detail[REPLY_DETAIL_SIZE]; /* for a person; printable; empty when done */
+    int64_t created_at_us;          /* persisted: as the row has it; else 0 */
 };
 
 /* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. Bytes of code and detail that are

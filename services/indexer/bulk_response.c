@@ -24,7 +24,7 @@ static void judge(const json_t *item, struct verdict *verdict)
 {
     json_int_t status = item_status(item);
     if ((status >= 200 && status <= 299) || status == 409) {
-        verdict_done(verdict);
+        verdict_done(verdict, 0);
         return;
     }
     const json_t *error = json_object_get(json_object_get(item, "index"), "error");

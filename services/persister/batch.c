@@ -73,14 +73,14 @@ bool batch_next(struct batch *batch, int64_t now_ms, struct part *ret_part)
 }
 
 void batch_inserted(struct batch *batch, const struct part *part,
-                    const enum insert_result results[])
+                    const struct insert_result results[])
 {
     batch->any_decided = true;
     for (size_t i = 0; i < part->count; i++) {
         struct verdict *verdict = &batch->verdicts[part->first + i];
-        switch (results[i]) {
+        switch (results[i].status) {
         case INSERT_STORED:
-            verdict_done(verdict);
+            verdict_done(verdict, results[i].created_at_us);
             break;
         case INSERT_CONFLICT:
             verdict_fail(verdict, OUTCOME_REJECT, "id_conflict",

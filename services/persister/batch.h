@@ -36,7 +36,7 @@ bool batch_next(struct batch *batch, int64_t now_ms, struct part *ret_part);
 
 /* The part was inserted; results as orders_insert() gives them. */
 void batch_inserted(struct batch *batch, const struct part *part,
-                    const enum insert_result results[]);
+                    const struct insert_result results[]);
 
 /* The statement failed as a whole. */
 void batch_failed(struct batch *batch, const struct part *part,

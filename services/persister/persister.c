@@ -43,7 +43,7 @@ static const struct worker_code codes[] = {
 
 static void insert_next_part(struct persister *persister);
 
-static void on_inserted(void *arg, const enum insert_result *results,
+static void on_inserted(void *arg, const struct insert_result *results,
                         const struct database_answer *answer)
 {
     struct persister *persister = arg;

@@ -67,9 +67,9 @@ struct insert {
     orders_inserted_fn *on_done;
     void *arg;
     size_t count, distinct_count;
-    struct order_entry *entries;  /* all, sorted: copies of an id stand together */
-    struct order_entry *distinct; /* the first of each id */
-    enum insert_result *results;  /* by place */
+    struct order_entry *entries;   /* all, sorted: copies of an id stand together */
+    struct order_entry *distinct;  /* the first of each id */
+    struct insert_result *results; /* by place */
 };
 
 static void insert_free(void *arg)
@@ -88,6 +88,14 @@ static void insert_done(struct insert *insert, const struct database_answer *ans
     insert_free(insert);
 }
 
+/* Whether an order of the row's id is the row's. The id of an Idempotency-Key (UUIDv5) names one
+ * order however often it was sent. */
+static bool is_stored_as(const struct order *order, const struct order *row)
+{
+    return order_equal(order, row) ||
+           (order_id_version(&order->id) == 5 && order_same_payload(order, row));
+}
+
 /* The result of every order that has this row's id. */
 static void compare_with_row(struct insert *insert, const struct order *row)
 {
@@ -96,8 +104,10 @@ static void compare_with_row(struct insert *insert, const struct order *row)
         const struct order_entry *entry = &insert->entries[i];
         if (!order_id_equal(&entry->order->id, &row->id))
             break;
-        insert->results[entry->place] =
-            order_equal(entry->order, row) ? INSERT_STORED : INSERT_CONFLICT;
+        insert->results[entry->place] = (struct insert_result){
+            .status = is_stored_as(entry->order, row) ? INSERT_STORED : INSERT_CONFLICT,
+            .created_at_us = row->created_at_us,
+        };
     }
 }
 
@@ -115,7 +125,7 @@ static void on_reread(void *arg, const struct database_answer *answer)
         return;
     }
     for (size_t i = 0; i < insert->count; i++) /* unless found equal */
-        insert->results[i] = INSERT_CONFLICT;
+        insert->results[i].status = INSERT_CONFLICT;
     struct order row;
     for (int i = 0; i < PQntuples(answer->result); i++)
         if (order_row_decode(answer->result, i, &row) == NULL)

@@ -16,12 +16,17 @@ int orders_find(struct database *database, const struct order_id *id, order_foun
 #define ORDERS_BATCH_MAX 1000
 
 /* What became of each order of a batch, by its place in the batch. */
-enum insert_result {
-    INSERT_STORED,   /* the row is there and equal to the order: inserted now or before */
-    INSERT_CONFLICT, /* a row with this id and other content is there */
+struct insert_result {
+    enum insert_status {
+        INSERT_STORED,   /* the order's row is there: inserted now or before */
+        INSERT_CONFLICT, /* a row with this id and other content is there */
+    } status;
+    /* INSERT_STORED: of the row. An order that was sent again under its Idempotency-Key after the
+     * first attempt had been forgotten has a later instant of its own; the first one's stays. */
+    int64_t created_at_us;
 };
 /* answer->status tells whether the batch succeeded; `results` only when DATABASE_OK. */
-typedef void orders_inserted_fn(void *arg, const enum insert_result *results,
+typedef void orders_inserted_fn(void *arg, const struct insert_result *results,
                                 const struct database_answer *answer);
 
 /* Insert a batch in one statement, idempotently: ON CONFLICT (id) DO NOTHING, sorted by id inside,

@@ -38,9 +38,7 @@ static bool same_content(const struct bulk *bulk, const struct order *row)
     if (i == bulk->count)
         return false;
     const struct order *order = bulk->entries[i].order;
-    return order_id_equal(&order->id, &row->id) && order->amount_cents == row->amount_cents &&
-           order->product_name_len == row->product_name_len &&
-           memcmp(order->product_name, row->product_name, row->product_name_len) == 0;
+    return order_id_equal(&order->id, &row->id) && order_same_payload(order, row);
 }
 
 /* The rows that stood in the way: is it this very bulk, stored before? */

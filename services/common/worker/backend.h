@@ -14,9 +14,10 @@ struct verdict {
     enum outcome outcome;
     char code[REPLY_CODE_SIZE]; /* empty when done */
     char detail[REPLY_DETAIL_SIZE];
+    int64_t created_at_us; /* persisted: as the row has it; else 0 */
 };
 
-void verdict_done(struct verdict *verdict);
+void verdict_done(struct verdict *verdict, int64_t created_at_us);
 
 /* `code` and `detail` are copied, cut to fit; what is not printable ASCII in `detail` (which a
  * server may have said) becomes '?'. */

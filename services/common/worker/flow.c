@@ -103,6 +103,7 @@ static void answer(struct flow *flow, size_t from, size_t to, const struct verdi
         item->outcome = verdict->outcome;
         strcpy(item->code, verdict->code); /* of the same size */
         strcpy(item->detail, verdict->detail);
+        item->created_at_us = verdict->created_at_us;
 
         if (place + 1 == to || count == REPLY_MAX_ITEMS ||
             !same_route(held, held_orders_at(flow->held, place + 1))) {

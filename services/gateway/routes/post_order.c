@@ -132,17 +132,11 @@ static void publish(struct post_order *post)
 
 /* ---- what is known under this id ---- */
 
-static bool same_payload(const struct order *a, const struct order *b)
-{
-    return a->amount_cents == b->amount_cents && a->product_name_len == b->product_name_len &&
-           memcmp(a->product_name, b->product_name, a->product_name_len) == 0;
-}
-
 /* The key stands for `stored` already. Returns whether this request is a replay of it, and has
  * taken its place; else the request has been answered and `post` is gone. */
 static bool take_stored(struct post_order *post, const struct order *stored)
 {
-    if (!same_payload(&post->order, stored)) {
+    if (!order_same_payload(&post->order, stored)) {
         fail(post, PROBLEM_IDEMPOTENCY_KEY_REUSED);
         return false;
     }

@@ -19,6 +19,9 @@
 #define WINDOW 100
 #define TAGS 4096
 
+#define SENT_AT_US 2000000
+#define STORED_AT_US 1000000 /* an order sent again: the first instant stays */
+
 struct world {
     struct flow *flow;
     int64_t now_ms;
@@ -68,6 +71,9 @@ static int port_push(void *self, const struct job_route *route, const struct job
         uint64_t tag = items[i].delivery_tag;
         note(world, "%llu:%u", (unsigned long long)tag, items[i].attempt);
         assert_int_equal(items[i].order->amount_cents, tag);
+        /* the document shows what the row has */
+        assert_int_equal(items[i].order->created_at_us,
+                         route->stage == STAGE_INDEX ? STORED_AT_US : SENT_AT_US);
         world->stage[tag] = route->stage;
         world->attempt[tag] = items[i].attempt;
     }
@@ -126,6 +132,7 @@ static struct message *make_message(struct world *world, uint64_t tag, const cha
     message->fault = fault;
     order_set_name(&message->order, "x", 1);
     message->order.amount_cents = (int64_t)tag;
+    message->order.created_at_us = SENT_AT_US;
     return message;
 }
 
@@ -137,6 +144,8 @@ static void reply(struct world *world, uint64_t epoch, uint64_t tag, enum stage 
     if (foreign)
         route.incarnation[0] ^= 1;
     struct reply_item item = {.delivery_tag = tag, .attempt = attempt, .outcome = outcome};
+    if (outcome == OUTCOME_DONE && stage == STAGE_PERSIST)
+        item.created_at_us = STORED_AT_US;
     if (outcome == OUTCOME_REJECT)
         snprintf(item.code, sizeof item.code, "bad_row");
     flow_reply(world->flow, &route, &item, 1, world->now_ms);

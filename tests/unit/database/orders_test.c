@@ -7,11 +7,12 @@
 struct inserted {
     bool done;
     struct database_answer answer;
-    enum insert_result results[ORDERS_BATCH_MAX];
+    enum insert_status results[ORDERS_BATCH_MAX];
+    int64_t created_at_us[ORDERS_BATCH_MAX];
     size_t count;
 };
 
-static void on_inserted(void *arg, const enum insert_result *results,
+static void on_inserted(void *arg, const struct insert_result *results,
                         const struct database_answer *answer)
 {
     struct inserted *inserted = arg;
@@ -19,8 +20,10 @@ static void on_inserted(void *arg, const enum insert_result *results,
     assert_true((results != NULL) == (answer->status == DATABASE_OK));
     inserted->done = true;
     inserted->answer = *answer;
-    if (results != NULL)
-        memcpy(inserted->results, results, inserted->count * sizeof *results);
+    for (size_t i = 0; results != NULL && i < inserted->count; i++) {
+        inserted->results[i] = results[i].status;
+        inserted->created_at_us[i] = results[i].created_at_us;
+    }
 }
 
 static void insert(struct connection *connection, const struct order *const *orders, size_t count,
@@ -121,7 +124,7 @@ static void insert_and_find(struct fixture *fixture)
     const struct order *mixed[] = {&orders[0], &other_name, &other_amount, &fresh, &other_instant};
     insert(&connection, mixed, 5, &inserted);
     assert_int_equal(inserted.answer.status, DATABASE_OK);
-    const enum insert_result expected[] = {INSERT_STORED, INSERT_CONFLICT, INSERT_CONFLICT,
+    const enum insert_status expected[] = {INSERT_STORED, INSERT_CONFLICT, INSERT_CONFLICT,
                                            INSERT_STORED, INSERT_CONFLICT};
     assert_memory_equal(inserted.results, expected, sizeof expected);
 
@@ -130,7 +133,7 @@ static void insert_and_find(struct fixture *fixture)
     struct order neighbour = make_order(60, "neighbour", 1);
     const struct order *copies[] = {&first, &second, &first, &neighbour};
     insert(&connection, copies, 4, &inserted);
-    const enum insert_result expected_copies[] = {INSERT_STORED, INSERT_CONFLICT, INSERT_STORED,
+    const enum insert_status expected_copies[] = {INSERT_STORED, INSERT_CONFLICT, INSERT_STORED,
                                                   INSERT_STORED};
     assert_memory_equal(inserted.results, expected_copies, sizeof expected_copies);
     find(&connection, &first.id, &found);
@@ -138,9 +141,26 @@ static void insert_and_find(struct fixture *fixture)
     /* and again: now the row decides, whichever comes first */
     const struct order *again[] = {&second, &first, &fresh, &second};
     insert(&connection, again, 4, &inserted);
-    const enum insert_result expected_again[] = {INSERT_CONFLICT, INSERT_STORED, INSERT_STORED,
+    const enum insert_status expected_again[] = {INSERT_CONFLICT, INSERT_STORED, INSERT_STORED,
                                                  INSERT_CONFLICT};
     assert_memory_equal(inserted.results, expected_again, sizeof expected_again);
+
+    /* an Idempotency-Key's order, sent again later: the first instant stays, another payload is
+     * still a conflict */
+    const struct order_id name_space = {.bytes = {1}};
+    struct order keyed = make_order(70, "keyed", 7);
+    keyed.id = order_id_from_key(&name_space, "key", 3);
+    struct order later = keyed, other_payload = keyed;
+    later.created_at_us += 40000000;
+    other_payload.amount_cents++;
+    const struct order *sent_once[] = {&keyed}, *sent_again[] = {&later, &fresh, &other_payload};
+    insert(&connection, sent_once, 1, &inserted);
+    assert_int_equal(inserted.created_at_us[0], keyed.created_at_us);
+    insert(&connection, sent_again, 3, &inserted);
+    const enum insert_status expected_keyed[] = {INSERT_STORED, INSERT_STORED, INSERT_CONFLICT};
+    assert_memory_equal(inserted.results, expected_keyed, sizeof expected_keyed);
+    assert_int_equal(inserted.created_at_us[0], keyed.created_at_us);
+    assert_int_equal(inserted.created_at_us[1], fresh.created_at_us);
     connection_close(&connection);
 }
 

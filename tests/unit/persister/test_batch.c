@@ -12,6 +12,7 @@
 
 #define COUNT 500
 #define STATEMENT_MS 3
+#define CREATED_AT_US 1764000000000000 /* what the rows have */
 
 /* What the server does with each row: "" stores it, "conflict" has another, else a SQLSTATE. A
  * locked or slow row takes its timeout. */
@@ -44,12 +45,13 @@ static int64_t cost_ms(const char *sqlstate)
 
 static void insert(struct batch *batch, const struct part *part)
 {
-    enum insert_result results[BATCH_MAX];
+    struct insert_result results[BATCH_MAX];
     table.statements++;
     for (size_t i = 0; i < part->count; i++) {
         const char *row = table.rows[part->first + i];
-        results[i] = strcmp(row, "conflict") == 0 ? INSERT_CONFLICT : INSERT_STORED;
-        if (row[0] == '\0' || results[i] == INSERT_CONFLICT)
+        results[i].status = strcmp(row, "conflict") == 0 ? INSERT_CONFLICT : INSERT_STORED;
+        results[i].created_at_us = CREATED_AT_US;
+        if (row[0] == '\0' || results[i].status == INSERT_CONFLICT)
             continue;
         struct database_answer answer = {.status = DATABASE_FAILED};
         if (strcmp(row, "lost") == 0)

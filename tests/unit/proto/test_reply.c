@@ -1,4 +1,5 @@
 #include "proto/reply.h"
+#include "proto/timestamp.h"
 #include "tests/unit/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>
@@ -36,17 +37,21 @@ static void check_round_trip(size_t count)
         assert_int_equal(ret_items[i].outcome, items[i].outcome);
         assert_string_equal(ret_items[i].code, items[i].code);
         assert_string_equal(ret_items[i].detail, items[i].detail);
+        assert_int_equal(ret_items[i].created_at_us, items[i].created_at_us);
     }
 }
 
 static void test_round_trip(void **state)
 {
     (void)state;
-    items[0] = (struct reply_item){.delivery_tag = 1, .attempt = 0, .outcome = OUTCOME_DONE};
+    items[0] = (struct reply_item){.delivery_tag = 1,
+                                   .attempt = 0,
+                                   .outcome = OUTCOME_DONE,
+                                   .created_at_us = 1764000000123456};
     check_round_trip(1);
-    items[1] = (struct reply_item){UINT64_MAX, 20, OUTCOME_RETRY, "postgres_unavailable",
-                                   "connection refused"};
-    items[2] = (struct reply_item){300, 1, OUTCOME_REJECT, "sqlstate_22003", "~ out of range ~"};
+    items[1] = (struct reply_item){UINT64_MAX,           20, OUTCOME_RETRY, "postgres_unavailable",
+                                   "connection refused", 0};
+    items[2] = (struct reply_item){300, 1, OUTCOME_REJECT, "sqlstate_22003", "~ out of range ~", 0};
     check_round_trip(3);
 }
 
@@ -54,7 +59,7 @@ static void test_longest_reply_fits(void **state)
 {
     (void)state;
     for (size_t i = 0; i < REPLY_MAX_ITEMS; i++) {
-        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, OUTCOME_REJECT, "", ""};
+        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, OUTCOME_REJECT, "", "", 0};
         memset(items[i].code, 'c', REPLY_CODE_SIZE - 1);
         memset(items[i].detail, 'd', REPLY_DETAIL_SIZE - 1);
     }
@@ -67,7 +72,7 @@ static void test_unprintable_detail_is_made_printable(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, OUTCOME_REJECT, "c", "line 1\nK\xc3\xa4se\x7f"};
+    items[0] = (struct reply_item){1, 1, OUTCOME_REJECT, "c", "line 1\nK\xc3\xa4se\x7f", 0};
     size_t len = reply_encode(&route, items, 1, frame);
     assert_int_equal(decode(frame, len, &ret_route, &count, &err), 0);
     assert_string_equal(ret_items[0].detail, "line 1?K??se?");
@@ -84,8 +89,8 @@ static void test_every_prefix_is_refused(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, OUTCOME_RETRY, "bulk_429", "too many requests"};
-    items[1] = (struct reply_item){2, 1, OUTCOME_DONE, "", ""};
+    items[0] = (struct reply_item){1, 1, OUTCOME_RETRY, "bulk_429", "too many requests", 0};
+    items[1] = (struct reply_item){2, 1, OUTCOME_DONE, "", "", 0};
     size_t len = reply_encode(&route, items, 2, frame);
     for (size_t cut = 0; cut < len; cut++)
         assert_int_equal(decode(frame, cut, &ret_route, &count, &err), -1);
@@ -112,18 +117,21 @@ static void test_bounds(void **state)
         uint64_t kind, tag, outcome;
         const char *code, *detail;
         bool accepted;
+        int64_t created_at_us;
     } cases[] = {
-        {2, 1, 1, "", "", true},
-        {2, 1, 3, "id_conflict", "stored with another amount", true},
-        {1, 1, 1, "", "", false},
-        {2, 0, 1, "", "", false},
-        {2, 1, 0, "", "", false},
-        {2, 1, 4, "", "", false},
-        {2, 1, UINT64_C(1) << 32 | 1, "", "", false},
-        {2, 1, 3, "forty characters do not fit into a code.", "", false},
-        {2, 1, 3, "new\nline", "", false},
-        {2, 1, 3, "c", "\x1b[31m", false},
-        {2, 1, 3, "c", "K\xc3\xa4se", false},
+        {2, 1, 1, "", "", true, 0},
+        {2, 1, 3, "id_conflict", "stored with another amount", true, 0},
+        {1, 1, 1, "", "", false, 0},
+        {2, 0, 1, "", "", false, 0},
+        {2, 1, 0, "", "", false, 0},
+        {2, 1, 4, "", "", false, 0},
+        {2, 1, UINT64_C(1) << 32 | 1, "", "", false, 0},
+        {2, 1, 3, "forty characters do not fit into a code.", "", false, 0},
+        {2, 1, 3, "new\nline", "", false, 0},
+        {2, 1, 3, "c", "\x1b[31m", false, 0},
+        {2, 1, 3, "c", "K\xc3\xa4se", false, 0},
+        {2, 1, 1, "", "", true, TIMESTAMP_MAX_US},
+        {2, 1, 1, "", "", false, TIMESTAMP_MAX_US + 1},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         msgpack_sbuffer buffer;
@@ -131,12 +139,13 @@ static void test_bounds(void **state)
         msgpack_sbuffer_init(&buffer);
         msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
         pack_envelope(&packer, 1, cases[i].kind, 16, 1, 1);
-        msgpack_pack_array(&packer, 5);
+        msgpack_pack_array(&packer, 6);
         msgpack_pack_uint64(&packer, cases[i].tag);
         msgpack_pack_uint64(&packer, 1);
         msgpack_pack_uint64(&packer, cases[i].outcome);
         pack_text(&packer, cases[i].code);
         pack_text(&packer, cases[i].detail);
+        msgpack_pack_int64(&packer, cases[i].created_at_us);
 
         struct job_route ret_route;
         struct error err = {""};

@@ -118,7 +118,7 @@ static uint32_t fake_random(void *self)
 static void execute_done(struct fake *fake)
 {
     for (size_t i = 0; i < fake->batch; i++)
-        verdict_done(&fake->verdicts[i]);
+        verdict_done(&fake->verdicts[i], 7);
     fake->batch = 0;
     fake->on_executed(fake->arg, false);
 }
@@ -285,7 +285,7 @@ static void answers_each_order_with_its_own_verdict(void **state)
     struct fake *fake = fake_new(3);
     flow_start(fake->flow);
     offer(fake, 0, 1);
-    verdict_done(&fake->verdicts[0]);
+    verdict_done(&fake->verdicts[0], 7);
     verdict_fail(&fake->verdicts[1], OUTCOME_REJECT, "sqlstate_23514", "check \"positive\"\n");
     verdict_fail(&fake->verdicts[2], OUTCOME_RETRY, "sqlstate_55P03", "");
     fake->batch = 0;
