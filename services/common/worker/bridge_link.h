@@ -5,7 +5,7 @@
 
 #include "services/common/endpoint.h"
 #include "services/common/event_loop.h"
-#include "services/common/worker/flow.h"
+#include "services/common/worker/batcher.h"
 #include <czmq.h>
 
 struct bridge_link;

@@ -1,4 +1,4 @@
-/* Ties the parts together: bridge_link (sockets) and flow (decisions) on one zloop, with the
+/* Ties the parts together: bridge_link (sockets) and batcher (decisions) on one zloop, with the
  * backend; logs, metrics and health; stopping. */
 #include "services/common/worker/worker.h"
 #include "services/common/clock.h"
@@ -6,8 +6,8 @@
 #include "services/common/log.h"
 #include "services/common/memory.h"
 #include "services/common/metrics.h"
+#include "services/common/worker/batcher.h"
 #include "services/common/worker/bridge_link.h"
-#include "services/common/worker/flow.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ struct worker {
     zloop_t *zloop;
     struct event_loop *loop;
     struct bridge_link *link;
-    struct flow *flow;
+    struct batcher *batcher;
     struct loop_timer *step, *stop_tick;
     struct loop_watch *stop_watch;
     struct worker_backend backend;
@@ -35,7 +35,7 @@ struct worker {
     struct metric_gauge *held, *bridges;
 };
 
-/* ---- the flow's ports ---- */
+/* ---- the batcher's ports ---- */
 
 static bool port_read(void *self, unsigned bridge, struct job_message *ret_job)
 {
@@ -117,7 +117,7 @@ static void port_on_batch(void *self, const struct order *const orders[], size_t
     metric_observe(worker->batch_orders, (double)count);
     metric_observe(worker->batch_seconds,
                    (double)(clock_monotonic_us() - worker->batch_since_us) / 1e6);
-    metric_set(worker->held, (double)flow_orders_held(worker->flow));
+    metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
     for (size_t i = 0; i < count; i++)
         report_order(worker, orders[i], &verdicts[i]);
     report_backend(worker, verdicts, count, backend_down);
@@ -136,14 +136,14 @@ static void timed_execute(void *self, const struct order *const orders[], size_t
 static void on_readable(void *arg)
 {
     struct worker *worker = arg;
-    flow_jobs_readable(worker->flow);
+    batcher_jobs_readable(worker->batcher);
 }
 
 static void on_step(void *arg)
 {
     struct worker *worker = arg;
-    flow_step(worker->flow);
-    metric_set(worker->held, (double)flow_orders_held(worker->flow));
+    batcher_step(worker->batcher);
+    metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
 }
 
 static void on_connected(void *arg, unsigned connected)
@@ -161,7 +161,7 @@ void worker_backend_ready(struct worker *worker)
         return;
     worker->connected = true;
     bridge_link_connect(worker->link);
-    flow_start(worker->flow);
+    batcher_start(worker->batcher);
 }
 
 /* ---- stopping ---- */
@@ -170,7 +170,7 @@ static void on_stop_tick(void *arg)
 {
     struct worker *worker = arg;
     int64_t elapsed_ms = clock_monotonic_ms() - worker->stopping_since_ms;
-    size_t held = flow_orders_held(worker->flow);
+    size_t held = batcher_orders_held(worker->batcher);
     bool answered =
         held == 0 && (bridge_link_unsent(worker->link) == 0 || elapsed_ms >= STOP_UNSENT_MS);
     if (!answered && elapsed_ms < STOP_DEADLINE_MS) {
@@ -191,8 +191,9 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct worker *worker = arg;
     loop_watch_want(worker->stop_watch, false, false);
     worker->stopping_since_ms = clock_monotonic_ms();
-    log_info("finishing what was read", log_number("orders_held", flow_orders_held(worker->flow)));
-    flow_stop(worker->flow);
+    log_info("finishing what was read",
+             log_number("orders_held", batcher_orders_held(worker->batcher)));
+    batcher_stop(worker->batcher);
     on_stop_tick(worker);
 }
 
@@ -249,17 +250,18 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     }
     worker->step = event_loop_timer(worker->loop, on_step, worker);
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
-    worker->flow = flow_new((unsigned)bridges.count, options->batch_max,
-                            &(struct worker_ports){
-                                .self = worker,
-                                .read = port_read,
-                                .want_jobs = port_want_jobs,
-                                .reply = port_reply,
-                                .step_after = port_step_after,
-                                .on_batch = port_on_batch,
-                                .random = port_random,
-                            },
-                            &(struct worker_backend){.self = worker, .execute = timed_execute});
+    worker->batcher =
+        batcher_new((unsigned)bridges.count, options->batch_max,
+                    &(struct worker_ports){
+                        .self = worker,
+                        .read = port_read,
+                        .want_jobs = port_want_jobs,
+                        .reply = port_reply,
+                        .step_after = port_step_after,
+                        .on_batch = port_on_batch,
+                        .random = port_random,
+                    },
+                    &(struct worker_backend){.self = worker, .execute = timed_execute});
     worker->bridge_health = health_check("bridge", HEALTH_REQUIRED);
     register_metrics(worker);
     return worker;
@@ -271,7 +273,7 @@ void worker_free(struct worker *worker)
         return;
     loop_timer_free(worker->step);
     loop_timer_free(worker->stop_tick);
-    flow_free(worker->flow);
+    batcher_free(worker->batcher);
     bridge_link_free(worker->link);
     event_loop_zloop_free(worker->loop);
     zloop_destroy(&worker->zloop);

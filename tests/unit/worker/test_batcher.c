@@ -1,5 +1,5 @@
-/* The flow of a worker against fake bridges and a fake backend. */
-#include "services/common/worker/flow.h"
+/* The batcher of a worker against fake bridges and a fake backend. */
+#include "services/common/worker/batcher.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct answered {
 };
 
 struct fake {
-    struct flow *flow;
+    struct batcher *batcher;
     /* bridges */
     size_t messages[BRIDGES]; /* waiting to be read */
     size_t orders_a_message;
@@ -156,23 +156,23 @@ static struct fake *fake_new(size_t orders_a_message)
     assert_non_null(fake);
     fake->orders_a_message = orders_a_message;
     fake->step_ms = -1;
-    fake->flow = flow_new(BRIDGES, BATCH,
-                          &(struct worker_ports){
-                              .self = fake,
-                              .read = fake_read,
-                              .want_jobs = fake_want_jobs,
-                              .reply = fake_reply,
-                              .step_after = fake_step_after,
-                              .on_batch = fake_on_batch,
-                              .random = fake_random,
-                          },
-                          &(struct worker_backend){.self = fake, .execute = fake_execute});
+    fake->batcher = batcher_new(BRIDGES, BATCH,
+                                &(struct worker_ports){
+                                    .self = fake,
+                                    .read = fake_read,
+                                    .want_jobs = fake_want_jobs,
+                                    .reply = fake_reply,
+                                    .step_after = fake_step_after,
+                                    .on_batch = fake_on_batch,
+                                    .random = fake_random,
+                                },
+                                &(struct worker_backend){.self = fake, .execute = fake_execute});
     return fake;
 }
 
 static void fake_free(struct fake *fake)
 {
-    flow_free(fake->flow);
+    batcher_free(fake->batcher);
     free(fake);
 }
 
@@ -180,7 +180,7 @@ static void offer(struct fake *fake, unsigned bridge, size_t messages)
 {
     fake->messages[bridge] += messages;
     if (fake->wanted)
-        flow_jobs_readable(fake->flow);
+        batcher_jobs_readable(fake->batcher);
 }
 
 static size_t orders_read(const struct fake *fake)
@@ -191,7 +191,7 @@ static size_t orders_read(const struct fake *fake)
 /* Every order that was read has been answered, once. */
 static void assert_all_answered(const struct fake *fake)
 {
-    assert_int_equal(flow_orders_held(fake->flow), 0);
+    assert_int_equal(batcher_orders_held(fake->batcher), 0);
     for (unsigned bridge = 0; bridge < BRIDGES; bridge++)
         for (uint64_t tag = 0; tag < fake->next_tag[bridge]; tag++)
             assert_int_equal(fake->answered[bridge][tag].times, 1);
@@ -202,10 +202,10 @@ static void reads_nothing_before_start(void **state)
     (void)state;
     struct fake *fake = fake_new(1);
     offer(fake, 0, 1);
-    flow_step(fake->flow);
+    batcher_step(fake->batcher);
     assert_false(fake->wanted);
     assert_int_equal(orders_read(fake), 0);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     assert_true(fake->wanted);
     assert_int_equal(fake->batch, 1);
     execute_done(fake);
@@ -217,7 +217,7 @@ static void executes_at_once_when_idle(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(3);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 1, 1);
     assert_int_equal(fake->batch, 3);
     execute_done(fake);
@@ -232,7 +232,7 @@ static void next_batch_is_what_came_meanwhile(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(10);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     offer(fake, 0, 2);
     offer(fake, 1, 3);
@@ -250,7 +250,7 @@ static void holds_no_more_than_the_bound(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(JOB_MAX_ORDERS);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 20);
     offer(fake, 1, 20);
     assert_int_equal(orders_read(fake), HOLD_MAX);
@@ -268,10 +268,10 @@ static void bridges_take_turns(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(10);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     fake->messages[0] = fake->messages[1] = 100;
-    flow_jobs_readable(fake->flow);
+    batcher_jobs_readable(fake->batcher);
     assert_in_range(fake->next_tag[0], 100, HOLD_MAX - 100);
     assert_in_range(fake->next_tag[1], 100, HOLD_MAX - 100);
     while (fake->batch > 0)
@@ -283,7 +283,7 @@ static void answers_each_order_with_its_own_verdict(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(3);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     verdict_done(&fake->verdicts[0], 7);
     verdict_fail(&fake->verdicts[1], OUTCOME_REJECT, "sqlstate_23514", "check \"positive\"\n");
@@ -304,7 +304,7 @@ static void gives_everything_back_when_the_backend_is_down(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(10);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     offer(fake, 1, 5);
     execute_down(fake);
@@ -325,11 +325,11 @@ static void draws_few_jobs_while_failing(void **state)
     for (size_t c = 0; c < 3; c++) {
         struct fake *fake = fake_new(orders_a_message[c]);
         fake->down_at_once = true;
-        flow_start(fake->flow);
+        batcher_start(fake->batcher);
         offer(fake, 0, 2000);
         for (unsigned step = 0; step < 10; step++) {
             size_t before = orders_read(fake), batches = fake->batches;
-            flow_step(fake->flow);
+            batcher_step(fake->batcher);
             assert_in_range(orders_read(fake) - before, 100, 100 + orders_a_message[c] - 1);
             assert_int_equal(fake->batches, batches + 1);
             assert_false(fake->wanted);
@@ -344,18 +344,18 @@ static void answers_at_once_while_a_probe_is_out(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(10);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     execute_down(fake);
     fake->messages[0] = fake->messages[1] = 5;
-    flow_step(fake->flow); /* the probe */
+    batcher_step(fake->batcher); /* the probe */
     assert_int_equal(fake->batch, BATCH);
     size_t before = fake->orders_answered;
     fake->messages[0] = 2;
     fake->messages[1] = 0;
-    flow_step(fake->flow);
+    batcher_step(fake->batcher);
     assert_int_equal(fake->orders_answered, before + 20);
-    assert_int_equal(flow_orders_held(fake->flow), BATCH);
+    assert_int_equal(batcher_orders_held(fake->batcher), BATCH);
     execute_down(fake);
     assert_all_answered(fake);
     fake_free(fake);
@@ -365,11 +365,11 @@ static void a_probe_that_succeeds_ends_it(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(10);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 1);
     execute_down(fake);
     fake->messages[0] = 20;
-    flow_step(fake->flow);
+    batcher_step(fake->batcher);
     assert_int_equal(fake->batch, 100);
     execute_done(fake);
     assert_true(fake->wanted);
@@ -384,15 +384,15 @@ static void keeps_links_alive_while_a_batch_takes_long(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(JOB_MAX_ORDERS);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 20);
     offer(fake, 1, 20);
     for (unsigned step = 0; step < 6; step++) {
         assert_in_range(fake->step_ms, 1, 2000);
-        flow_step(fake->flow);
+        batcher_step(fake->batcher);
         assert_int_equal(orders_read(fake), HOLD_MAX + (step + 1) * BRIDGES * JOB_MAX_ORDERS);
     }
-    flow_step(fake->flow); /* but not without a bound */
+    batcher_step(fake->batcher); /* but not without a bound */
     assert_int_equal(orders_read(fake), HOLD_MAX + 6 * BRIDGES * JOB_MAX_ORDERS);
     while (fake->batch > 0)
         execute_done(fake);
@@ -404,14 +404,14 @@ static void stopping_finishes_what_was_read(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(JOB_MAX_ORDERS);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 20);
-    flow_stop(fake->flow);
+    batcher_stop(fake->batcher);
     assert_false(fake->wanted);
     while (fake->batch > 0)
         execute_done(fake);
-    flow_step(fake->flow);
-    flow_start(fake->flow);
+    batcher_step(fake->batcher);
+    batcher_start(fake->batcher);
     assert_int_equal(orders_read(fake), HOLD_MAX);
     assert_int_equal(fake->answered[0][HOLD_MAX - 1].outcome, OUTCOME_DONE);
     assert_all_answered(fake);
@@ -422,9 +422,9 @@ static void stopping_gives_back_what_the_backend_does_not_take(void **state)
 {
     (void)state;
     struct fake *fake = fake_new(JOB_MAX_ORDERS);
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 20);
-    flow_stop(fake->flow);
+    batcher_stop(fake->batcher);
     execute_down(fake);
     assert_int_equal(fake->batches, 1);
     assert_all_answered(fake);
@@ -436,7 +436,7 @@ static void a_backend_may_answer_at_once(void **state)
     (void)state;
     struct fake *fake = fake_new(JOB_MAX_ORDERS);
     fake->answers_at_once = true;
-    flow_start(fake->flow);
+    batcher_start(fake->batcher);
     offer(fake, 0, 30);
     offer(fake, 1, 30);
     assert_int_equal(orders_read(fake), 60 * JOB_MAX_ORDERS);
