@@ -42,6 +42,7 @@ int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver
         return -1;
     }
     reader->delivery_tag = deliver->delivery_tag;
+    reader->redelivered = deliver->redelivered != 0;
     reader->exchange_len = copy_short(reader->exchange, deliver->exchange);
     reader->routing_key_len = copy_short(reader->routing_key, deliver->routing_key);
     reader->state = CONTENT_HEADER;

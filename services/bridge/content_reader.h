@@ -16,6 +16,7 @@
 struct content_reader {
     enum content_state { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY } state; /* what comes next */
     uint64_t delivery_tag;
+    bool redelivered; /* basic.deliver's flag: the message was delivered before */
     size_t exchange_len, routing_key_len;
     char exchange[255], routing_key[255]; /* AMQP's short strings */
     struct message *message;

@@ -56,7 +56,7 @@ struct intake {
     int64_t up_since_ms, heard_ms, heartbeat_ms;
     int64_t unwritable_since_ms; /* as seen by ticks; 0: it is writable */
     struct health_check *health;
-    struct metric_counter *connects, *losses;
+    struct metric_counter *connects, *losses, *redelivered;
 };
 
 static bool connected(const struct intake *intake)
@@ -166,6 +166,8 @@ static bool take_content(struct intake *intake, const amqp_frame_t *frame)
     }
     if (message == NULL)
         return true;
+    if (intake->reader.redelivered)
+        metric_add(intake->redelivered, 1);
     message_decode(message);
     if (intake->options.on_message(intake->options.arg, delivery_tag, message) == 0)
         return true;
@@ -412,6 +414,8 @@ struct intake *intake_new(struct event_loop *loop, const struct intake_options *
                                       "Connections that consumed the order queue.");
     intake->losses = metric_counter("bridge_intake_losses_total", NULL,
                                     "Consuming connections that were lost or given up.");
+    intake->redelivered = metric_counter("bridge_redelivered_total", NULL,
+                                         "Messages that had been delivered before.");
     return intake;
 }
 
