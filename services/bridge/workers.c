@@ -122,7 +122,7 @@ static int bind_socket(zsock_t *socket, const char *endpoint, struct error *err)
 {
     /* Whoever can connect is trusted, so a socket file is for its owner alone. */
     mode_t before = umask(0077);
-    int bound = zsock_bind(socket, "%s", endpoint);
+    int bound = link_socket_bind(socket, endpoint);
     int failure = errno;
     (void)umask(before);
     if (bound >= 0)

@@ -2,7 +2,6 @@
 #include "services/common/clock.h"
 #include "services/common/memory.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define LOOK_MS 1000
 #define REPLACE_MS 5000
@@ -11,7 +10,6 @@ struct link_connection {
     struct link_connection_options options;
     zsock_t *socket;
     zsock_t *events; /* libzmq's monitor of the socket */
-    unsigned generation;
     bool up, wanted;
     int64_t down_since_ms;
     struct loop_timer *timer;
@@ -47,21 +45,12 @@ static void unwatch(struct link_connection *connection)
     zloop_poller_end(connection->options.zloop, &item);
 }
 
-/* zmq_socket_monitor(3): a frame of uint16 event and uint32 value, then a frame with the address.
- */
 static int on_event(zloop_t *zloop, zsock_t *reader, void *arg)
 {
     (void)zloop;
     struct link_connection *connection = arg;
-    zframe_t *frame = zframe_recv(reader);
-    zframe_t *address = zframe_recv(reader);
-    uint16_t event = 0;
-    if (frame && zframe_size(frame) >= sizeof(event))
-        memcpy(&event, zframe_data(frame), sizeof(event));
-    zframe_destroy(&frame);
-    zframe_destroy(&address);
-
-    bool up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    int value;
+    bool up = link_socket_read_event(reader, &value) == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (up != connection->up) {
         connection->up = up;
         connection->down_since_ms = clock_monotonic_ms();
@@ -73,15 +62,9 @@ static int on_event(zloop_t *zloop, zsock_t *reader, void *arg)
 static void make_socket(struct link_connection *connection)
 {
     connection->socket = link_socket_new(connection->options.end);
-    char address[64];
-    (void)snprintf(address, sizeof(address), "inproc://link-%p-%u", (void *)connection,
-                   connection->generation++); /* it fits */
-    if (zmq_socket_monitor(link_connection_socket(connection), address,
-                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
-        abort();
-    connection->events = zsock_new_pair(address);
-    if (!connection->events ||
-        zloop_reader(connection->options.zloop, connection->events, on_event, connection) != 0)
+    connection->events = link_socket_monitor(connection->socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                                                                     ZMQ_EVENT_DISCONNECTED);
+    if (zloop_reader(connection->options.zloop, connection->events, on_event, connection) != 0)
         abort();
     zloop_reader_set_tolerant(connection->options.zloop, connection->events);
     if (connection->wanted)

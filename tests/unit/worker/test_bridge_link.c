@@ -1,0 +1,327 @@
+/* A worker's sockets against those of a bridge, over TCP, in one process. */
+#include "services/common/clock.h"
+#include "services/common/event_loop_zloop.h"
+#include "services/common/metrics.h"
+#include "services/common/worker/bridge_link.h"
+#include "services/common/worker/link_socket.h"
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_MS 15000
+
+struct fixture {
+    char directory[64], text[128];
+    struct endpoint_list list;
+    struct bridge_endpoints endpoints;
+    zsock_t *jobs, *replies; /* the bridge's */
+    zloop_t *zloop;
+    struct event_loop *loop;
+    struct loop_timer *timer;
+    struct bridge_link *link;
+    unsigned connected;
+    struct job_message job;
+};
+
+static void bind_bridge(struct fixture *fixture)
+{
+    fixture->jobs = link_socket_new(LINK_JOBS_TO_WORKERS);
+    fixture->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
+    zsock_set_sndtimeo(fixture->jobs, PATIENCE_MS);
+    zsock_set_rcvtimeo(fixture->replies, PATIENCE_MS);
+    assert_int_equal(link_socket_bind(fixture->jobs, fixture->endpoints.persist), 0);
+    assert_int_equal(link_socket_bind(fixture->replies, fixture->endpoints.reply), 0);
+}
+
+static void kill_bridge(struct fixture *fixture)
+{
+    zsock_destroy(&fixture->jobs);
+    zsock_destroy(&fixture->replies);
+}
+
+static void on_timer(void *arg)
+{
+    struct fixture *fixture = arg;
+    event_loop_zloop_stop(fixture->loop);
+}
+
+static void on_readable(void *arg)
+{
+    struct fixture *fixture = arg;
+    event_loop_zloop_stop(fixture->loop);
+}
+
+static void on_connected(void *arg, unsigned connected)
+{
+    struct fixture *fixture = arg;
+    fixture->connected = connected;
+    event_loop_zloop_stop(fixture->loop);
+}
+
+/* Let the loop run until something happens, or for 20 ms. */
+static void turn(struct fixture *fixture)
+{
+    loop_timer_start(fixture->timer, 20);
+    (void)zloop_start(fixture->zloop);
+}
+
+static void wait_connected(struct fixture *fixture, unsigned count)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (fixture->connected != count && clock_monotonic_ms() < deadline_ms)
+        turn(fixture);
+    assert_int_equal(fixture->connected, count);
+}
+
+static bool read_job(struct fixture *fixture, int64_t for_ms)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + for_ms;
+    do {
+        if (bridge_link_read(fixture->link, 0, &fixture->job))
+            return true;
+        turn(fixture);
+    } while (clock_monotonic_ms() < deadline_ms);
+    return false;
+}
+
+static void make(struct fixture *fixture, const char *text)
+{
+    struct error err;
+    zsys_handler_set(NULL);
+    assert_int_equal(endpoint_list_parse(text, &fixture->list, &err), 0);
+    assert_int_equal(bridge_endpoints_parse(text, &fixture->endpoints, &err), 0);
+    bind_bridge(fixture);
+    fixture->zloop = zloop_new();
+    fixture->loop = event_loop_zloop_new(fixture->zloop);
+    fixture->timer = event_loop_timer(fixture->loop, on_timer, fixture);
+    fixture->link = bridge_link_new(&(struct bridge_link_options){.zloop = fixture->zloop,
+                                                                  .loop = fixture->loop,
+                                                                  .bridges = &fixture->list,
+                                                                  .stage = STAGE_PERSIST,
+                                                                  .on_readable = on_readable,
+                                                                  .on_connected = on_connected,
+                                                                  .arg = fixture},
+                                    &err);
+    assert_non_null(fixture->link);
+    bridge_link_connect(fixture->link);
+    bridge_link_want_jobs(fixture->link, true);
+}
+
+/* Three free ports in a row, as far as one can tell. */
+static int setup_tcp(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    assert_non_null(fixture);
+    for (unsigned port = 20000 + (unsigned)getpid() % 10000;; port += 3) {
+        unsigned free_ports = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            int fd = socket(AF_INET, SOCK_STREAM, 0);
+            struct sockaddr_in address = {.sin_family = AF_INET,
+                                          .sin_port = htons((uint16_t)(port + i)),
+                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+            free_ports += bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+            close(fd);
+        }
+        if (free_ports < 3)
+            continue;
+        snprintf(fixture->text, sizeof(fixture->text), "tcp://127.0.0.1:%u", port);
+        break;
+    }
+    make(fixture, fixture->text);
+    *state = fixture;
+    return 0;
+}
+
+static int setup_ipc(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    assert_non_null(fixture);
+    strcpy(fixture->directory, "/tmp/test-bridge-link-XXXXXX");
+    assert_non_null(mkdtemp(fixture->directory));
+    snprintf(fixture->text, sizeof(fixture->text), "ipc://%s/bridge", fixture->directory);
+    make(fixture, fixture->text);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    bridge_link_free(fixture->link);
+    kill_bridge(fixture);
+    loop_timer_free(fixture->timer);
+    event_loop_zloop_free(fixture->loop);
+    zloop_destroy(&fixture->zloop);
+    if (fixture->directory[0] != '\0') {
+        static const char *const names[] = {"persist", "index", "reply"};
+        for (size_t i = 0; i < 3; i++) {
+            char path[128];
+            snprintf(path, sizeof(path), "%s/bridge.%s", fixture->directory, names[i]);
+            (void)unlink(path); /* the index socket was never bound */
+        }
+        assert_int_equal(rmdir(fixture->directory), 0);
+    }
+    free(fixture);
+    return 0;
+}
+
+static size_t encode_job(uint64_t tag, enum stage stage, uint8_t buffer[MESSAGE_MAX_BYTES])
+{
+    struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = stage};
+    struct order order = {.amount_cents = 100, .created_at_us = 5};
+    order_set_name(&order, "x", 1);
+    struct job_item item = {.delivery_tag = tag, .attempt = 1, .order = &order};
+    return job_encode(&route, &item, 1, buffer);
+}
+
+static void send_job(struct fixture *fixture, uint64_t tag, enum stage stage)
+{
+    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    size_t len = encode_job(tag, stage, buffer);
+    assert_int_equal(zmq_send(zsock_resolve(fixture->jobs), buffer, len, 0), len);
+}
+
+static void reply_done(struct fixture *fixture, uint64_t tag)
+{
+    struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST};
+    struct reply_item item = {.delivery_tag = tag, .attempt = 1, .outcome = OUTCOME_DONE};
+    bridge_link_reply(fixture->link, 0, &route, &item, 1);
+}
+
+static uint64_t receive_reply(struct fixture *fixture)
+{
+    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static struct reply_item items[REPLY_MAX_ITEMS];
+    struct job_route route;
+    size_t count;
+    int len = zmq_recv(zsock_resolve(fixture->replies), buffer, sizeof(buffer), 0);
+    assert_true(len > 0);
+    assert_int_equal(reply_decode(buffer, (size_t)len, &route, items, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    return items[0].delivery_tag;
+}
+
+static uint64_t count_of(const char *name)
+{
+    return metric_count(metric_counter(name, NULL, ""));
+}
+
+static void a_job_there_and_a_reply_back(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    send_job(fixture, 7, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+    assert_int_equal(fixture->job.count, 1);
+    assert_int_equal(fixture->job.items[0].delivery_tag, 7);
+    assert_int_equal(fixture->job.route.epoch, 4);
+    reply_done(fixture, 7);
+    assert_int_equal(receive_reply(fixture), 7);
+}
+
+static void senseless_jobs_are_dropped_and_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    uint64_t before = count_of("worker_bridge_malformed_jobs_total");
+    void *jobs = zsock_resolve(fixture->jobs);
+    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    size_t len = encode_job(1, STAGE_PERSIST, buffer);
+    zmq_send(jobs, "garbage", 7, 0);
+    zmq_send(jobs, "", 0, 0);
+    zmq_send(jobs, buffer, len, ZMQ_SNDMORE); /* several frames: dropped whole */
+    zmq_send(jobs, buffer, len, ZMQ_SNDMORE);
+    zmq_send(jobs, buffer, len, 0);
+    send_job(fixture, 2, STAGE_INDEX);
+    send_job(fixture, 3, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+    assert_int_equal(fixture->job.items[0].delivery_tag, 3);
+    assert_int_equal(count_of("worker_bridge_malformed_jobs_total") - before, 4);
+}
+
+/* libzmq itself would never connect again. */
+static void a_bridge_that_broke_the_protocol_is_connected_to_again(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    char *huge = calloc(1, MESSAGE_MAX_BYTES + 1);
+    assert_non_null(huge);
+    zmq_send(zsock_resolve(fixture->jobs), huge, MESSAGE_MAX_BYTES + 1, 0);
+    free(huge);
+    wait_connected(fixture, 0);
+    wait_connected(fixture, 1);
+    send_job(fixture, 9, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+}
+
+static void replies_wait_for_a_bridge_that_restarts(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    kill_bridge(fixture);
+    wait_connected(fixture, 0);
+    while (bridge_link_unsent(fixture->link) == 0) { /* until that socket has noticed, too */
+        reply_done(fixture, 999);
+        turn(fixture);
+    }
+    uint64_t before = count_of("worker_bridge_dropped_replies_total");
+    for (uint64_t tag = 1; tag <= 300; tag++)
+        reply_done(fixture, tag);
+    size_t unsent = bridge_link_unsent(fixture->link);
+    assert_in_range(unsent, 1, 256); /* bounded: the oldest go */
+    assert_int_equal(count_of("worker_bridge_dropped_replies_total") - before, 301 - unsent);
+    bind_bridge(fixture);
+    wait_connected(fixture, 1);
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (bridge_link_unsent(fixture->link) > 0 && clock_monotonic_ms() < deadline_ms)
+        turn(fixture);
+    for (uint64_t tag = 300 - unsent + 1; tag <= 300; tag++)
+        assert_int_equal(receive_reply(fixture), tag);
+}
+
+static void unwanted_jobs_stay_where_they_are(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    bridge_link_want_jobs(fixture->link, false);
+    send_job(fixture, 5, STAGE_PERSIST);
+    int64_t begin_ms = clock_monotonic_ms();
+    turn(fixture); /* ended by the timer, not by the job */
+    assert_true(clock_monotonic_ms() - begin_ms >= 19);
+    bridge_link_want_jobs(fixture->link, true);
+    assert_true(read_job(fixture, PATIENCE_MS));
+}
+
+static void a_port_in_use_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    zsock_t *other = link_socket_new(LINK_JOBS_TO_WORKERS);
+    assert_int_equal(link_socket_bind(other, fixture->endpoints.persist), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    zsock_destroy(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_job_there_and_a_reply_back, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(a_job_there_and_a_reply_back, setup_ipc, teardown),
+        cmocka_unit_test_setup_teardown(senseless_jobs_are_dropped_and_counted, setup_ipc,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_that_broke_the_protocol_is_connected_to_again,
+                                        setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(replies_wait_for_a_bridge_that_restarts, setup_tcp,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(unwanted_jobs_stay_where_they_are, setup_ipc, teardown),
+        cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error, setup_tcp, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
