@@ -4,12 +4,13 @@
  * has the kernel's own buffers.) Replies may queue longer: losing them costs a redelivery, and they
  * are short.
  *
- * On loopback a segment may have 64 KB, more than these buffers. Then TCP can fall into a state
- * where the next segment does not fit into the window, and the window, though the reader has read
- * everything, has not grown enough to be announced: the rest goes by the persist timer, a window
- * every 200 ms. Seen with Linux 6.18 in 1 of 14 recoveries of a failing worker (900 orders a second
- * instead of 30,000), more often with smaller buffers, always when the send buffer is the smaller
- * one; never in 14 with segments limited to MAX_SEGMENT_BYTES.
+ * On loopback a segment may have 64 KB, more than these buffers. Some recoveries of a failing
+ * worker then stuck at some hundred orders a second instead of 30,000: a few times in some 50 runs
+ * with buffers of 4096 to 16384, on Linux 6.18. The sender was seen waiting for window with its
+ * persist timer (200 ms), which suggests a next segment larger than the window that the reader
+ * announces. With segments limited to MAX_SEGMENT_BYTES it did not occur in 14 runs (in 1 of 14
+ * without, side by side), which is no proof; the slowest run was faster, too. A send buffer smaller
+ * than the receive buffer adds stalls of 40 ms at some message sizes.
  *
  * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. libzmq reads nothing
  * from a connection whose inbound queue is full, heartbeats neither, and then drops it after the
