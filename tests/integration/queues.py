@@ -5,7 +5,7 @@ import uuid
 from contextlib import contextmanager
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker
 
 
 class Queues:
@@ -13,30 +13,19 @@ class Queues:
         self.url = url
         self.name = name
         self.dead_name = f"{name}.dead"
-        self.connection = None
-
-    def close(self):
-        if self.connection and self.connection.is_open:
-            self.connection.close()
 
     @contextmanager
     def channel(self, confirm=False):
-        """A fresh channel; the connection is made again if it was lost."""
+        """A channel on a connection of its own: one that is kept would be lost with the server."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
         try:
-            if self.connection:
-                self.connection.process_data_events()
-        except AMQPError:
-            self.connection = None
-        if not self.connection or not self.connection.is_open:
-            self.connection = pika.BlockingConnection(pika.URLParameters(self.url))
-        channel = self.connection.channel()
-        if confirm:
-            channel.confirm_delivery()
-        try:
+            channel = connection.channel()
+            if confirm:
+                channel.confirm_delivery()
             yield channel
         finally:
-            if channel.is_open:
-                channel.close()
+            if connection.is_open:
+                connection.close()
 
     def depth(self, name=None):
         """Messages ready in the queue; None if there is no such queue."""

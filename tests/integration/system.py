@@ -230,17 +230,15 @@ class System:
 
     @cached_property
     def queues(self):
-        queues = Queues(self.env["RABBITMQ_URL"], self.env.get("ORDER_QUEUE", "order_queue"))
-        return self._exits.enter_context(contextlib.closing(queues))
+        return Queues(self.env["RABBITMQ_URL"], self.env.get("ORDER_QUEUE", "order_queue"))
 
     @cached_property
     def index(self):
         return self.env.get("ORDER_INDEX", "orders")
 
     def forget_connections(self):
-        """After a server was restarted: connect again at the next use."""
-        for name in ("postgres", "queues"):
-            self.__dict__.pop(name, None)
+        """After PostgreSQL was restarted: connect again at the next use."""
+        self.__dict__.pop("postgres", None)
 
     # --- where an order is --------------------------------------------------------------------
 
