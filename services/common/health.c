@@ -1,5 +1,6 @@
 /* Readiness: a short list of checks that only grows, under one lock. */
 #include "services/common/health.h"
+#include "services/common/clock.h"
 #include "services/common/json_text.h"
 #include "services/common/memory.h"
 #include <pthread.h>
@@ -14,6 +15,8 @@ struct health_check {
     char *dependency;
     enum health_weight weight;
     bool up;
+    bool reported; /* at least once */
+    int64_t registered_ms;
     char reason[REASON_SIZE]; /* while down */
 };
 
@@ -26,6 +29,7 @@ struct health_check *health_check(const char *dependency, enum health_weight wei
     struct health_check *check = memory_new(sizeof(*check));
     check->dependency = memory_copy_text(dependency);
     check->weight = weight;
+    check->registered_ms = clock_monotonic_ms();
     (void)snprintf(check->reason, sizeof(check->reason), "starting");
     (void)pthread_mutex_lock(&lock);
     *checks_end = check;
@@ -39,6 +43,7 @@ bool health_set(struct health_check *check, bool up, const char *reason)
     (void)pthread_mutex_lock(&lock);
     bool changed = check->up != up;
     check->up = up;
+    check->reported = true;
     (void)snprintf(check->reason, sizeof(check->reason), "%s", up || reason == NULL ? "" : reason);
     (void)pthread_mutex_unlock(&lock);
     return changed;
@@ -62,12 +67,30 @@ static bool all_up(enum health_weight weight)
     return true;
 }
 
+/* With the lock held: has every check been heard of, or been given the time for it? A service that
+ * has just started is not ready before its first connections are made. */
+static bool started(void)
+{
+    int64_t limit_ms = clock_monotonic_ms() - HEALTH_STARTING_MS;
+    for (const struct health_check *check = checks; check != NULL; check = check->next) {
+        if (!check->reported && check->registered_ms > limit_ms)
+            return false;
+    }
+    return true;
+}
+
+/* With the lock held. */
+static bool ready(void)
+{
+    return !stopping && all_up(HEALTH_REQUIRED) && started();
+}
+
 /* With the lock held. */
 static const char *status(void)
 {
     if (stopping)
         return "stopping";
-    if (!all_up(HEALTH_REQUIRED))
+    if (!ready())
         return "not ready";
     return all_up(HEALTH_DEGRADED) ? "ready" : "degraded";
 }
@@ -75,9 +98,9 @@ static const char *status(void)
 bool health_ready(void)
 {
     (void)pthread_mutex_lock(&lock);
-    bool ready = !stopping && all_up(HEALTH_REQUIRED);
+    bool is_ready = ready();
     (void)pthread_mutex_unlock(&lock);
-    return ready;
+    return is_ready;
 }
 
 void health_set_stopping(void)

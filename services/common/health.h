@@ -12,6 +12,10 @@ enum health_weight {
     HEALTH_DEGRADED, /* while it is down the service is ready, but degraded */
 };
 
+/* For so long after its registration a check of either weight that has not been set yet makes the
+ * service not ready. */
+#define HEALTH_STARTING_MS 5000
+
 /* Registered before threads start; at first down ("starting"). */
 struct health_check *health_check(const char *dependency, enum health_weight weight);
 

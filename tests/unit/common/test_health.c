@@ -52,6 +52,7 @@ static void test_story(void **state)
     assert_page("/readyz", 200, "application/json");
 
     struct health_check *cache = health_check("redis", HEALTH_DEGRADED);
+    assert_false(health_ready()); /* not before it is known how the cache stands */
     assert_false(health_set(cache, false, "refused \"now\"\n"));
     assert_true(health_ready());
     assert_report("{\"status\":\"degraded\",\"dependencies\":[{\"name\":\"postgres\",\"required\":"

@@ -3,10 +3,12 @@
  * broken promise prints its seed; `--schedules 1 --seed THAT` replays it. */
 #include "services/common/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
 
 #define CALM_LIMIT_MS 400000 /* everything must be finished so long after the last fault */
@@ -293,15 +295,32 @@ static bool print_tally(const struct tally *tally)
 
 int main(int argc, char **argv)
 {
+    static const struct option options[] = {{"schedules", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     unsigned long long schedules = 100000;
     unsigned long long seed = (unsigned long long)time(NULL) * 1000000;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--schedules") == 0)
-            schedules = strtoull(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
-        else
-            return 64; /* EX_USAGE */
+    int letter;
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (letter) {
+        case 'n':
+            schedules = strtoull(optarg, NULL, 10);
+            break;
+        case 's':
+            seed = strtoull(optarg, NULL, 10);
+            break;
+        default:
+            printf("Usage: bridge_simulation [--schedules N] [--seed S]\n"
+                   "Runs the bridge's state machine under N seeded schedules (100000) of crashes,\n"
+                   "delays and duplicates; one that breaks a promise prints the seed that replays "
+                   "it.\n");
+            return letter == 'h' ? EXIT_SUCCESS : EX_USAGE;
+        }
+    }
+    if (schedules == 0) {
+        fprintf(stderr, "--schedules takes a number from 1\n");
+        return EX_USAGE;
     }
     printf("%llu schedules from seed %llu\n", schedules, seed);
     fflush(stdout);
