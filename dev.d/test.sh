@@ -21,7 +21,7 @@ Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 Runs the tests of the named kinds, or of all. Ends with one line "N passed, M failed", and with
 0 only if something ran and nothing failed.
 
-  unit         the unit tests of every module, without any server
+  unit         the unit tests of every module; the clients of a server start a private one
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
@@ -80,6 +80,7 @@ test_sanitize() {
 
 run_ctest() {
     say '' "${BOLD}Unit tests, $1$PLAIN"
+    need_packages "${UNIT_TEST_PACKAGES[@]}"
     step "Building ($1)" build_preset "$1"
     LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0 \
         ctest --preset "$1" -j "$(nproc)" --output-junit "$RESULTS/unit-$1.xml"

@@ -4,7 +4,9 @@
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     libzmq3-dev libczmq-dev librabbitmq-dev libhiredis-dev libpq-dev libcurl4-openssl-dev
     libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libssl-dev libcmocka-dev)
-RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven)
+RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven
+    tzdata)
+UNIT_TEST_PACKAGES=(postgresql-15 redis-server rabbitmq-server openssl tzdata)
 TEST_PACKAGES=(python3-venv)
 DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
