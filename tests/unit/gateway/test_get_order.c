@@ -1,36 +1,10 @@
-#include "tests/unit/gateway/http_fixture.h"
+#include "tests/unit/gateway/http_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct http_fixture *fixture;
-static struct fakes *fakes;
-static struct reply reply;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture = http_fixture_new(100);
-    fakes = http_fixture_fakes(fixture);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    http_fixture_free(fixture);
-    return 0;
-}
-
-static int reset(void **state)
-{
-    (void)state;
-    fakes_reset(fakes);
-    return 0;
-}
 
 #define ID "0190c1f0-1111-7222-8333-444455556666"
 
