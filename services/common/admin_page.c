@@ -19,6 +19,8 @@ static void readyz(struct admin_page *page)
 
 static void metrics(struct admin_page *page)
 {
+    metric_set(metric_gauge("service_ready", NULL, "1 while /readyz answers 200, 0 while not"),
+               health_ready());
     page->content_type = "text/plain; version=0.0.4; charset=utf-8";
     page->body = metrics_render(&page->len);
 }

@@ -3,6 +3,7 @@
 #include "services/common/clock.h"
 #include "services/common/json_text.h"
 #include "services/common/memory.h"
+#include "services/common/metrics.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,23 @@ struct health_check {
     bool reported; /* at least once */
     int64_t registered_ms;
     char reason[REASON_SIZE]; /* while down */
+    struct metric_gauge *up_metric;
+    struct metric_counter *failures_metric;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct health_check *checks, **checks_end = &checks;
 static bool stopping;
+
+static void register_metrics(struct health_check *check)
+{
+    char labels[96];
+    (void)snprintf(labels, sizeof(labels), "dependency=\"%s\"", check->dependency); /* our names */
+    check->up_metric =
+        metric_gauge("dependency_up", labels, "1 while the dependency is usable, 0 while not");
+    check->failures_metric = metric_counter("dependency_failures_total", labels,
+                                            "Times that the dependency went from usable to not");
+}
 
 struct health_check *health_check(const char *dependency, enum health_weight weight)
 {
@@ -31,6 +44,7 @@ struct health_check *health_check(const char *dependency, enum health_weight wei
     check->weight = weight;
     check->registered_ms = clock_monotonic_ms();
     (void)snprintf(check->reason, sizeof(check->reason), "starting");
+    register_metrics(check);
     (void)pthread_mutex_lock(&lock);
     *checks_end = check;
     checks_end = &check->next;
@@ -46,6 +60,9 @@ bool health_set(struct health_check *check, bool up, const char *reason)
     check->reported = true;
     (void)snprintf(check->reason, sizeof(check->reason), "%s", up || reason == NULL ? "" : reason);
     (void)pthread_mutex_unlock(&lock);
+    metric_set(check->up_metric, up);
+    if (changed && !up)
+        metric_add(check->failures_metric, 1);
     return changed;
 }
 

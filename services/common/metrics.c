@@ -6,6 +6,7 @@
 #include "services/common/memory.h"
 #include "services/common/process_metrics.h"
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@ struct buckets {
 
 static const struct buckets buckets_seconds = {
     14, {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}};
+static const struct buckets buckets_ages = {
+    16, {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}};
 static const struct buckets buckets_sizes = {
     13, {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}};
 
@@ -121,6 +124,12 @@ struct metric_histogram *metric_histogram_seconds(const char *name, const char *
     return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_seconds)->histogram;
 }
 
+struct metric_histogram *metric_histogram_ages(const char *name, const char *labels,
+                                               const char *help)
+{
+    return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_ages)->histogram;
+}
+
 struct metric_histogram *metric_histogram_sizes(const char *name, const char *labels,
                                                 const char *help)
 {
@@ -157,7 +166,10 @@ void metric_observe(struct metric_histogram *histogram, double value)
 static void render_value(FILE *out, const char *name, const char *labels, double value)
 {
     const char *open = labels[0] != '\0' ? "{" : "", *close = labels[0] != '\0' ? "}" : "";
-    fprintf(out, "%s%s%s%s %.15g\n", name, open, labels, close, value);
+    if (isnan(value)) /* printf() would write a sign too */
+        fprintf(out, "%s%s%s%s NaN\n", name, open, labels, close);
+    else
+        fprintf(out, "%s%s%s%s %.15g\n", name, open, labels, close, value);
 }
 
 static void render_histogram(FILE *out, const char *name, const struct series *series)

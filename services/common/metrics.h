@@ -16,14 +16,17 @@ struct metric_histogram;
  * same metric; a name has one type. */
 struct metric_counter *metric_counter(const char *name, const char *labels, const char *help);
 struct metric_gauge *metric_gauge(const char *name, const char *labels, const char *help);
-/* Buckets for seconds from 0.5 ms to 10 s, or for sizes 1..10,000. */
+/* Buckets for how long something took, 0.5 ms to 10 s; how old something is, 5 ms to an hour; sizes
+ * 1..10,000. */
 struct metric_histogram *metric_histogram_seconds(const char *name, const char *labels,
                                                   const char *help);
+struct metric_histogram *metric_histogram_ages(const char *name, const char *labels,
+                                               const char *help);
 struct metric_histogram *metric_histogram_sizes(const char *name, const char *labels,
                                                 const char *help);
 
 void metric_add(struct metric_counter *counter, uint64_t n);
-void metric_set(struct metric_gauge *gauge, double value);
+void metric_set(struct metric_gauge *gauge, double value); /* NaN: unknown */
 void metric_observe(struct metric_histogram *histogram, double value);
 uint64_t metric_count(const struct metric_counter *counter);
 

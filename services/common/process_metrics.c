@@ -14,17 +14,22 @@ static double cpu_seconds(void)
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* From /proc/self/statm (proc(5)): the second number, in pages. */
-static double resident_bytes(void)
+struct memory {
+    double virtual_bytes, resident_bytes;
+};
+
+/* From /proc/self/statm (proc(5)): the first two numbers, in pages. */
+static struct memory memory_used(void)
 {
-    unsigned long pages = 0;
+    unsigned long all = 0, resident = 0;
     FILE *statm = fopen("/proc/self/statm", "re");
     if (statm == NULL)
-        return 0;
-    if (fscanf(statm, "%*u %lu", &pages) != 1)
-        pages = 0;
+        return (struct memory){0};
+    if (fscanf(statm, "%lu %lu", &all, &resident) != 2)
+        all = resident = 0;
     (void)fclose(statm);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+    double page_bytes = (double)sysconf(_SC_PAGESIZE);
+    return (struct memory){(double)all * page_bytes, (double)resident * page_bytes};
 }
 
 static double open_descriptors(void)
@@ -78,7 +83,9 @@ static void render(FILE *out, const char *name, const char *type, const char *he
 void process_metrics_render(FILE *out)
 {
     render(out, "process_cpu_seconds_total", "counter", "CPU time used", cpu_seconds());
-    render(out, "process_resident_memory_bytes", "gauge", "Memory in RAM", resident_bytes());
+    struct memory memory = memory_used();
+    render(out, "process_resident_memory_bytes", "gauge", "Memory in RAM", memory.resident_bytes);
+    render(out, "process_virtual_memory_bytes", "gauge", "Address space", memory.virtual_bytes);
     render(out, "process_open_fds", "gauge", "Open file descriptors", open_descriptors());
     render(out, "process_max_fds", "gauge", "Limit of open file descriptors", max_descriptors());
     render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds());

@@ -33,6 +33,15 @@ static void assert_page(const char *path, int status, const char *content_type)
     free(page.body);
 }
 
+static void assert_metric(const char *line)
+{
+    struct admin_page page;
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), &page));
+    if (strstr(page.body, line) == NULL)
+        fail_msg("no \"%s\" in\n%s", line, page.body);
+    free(page.body);
+}
+
 static void test_story(void **state)
 {
     (void)state;
@@ -45,8 +54,13 @@ static void test_story(void **state)
                   "true,\"status\":\"down\",\"reason\":\"starting\"}]}\n");
     assert_page("/readyz", 503, "application/json");
     assert_page("/livez", 200, "application/json");
+    assert_metric("\nservice_ready 0\n");
+    assert_metric("\ndependency_up{dependency=\"postgres\"} 0\n");
 
     assert_true(health_set(database, true, NULL));
+    assert_metric("\nservice_ready 1\n");
+    assert_metric("\ndependency_up{dependency=\"postgres\"} 1\n");
+    assert_metric("\ndependency_failures_total{dependency=\"postgres\"} 0\n");
     assert_false(health_set(database, true, NULL)); /* no change */
     assert_true(health_up(database) && health_ready());
     assert_page("/readyz", 200, "application/json");
@@ -70,9 +84,12 @@ static void test_story(void **state)
     assert_non_null(json);
     json_decref(json);
     free(text);
+    assert_metric("\ndependency_up{dependency=\"postgres\"} 0\n");
+    assert_metric("\ndependency_failures_total{dependency=\"postgres\"} 1\n");
 
     assert_true(health_set(database, true, NULL));
     health_set_stopping();
+    assert_metric("\nservice_ready 0\n");
     assert_false(health_ready());
     assert_page("/readyz", 503, "application/json");
     assert_page("/livez", 200, "application/json");

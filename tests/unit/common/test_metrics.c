@@ -1,4 +1,5 @@
 #include "services/common/metrics.h"
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,6 +48,7 @@ static void test_counters_and_gauges(void **state)
     metric_add(done, 2);
     metric_add(done, 3);
     metric_set(gauge, -1.5);
+    metric_set(metric_gauge("t_unknown", NULL, "Unknown."), (double)-NAN);
     assert_int_equal(metric_count(done), 5);
     char *text = render();
     assert_has(text,
@@ -55,6 +57,7 @@ static void test_counters_and_gauges(void **state)
     assert_has(text, "# HELP t_jobs_total Jobs.\n# TYPE t_jobs_total counter\n"
                      "t_jobs_total{outcome=\"done\"} 5\nt_jobs_total{outcome=\"retry\"} 0\n");
     assert_has(text, "# TYPE t_gauge gauge\nt_gauge -1.5\n");
+    assert_has(text, "\nt_unknown NaN\n");
     free(text);
 }
 
@@ -63,10 +66,13 @@ static void test_histogram(void **state)
     (void)state;
     struct metric_histogram *seconds =
         metric_histogram_seconds("t_seconds", "operation=\"x\"", "Durations.");
+    struct metric_histogram *ages = metric_histogram_ages("t_ages", NULL, "Ages.");
     struct metric_histogram *sizes = metric_histogram_sizes("t_sizes", NULL, "Sizes.");
     metric_observe(seconds, 0.0005); /* bounds are inclusive */
     metric_observe(seconds, 0.0006);
     metric_observe(seconds, 100);
+    metric_observe(ages, 3600);
+    metric_observe(ages, 3601);
     metric_observe(sizes, 0);
     metric_observe(sizes, 1000);
     char *text = render();
@@ -77,6 +83,8 @@ static void test_histogram(void **state)
                      "t_seconds_bucket{operation=\"x\",le=\"+Inf\"} 3\n"
                      "t_seconds_sum{operation=\"x\"} 100.0011\n"
                      "t_seconds_count{operation=\"x\"} 3\n");
+    assert_has(text, "t_ages_bucket{le=\"900\"} 0\nt_ages_bucket{le=\"3600\"} 1\n"
+                     "t_ages_bucket{le=\"+Inf\"} 2\n");
     assert_has(text, "t_sizes_bucket{le=\"1\"} 1\n");
     assert_has(text, "t_sizes_bucket{le=\"500\"} 1\nt_sizes_bucket{le=\"1000\"} 2\n");
     assert_has(text, "t_sizes_bucket{le=\"10000\"} 2\nt_sizes_bucket{le=\"+Inf\"} 2\n"
@@ -100,6 +108,8 @@ static void test_process(void **state)
     (void)state;
     char *text = render();
     assert_true(value_of(text, "process_resident_memory_bytes") > 1e6);
+    assert_true(value_of(text, "process_virtual_memory_bytes") >
+                value_of(text, "process_resident_memory_bytes"));
     assert_true(value_of(text, "process_cpu_seconds_total") > 0);
     assert_true(value_of(text, "process_open_fds") >= 3);
     assert_true(value_of(text, "process_max_fds") >= 3);
