@@ -141,6 +141,7 @@ struct dead_letter_queue *dead_letter_queue_new(struct event_loop *loop,
         .queue = options->queue,
         .queue_type = options->queue_type,
         .window = WINDOW,
+        .watches_queues = true,
         .on_state = on_state,
         .arg = queue,
     });

@@ -40,6 +40,17 @@ int publish_channel_send(struct publish_channel *channel, const struct publish_r
     return -1;
 }
 
+int publish_channel_ask(struct publish_channel *channel, const char *queue, struct error *err)
+{
+    amqp_queue_declare_t passive = {.queue = amqp_cstring_bytes(queue), .passive = 1};
+    int status = amqp_send_method(channel->connection.amqp, BROKER_CHANNEL,
+                                  AMQP_QUEUE_DECLARE_METHOD, &passive);
+    if (status == AMQP_STATUS_OK)
+        return 0;
+    error_set(err, "cannot ask for queue %s: %s", queue, amqp_error_string2(status));
+    return -1;
+}
+
 static size_t copy_name(char to[PUBLISH_NAME_SIZE], amqp_bytes_t from)
 {
     size_t len = from.len < PUBLISH_NAME_SIZE ? from.len : PUBLISH_NAME_SIZE;
@@ -91,6 +102,14 @@ static void take_method(struct publish_channel *channel, const amqp_method_t *me
         channel->returned.routing_key_len =
             copy_name(channel->returned.routing_key, returned->routing_key);
         channel->returning = RETURN_HEADER;
+        return;
+    }
+    case AMQP_QUEUE_DECLARE_OK_METHOD: {
+        const amqp_queue_declare_ok_t *queue = method->decoded;
+        event->kind = PUBLISH_EVENT_QUEUE;
+        event->routing_key_len = copy_name(event->routing_key, queue->queue);
+        event->messages = queue->message_count;
+        event->consumers = queue->consumer_count;
         return;
     }
     case AMQP_CONNECTION_BLOCKED_METHOD: {

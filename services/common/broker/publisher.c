@@ -12,6 +12,7 @@
 #include "services/common/broker/connection_attempt.h"
 #include "services/common/broker/publish_channel.h"
 #include "services/common/broker/publish_inbox.h"
+#include "services/common/broker/queue_watch.h"
 #include "services/common/clock.h"
 #include "services/common/memory.h"
 #include "services/common/metrics.h"
@@ -60,6 +61,7 @@ struct publisher {
     struct request_list waiting;
     struct confirm_window window;
     struct publish_channel channel;
+    struct queue_watch *queues; /* NULL: not wanted */
     struct connection_attempt *attempt;
     struct backoff backoff;
     int64_t retry_ms;            /* when to connect */
@@ -115,6 +117,7 @@ static void set_state(struct publisher *publisher, enum publisher_state state, c
     bool up = state == PUBLISHER_UP;
     publish_inbox_open(&publisher->inbox, up);
     if (!up) {
+        queue_watch_forget(publisher->queues);
         publish_inbox_take(&publisher->inbox, &publisher->waiting);
         refuse_unsent(publisher);
     }
@@ -272,6 +275,9 @@ static bool take_event(struct publisher *publisher, const struct publish_event *
             return true;
         lose_connection(publisher, now_ms, "the queue is gone"); /* connecting declares it again */
         return false;
+    case PUBLISH_EVENT_QUEUE:
+        queue_watch_take(publisher->queues, event);
+        return true;
     case PUBLISH_EVENT_BLOCKED:
         set_state(publisher, PUBLISHER_BLOCKED, event->reason.message);
         return true;
@@ -342,6 +348,17 @@ static void send_waiting(struct publisher *publisher, int64_t now_ms)
     set_cork(publisher, 0);
 }
 
+/* Returns false when the connection is lost. */
+static bool ask_for_queues(struct publisher *publisher, int64_t now_ms)
+{
+    struct error err;
+    if (publisher->state != PUBLISHER_UP || publisher->unwritable_since_ms != 0 ||
+        queue_watch_ask(publisher->queues, &publisher->channel, now_ms, &err) == 0)
+        return true;
+    lose_connection(publisher, now_ms, err.message);
+    return false;
+}
+
 static void work_connection(struct publisher *publisher, int64_t now_ms)
 {
     struct pollfd pollfd = {.fd = publisher->channel.connection.fd, .events = POLLIN | POLLOUT};
@@ -361,7 +378,8 @@ static void work_connection(struct publisher *publisher, int64_t now_ms)
     else if (publisher->unwritable_since_ms != 0 &&
              now_ms - publisher->unwritable_since_ms > publisher->heartbeat_ms * 8 / 10)
         lose_connection(publisher, now_ms, "the broker takes no more data");
-    else if (read_events(publisher, now_ms) && can_send(publisher))
+    else if (read_events(publisher, now_ms) && ask_for_queues(publisher, now_ms) &&
+             can_send(publisher))
         send_waiting(publisher, now_ms);
 }
 
@@ -502,6 +520,10 @@ struct publisher *publisher_new(const struct publisher_options *options)
     struct publisher *publisher = memory_new(sizeof *publisher);
     publisher->options = *options;
     publisher->metrics = register_metrics();
+    metric_set(metric_gauge("publisher_window", NULL, "Messages taken and not answered at most"),
+               options->window);
+    if (options->watches_queues)
+        publisher->queues = queue_watch_new(options->queue);
     publish_inbox_init(&publisher->inbox, options->window);
     request_list_init(&publisher->waiting);
     publisher->state = PUBLISHER_DOWN;
@@ -525,5 +547,6 @@ void publisher_free(struct publisher *publisher, int64_t drain_ms)
     pthread_join(publisher->thread, NULL);
     publish_inbox_release(&publisher->inbox);
     confirm_window_release(&publisher->window);
+    queue_watch_free(publisher->queues);
     free(publisher);
 }

@@ -12,7 +12,8 @@ struct publisher_options {
     struct broker_options broker; /* these strings and `queue` must outlive the publisher */
     const char *queue;            /* declared at each connect, with its dead-letter queue */
     enum queue_type queue_type;
-    unsigned window; /* messages accepted and not answered; more are refused */
+    unsigned window;     /* messages accepted and not answered; more are refused */
+    bool watches_queues; /* metrics tell how many messages wait in both queues (queue_watch.h) */
     /* Called from the publisher's thread on each change and each failed attempt to connect: up
      * means connected and not blocked. At first it is down. `reason`: why it is down; when up NULL,
      * or a warning (the queue exists with another type). It must not block. */

@@ -45,6 +45,7 @@ void publish_load_start(struct publish_load *load, const char *url, const char *
         .queue = queue,
         .queue_type = type,
         .window = window,
+        .watches_queues = true,
         .on_state = on_state,
         .arg = load,
     });

@@ -6,6 +6,7 @@
 #include "tests/unit/broker/stalling_proxy.h"
 #include "tests/unit/broker/test_broker.h"
 #include <amqp_framing.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,58 @@ static void unroutable_messages_are_refused(void **state)
     assert_results(&load, 30, 10, 0);
     assert_int_equal(queue_depth("routed"), 30);
     publish_load_stop(&load);
+}
+
+/* NAN: unknown. */
+static double metric_now(const char *name)
+{
+    char line[64];
+    size_t len;
+    double value;
+    char *text = metrics_render(&len);
+    (void)snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(text, line);
+    assert_non_null(at);
+    assert_int_equal(sscanf(at + strlen(line), "%lf", &value), 1);
+    free(text);
+    return value;
+}
+
+static void wait_for_metric(const char *name, double value)
+{
+    int64_t until_ms = clock_monotonic_ms() + 8000;
+    double now = metric_now(name);
+    while (isnan(value) ? !isnan(now) : now != value) {
+        if (clock_monotonic_ms() > until_ms)
+            fail_msg("%s is %f, not %f", name, now, value);
+        (void)usleep(20000);
+        now = metric_now(name);
+    }
+}
+
+static void tells_how_many_messages_wait(void **state)
+{
+    (void)state;
+    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
+    struct publish_load load;
+    publish_load_start(&load, stalling_proxy_url(proxy), "watched", QUEUE_QUORUM, 100);
+    wait_for_metric("order_queue_messages", 0);
+    for (int i = 0; i < 40; i++)
+        assert_true(publish_load_submit(&load, i < 30 ? "watched" : "watched.dead", 100, 5000));
+    wait_for_metric("order_queue_messages", 30);
+    wait_for_metric("dead_letter_queue_messages", 10);
+    wait_for_metric("order_queue_consumers", 0);
+
+    stalling_proxy_set(proxy, PROXY_STALLS);
+    stalling_proxy_cut(proxy);
+    wait_for_metric("order_queue_messages", NAN);
+    wait_for_metric("dead_letter_queue_messages", NAN);
+    stalling_proxy_set(proxy, PROXY_FORWARDS);
+    wait_for_metric("order_queue_messages", 30);
+    publish_load_stop(&load);
+    stalling_proxy_free(proxy);
+    queue_delete("watched");
+    queue_delete("watched.dead");
 }
 
 static void declare_limited(const char *queue)
@@ -418,6 +471,7 @@ int run_publisher_tests(void)
         cmocka_unit_test(confirms_twenty_thousand),
         cmocka_unit_test(takes_all_or_none_within_the_window),
         cmocka_unit_test(unroutable_messages_are_refused),
+        cmocka_unit_test(tells_how_many_messages_wait),
         cmocka_unit_test(nacked_messages_are_refused),
         cmocka_unit_test(republishes_after_a_lost_connection),
         cmocka_unit_test(confirms_that_do_not_come_are_unknown),
