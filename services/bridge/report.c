@@ -48,12 +48,13 @@ static struct stage_report *stage_of(struct report *report, enum stage stage)
     return &report->stages[stage - 1];
 }
 
-/* The counter of `name` with `labels` and the code, or, past SERIES_MAX of them, "other". */
+/* The counter of `name` with `labels`, which end in the label's name of the code; or, past
+ * SERIES_MAX of them, of "other". */
 static void count_coded(struct report *report, const char *name, const char *labels,
                         const char *code, const char *help)
 {
     char text[LABELS_SIZE];
-    int len = snprintf(text, sizeof text, "%scode=\"", labels);
+    int len = snprintf(text, sizeof text, "%s=\"", labels);
     for (; *code != '\0' && len < (int)sizeof text - 2; code++)
         text[len++] = *code < ' ' || *code > '~' || *code == '"' || *code == '\\' ? '_' : *code;
     (void)snprintf(text + len, sizeof text - (size_t)len, "\""); /* there is room */
@@ -63,7 +64,7 @@ static void count_coded(struct report *report, const char *name, const char *lab
            (strcmp(report->coded[i].labels, text) != 0 || strcmp(report->coded[i].name, name) != 0))
         i++;
     if (i == SERIES_MAX) {
-        (void)snprintf(text, sizeof text, "%scode=\"other\"", labels);
+        (void)snprintf(text, sizeof text, "%s=\"other\"", labels);
         metric_add(metric_counter(name, text, help), 1);
         return;
     }
@@ -100,7 +101,7 @@ void report_outcome(struct report *report, enum stage stage, const struct reply_
         return;
     }
     char labels[64];
-    (void)snprintf(labels, sizeof labels, "stage=\"%s\",outcome=\"%s\",", stage_name(stage),
+    (void)snprintf(labels, sizeof labels, "stage=\"%s\",outcome=\"%s\",code", stage_name(stage),
                    outcome_name(item->outcome)); /* it fits */
     count_coded(report, "bridge_outcomes_total", labels, item->code, outcomes_help);
 }
@@ -126,7 +127,7 @@ void report_stage(struct report *report, enum stage stage, enum stage_state stat
 void report_dead_letter(struct report *report, const struct dead_letter_report *letter)
 {
     static struct log_limit limit;
-    count_coded(report, "bridge_dead_letters_total", "", letter->reason, letters_help);
+    count_coded(report, "bridge_dead_letters_total", "reason", letter->reason, letters_help);
     log_warn_limited(&limit, "message is a dead letter", log_text("reason", letter->reason),
                      log_text("detail", letter->detail),
                      log_text("stage", letter->stage != NULL ? letter->stage : "none"),
@@ -220,7 +221,7 @@ static void register_stage(struct stage_report *about, enum stage stage)
     about->worker_seconds = metric_histogram_seconds("bridge_worker_seconds", labels,
                                                      "From giving an order away to its outcome.");
     about->age_seconds =
-        metric_histogram_seconds("bridge_order_age_seconds", labels, "From created_at to done.");
+        metric_histogram_ages("bridge_order_age_seconds", labels, "From created_at to done.");
     metric_set(about->up, 1);
     about->alive_ms = -WORKERLESS_AFTER_MS;
     about->health = health_check(workers_of[stage - 1], HEALTH_REQUIRED);
@@ -252,7 +253,7 @@ struct report *report_new(size_t window)
     report->oldest_seconds =
         metric_gauge("bridge_oldest_seconds", NULL, "How long the oldest is in flight.");
     report->queue_seconds =
-        metric_histogram_seconds("bridge_queue_seconds", NULL, "From created_at to the bridge.");
+        metric_histogram_ages("bridge_queue_seconds", NULL, "From created_at to the bridge.");
     metric_set(metric_gauge("bridge_window", NULL, "Messages in flight at most."), (double)window);
     for (size_t i = 0; i < STAGES; i++)
         register_stage(&report->stages[i], i == 0 ? STAGE_PERSIST : STAGE_INDEX);

@@ -16,8 +16,5 @@ const struct api_metrics *api_metrics(void)
     metrics.outcomes_unknown =
         metric_counter("order_outcomes_unknown_total", NULL,
                        "Orders published without a confirm until their deadline");
-    metrics.read_dashboard_seconds =
-        metric_histogram_seconds("db_query_duration_seconds", "operation=\"read_dashboard\"",
-                                 "Duration of database queries by operation");
     return &metrics;
 }

@@ -23,7 +23,6 @@ struct api_metrics {
     struct metric_counter *orders_accepted, *bulk_orders_accepted;
     struct metric_counter *cache_hits, *cache_misses, *cache_failures;
     struct metric_counter *outcomes_unknown;
-    struct metric_histogram *read_dashboard_seconds;
 };
 
 struct api {

@@ -33,8 +33,9 @@ struct gateway_loop {
     struct http_server *server;
     struct api api;
     struct order_store *postgres;
-    struct outbox_task *outbox;         /* loop 0 only, as is: */
-    struct database *outbox_age_reader; /* the task's own connection is mostly in a transaction */
+    struct outbox_task *outbox; /* loop 0 only, as is: */
+    struct database
+        *outbox_backlog_reader; /* the task's own connection is mostly in a transaction */
     struct loop_watch *stop_watch;
     struct loop_timer *tick;
     void (*on_tick)(void *arg);
@@ -140,11 +141,11 @@ static void add_outbox(struct gateway_loop *loop)
         .on_state = dependency_report,
     };
     database.arg = dependency_link_new(loop->shared->postgres);
-    loop->outbox_age_reader = database_new(loop->events, &database);
+    loop->outbox_backlog_reader = database_new(loop->events, &database);
     database.arg = dependency_link_new(loop->shared->postgres);
     const struct outbox_task_options outbox = {
         .database = database,
-        .age_reader = loop->outbox_age_reader,
+        .backlog_reader = loop->outbox_backlog_reader,
         .queue = loop->api.queue,
         .wake_fd = loop->shared->outbox_wake_fd,
     };
@@ -202,7 +203,7 @@ bool gateway_loop_join(struct gateway_loop *loop)
 void gateway_loop_free(struct gateway_loop *loop)
 {
     outbox_task_free(loop->outbox);
-    database_free(loop->outbox_age_reader);
+    database_free(loop->outbox_backlog_reader);
     scheduler_client_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.store);

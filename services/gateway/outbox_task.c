@@ -11,13 +11,14 @@
 #include "services/common/memory.h"
 #include "services/common/metrics.h"
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define POLL_MS 1000
 #define BATCH_DEADLINE_MS 5000
 #define FULL_WINDOW_PAUSE_MS 10 /* while clients' orders fill the publisher's window */
-#define AGE_INTERVAL_MS 5000
+#define BACKLOG_INTERVAL_MS 5000
 
 static const struct backoff failure_backoff = {.base_ms = 500, .cap_ms = 10000};
 
@@ -27,12 +28,12 @@ struct outbox_task {
     enum task_state state;
     bool woken; /* while busy: look again at once */
     struct outbox_relay *relay;
-    struct database *age_reader;
+    struct database *backlog_reader;
     struct order_queue *queue;
     int wake_fd;
     struct loop_watch *wake_watch;
     struct loop_timer *timer; /* IDLE: when to look; PUBLISHING: when to go on */
-    struct loop_timer *age_timer;
+    struct loop_timer *backlog_timer;
     struct backoff backoff;
 
     /* The batch. */
@@ -42,7 +43,7 @@ struct outbox_task {
     int64_t deadline_ms;
 
     struct metric_counter *relayed_total, *failures_total;
-    struct metric_gauge *oldest_age_seconds;
+    struct metric_gauge *backlog_orders, *backlog_age_seconds;
 };
 
 static struct log_limit failure_limit;
@@ -186,18 +187,27 @@ static void on_wake(void *arg, bool readable, bool writable)
         look(task);
 }
 
-static void on_age(void *arg, double seconds, const struct database_answer *answer)
+static void report_backlog(struct outbox_task *task, double orders, double oldest_seconds)
 {
-    struct outbox_task *task = arg;
-    if (answer->status == DATABASE_OK)
-        metric_set(task->oldest_age_seconds, seconds);
+    metric_set(task->backlog_orders, orders);
+    metric_set(task->backlog_age_seconds, oldest_seconds);
 }
 
-static void read_age(void *arg)
+static void on_backlog(void *arg, const struct outbox_backlog *backlog,
+                       const struct database_answer *answer)
+{
+    if (answer->status == DATABASE_OK)
+        report_backlog(arg, (double)backlog->orders, backlog->oldest_seconds);
+    else
+        report_backlog(arg, NAN, NAN);
+}
+
+static void read_backlog(void *arg)
 {
     struct outbox_task *task = arg;
-    (void)!outbox_age(task->age_reader, on_age, task); /* not connected: the next time */
-    loop_timer_start(task->age_timer, AGE_INTERVAL_MS);
+    if (outbox_backlog(task->backlog_reader, on_backlog, task) != 0)
+        report_backlog(task, NAN, NAN); /* not connected */
+    loop_timer_start(task->backlog_timer, BACKLOG_INTERVAL_MS);
 }
 
 struct outbox_task *outbox_task_new(struct event_loop *events,
@@ -205,7 +215,7 @@ struct outbox_task *outbox_task_new(struct event_loop *events,
 {
     struct outbox_task *task = memory_new(sizeof *task);
     task->state = TASK_IDLE;
-    task->age_reader = options->age_reader;
+    task->backlog_reader = options->backlog_reader;
     task->queue = options->queue;
     task->wake_fd = options->wake_fd;
     task->backoff = failure_backoff;
@@ -213,16 +223,19 @@ struct outbox_task *outbox_task_new(struct event_loop *events,
         metric_counter("outbox_relayed_total", NULL, "Bulk orders brought to the queue");
     task->failures_total = metric_counter("outbox_failures_total", NULL,
                                           "Batches of the outbox that were not relayed");
-    task->oldest_age_seconds = metric_gauge("outbox_oldest_age_seconds", NULL,
-                                            "Since the oldest bulk order that still has to go to "
-                                            "the queue was stored");
+    task->backlog_orders =
+        metric_gauge("outbox_orders", NULL,
+                     "Bulk orders that still have to go to the queue, counted up to 10000");
+    task->backlog_age_seconds = metric_gauge("outbox_oldest_age_seconds", NULL,
+                                             "Since the oldest bulk order that still has to go to "
+                                             "the queue was stored");
     task->relay = outbox_relay_new(events, &options->database);
     task->timer = event_loop_timer(events, on_timer, task);
-    task->age_timer = event_loop_timer(events, read_age, task);
+    task->backlog_timer = event_loop_timer(events, read_backlog, task);
     task->wake_watch = event_loop_watch(events, task->wake_fd, on_wake, task);
     loop_watch_want(task->wake_watch, true, false);
     loop_timer_start(task->timer, 0);
-    loop_timer_start(task->age_timer, 0);
+    loop_timer_start(task->backlog_timer, 0);
     return task;
 }
 
@@ -232,7 +245,7 @@ void outbox_task_free(struct outbox_task *task)
         return;
     loop_watch_free(task->wake_watch);
     loop_timer_free(task->timer);
-    loop_timer_free(task->age_timer);
+    loop_timer_free(task->backlog_timer);
     outbox_relay_free(task->relay);
     free(task);
 }

@@ -12,8 +12,8 @@ struct outbox_task;
 
 struct outbox_task_options {
     struct database_options database; /* of the task's own connection */
-    struct database *age_reader;      /* any connection on this loop: reads the age of the oldest
-                                         row now and then */
+    struct database *backlog_reader;  /* any connection on this loop: reads the age of the oldest
+                                     row now and then */
     struct order_queue *queue;        /* this loop's */
     int wake_fd;                      /* an eventfd that any thread writes to after rows were
                                          committed; else they are looked for every second */

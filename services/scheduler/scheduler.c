@@ -22,7 +22,7 @@
 struct scheduler_metrics {
     struct metric_counter *results[ATTEMPT_ALREADY_DONE + 1];
     struct metric_histogram *seconds;
-    struct metric_gauge *last_success, *next_run;
+    struct metric_gauge *last_success, *due, *next_run;
 };
 
 struct scheduler {
@@ -139,6 +139,9 @@ static void drive(struct scheduler *scheduler)
     metric_set(scheduler->metrics.next_run,
                plan->next_us == CRON_NEVER ? 0 : (double)plan->next_us / 1e6);
 
+    metric_set(scheduler->metrics.due,
+               plan->due_tick_us == CRON_NEVER ? 0 : (double)plan->due_tick_us / 1e6);
+
     bool up = database_up(scheduler->database);
     if (scheduler->stopping)
         return;
@@ -213,9 +216,11 @@ static struct scheduler_metrics register_metrics(void)
                 [ATTEMPT_ALREADY_DONE] = metric_counter(name, "result=\"already_done\"", help),
             },
         .seconds = metric_histogram_seconds("db_query_duration_seconds", "operation=\"refresh_mv\"",
-                                            "Duration of queries"),
+                                            "Duration of database queries by operation"),
         .last_success = metric_gauge("scheduler_last_success_timestamp_seconds", NULL,
                                      "When this process last refreshed, 0: not yet"),
+        .due = metric_gauge("scheduler_due_timestamp_seconds", NULL,
+                            "The scheduled run that has not been done yet, 0: none"),
         .next_run = metric_gauge("scheduler_next_run_timestamp_seconds", NULL,
                                  "When the schedule is next due, 0: never"),
     };

@@ -103,29 +103,35 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
     return -1;
 }
 
-struct age {
-    outbox_age_fn *on_done;
+struct backlog_read {
+    outbox_backlog_fn *on_done;
     void *arg;
 };
 
-static void on_age(void *arg, const struct database_answer *answer)
+static void on_backlog(void *arg, const struct database_answer *answer)
 {
-    struct age age = *(struct age *)arg;
+    struct backlog_read read = *(struct backlog_read *)arg;
     free(arg);
-    double seconds = 0;
-    if (answer->status == DATABASE_OK && PQntuples(answer->result) > 0)
-        seconds = strtod(PQgetvalue(answer->result, 0, 0), NULL);
-    age.on_done(age.arg, seconds > 0 ? seconds : 0, answer);
+    struct outbox_backlog backlog = {0};
+    if (answer->status == DATABASE_OK && PQntuples(answer->result) == 1) {
+        backlog.orders = strtoul(PQgetvalue(answer->result, 0, 0), NULL, 10);
+        double seconds = strtod(PQgetvalue(answer->result, 0, 1), NULL);
+        backlog.oldest_seconds = seconds > 0 ? seconds : 0; /* the clock was put back */
+    }
+    read.on_done(read.arg, &backlog, answer);
 }
 
-int outbox_age(struct database *database, outbox_age_fn *on_done, void *arg)
+int outbox_backlog(struct database *database, outbox_backlog_fn *on_done, void *arg)
 {
-    static const char sql[] = "SELECT extract(epoch FROM clock_timestamp() - stored_at)"
-                              " FROM order_outbox ORDER BY seq LIMIT 1";
-    struct age *age = memory_new(sizeof *age);
-    *age = (struct age){on_done, arg};
-    if (database_call(database, sql, NULL, false, on_age, free, age) == 0)
+    static const char sql[] =
+        "SELECT (SELECT count(*) FROM (SELECT FROM order_outbox LIMIT 10000) AS few),"
+        " coalesce((SELECT extract(epoch FROM clock_timestamp() - stored_at)"
+        " FROM order_outbox ORDER BY seq LIMIT 1), 0)";
+    _Static_assert(OUTBOX_COUNT_MAX == 10000, "the LIMIT");
+    struct backlog_read *read = memory_new(sizeof *read);
+    *read = (struct backlog_read){on_done, arg};
+    if (database_call(database, sql, NULL, false, on_backlog, free, read) == 0)
         return 0;
-    free(age);
+    free(read);
     return -1;
 }

@@ -48,9 +48,17 @@ int outbox_take(struct outbox_relay *relay, outbox_batch_fn *on_batch, void *arg
 void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn *on_done,
                    void *arg);
 
-/* Seconds since the oldest outbox row was stored; 0 when empty. */
-typedef void outbox_age_fn(void *arg, double seconds, const struct database_answer *answer);
-int outbox_age(struct database *database, outbox_age_fn *on_done, void *arg)
+#define OUTBOX_COUNT_MAX 10000
+
+/* What the outbox holds: how many orders (counted up to OUTBOX_COUNT_MAX), and the seconds since
+ * the oldest of them was stored; 0 when empty. */
+struct outbox_backlog {
+    size_t orders;
+    double oldest_seconds;
+};
+typedef void outbox_backlog_fn(void *arg, const struct outbox_backlog *backlog,
+                               const struct database_answer *answer);
+int outbox_backlog(struct database *database, outbox_backlog_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
 #endif

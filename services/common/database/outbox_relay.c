@@ -54,7 +54,7 @@ static void on_rows(void *arg, const struct database_answer *answer)
     relay->count = 0;
     for (int i = 0; i < rows && i < OUTBOX_BATCH; i++) {
         /* A row that is no order was written by another hand. It stays, for a person to look at,
-         * and shows in outbox_age(). */
+         * and shows in outbox_backlog(). */
         if (order_row_decode(answer->result, i, &relay->orders[relay->count]) == NULL)
             relay->seqs[relay->count++] =
                 binary_integer(PQgetvalue(answer->result, i, 4), sizeof(int64_t));

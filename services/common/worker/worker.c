@@ -215,6 +215,8 @@ static void register_metrics(struct worker *worker)
         worker->failed[i] = metric_counter("worker_orders_total", labels, help);
     }
     worker->held = metric_gauge("worker_orders_held", NULL, "Orders read and not answered yet.");
+    metric_set(metric_gauge("worker_batch_max_orders", NULL, "Orders in a batch at most."),
+               (double)worker->options.batch_max);
     worker->bridges = metric_gauge("worker_bridges_connected", NULL, "Bridges connected to.");
 }
 

@@ -1,9 +1,11 @@
 #include "services/gateway/adapters/postgres_store.h"
+#include "services/common/clock.h"
 #include "services/common/database/orders.h"
 #include "services/common/database/outbox.h"
 #include "services/common/database/sales_view.h"
 #include "services/common/log.h"
 #include "services/common/memory.h"
+#include "services/common/metrics.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +24,20 @@ struct connection {
     bool up;
 };
 
+enum operation { FIND_ORDER, READ_DASHBOARD, INSERT_BULK };
+#define OPERATIONS (INSERT_BULK + 1)
+static const char *const operation_names[] = {"find_order", "read_dashboard", "insert_bulk"};
+
+struct operation_metrics {
+    struct metric_histogram *seconds;
+    struct metric_counter *failures;
+};
+
 /* An operation under way, and who wants to know. */
 struct call {
     struct call *next, **link; /* in the store's list */
+    const struct operation_metrics *metrics;
+    int64_t began_us;
     void *arg;
     union {
         order_store_found_fn *found;
@@ -35,6 +48,7 @@ struct call {
 
 struct postgres_store {
     struct order_store port;
+    struct operation_metrics metrics[OPERATIONS];
     struct call *calls; /* those that are left are freed with the store */
     struct connection reads[READ_CONNECTIONS];
     unsigned next_read; /* in turn */
@@ -78,9 +92,11 @@ static struct database *read_connection(struct postgres_store *store)
     return store->reads[i].database;
 }
 
-static struct call *call_new(struct postgres_store *store, void *arg)
+static struct call *call_new(struct postgres_store *store, enum operation operation, void *arg)
 {
     struct call *call = memory_new(sizeof(*call));
+    call->metrics = &store->metrics[operation];
+    call->began_us = clock_monotonic_us();
     call->arg = arg;
     call->next = store->calls;
     call->link = &store->calls;
@@ -98,18 +114,29 @@ static void call_free(struct call *call)
     free(call);
 }
 
+/* The call has its answer; returns it for the callback. */
+static struct call call_end(struct call *call, enum order_store_status status)
+{
+    struct call ended = *call;
+    call_free(call);
+    metric_observe(ended.metrics->seconds, (double)(clock_monotonic_us() - ended.began_us) * 1e-6);
+    if (status == ORDER_STORE_UNAVAILABLE || status == ORDER_STORE_FAILED)
+        metric_add(ended.metrics->failures, 1);
+    return ended;
+}
+
 static void on_found(void *arg, enum order_lookup result, const struct order *order,
                      const struct database_answer *answer)
 {
-    struct call call = *(struct call *)arg;
-    call_free(arg);
     (void)result; /* the answer tells a failure, `order` the rest */
-    call.on_done.found(call.arg, status_of(answer), order);
+    enum order_store_status status = status_of(answer);
+    struct call call = call_end(arg, status);
+    call.on_done.found(call.arg, status, order);
 }
 
 static int find(void *self, const struct order_id *id, order_store_found_fn *on_done, void *arg)
 {
-    struct call *call = call_new(self, arg);
+    struct call *call = call_new(self, FIND_ORDER, arg);
     call->on_done.found = on_done;
     if (orders_find(read_connection(self), id, on_found, call) == 0)
         return 0;
@@ -120,17 +147,17 @@ static int find(void *self, const struct order_id *id, order_store_found_fn *on_
 static void on_sales(void *arg, const struct sales_day *days, size_t count,
                      const struct database_answer *answer)
 {
-    struct call call = *(struct call *)arg;
-    call_free(arg);
+    enum order_store_status status = status_of(answer);
+    struct call call = call_end(arg, status);
     struct order_store_sales_day port_days[SALES_DAYS_MAX];
     for (size_t i = 0; i < count; i++)
         port_days[i] = (struct order_store_sales_day){days[i].date_us, days[i].total_revenue};
-    call.on_done.sales(call.arg, status_of(answer), port_days, count);
+    call.on_done.sales(call.arg, status, port_days, count);
 }
 
 static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
 {
-    struct call *call = call_new(self, arg);
+    struct call *call = call_new(self, READ_DASHBOARD, arg);
     call->on_done.sales = on_done;
     if (sales_view_read(read_connection(self), on_sales, call) == 0)
         return 0;
@@ -140,8 +167,6 @@ static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
 
 static void on_stored(void *arg, enum bulk_result result, const struct database_answer *answer)
 {
-    struct call call = *(struct call *)arg;
-    call_free(arg);
     enum order_store_status status = ORDER_STORE_OK;
     switch (result) {
     case BULK_STORED:
@@ -153,6 +178,7 @@ static void on_stored(void *arg, enum bulk_result result, const struct database_
         status = status_of(answer);
         break;
     }
+    struct call call = call_end(arg, status);
     call.on_done.inserted(call.arg, status);
 }
 
@@ -160,7 +186,7 @@ static int insert_bulk(void *self, const struct order *orders, size_t count,
                        order_store_inserted_fn *on_done, void *arg)
 {
     struct postgres_store *store = self;
-    struct call *call = call_new(store, arg);
+    struct call *call = call_new(store, INSERT_BULK, arg);
     call->on_done.inserted = on_done;
     if (orders_insert_bulk(store->bulks.database, orders, count, on_stored, call) == 0)
         return 0;
@@ -196,6 +222,19 @@ static void open_connection(struct postgres_store *store, struct connection *con
     connection->database = database_new(loop, &options);
 }
 
+static void register_metrics(struct postgres_store *store)
+{
+    for (int i = 0; i < OPERATIONS; i++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "operation=\"%s\"", operation_names[i]); /* fits */
+        store->metrics[i] = (struct operation_metrics){
+            metric_histogram_seconds("db_query_duration_seconds", labels,
+                                     "Duration of database queries by operation"),
+            metric_counter("db_query_failures_total", labels, "Database queries that failed"),
+        };
+    }
+}
+
 struct order_store *postgres_store_new(struct event_loop *loop,
                                        const struct postgres_store_options *options)
 {
@@ -206,6 +245,7 @@ struct order_store *postgres_store_new(struct event_loop *loop,
         .read_sales = read_sales,
         .insert_bulk = insert_bulk,
     };
+    register_metrics(store);
     store->on_state = options->on_state;
     store->arg = options->arg;
     for (unsigned i = 0; i < READ_CONNECTIONS; i++)

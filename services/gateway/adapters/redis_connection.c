@@ -3,6 +3,7 @@
 #include "services/common/clock.h"
 #include "services/common/endpoint.h"
 #include "services/common/memory.h"
+#include "services/common/metrics.h"
 #include "services/common/name_lookup.h"
 #include <assert.h>
 #include <hiredis/async.h>
@@ -32,7 +33,7 @@ struct redis_command {
     struct redis_connection *connection;
     redis_done_fn *on_done; /* NULL: it has been told that there was no answer in time */
     void *arg;
-    int64_t deadline_ms;
+    int64_t sent_us, deadline_ms;
     size_t bytes;
     h2o_linklist_t link; /* in `in_time` until answered or overdue */
 };
@@ -59,6 +60,8 @@ struct redis_connection {
     int64_t stalled_since_ms; /* when `overdue` became more than 0 */
     bool reported, reported_up;
     struct error reason; /* why the attempt failed, or the connection was lost */
+    struct metric_histogram *command_seconds;
+    struct metric_counter *timeouts;
 };
 
 static void connect_now(struct redis_connection *connection);
@@ -129,6 +132,7 @@ static void expire_commands(struct redis_connection *connection)
             break;
         h2o_linklist_unlink(&command->link);
         h2o_linklist_insert(&expired, &command->link);
+        metric_add(connection->timeouts, 1);
         if (connection->overdue++ == 0)
             connection->stalled_since_ms = now_ms;
     }
@@ -198,6 +202,9 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
         h2o_linklist_unlink(&command->link);
     else if (--connection->overdue == 0 && connection->state == REDIS_UP)
         loop_timer_stop(connection->timer); /* it was waiting for the end of the stall */
+    if (reply != NULL)
+        metric_observe(connection->command_seconds,
+                       (double)(clock_monotonic_us() - command->sent_us) * 1e-6);
     free(command);
     if (on_done != NULL)
         on_done(done_arg, reply);
@@ -211,7 +218,8 @@ static int send_command(struct redis_connection *connection, int argc, const cha
     command->connection = connection;
     command->on_done = on_done;
     command->arg = arg;
-    command->deadline_ms = clock_monotonic_ms() + REDIS_COMMAND_TIMEOUT_MS;
+    command->sent_us = clock_monotonic_us();
+    command->deadline_ms = command->sent_us / 1000 + REDIS_COMMAND_TIMEOUT_MS;
     for (int i = 0; i < argc; i++)
         command->bytes += lengths[i];
     if (redisAsyncCommandArgv(connection->context, on_reply, command, argc, (const char **)argv,
@@ -445,6 +453,10 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
     int rc = host_port_parse(options->address, REDIS_PORT, &connection->address, NULL);
     assert(rc == 0 && "checked with the configuration");
     (void)rc;
+    connection->command_seconds = metric_histogram_seconds("redis_command_duration_seconds", NULL,
+                                                           "From sending a command to its reply");
+    connection->timeouts =
+        metric_counter("redis_timeouts_total", NULL, "Commands without a reply in time");
     connection->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     h2o_linklist_init_anchor(&connection->in_time);
     h2o_timeout_init(loop, &connection->turn, 0);

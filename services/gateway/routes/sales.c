@@ -1,6 +1,5 @@
 /* GET /api/dashboard/sales: revenue by day from the materialized view. */
 #include "proto/timestamp.h"
-#include "services/common/clock.h"
 #include "services/gateway/api.h"
 #include "services/gateway/problem.h"
 #include "services/gateway/routes/routes.h"
@@ -12,8 +11,6 @@
 
 struct read_sales {
     struct request_guard guard;
-    const struct api_metrics *metrics;
-    int64_t started_us;
 };
 
 static void finish(struct read_sales *read)
@@ -26,8 +23,6 @@ static void on_sales(void *arg, enum order_store_status status,
                      const struct order_store_sales_day *days, size_t count)
 {
     struct read_sales *read = arg;
-    metric_observe(read->metrics->read_dashboard_seconds,
-                   (double)(clock_monotonic_us() - read->started_us) / 1e6);
     if (status != ORDER_STORE_OK) {
         problem_send(read->guard.request,
                      status == ORDER_STORE_UNAVAILABLE ? PROBLEM_STORE_UNAVAILABLE
@@ -57,8 +52,6 @@ void read_sales(struct request *request, h2o_iovec_t rest)
 {
     (void)rest;
     struct read_sales *read = h2o_mem_alloc(sizeof(*read));
-    read->metrics = request->api->metrics;
-    read->started_us = clock_monotonic_us();
     request_guard_open(&read->guard, request, ANSWER_TIMEOUT_MS);
 
     struct order_store *store = request->api->store;

@@ -161,23 +161,24 @@ static enum database_status finish(struct connection *connection, struct outbox_
     return batch->end.status;
 }
 
-struct age {
+struct backlog_read {
     bool done;
-    double seconds;
+    struct outbox_backlog backlog;
 };
 
-static void on_age(void *arg, double seconds, const struct database_answer *answer)
+static void on_backlog(void *arg, const struct outbox_backlog *backlog,
+                       const struct database_answer *answer)
 {
     assert_int_equal(answer->status, DATABASE_OK);
-    *(struct age *)arg = (struct age){true, seconds};
+    *(struct backlog_read *)arg = (struct backlog_read){true, *backlog};
 }
 
-static double age_of_outbox(struct connection *connection)
+static struct outbox_backlog backlog_of(struct connection *connection)
 {
-    struct age age = {.done = false};
-    assert_int_equal(outbox_age(connection->database, on_age, &age), 0);
-    run_until(connection->fixture, &age.done);
-    return age.seconds;
+    struct backlog_read read = {.done = false};
+    assert_int_equal(outbox_backlog(connection->database, on_backlog, &read), 0);
+    run_until(connection->fixture, &read.done);
+    return read.backlog;
 }
 
 /* Two relays (`connection` is the first's), an outbox of 700 orders, each with its number as
@@ -222,7 +223,8 @@ static void test_relay(void **state)
     struct batch batch, other;
     open_relays(&relays, *state);
     execute(*state, "UPDATE order_outbox SET stored_at = stored_at - interval '1 minute'");
-    assert_true(age_of_outbox(&relays.store) >= 60);
+    assert_true(backlog_of(&relays.store).oldest_seconds >= 60);
+    assert_int_equal(backlog_of(&relays.store).orders, 700);
 
     take(&relays.first, relays.relay, &batch);
     assert_int_equal(batch.count, OUTBOX_BATCH);
@@ -244,7 +246,8 @@ static void test_relay(void **state)
     assert_int_equal(batch.count, 500);
     assert_int_equal(finish(&relays.first, relays.relay, &batch, true), DATABASE_OK);
     expect_rows(*state, "700", "0");
-    assert_true(age_of_outbox(&relays.store) == 0);
+    assert_true(backlog_of(&relays.store).oldest_seconds == 0);
+    assert_int_equal(backlog_of(&relays.store).orders, 0);
     close_relays(&relays);
 }
 

@@ -1,11 +1,13 @@
 /* The task on fakes of all that it touches: loop, clock, database and queue. Nothing waits. */
 #include "proto/order_json.h"
 #include "services/common/clock.h"
+#include "services/common/metrics.h"
 #include "services/gateway/outbox_task.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -106,7 +108,7 @@ static struct {
     outbox_batch_fn *on_batch; /* a batch is being taken */
     database_done_fn *on_done; /* a batch is being finished */
     void *arg;
-    bool published;
+    bool published, backlog_lost;
     unsigned takes, finishes;
     struct order orders[OUTBOX_BATCH];
 } database;
@@ -149,10 +151,11 @@ void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn 
     database.published = published;
 }
 
-int outbox_age(struct database *reader, outbox_age_fn *on_done, void *arg)
+int outbox_backlog(struct database *reader, outbox_backlog_fn *on_done, void *arg)
 {
     (void)reader;
-    on_done(arg, 42, &ok);
+    const struct outbox_backlog backlog = {.orders = 7, .oldest_seconds = 42};
+    on_done(arg, &backlog, database.backlog_lost ? &lost : &ok);
     return 0;
 }
 
@@ -254,6 +257,26 @@ static int tear_down(void **state)
 static void wake(void)
 {
     watch.on_ready(watch.arg, true, false);
+}
+
+static void assert_metrics(const char *lines)
+{
+    size_t len;
+    char *text = metrics_render(&len);
+    if (strstr(text, lines) == NULL)
+        fail_msg("no \"%s\" in\n%s", lines, text);
+    free(text);
+}
+
+static void tells_what_waits(void **state)
+{
+    (void)state;
+    assert_metrics("\noutbox_orders 7\n");
+    assert_metrics("\noutbox_oldest_age_seconds 42\n");
+    database.backlog_lost = true;
+    advance(6000);
+    assert_metrics("\noutbox_orders NaN\n");
+    assert_metrics("\noutbox_oldest_age_seconds NaN\n");
 }
 
 static void looks_every_second_and_when_woken(void **state)
@@ -384,6 +407,7 @@ static void a_failing_database_is_retried_with_backoff(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(tells_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(looks_every_second_and_when_woken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deletes_only_after_all_confirms, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_the_next_batch_at_once_after_a_full_one, set_up,

@@ -1,4 +1,5 @@
 /* The order store against a real, private PostgreSQL. */
+#include "services/common/metrics.h"
 #include "services/gateway/adapters/postgres_store.h"
 #include "tests/unit/database/fixture.h"
 #include "tests/unit/database/postgres_server.h"
@@ -119,7 +120,11 @@ static void test_answers(void **state)
 
     execute(fixture, "ALTER TABLE orders ADD CHECK (amount < 1000)");
     struct order refused = make_order(3, "c", 100000);
+    struct metric_counter *failures =
+        metric_counter("db_query_failures_total", "operation=\"insert_bulk\"", "");
+    assert_int_equal(metric_count(failures), 0);
     assert_int_equal(insert(&store, &refused, 1), ORDER_STORE_FAILED);
+    assert_int_equal(metric_count(failures), 1);
     postgres_store_free(store.port);
 }
 
