@@ -30,6 +30,9 @@
 #define SEND_BATCH 128 /* then read confirms again */
 #define STABLE_MS 5000 /* a connection that lived this long was a good one: retry at once */
 #define RETRY_SOON_MS 100
+/* A channel that a full quorum queue has once refused goes on refusing when the limit is taken away
+ * (RabbitMQ issue 12206): only another one finds out. */
+#define REFUSING_LIMIT_MS 5000
 
 /* On average one attempt a second, and never more than 1.8 s from an open port to an attempt. */
 static const struct backoff reconnect_backoff = {.base_ms = 600, .cap_ms = 1800};
@@ -69,6 +72,7 @@ struct publisher {
     int64_t heartbeat_ms;        /* of this connection: the server may want less than we do */
     int64_t heard_ms;            /* when the socket was last readable */
     int64_t unwritable_since_ms; /* 0: it is writable */
+    int64_t refusing_since_us;   /* nothing but nacks came; 0: an ack did, or nothing yet */
     int64_t next_sweep_ms;
 };
 
@@ -203,6 +207,7 @@ static void finish_attempt(struct publisher *publisher, int64_t now_ms)
     publisher->up_since_ms = now_ms;
     publisher->heard_ms = now_ms;
     publisher->unwritable_since_ms = 0;
+    publisher->refusing_since_us = 0;
     metric_add(publisher->metrics.connects, 1);
     error_set(&err, "queue %s exists with another type or other arguments, which are kept",
               publisher->options.queue);
@@ -221,6 +226,10 @@ static void settle_one(struct publisher *publisher, uint64_t tag, bool acked, in
     if (!confirm_window_settle(&publisher->window, tag, &message))
         return; /* its deadline had passed */
     metric_add(acked ? publisher->metrics.confirmed : publisher->metrics.nacked, 1);
+    if (acked)
+        publisher->refusing_since_us = 0;
+    else if (publisher->refusing_since_us == 0)
+        publisher->refusing_since_us = now_us;
     metric_observe(publisher->metrics.confirm_seconds, (double)(now_us - message.sent_us) * 1e-6);
     answer(publisher, message.request,
            acked && !message.returned ? PUBLISH_CONFIRMED : failed_result(&message, true));
@@ -378,6 +387,9 @@ static void work_connection(struct publisher *publisher, int64_t now_ms)
     else if (publisher->unwritable_since_ms != 0 &&
              now_ms - publisher->unwritable_since_ms > publisher->heartbeat_ms * 8 / 10)
         lose_connection(publisher, now_ms, "the broker takes no more data");
+    else if (publisher->refusing_since_us != 0 &&
+             now_ms - publisher->refusing_since_us / 1000 > REFUSING_LIMIT_MS)
+        lose_connection(publisher, now_ms, "the broker refuses every message");
     else if (read_events(publisher, now_ms) && ask_for_queues(publisher, now_ms) &&
              can_send(publisher))
         send_waiting(publisher, now_ms);
