@@ -154,12 +154,14 @@ static void on_connected(void *arg, uint64_t epoch)
 {
     struct bridge *bridge = arg;
     flow_reset(bridge->flow, epoch);
+    dead_letter_queue_set_reachable(bridge->dead_letters, true);
 }
 
 static void on_lost(void *arg)
 {
     struct bridge *bridge = arg;
     flow_reset(bridge->flow, 0);
+    dead_letter_queue_set_reachable(bridge->dead_letters, false);
 }
 
 static int on_message(void *arg, uint64_t delivery_tag, struct message *message)

@@ -142,10 +142,16 @@ struct dead_letter_queue *dead_letter_queue_new(struct event_loop *loop,
         .queue_type = options->queue_type,
         .window = WINDOW,
         .watches_queues = true,
+        .held = true,
         .on_state = on_state,
         .arg = queue,
     });
     return queue;
+}
+
+void dead_letter_queue_set_reachable(struct dead_letter_queue *queue, bool reachable)
+{
+    publisher_hold(queue->publisher, !reachable);
 }
 
 void dead_letter_queue_free(struct dead_letter_queue *queue, int64_t drain_ms)

@@ -1,5 +1,7 @@
 /* Publishes dead letters, confirmed, on a connection and a thread of their own: in an alarm
  * RabbitMQ stops reading connections that publish, acks included. Results come back to the loop.
+ * It connects once it is told that the broker can be reached, so that in an outage only one of the
+ * bridge's two connections keeps trying.
  * Health: "dead_letter_queue" (degraded). */
 #ifndef BRIDGE_DEAD_LETTER_QUEUE_H
 #define BRIDGE_DEAD_LETTER_QUEUE_H
@@ -24,6 +26,9 @@ struct dead_letter_queue *dead_letter_queue_new(struct event_loop *loop,
                                                 const struct dead_letter_queue_options *options);
 /* Waits at most `drain_ms` for confirms; no result is handed over any more. */
 void dead_letter_queue_free(struct dead_letter_queue *queue, int64_t drain_ms);
+
+/* Whether another connection of the process is up. At first it is not. */
+void dead_letter_queue_set_reachable(struct dead_letter_queue *queue, bool reachable);
 
 /* As flow_ports.dead_letter; `now_ms` on the report's clock. */
 int dead_letter_queue_publish(struct dead_letter_queue *queue, struct message *message,

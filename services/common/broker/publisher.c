@@ -34,8 +34,9 @@
  * (RabbitMQ issue 12206): only another one finds out. */
 #define REFUSING_LIMIT_MS 5000
 
-/* On average one attempt a second, and never more than 1.8 s from an open port to an attempt. */
-static const struct backoff reconnect_backoff = {.base_ms = 600, .cap_ms = 1800};
+/* On average less than one attempt a second, and never more than 1.8 s from an open port to an
+ * attempt. */
+static const struct backoff reconnect_backoff = {.base_ms = 1000, .cap_ms = 1800};
 
 enum publisher_state {
     PUBLISHER_DOWN,       /* until retry_ms */
@@ -57,7 +58,7 @@ struct publisher {
     struct publish_inbox inbox;
     pthread_t thread;
     int64_t drain_until_ms; /* written before `stopping` */
-    atomic_bool stopping;
+    atomic_bool stopping, held;
 
     /* The thread's own. */
     enum publisher_state state;
@@ -426,7 +427,8 @@ static void wait_for_work(struct publisher *publisher, int64_t now_ms)
     int64_t until_ms = INT64_MAX;
     switch (publisher->state) {
     case PUBLISHER_DOWN:
-        until_ms = publisher->retry_ms;
+        if (!atomic_load(&publisher->held))
+            until_ms = publisher->retry_ms;
         break;
     case PUBLISHER_CONNECTING:
         pollfds[1].fd = connection_attempt_fd(publisher->attempt);
@@ -463,7 +465,7 @@ static void *publisher_run(void *arg)
         publish_inbox_take(&publisher->inbox, &publisher->waiting);
         switch (publisher->state) {
         case PUBLISHER_DOWN:
-            if (now_ms >= publisher->retry_ms)
+            if (now_ms >= publisher->retry_ms && !atomic_load(&publisher->held))
                 start_attempt(publisher, now_ms);
             break;
         case PUBLISHER_CONNECTING: {
@@ -527,6 +529,12 @@ int publisher_submit(struct publisher *publisher, struct publish_request *first,
     return publish_inbox_submit(&publisher->inbox, first, count);
 }
 
+void publisher_hold(struct publisher *publisher, bool held)
+{
+    atomic_store(&publisher->held, held);
+    publish_inbox_wake(&publisher->inbox);
+}
+
 struct publisher *publisher_new(const struct publisher_options *options)
 {
     struct publisher *publisher = memory_new(sizeof *publisher);
@@ -541,6 +549,7 @@ struct publisher *publisher_new(const struct publisher_options *options)
     publisher->state = PUBLISHER_DOWN;
     publisher->channel.connection.fd = -1;
     publisher->backoff = reconnect_backoff;
+    atomic_store(&publisher->held, options->held);
     /* Twice the window: one slow confirm does not stop those behind it at once. */
     confirm_window_init(&publisher->window, 2 * (size_t)options->window);
 

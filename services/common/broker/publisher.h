@@ -14,6 +14,7 @@ struct publisher_options {
     enum queue_type queue_type;
     unsigned window;     /* messages accepted and not answered; more are refused */
     bool watches_queues; /* metrics tell how many messages wait in both queues (queue_watch.h) */
+    bool held;           /* see publisher_hold() */
     /* Called from the publisher's thread on each change and each failed attempt to connect: up
      * means connected and not blocked. At first it is down. `reason`: why it is down; when up NULL,
      * or a warning (the queue exists with another type). It must not block. */
@@ -59,6 +60,9 @@ int publisher_submit(struct publisher *publisher, struct publish_request *first,
 
 /* Whether a submit of one would be taken now. Any thread. */
 bool publisher_accepts(const struct publisher *publisher);
+
+/* While it is held, a publisher that is down does not try to connect. Any thread. */
+void publisher_hold(struct publisher *publisher, bool held);
 
 /* Stop taking, wait for outstanding confirms at most `drain_ms`, answer the rest (sent ones
  * UNKNOWN, others REFUSED), end the thread, free. Nobody may submit any more. */
