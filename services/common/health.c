@@ -88,6 +88,8 @@ static bool all_up(enum health_weight weight)
  * has just started is not ready before its first connections are made. */
 static bool started(void)
 {
+    if (checks == NULL)
+        return false; /* it has not even come to register them */
     int64_t limit_ms = clock_monotonic_ms() - HEALTH_STARTING_MS;
     for (const struct health_check *check = checks; check != NULL; check = check->next) {
         if (!check->reported && check->registered_ms > limit_ms)

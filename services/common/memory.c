@@ -16,6 +16,14 @@ void *memory_new_array(size_t count, size_t size)
     return memory;
 }
 
+void *memory_take(size_t size)
+{
+    void *memory = malloc(size > 0 ? size : 1);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
 void *memory_resize(void *memory, size_t size)
 {
     void *resized = realloc(memory, size > 0 ? size : 1);

@@ -9,6 +9,9 @@
 void *memory_new(size_t size) __attribute__((malloc, returns_nonnull));
 void *memory_new_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
+/* As malloc(): not zeroed; for libraries that take an allocator. */
+void *memory_take(size_t size) __attribute__((malloc, returns_nonnull));
+
 /* As realloc(), the new part is not zeroed. */
 void *memory_resize(void *memory, size_t size) __attribute__((returns_nonnull));
 

@@ -34,6 +34,8 @@ struct dsn *dsn_parse(const char *text, struct error *err)
 {
     char *reason = NULL; /* quotes parts of the text */
     PQconninfoOption *options = PQconninfoParse(text, &reason);
+    if (options == NULL && reason == NULL)
+        abort(); /* out of memory */
     PQfreemem(reason);
     if (options == NULL) {
         error_set(err, "not a PostgreSQL connection string (libpq keywords or URI)");

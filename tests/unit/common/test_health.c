@@ -45,8 +45,8 @@ static void assert_metric(const char *line)
 static void test_story(void **state)
 {
     (void)state;
-    assert_true(health_ready()); /* nothing is needed */
-    assert_report("{\"status\":\"ready\",\"dependencies\":[]}\n");
+    assert_false(health_ready()); /* not before it is known what is needed */
+    assert_report("{\"status\":\"not ready\",\"dependencies\":[]}\n");
 
     struct health_check *database = health_check("postgres", HEALTH_REQUIRED);
     assert_false(health_ready());
