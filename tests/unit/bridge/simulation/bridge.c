@@ -13,6 +13,11 @@ static struct sim_delivery *delivery_of(struct world *world, uint64_t tag)
     return world->failed ? NULL : &world->deliveries[tag];
 }
 
+static bool is_finished(const struct sim_delivery *delivery)
+{
+    return delivery->indexed || delivery->buried;
+}
+
 static uint32_t port_random(void *self)
 {
     return world_random(self);
@@ -51,7 +56,7 @@ static void check_finished(struct world *world, uint64_t tag)
     if (delivery == NULL || delivery->settled)
         return;
     const struct sim_message *message = &world->messages[delivery->message];
-    CHECK(world, (delivery->persisted && delivery->indexed) || delivery->buried,
+    CHECK(world, is_finished(delivery) && (delivery->persisted || delivery->buried),
           "acked tag %llu before it was finished", (unsigned long long)tag);
     CHECK(world, (message->persisted && message->indexed) || message->dead_letters > 0,
           "acked tag %llu, which is nowhere", (unsigned long long)tag);
@@ -84,6 +89,8 @@ static void port_requeue(void *self, uint64_t delivery_tag)
     if (delivery == NULL)
         return;
     CHECK(world, !delivery->settled, "settled twice");
+    CHECK(world, !delivery->dead_sent && !delivery->buried, "requeued and dead-lettered");
+    CHECK(world, !is_finished(delivery), "requeued though it is finished");
     int64_t at_workers_ms = delivery->at_workers_ms;
     if (delivery->at_worker)
         at_workers_ms += world->now_ms - delivery->pushed_ms;
@@ -207,8 +214,11 @@ void bridge_delivered(struct world *world, const struct event *event)
 {
     struct sim_delivery *delivery = &world->deliveries[event->tag];
     delivery->received = true;
-    struct message_head head = {.body_size = 0};
-    struct message *message = message_new(&head, &world->large_bytes);
+    /* Each message takes one byte of this account for as long as it lives. */
+    struct message_head head = {.body_size = 1};
+    struct message *message = message_new(&head, &world->live_messages);
+    message->large_bytes = &world->live_messages;
+    world->live_messages++;
     message->order.amount_cents = (int64_t)delivery->message;
     if (world->messages[delivery->message].kind == POISON)
         message->fault = "malformed";
@@ -240,6 +250,7 @@ static void learn(struct world *world, const struct job_route *route,
             delivery->persisted = true;
         else
             delivery->indexed = true;
+        delivery->finished_ms = world->now_ms;
         return;
     case OUTCOME_RETRY:
         world->tally->retries++;
@@ -280,8 +291,22 @@ void bridge_dead_letter_result(struct world *world, const struct event *event)
     if (world->connected && event->connection == world->connection) {
         world->deliveries[event->tag].dead_sent = false;
         world->deliveries[event->tag].buried = event->flag;
+        world->deliveries[event->tag].finished_ms = world->now_ms;
     }
     flow_dead_letter_result(world->flow, event->epoch, event->tag, event->flag, world->now_ms);
+}
+
+/* After its turn the flow has pushed all that a working stage takes. */
+static void check_pushed(struct world *world)
+{
+    struct flow_stats stats;
+    flow_stats(world->flow, &stats);
+    for (enum stage stage = STAGE_PERSIST; stage <= STAGE_INDEX; stage++)
+        CHECK(world,
+              stats.waiting[stage - 1] == 0 || flow_blocked(world->flow, stage) ||
+                  flow_stage_state(world->flow, stage) != STAGE_UP,
+              "%zu orders wait for %s, which takes them", stats.waiting[stage - 1],
+              stage_name(stage));
 }
 
 void bridge_turn(struct world *world)
@@ -291,6 +316,7 @@ void bridge_turn(struct world *world)
         broker_lose_connection(world);
     int64_t next_ms = flow_next_ms(world->flow);
     CHECK(world, next_ms > world->now_ms, "the flow wants its turn again at once");
+    check_pushed(world);
     if (next_ms < world->turn_at_ms) {
         world->turn_at_ms = next_ms;
         world_schedule(world, next_ms - world->now_ms, (struct event){.kind = EVENT_TURN});
@@ -304,6 +330,33 @@ void bridge_stop(struct world *world)
     flow_stop(world->flow, world->now_ms);
 }
 
+/* What the flow says of itself is what the model says of its unsettled deliveries: each is in one
+ * state, none is forgotten, none is held any longer than that. */
+static void compare(struct world *world, const struct flow_stats *stats)
+{
+    size_t in_flight = 0, at_worker[2] = {0}, dead_sent = 0, finished = 0;
+    for (uint64_t tag = world->first_unsettled; tag <= world->tags && world->connected; tag++) {
+        const struct sim_delivery *delivery = &world->deliveries[tag];
+        if (!delivery->received || delivery->settled)
+            continue;
+        in_flight++;
+        at_worker[delivery->stage == STAGE_INDEX] += delivery->at_worker;
+        dead_sent += delivery->dead_sent;
+        finished += is_finished(delivery);
+    }
+    CHECK(world, stats->in_flight == in_flight, "%zu deliveries in flight, not %zu",
+          stats->in_flight, in_flight);
+    CHECK(world, stats->pushed[0] == at_worker[0] && stats->pushed[1] == at_worker[1],
+          "%zu + %zu at workers, not %zu + %zu", stats->pushed[0], stats->pushed[1], at_worker[0],
+          at_worker[1]);
+    CHECK(world, stats->dead_sent == dead_sent, "%zu dead letters under way, not %zu",
+          stats->dead_sent, dead_sent);
+    CHECK(world, stats->done_unacked == finished, "%zu finished, not %zu", stats->done_unacked,
+          finished);
+    CHECK(world, world->live_messages == in_flight, "%zu messages kept for %zu deliveries",
+          world->live_messages, in_flight);
+}
+
 void bridge_check(struct world *world)
 {
     struct flow_stats stats;
@@ -314,12 +367,11 @@ void bridge_check(struct world *world)
                                  stats.pushed[1] + stats.held[0] + stats.held[1] +
                                  stats.dead_waiting + stats.dead_sent + stats.done_unacked,
           "states do not add up");
-    if (!world->connected)
-        return;
-    while (world->first_unsettled <= world->tags &&
+    while (world->connected && world->first_unsettled <= world->tags &&
            world->deliveries[world->first_unsettled].settled)
         world->first_unsettled++;
-    for (uint64_t tag = world->first_unsettled; tag <= world->tags; tag++) {
+    compare(world, &stats);
+    for (uint64_t tag = world->first_unsettled; tag <= world->tags && world->connected; tag++) {
         const struct sim_delivery *delivery = &world->deliveries[tag];
         CHECK(world,
               !delivery->at_worker ||
@@ -327,8 +379,8 @@ void bridge_check(struct world *world)
                       FLOW_HANG_MS + DEADLINE_SLACK_MS,
               "tag %llu hangs for too long", (unsigned long long)tag);
         CHECK(world,
-              !delivery->received || world->now_ms == 0 || delivery->settled ||
-                  stats.oldest_ms > 0 || stats.in_flight > 0,
-              "a delivery is forgotten");
+              delivery->settled || !is_finished(delivery) ||
+                  world->now_ms - delivery->finished_ms <= FLOW_ACK_DELAY_MS,
+              "tag %llu is finished and not acked", (unsigned long long)tag);
     }
 }

@@ -1,8 +1,8 @@
-/* Runs the bridge's flow through seeded schedules of faults: bridge_simulation [--schedules N]
- * [--seed S]. Schedule i has seed S + i; without --seed, S comes from the clock and is printed. A
- * broken promise prints its seed; `--schedules 1 --seed THAT` replays it. */
+/* Runs the bridge's flow through seeded schedules of faults, as print_help() says. Schedule i has
+ * seed S + i. */
 #include "services/common/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +13,9 @@
 
 #define CALM_LIMIT_MS 400000 /* everything must be finished so long after the last fault */
 #define EVENT_LIMIT 2000000
+#define SCHEDULES 100000
 #define NOT_VACUOUS_FROM 10000 /* schedules */
+#define PROGRESS_SCHEDULES 50000
 
 enum fault {
     FAULT_CONNECTION,
@@ -293,33 +295,67 @@ static bool print_tally(const struct tally *tally)
     return each;
 }
 
+static void print_help(void)
+{
+    printf(
+        "Usage: ./dev test simulate [--schedules N] [--seed S]\n\n"
+        "Runs the bridge's state machine against a simulated broker, workers and clock through N\n"
+        "seeded schedules of lost connections, crashes, delays, duplicates and forged replies, "
+        "and\n"
+        "checks after every step that it keeps its promises.\n\n"
+        "  --schedules N  how many (default %d)\n"
+        "  --seed S       of the first; the next one has S + 1 (default: from the clock, "
+        "printed)\n\n"
+        "A broken promise prints the seed of its schedule; --seed THAT --schedules 1 replays it.\n",
+        SCHEDULES);
+}
+
+static unsigned long long number_of(const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) {
+        fprintf(stderr, "'%s' is no number\n", text);
+        exit(EX_USAGE);
+    }
+    return number;
+}
+
+static void print_progress(unsigned long long done, unsigned long long schedules, time_t started)
+{
+    printf("  %llu of %llu schedules, %lld s\n", done, schedules,
+           (long long)(time(NULL) - started));
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"schedules", required_argument, NULL, 'n'},
                                             {"seed", required_argument, NULL, 's'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    unsigned long long schedules = 100000;
-    unsigned long long seed = (unsigned long long)time(NULL) * 1000000;
+    time_t started = time(NULL);
+    unsigned long long schedules = SCHEDULES;
+    unsigned long long seed = (unsigned long long)started * 1000000;
     int letter;
     while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (letter) {
         case 'n':
-            schedules = strtoull(optarg, NULL, 10);
+            schedules = number_of(optarg);
             break;
         case 's':
-            seed = strtoull(optarg, NULL, 10);
+            seed = number_of(optarg);
             break;
-        default:
-            printf("Usage: bridge_simulation [--schedules N] [--seed S]\n"
-                   "Runs the bridge's state machine under N seeded schedules (100000) of crashes,\n"
-                   "delays and duplicates; one that breaks a promise prints the seed that replays "
-                   "it.\n");
-            return letter == 'h' ? EXIT_SUCCESS : EX_USAGE;
+        case 'h':
+            print_help();
+            return EXIT_SUCCESS;
+        default: /* getopt_long() has said what is wrong */
+            return EX_USAGE;
         }
     }
-    if (schedules == 0) {
-        fprintf(stderr, "--schedules takes a number from 1\n");
+    if (schedules == 0 || optind != argc) {
+        fprintf(stderr, "Try --help.\n");
         return EX_USAGE;
     }
     printf("%llu schedules from seed %llu\n", schedules, seed);
@@ -328,12 +364,15 @@ int main(int argc, char **argv)
     struct tally tally = {0};
     for (unsigned long long i = 0; i < schedules; i++) {
         if (!run_schedule(seed + i, &tally)) {
-            printf("replay: --schedules 1 --seed %llu\n", seed + i);
+            printf("replay: ./dev test simulate --schedules 1 --seed %llu\n", seed + i);
             return EXIT_FAILURE;
         }
+        if ((i + 1) % PROGRESS_SCHEDULES == 0)
+            print_progress(i + 1, schedules, started);
     }
     bool each = print_tally(&tally);
-    printf("%" PRIu64 " events, no promise broken\n", tally.events);
+    printf("%llu schedules, %" PRIu64 " events, each followed by all checks: no promise broken\n",
+           schedules, tally.events);
     if (!each && schedules >= NOT_VACUOUS_FROM) {
         printf("but some of it never happened: the simulation proves too little\n");
         return EXIT_FAILURE;

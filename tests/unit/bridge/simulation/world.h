@@ -78,7 +78,7 @@ struct sim_delivery {
     enum stage stage; /* of the last push */
     uint32_t attempt;
     unsigned retries;
-    int64_t pushed_ms, at_workers_ms;
+    int64_t pushed_ms, at_workers_ms, finished_ms;
 };
 
 struct worker {
@@ -126,7 +126,7 @@ struct world {
     int64_t turn_at_ms;
     bool renew_wanted, stopping;
     unsigned rejects_in_row[2];
-    size_t large_bytes;
+    size_t live_messages; /* that the flow has not freed */
 
     struct worker workers[2 * WORKERS_PER_STAGE];
     unsigned next_worker;
