@@ -17,6 +17,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from api import Api
 from queues import Queues
+from supervisor import Supervisor, process_tree
 from wait import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,19 +100,17 @@ class System:
 
     # --- processes ----------------------------------------------------------------------------
 
-    def supervisorctl(self, *arguments):
-        command = ["supervisorctl", "-c", self.run / "supervisord.conf", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    @cached_property
+    def supervisor(self):
+        return Supervisor(self.run / "supervisord.conf")
 
     def programs(self):
         """Name → state of every process."""
-        lines = self.supervisorctl("status").splitlines()
-        return {line.split()[0]: line.split()[1] for line in lines}
+        return {name: program.state for name, program in self.supervisor.programs().items()}
 
     def pid(self, program):
         """0 while it does not run."""
-        answer = self.supervisorctl("pid", program).strip()
-        return int(answer) if answer.isdigit() else 0
+        return self.supervisor.programs()[program].pid
 
     def kill(self, program, signal_number=signal.SIGKILL):
         """Sends a signal and returns the process id that had it."""
@@ -128,33 +127,24 @@ class System:
     @contextlib.contextmanager
     def stopped(self, program):
         """The program does not run inside of the block (a clean stop)."""
-        self.supervisorctl("stop", program)
+        self.supervisor.stop(program)
         try:
             yield
         finally:
-            self.supervisorctl("start", program)
+            self.supervisor.start(program)
 
     @contextlib.contextmanager
     def frozen(self, program):
-        """The program is there but does nothing inside of the block."""
-        pid = self.kill(program, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    @contextlib.contextmanager
-    def frozen_group(self, program):
-        """As frozen(), with the children: Elasticsearch is a launcher and the server below it."""
-        pid = self.pid(program)
-        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-        for process in (pid, *map(int, children)):
+        """The program, with all that it started, is there but does nothing inside of the block."""
+        processes = process_tree(self.pid(program))
+        for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in (*map(int, children), pid):
-                os.kill(process, signal.SIGCONT)
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def environment(self, program):
         """The variables that ./dev gives to a replica."""

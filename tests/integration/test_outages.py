@@ -79,7 +79,7 @@ def test_without_elasticsearch(restored, stored, unique):
 def test_with_elasticsearch_frozen(restored, stored, unique):
     api = restored.api
     # The supervised process is the launcher; the server is its child.
-    with restored.frozen_group("elasticsearch"):
+    with restored.frozen("elasticsearch"):
         answer, seconds = timed(lambda: api.search(unique))
         assert_problem(answer, 504)
         assert 4 < seconds < 6
@@ -172,7 +172,7 @@ def test_the_queue_is_deleted(restored, unique):
 def test_the_services_wait_for_servers_that_are_not_there_yet(restored, unique):
     system = restored
     for server in ("postgres", "rabbitmq", "redis", "elasticsearch"):
-        system.supervisorctl("stop", server)
+        system.supervisor.stop(server)
     services = [name for name in system.programs() if name[-1].isdigit()]
     pids = {name: system.kill(name) for name in services}
     eventually(lambda: all(system.pid(n) not in (0, p) for n, p in pids.items()), "they start again")
@@ -180,7 +180,7 @@ def test_the_services_wait_for_servers_that_are_not_there_yet(restored, unique):
         eventually(lambda n=name: system.livez(n) == 200, f"{name} lives")
         assert system.readiness(name).status_code == 503
     for server in ("postgres", "rabbitmq", "redis", "elasticsearch"):
-        system.supervisorctl("start", server)
+        system.supervisor.start(server)
     system.forget_connections()
     system.wait_ready(90)
     assert {n: system.pid(n) for n in services} == {n: system.pid(n) for n in services}
