@@ -73,7 +73,7 @@ environment=START_ID="$6"
 user=$5
 priority=$4
 autorestart=true
-startsecs=2
+startsecs=1
 startretries=5
 stopsignal=$(stop_signal "$1")
 stopwaitsecs=15
