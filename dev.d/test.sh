@@ -12,7 +12,7 @@
 # shellcheck source=dev.d/lib/sources.sh
 . "$ROOT/dev.d/lib/sources.sh"
 
-KINDS=(unit sanitize integration)
+KINDS=(unit sanitize integration chaos)
 
 help() {
     cat <<TEXT
@@ -25,6 +25,14 @@ Runs the tests of the named kinds, or of all. Ends with one line "N passed, M fa
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
+  chaos        faults fired at the whole system under load, each with the verdict of an independent
+               ledger; started beside whatever runs, in .run-chaos
+
+These take options of their own, which --help tells:
+
+  chaos [SCENARIO...]  some of the scenarios; --list tells what there is
+  soak                 the same faults at random, several at once, for as long as you like
+  simulate             the bridge's state machine under any number of seeded schedules
 
 What follows -- goes to pytest, for example: ./dev test integration -- -k bulk -x
 TEXT
@@ -33,6 +41,12 @@ TEXT
 main() {
     local kinds=() kind
     pytest_arguments=()
+    case ${1:-} in
+    chaos | soak | simulate)
+        "run_$1" "${@:2}"
+        return
+        ;;
+    esac
     while [[ $# -gt 0 ]]; do
         case $1 in
         -h | --help)
@@ -88,11 +102,42 @@ run_ctest() {
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
-    need_packages "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    prepare_whole_system
+    "$VENV/bin/pytest" tests/integration --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
+}
+
+test_chaos() {
+    say '' "${BOLD}Faults under load$PLAIN"
+    run_chaos --junitxml "$RESULTS/chaos.xml"
+}
+
+run_chaos() {
+    prepare_chaos
+    "$VENV/bin/python" "$ROOT/tests/chaos" --folder "$ROOT/.run-chaos" "$@"
+}
+
+run_soak() {
+    prepare_chaos
+    "$VENV/bin/python" "$ROOT/tests/chaos/soak.py" --folder "$ROOT/.run-chaos" "$@"
+}
+
+# A verdict that finds nothing must be able to find something.
+prepare_chaos() {
+    prepare_whole_system
+    step "Trying the verdict on what it must find" "$VENV/bin/pytest" -q "$ROOT/tests/chaos"
+}
+
+prepare_whole_system() {
+    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
     step "Building (release)" build_preset release
     step "Tools for Python" make_python_environment
-    "$VENV/bin/pytest" tests/integration --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
+}
+
+run_simulate() {
+    need_packages "${BUILD_PACKAGES[@]}"
+    step "Building (release)" build_preset release
+    "$ROOT/build/release/tests/unit/bridge/bridge_simulation" "$@"
 }
 
 # Sums the counts of the result files. A kind without such a file did not get as far as running.
@@ -102,7 +147,7 @@ print_sum() {
         case $kind in
         unit) file=$RESULTS/unit-release.xml ;;
         sanitize) file=$RESULTS/unit-asan.xml ;;
-        integration) file=$RESULTS/integration.xml ;;
+        integration | chaos) file=$RESULTS/$kind.xml ;;
         esac
         if [[ ! -f $file ]]; then
             say "The $kind tests did not run."

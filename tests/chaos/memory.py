@@ -1,0 +1,20 @@
+"""How much memory a service may need."""
+
+# No service may ever need more, whatever is done to it. A few threads, the libraries and their buffers are
+# below 20 MiB; the rest is for what is in flight: at most 4,000 orders (ORDER_PREFETCH,
+# ORDER_PUBLISH_WINDOW) of 0.2 to 1 KiB each in their several forms, and the one message over 64 KiB that
+# a bridge holds at a time.
+LARGEST_RSS_MIB = 64
+
+
+def memory_line(peaks_kib: dict[str, int]) -> str:
+    each = ", ".join(f"{service} {kib / 1024:.1f}" for service, kib in sorted(peaks_kib.items()))
+    return f"largest RSS in MiB: {each} (at most {LARGEST_RSS_MIB})"
+
+
+def memory_problems(peaks_kib: dict[str, int]) -> list[str]:
+    return [
+        f"the {service} needed {kib / 1024:.1f} MiB, over {LARGEST_RSS_MIB} MiB"
+        for service, kib in peaks_kib.items()
+        if kib > LARGEST_RSS_MIB * 1024
+    ]

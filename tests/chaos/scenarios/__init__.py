@@ -1,0 +1,37 @@
+"""The scenarios: a function each, which fires a fault and checks what must hold meanwhile."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+
+class Skipped(Exception):
+    """The scenario cannot be played here; the text says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    number: int  # of the fault; variants of one fault share it
+    name: str
+    summary: str
+    play: Callable
+
+
+REGISTRY: dict[str, Scenario] = {}
+
+
+def scenario(number: int, name: str):
+    """Registers a function(run) under a name; its docstring is the summary."""
+
+    def register(play: Callable) -> Callable:
+        REGISTRY[name] = Scenario(number, name, " ".join(play.__doc__.split()), play)
+        return play
+
+    return register
+
+
+def all_scenarios() -> list[Scenario]:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return sorted(REGISTRY.values(), key=lambda item: (item.number, item.name))
