@@ -14,7 +14,8 @@ c_sources() {
 }
 
 shell_sources() {
-    tracked_files '*.sh' dev .ci/run | xargs -0 -r "$@"
+    tracked_files '*.sh' dev .ci/run deploy/make-env 'deploy/debian/p*' 'tests/containers/stand_ins/[ms]*' |
+        xargs -0 -r "$@"
 }
 
 # The Python tools, at the versions that tests/requirements.txt names. Remade when that changes.
