@@ -72,6 +72,14 @@ static void test_round_trip(void **state)
         assert_true(order_equal(&order, &back));
         for (size_t cut = 0; cut < len; cut++)
             assert_int_equal(order_from_json(json, cut, &back, &err), DECODE_MALFORMED);
+
+        /* nearly canonical, and so left to the parser */
+        char spaced[ORDER_JSON_SIZE + 1] = " ";
+        memcpy(spaced + 1, json, len);
+        assert_int_equal(order_from_json(spaced, len + 1, &back, &err), DECODE_OK);
+        assert_true(order_equal(&order, &back));
+        json[len] = 'x';
+        assert_int_equal(order_from_json(json, len + 1, &back, &err), DECODE_MALFORMED);
     }
 }
 
