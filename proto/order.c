@@ -60,9 +60,14 @@ void order_set_name(struct order *order, const char *name, size_t len_bytes)
     order->product_name_len = (uint16_t)len_bytes;
 }
 
+size_t order_size(const struct order *order)
+{
+    return offsetof(struct order, product_name) + order->product_name_len + 1u;
+}
+
 void order_copy(struct order *to, const struct order *from)
 {
-    memcpy(to, from, offsetof(struct order, product_name) + from->product_name_len + 1u);
+    memcpy(to, from, order_size(from));
 }
 
 bool order_equal(const struct order *a, const struct order *b)

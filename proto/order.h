@@ -4,6 +4,7 @@
 
 #include "proto/order_id.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define ORDER_NAME_MAX_CHARS 255
@@ -23,6 +24,9 @@ bool order_name_valid(const char *name, size_t len_bytes);
 
 /* Set the name; `len_bytes` must be at most ORDER_NAME_MAX_BYTES. */
 void order_set_name(struct order *order, const char *name, size_t len_bytes);
+
+/* The bytes in use, from the beginning on: all that a copy needs. */
+size_t order_size(const struct order *order);
 
 /* Copy only the bytes in use. */
 void order_copy(struct order *to, const struct order *from);

@@ -137,7 +137,7 @@ static void on_done(struct flow *flow, struct delivery *delivery, int64_t create
         return;
     }
     /* The document shows what the row says (database/orders.h, struct insert_result). */
-    delivery->message->order.created_at_us = created_at_us;
+    delivery->message->order->created_at_us = created_at_us;
     delivery->retries = delivery->strikes = 0;
     delivery->dones_seen = line_of(flow, STAGE_INDEX)->health.dones;
     wait_for(flow, delivery, STAGE_INDEX);
@@ -192,7 +192,7 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
 {
     enum stage stage = delivery->stage;
     enum stage_state before = line_of(flow, stage)->health.state;
-    flow->ports.on_outcome(flow->ports.self, stage, item, &delivery->message->order,
+    flow->ports.on_outcome(flow->ports.self, stage, item, delivery->message->order,
                            now_ms - delivery->pushed_ms);
 
     if (item->outcome != OUTCOME_DONE) {
@@ -271,7 +271,7 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
         items[count++] = (struct job_item){
             .delivery_tag = delivery->tag,
             .attempt = delivery->attempt + 1,
-            .order = &delivery->message->order,
+            .order = delivery->message->order,
         };
         delivery = TAILQ_NEXT(delivery, by_state);
     } while (delivery != NULL && count < limit);

@@ -1,4 +1,5 @@
-/* One allocation holds the message and all of its parts, sized when its head is known. */
+/* One allocation holds the message and all of its parts, sized when its head is known; another one
+ * the order. Both are as small as can be: thousands of messages are in flight. */
 #include "services/bridge/message.h"
 #include "services/common/memory.h"
 #include <stdlib.h>
@@ -33,10 +34,10 @@ struct message *message_new(const struct message_head *head, size_t *large_bytes
 {
     size_t keep = kept_size(head);
     struct message *message =
-        memory_new(sizeof *message + head->properties_len + head->message_id_len +
-                   head->exchange_len + head->routing_key_len + keep);
+        memory_resize(NULL, sizeof *message + head->properties_len + head->message_id_len +
+                                head->exchange_len + head->routing_key_len + keep);
     unsigned char *at = (unsigned char *)(message + 1);
-    message->head = *head;
+    *message = (struct message){.head = *head};
     message->head.properties = place(&at, head->properties, head->properties_len);
     if (head->message_id != NULL)
         message->head.message_id = place(&at, head->message_id, head->message_id_len);
@@ -64,6 +65,12 @@ int message_append(struct message *message, const void *bytes, size_t len)
     return 0;
 }
 
+void message_set_order(struct message *message, const struct order *order)
+{
+    message->order = memory_resize(NULL, order_size(order));
+    order_copy(message->order, order);
+}
+
 bool message_complete(const struct message *message)
 {
     return message->received == message->head.body_size;
@@ -81,5 +88,6 @@ void message_unref(struct message *message)
         return;
     if (message->large_bytes != NULL)
         *message->large_bytes -= large_size(message);
+    free(message->order);
     free(message);
 }

@@ -30,9 +30,9 @@ struct message {
     struct message_head head; /* pointing into this allocation */
     const char *fault; /* why this is no order: "malformed", …; static; NULL when it is one */
     struct error fault_detail;
-    struct order order; /* valid when fault is NULL */
-    uint64_t received;  /* bytes of the body so far */
-    size_t body_len;    /* bytes kept of it */
+    struct order *order; /* only order_size() bytes of one; NULL when there is a fault */
+    uint64_t received;   /* bytes of the body so far */
+    size_t body_len;     /* bytes kept of it */
     unsigned references;
     size_t *large_bytes; /* set when this is a large one */
     unsigned char *body;
@@ -46,6 +46,9 @@ bool message_head_is_large(const struct message_head *head);
 /* Add a piece of the body. Returns 0, or -1 when there is more than the head said. */
 int message_append(struct message *message, const void *bytes, size_t len)
     __attribute__((warn_unused_result));
+/* Give it a copy of its order, once. */
+void message_set_order(struct message *message, const struct order *order);
+
 bool message_complete(const struct message *message);
 
 struct message *message_ref(struct message *message);

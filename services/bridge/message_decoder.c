@@ -9,7 +9,7 @@ static void check_message_id(struct message *message)
     if (head->message_id == NULL)
         return;
     if (order_id_parse(head->message_id, head->message_id_len, &id) == 0 &&
-        order_id_equal(&id, &message->order.id))
+        order_id_equal(&id, &message->order->id))
         return;
     message->fault = "message_id_mismatch";
     error_set(&message->fault_detail, "the message_id is not the id of the order");
@@ -23,9 +23,11 @@ void message_decode(struct message *message)
                   (unsigned long long)message->head.body_size, MESSAGE_LARGE_BYTES);
         return;
     }
-    switch (order_from_json((const char *)message->body, message->body_len, &message->order,
+    struct order order;
+    switch (order_from_json((const char *)message->body, message->body_len, &order,
                             &message->fault_detail)) {
     case DECODE_OK:
+        message_set_order(message, &order);
         check_message_id(message);
         return;
     case DECODE_MALFORMED:

@@ -88,7 +88,7 @@ static double seconds_since(int64_t then_us)
 void report_message(struct report *report, const struct message *message)
 {
     if (message->fault == NULL)
-        metric_observe(report->queue_seconds, seconds_since(message->order.created_at_us));
+        metric_observe(report->queue_seconds, seconds_since(message->order->created_at_us));
 }
 
 void report_outcome(struct report *report, enum stage stage, const struct reply_item *item,

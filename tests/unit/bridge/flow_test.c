@@ -130,9 +130,9 @@ static struct message *make_message(struct world *world, uint64_t tag, const cha
     struct message_head head = {.body_size = 0};
     struct message *message = message_new(&head, &world->large_bytes);
     message->fault = fault;
-    order_set_name(&message->order, "x", 1);
-    message->order.amount_cents = (int64_t)tag;
-    message->order.created_at_us = SENT_AT_US;
+    struct order order = {.amount_cents = (int64_t)tag, .created_at_us = SENT_AT_US};
+    order_set_name(&order, "x", 1);
+    message_set_order(message, &order);
     return message;
 }
 

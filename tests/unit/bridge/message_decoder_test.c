@@ -48,7 +48,7 @@ static void test_orders_and_poison(void **state)
         message_decode(message);
         if (cases[i].fault == NULL) {
             assert_null(message->fault);
-            assert_int_equal(message->order.amount_cents, 129999);
+            assert_int_equal(message->order->amount_cents, 129999);
         } else {
             assert_non_null(message->fault);
             assert_string_equal(message->fault, cases[i].fault);

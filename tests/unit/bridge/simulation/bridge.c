@@ -115,7 +115,7 @@ static int port_dead_letter(void *self, struct message *message,
         return -1;
     struct sim_message *sim_message = &world->messages[delivery->message];
     bool exhausted = strcmp(report->reason, "retries_exhausted") == 0;
-    CHECK(world, message->order.amount_cents == (int64_t)delivery->message, "another's message");
+    CHECK(world, message->order->amount_cents == (int64_t)delivery->message, "another's message");
     CHECK(world, report->epoch == world->epoch, "dead letter of another connection");
     CHECK(world, !delivery->settled && !delivery->at_worker, "dead letter out of turn");
     CHECK(world,
@@ -219,7 +219,7 @@ void bridge_delivered(struct world *world, const struct event *event)
     struct message *message = message_new(&head, &world->live_messages);
     message->large_bytes = &world->live_messages;
     world->live_messages++;
-    message->order.amount_cents = (int64_t)delivery->message;
+    message_set_order(message, &(struct order){.amount_cents = (int64_t)delivery->message});
     if (world->messages[delivery->message].kind == POISON)
         message->fault = "malformed";
     int delivered = flow_deliver(world->flow, event->tag, message, world->now_ms);
