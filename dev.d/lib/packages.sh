@@ -7,7 +7,7 @@ BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
 RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven
     tzdata)
 UNIT_TEST_PACKAGES=(postgresql-15 redis-server rabbitmq-server openssl tzdata)
-TEST_PACKAGES=(python3-venv)
+TEST_PACKAGES=(python3-venv libfaketime)
 DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
 

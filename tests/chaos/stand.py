@@ -257,6 +257,7 @@ class Extra:
             self._process = subprocess.Popen(
                 ["bash", "-c", f"{before}{exports}exec {program}"], stdout=log, stderr=log
             )
+        self.pid = self._process.pid
 
     def is_ready(self) -> bool:
         try:
