@@ -1,0 +1,23 @@
+# ./dev bench
+# shellcheck shell=bash
+
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
+# shellcheck source=dev.d/lib/settings.sh
+. "$ROOT/dev.d/lib/settings.sh"
+# shellcheck source=dev.d/lib/servers.sh
+. "$ROOT/dev.d/lib/servers.sh"
+# shellcheck source=dev.d/lib/services.sh
+. "$ROOT/dev.d/lib/services.sh"
+# shellcheck source=dev.d/lib/sources.sh
+. "$ROOT/dev.d/lib/sources.sh"
+
+main() {
+    cd "$ROOT" || exit
+    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
+    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    step "Tools for Python" make_python_environment
+    # Its own --help lists the measures.
+    [[ " $* " == *' -h '* || " $* " == *' --help '* ]] || step "Building (release)" build_preset release
+    exec "$VENV/bin/python" "$ROOT/tests/bench" "$@"
+}

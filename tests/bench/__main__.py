@@ -1,0 +1,183 @@
+"""Measures what this system exists for, beside the ceilings of its parts and beside other
+implementations of the same contract.
+
+Starts servers and services of its own, measures every thing several times, interleaved with its
+ceiling, prints a table, writes it as JSON, cleans up. Fails only if something does not work: no figure
+is judged.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "integration"))
+
+from generators import ROOT, ceiling  # noqa: E402
+from measures import MEASURES  # noqa: E402
+from samples import Sample, measures_table, processes_table, summarise  # noqa: E402
+from servers import CEILING_INDEX, Servers  # noqa: E402
+from sides import ours, peer, python_worker  # noqa: E402
+from system import SERVICES, System  # noqa: E402
+
+LIMIT_S, QUICK_LIMIT_S = 600, 120
+CLEANING_S = 15
+
+
+class Bench:
+    """What the measures share: sides, servers, sizes, and the time that is left."""
+
+    def __init__(self, arguments: argparse.Namespace, system: System, end: float, log: Path):
+        self.quick = arguments.quick
+        self.seconds = 1.0 if self.quick else 3.0  # of most loads
+        self.hold_seconds = 10.0 if self.quick else 60.0
+        self.idle_seconds = 3.0 if self.quick else 10.0
+        self.servers = Servers(system)
+        self.ours = ours(system, self.servers, log)
+        self.sides = [self.ours, python_worker(self.servers, log)]
+        if arguments.peer_api or arguments.peer_worker:
+            self.sides.append(peer("peer", self.servers, arguments.peer_api, arguments.peer_worker, log))
+        self.api_sides = [side for side in self.sides if side.api]
+        self._repetitions = 1 if self.quick else 3
+        self._end = end
+        self._measure_end = end
+
+    def scaled(self, count: int) -> int:
+        return count // 5 if self.quick else count
+
+    def allow(self, share: float) -> bool:
+        """The measure that begins may take this share of the time that is left; False: there is none."""
+        left = self._end - time.monotonic()
+        self._measure_end = time.monotonic() + share * left
+        return left > 0
+
+    def rounds(self, share: float = 1.0) -> Iterator[None]:
+        """Once with --quick, else three times, but no more than fit into this share of the measure's time."""
+        started = time.monotonic()
+        end = started + share * (self._measure_end - started)
+        for done in range(self._repetitions):
+            now = time.monotonic()
+            if done and now + (now - started) / done > end:
+                return
+            yield
+
+    def largest_mib(self) -> dict[str, float]:
+        largest = dict(self.servers.largest_mib)
+        for side in self.sides:
+            largest |= side.largest_mib
+        return largest
+
+
+def machine() -> str:
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in cpus if line.startswith("model name")), "?")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}; "
+        "servers, services and load generators all on it"
+    )
+
+
+def parse() -> argparse.Namespace:
+    listed = "\n".join(f"  {name:10} {run.__doc__.splitlines()[0]}" for name, (run, _) in MEASURES.items())
+    parser = argparse.ArgumentParser(
+        prog="./dev bench",
+        description=__doc__,
+        epilog=f"measures:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="MEASURE", help="what to measure (default: everything)")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller sizes, once each: two minutes instead of ten"
+    )
+    parser.add_argument(
+        "--peer-api",
+        metavar="CMD",
+        help="also measure this implementation's API; it listens on API_PORT. Peers get the settings of the "
+        "services, the same servers with nothing in them, and a classic queue. Doubles the time",
+    )
+    parser.add_argument("--peer-worker", metavar="CMD", help="also measure this implementation's worker")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - MEASURES.keys():
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list[str]]:
+    """The samples, and the measures for which no time was left."""
+    samples, skipped = [], []
+    for position, name in enumerate(names):
+        run, seconds = MEASURES[name]
+        if not bench.allow(seconds / sum(MEASURES[other][1] for other in names[position:])):
+            skipped.append(name)
+            continue
+        say(f"{name}: {run.__doc__}")
+        for sample in run(bench):
+            samples.append(sample)
+            say(f"    {sample}")
+    return samples, skipped
+
+
+def main() -> int:
+    arguments = parse()
+    started = time.monotonic()
+    limit = (QUICK_LIMIT_S if arguments.quick else LIMIT_S) * (
+        2 if arguments.peer_api or arguments.peer_worker else 1
+    )
+    # Terminated as if interrupted: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, most), most))
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - started:5.0f} s  {text}".rstrip(), flush=True)
+
+    folder = ROOT / ".run/bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "services.log"
+    log.unlink(missing_ok=True)
+    system = System(ROOT / ".run-bench")
+    system.destroy()
+    say("starting the servers")
+    system.up(**dict.fromkeys(SERVICES, 1))
+    for service in SERVICES:
+        system.supervisor.stop(f"{service}-1")
+    bench = Bench(arguments, system, started + limit - CLEANING_S, log)
+    try:
+        bench.servers.make_index(CEILING_INDEX)
+        ceiling(bench.servers.env, "bulk", CEILING_INDEX, 60_000)  # until the JVM has compiled
+        samples, skipped = measure_all(bench, arguments.names or list(MEASURES), say)
+    finally:
+        for side in bench.sides:
+            side.stop()
+        system.destroy()
+
+    lines = summarise(samples)
+    seconds = time.monotonic() - started
+    report = {
+        "machine": machine(),
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds),
+        "quick": arguments.quick,
+        "largest_rss_mib": bench.largest_mib(),
+        "lines": lines,
+    }
+    output = folder / f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}.json"
+    output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(f"\n{machine()}\n\n{measures_table(lines)}\n\n{processes_table(lines, bench.largest_mib())}\n")
+    print("CPU s/1000: CPU seconds for 1,000 orders; in the upper table of the side alone, without servers")
+    print(f"{seconds:.0f} s; also in {output.relative_to(ROOT)}")
+    if skipped:
+        print(f"no time was left for: {', '.join(skipped)}", file=sys.stderr)
+    return 1 if skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Reading orders, the dashboard, and search; beside the same questions put to the servers themselves."""
+
+from collections.abc import Iterator
+
+import requests
+
+from generators import Load, ceiling, pgbench, redis_benchmark, wrk
+from samples import Sample
+from servers import INDEX
+from sides import Side
+
+CONNECTIONS = 64
+CACHED = 10_000
+SELECT_ORDER = """\\set n random(1, {rows})
+SELECT id, product_name, amount, created_at FROM orders
+WHERE id = ('00000000-0000-0000-0000-' || lpad(:n::text, 12, '0'))::uuid;
+"""
+SELECT_DASHBOARD = "SELECT sale_date, total_revenue FROM daily_sales_mv ORDER BY sale_date DESC LIMIT 30;\n"
+
+
+def _sample(measure: str, side: str, load: Load) -> Sample:
+    return Sample(measure, side, load.per_second, p50_ms=load.p50_ms, p99_ms=load.p99_ms)
+
+
+def reads(bench) -> Iterator[Sample]:
+    """Cached GET beside redis-benchmark; uncached GET and dashboard beside pgbench; 64 connections each."""
+    rows = bench.scaled(300_000)
+    count = int(50_000 * bench.seconds)  # questions put to a server itself
+    dsn, cache = bench.servers.env["POSTGRES_DSN"], bench.servers.cache()
+    for side in bench.api_sides:
+        side.start()
+        bench.servers.insert_rows(rows)
+        refresh_view(bench, side)
+        for _ in bench.rounds(1 / len(bench.api_sides)):
+            cache.flushall()
+            load = wrk(side.url, CONNECTIONS, bench.seconds, IDS=rows)
+            if side is bench.ours and not 0.9 * load.count < cache.dbsize() < rows:
+                raise RuntimeError(
+                    f"{cache.dbsize()} orders in the cache after {load.count} reads: not all were misses"
+                )
+            yield _sample("GET, uncached", side.name, load)
+            bare = pgbench(dsn, SELECT_ORDER.format(rows=rows), CONNECTIONS, count // 3)
+            yield _sample("GET, uncached", "ceiling", bare)
+
+            wrk(side.url, CONNECTIONS, 1, IDS=CACHED)  # fills the cache
+            yield _sample("GET, cached", side.name, wrk(side.url, CONNECTIONS, bench.seconds, IDS=CACHED))
+            bare = redis_benchmark(bench.servers.env["REDIS_ADDR"], CONNECTIONS, count, CACHED)
+            yield _sample("GET, cached", "ceiling", bare)
+
+            load = wrk(side.url + "/api/dashboard/sales", CONNECTIONS, bench.seconds)
+            yield _sample("dashboard", side.name, load)
+            yield _sample("dashboard", "ceiling", pgbench(dsn, SELECT_DASHBOARD, CONNECTIONS, count // 3))
+        side.stop()
+
+
+def refresh_view(bench, side: Side) -> None:
+    answer = requests.post(
+        side.url + "/api/admin/refresh",
+        headers={"Authorization": f"Bearer {bench.servers.env['ADMIN_TOKEN']}"},
+        timeout=300,
+    )
+    answer.raise_for_status()
+
+
+def search(bench) -> Iterator[Sample]:
+    """Search for one of six products, beside the same query put to Elasticsearch itself; 16 connections."""
+    query = '{"query":{"match":{"product_name":"laptop"}},"size":10,"from":0,"track_total_hits":true}'
+    for side in bench.api_sides:
+        side.start()
+        ceiling(bench.servers.env, "bulk", INDEX, bench.scaled(100_000))
+        bench.servers.documents()
+        bench.servers.wait_merged()
+        url = f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?ignore_unavailable=true"
+        wrk(url, 16, bench.seconds, BODY=query)  # the JVM compiles
+        for _ in bench.rounds(1 / len(bench.api_sides)):
+            yield _sample("search", "ceiling", wrk(url, 16, bench.seconds, BODY=query))
+            yield _sample("search", side.name, wrk(side.url + "/api/search?q=laptop", 16, bench.seconds))
+        side.stop()

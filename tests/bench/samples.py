@@ -1,0 +1,147 @@
+"""What was measured, and how it is shown."""
+
+import dataclasses
+import statistics
+
+from servers import NAMES as SERVER_NAMES
+
+GENERATOR = "load generator"
+
+
+@dataclasses.dataclass
+class Sample:
+    """One run of one measure for one side."""
+
+    measure: str
+    side: str  # "ours", "ceiling", or the name of a peer
+    value: float
+    unit: str = "/s"
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    cpu: dict[str, float] | None = None  # process → CPU seconds for 1,000 orders
+    note: str = ""
+
+    def __str__(self) -> str:
+        latency = "" if self.p99_ms is None else f" p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms"
+        return f"{self.measure} [{self.side}]: {self.value:,.1f} {self.unit}{latency} {self.note}"
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _median_cpu(runs: list[Sample]) -> dict[str, float]:
+    names = dict.fromkeys(name for run in runs for name in run.cpu or {})
+    return {
+        name: statistics.median(run.cpu[name] for run in runs if run.cpu and name in run.cpu)
+        for name in names
+    }
+
+
+def summarise(samples: list[Sample]) -> list[dict]:
+    """One line for each measure and side: median and spread of its runs, and how ours compares."""
+    groups: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample.measure, sample.side), []).append(sample)
+    lines = []
+    for (measure, side), runs in groups.items():
+        values = [run.value for run in runs]
+        line = {
+            "measure": measure,
+            "side": side,
+            "median": statistics.median(values),
+            "minimum": min(values),
+            "maximum": max(values),
+            "unit": runs[0].unit,
+            "runs": len(runs),
+            "p50_ms": _median([run.p50_ms for run in runs]),
+            "p99_ms": _median([run.p99_ms for run in runs]),
+            "cpu_seconds_per_1000_orders": _median_cpu(runs),
+            "note": runs[-1].note,
+        }
+        lines.append(line)
+    medians = {line["measure"]: line["median"] for line in lines if line["side"] == "ours"}
+    for line in lines:
+        if line["side"] != "ours" and line["median"] and line["measure"] in medians:
+            line["ours_to_this"] = medians[line["measure"]] / line["median"]
+    return lines
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+
+
+def _own_cpu(line: dict) -> float | None:
+    """Of the side itself, without servers and load generator."""
+    cpu = line["cpu_seconds_per_1000_orders"]
+    return sum(cpu.values()) - sum(cpu.get(name, 0) for name in (*SERVER_NAMES, GENERATOR)) if cpu else None
+
+
+def measures_table(lines: list[dict]) -> str:
+    rows = [
+        [
+            "measure",
+            "side",
+            "median",
+            "min – max",
+            "unit",
+            "runs",
+            "p50 ms",
+            "p99 ms",
+            "CPU s/1000",
+            "ours ÷ this",
+            "note",
+        ]
+    ]
+    for line in lines:
+        rows.append(
+            [
+                line["measure"],
+                line["side"],
+                _number(line["median"]),
+                f"{_number(line['minimum'])} – {_number(line['maximum'])}",
+                line["unit"],
+                str(line["runs"]),
+                _number(line["p50_ms"], 2),
+                _number(line["p99_ms"], 2),
+                _number(_own_cpu(line), 4),
+                _number(line.get("ours_to_this"), 2),
+                line["note"],
+            ]
+        )
+    return _aligned(rows, left={0, 1, 4, 10})
+
+
+def processes_table(lines: list[dict], largest_mib: dict[str, float]) -> str:
+    """CPU seconds for 1,000 orders of every process in each measure that stores or takes orders."""
+    measures = list(dict.fromkeys(line["measure"] for line in lines if line["cpu_seconds_per_1000_orders"]))
+    names = dict.fromkeys([*(n for line in lines for n in line["cpu_seconds_per_1000_orders"]), *largest_mib])
+    rows = [["process", "largest RSS MiB", *measures]]
+    for name in names:
+        row = [name, _number(largest_mib.get(name))]
+        for measure in measures:
+            values = [
+                line["cpu_seconds_per_1000_orders"][name]
+                for line in lines
+                if line["measure"] == measure
+                and name in line["cpu_seconds_per_1000_orders"]
+                # Servers work for every side: these are the figures beside ours.
+                and (line["side"] == "ours" or name not in (*SERVER_NAMES, GENERATOR))
+            ]
+            row.append(_number(values[0], 4) if values else "")
+        rows.append(row)
+    return _aligned(rows, left={0})
+
+
+def _aligned(rows: list[list[str]], left: set[int]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

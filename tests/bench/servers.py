@@ -1,0 +1,141 @@
+"""The servers that all sides use in turn, and what is in them."""
+
+import contextlib
+import time
+
+import pika
+import psycopg
+import redis
+import requests
+
+from processes import largest_mib
+from system import System
+from wait import eventually
+
+NAMES = ("postgres", "redis", "rabbitmq", "elasticsearch")
+QUEUE, INDEX, DATABASE = "order_queue", "orders", "bench"
+CEILING_QUEUE = CEILING_INDEX = "bench_ceiling"
+
+# As the indexer makes it.
+INDEX_BODY = {
+    "settings": {"index": {"refresh_interval": "1s", "number_of_replicas": 0}},
+    "mappings": {
+        "dynamic": False,
+        "properties": {
+            "id": {"type": "keyword"},
+            "product_name": {"type": "text"},
+            "amount": {"type": "double"},
+            "created_at": {"type": "date"},
+        },
+    },
+}
+
+# Ids that a load generator can count through.
+ROWS = """INSERT INTO orders (id, product_name, amount, created_at)
+SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
+    (ARRAY['Laptop', 'Phone', 'Keyboard', 'Monitor', 'Office chair', 'Standing desk'])[1 + n % 6] || ' ' || n,
+    (1 + n % 100000) / 100.0,
+    timestamptz '2026-01-01Z' + n % 365 * interval '1 day' + n % 86400 * interval '1 second'
+FROM generate_series(1, {count}) AS n"""
+
+
+class Servers:
+    def __init__(self, system: System):
+        base = system.env["POSTGRES_DSN"]
+        self._administration = base
+        self.env = system.env | {"POSTGRES_DSN": base.rpartition("/")[0] + "/" + DATABASE}
+        self.pids = {name: system.pid(name) for name in NAMES}
+        self.largest_mib: dict[str, float] = {}
+
+    def note_memory(self) -> None:
+        for name, pid in self.pids.items():
+            self.largest_mib[name] = max(self.largest_mib.get(name, 0.0), largest_mib(pid))
+
+    # --- PostgreSQL
+
+    def sql(self, statement: str, dsn: str | None = None) -> list[tuple]:
+        with psycopg.connect(dsn or self.env["POSTGRES_DSN"], autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def rows(self) -> int:
+        return self.sql("SELECT count(*) FROM orders")[0][0]
+
+    def insert_rows(self, count: int) -> None:
+        self.sql(ROWS.format(count=count))
+        self.sql("VACUUM ANALYZE orders")
+
+    # --- Elasticsearch
+
+    def search(self, method: str, path: str, body: dict | None = None, accept: tuple = (200,)) -> dict:
+        answer = requests.request(method, self.env["ELASTICSEARCH_URL"] + path, json=body, timeout=60)
+        if answer.status_code not in accept:
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+        return answer.json() if answer.status_code == 200 else {}
+
+    def indexed(self) -> int:
+        """Documents written since the index was made; cheap, and ahead of documents()."""
+        path = f"/{INDEX}/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
+        stats = self.search("GET", path, accept=(200, 404))
+        return stats.get("_all", {}).get("primaries", {}).get("indexing", {}).get("index_total", 0)
+
+    def documents(self) -> int:
+        """Those that a search finds, after a refresh."""
+        if not self.search("POST", f"/{INDEX}/_refresh", accept=(200, 404)):
+            return 0
+        return self.search("GET", f"/{INDEX}/_count")["count"]
+
+    def make_index(self, name: str) -> None:
+        self.search("DELETE", f"/{name}", accept=(200, 404))
+        self.search("PUT", f"/{name}", INDEX_BODY)
+
+    def wait_merged(self) -> None:
+        """Until Elasticsearch has nothing to do in the background."""
+        path = "/_stats/merge?filter_path=_all.primaries.merges.current"
+        eventually(
+            lambda: self.search("GET", path)["_all"]["primaries"]["merges"]["current"] == 0,
+            "Elasticsearch has merged its segments",
+            120,
+        )
+
+    # --- RabbitMQ
+
+    @contextlib.contextmanager
+    def _channel(self):
+        connection = pika.BlockingConnection(pika.URLParameters(self.env["RABBITMQ_URL"]))
+        with contextlib.closing(connection):
+            yield connection.channel()
+
+    def depth(self) -> int:
+        with self._channel() as channel:
+            return channel.queue_declare(QUEUE, passive=True).method.message_count
+
+    def delete_queue(self, name: str) -> None:
+        with self._channel() as channel:
+            channel.queue_delete(name)
+
+    # --- Redis
+
+    def cache(self) -> redis.Redis:
+        host, _, port = self.env["REDIS_ADDR"].rpartition(":")
+        return redis.Redis(host, int(port))
+
+    # --- all
+
+    def wipe(self) -> None:
+        """No order, no queue, no table, no index: as on the first day."""
+        for queue in (QUEUE, QUEUE + ".dead", CEILING_QUEUE):
+            self.delete_queue(queue)
+        self.cache().flushall()
+        for path in (INDEX, CEILING_INDEX, f"_index_template/{INDEX}"):
+            self.search("DELETE", "/" + path, accept=(200, 404))
+        self.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", self._administration)
+        self.sql(f"CREATE DATABASE {DATABASE}", self._administration)
+
+    def wait_stored(self, count: int) -> None:
+        """Until exactly so many rows and documents are there."""
+        end = time.monotonic() + 60
+        while (found := (self.rows(), self.documents())) != (count, count):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{count} orders, but {found[0]} rows and {found[1]} documents")
+            time.sleep(0.2)

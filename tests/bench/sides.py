@@ -1,0 +1,182 @@
+"""What is measured: our services, or another implementation of the same contract, on the same servers.
+One side runs at a time, and each time it starts on empty servers."""
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+from generators import HERE
+from processes import cpu_seconds, largest_mib
+from servers import Servers
+from system import System, binary
+
+START_LIMIT_S = 60
+
+
+class Program:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], answers: str | None, log: Path
+    ):
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self.answers = answers  # a URL that answers 2xx when it is ready; None: nobody knows
+        self._log = log
+        self._process: subprocess.Popen | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        with open(self._log, "ab") as log:
+            # A group of its own: what it starts ends with it.
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        if self._process and self._process.poll() is not None:
+            raise RuntimeError(f"{self.name} ended with {self._process.returncode}; see {self._log}")
+
+    def ready(self) -> bool:
+        self.check()
+        if self.answers is None:
+            return True
+        try:
+            return requests.get(self.answers, timeout=3).ok
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Side:
+    def __init__(self, name: str, servers: Servers, queue_type: str, url: str):
+        self.name = name
+        self.queue_type = queue_type
+        self.url = url
+        self.largest_mib: dict[str, float] = {}
+        self._servers = servers
+        self.api: list[Program] = []
+        self.workers: list[Program] = []
+        self.others: list[Program] = []
+
+    @property
+    def programs(self) -> list[Program]:
+        return self.api + self.workers + self.others
+
+    @property
+    def tells_ready(self) -> bool:
+        return all(program.answers for program in self.programs)
+
+    def reset(self) -> None:
+        """Nothing runs, and the servers are empty."""
+        self.stop()
+        self._servers.wipe()
+
+    def start(self, programs: list[Program] | None = None) -> None:
+        """On empty servers. Default: all of them."""
+        self.reset()
+        self.launch(self.programs if programs is None else programs)
+
+    def launch(self, programs: list[Program]) -> None:
+        """Returns when they are ready."""
+        for program in programs:
+            program.start()
+        end = time.monotonic() + START_LIMIT_S
+        for program in programs:
+            while not program.ready():
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{program.name} is not ready after {START_LIMIT_S} s")
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        if self.pids():
+            self._servers.note_memory()
+        for name, pid in self.pids().items():
+            self.largest_mib[name] = max(self.largest_mib.get(name, 0.0), largest_mib(pid))
+        for program in self.programs:
+            program.stop()
+
+    def check(self) -> None:
+        for program in self.programs:
+            program.check()
+
+    def pids(self) -> dict[str, int]:
+        return {program.name: program.pid for program in self.programs if program.pid}
+
+
+def ours(system: System, servers: Servers, log: Path) -> Side:
+    side = Side("ours", servers, "quorum", system.env["API_URL"])
+
+    def program(service: str) -> Program:
+        name = f"{service}-1"
+        environment = system.environment(name) | {"POSTGRES_DSN": servers.env["POSTGRES_DSN"]}
+        return Program(service, [str(binary(service))], environment, system.admin_url(name) + "/readyz", log)
+
+    side.api = [program("gateway")]
+    side.workers = [program("bridge"), program("persister"), program("indexer")]
+    side.others = [program("scheduler")]
+    return side
+
+
+def peer(name: str, servers: Servers, api: str | None, worker: str | None, log: Path) -> Side:
+    """Another implementation: commands for its API and its worker; either may be missing."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | servers.env | {"API_PORT": str(port), "ORDER_QUEUE_TYPE": "classic"}
+    side = Side(name, servers, "classic", url)
+    if api:
+        side.api = [Program(f"{name} api", shlex.split(api), environment, url + "/api/dashboard/sales", log)]
+    if worker:
+        side.workers = [Program(f"{name} worker", shlex.split(worker), environment, None, log)]
+    return side
+
+
+def python_worker(servers: Servers, log: Path) -> Side:
+    """The yardstick that comes with the project."""
+    return peer("python", servers, None, shlex.join([sys.executable, str(HERE / "peer_worker.py")]), log)
+
+
+class Meter:
+    """CPU seconds of a side and of the servers while something is done."""
+
+    def __init__(self, side: Side, servers: Servers):
+        self._side, self._servers = side, servers
+        self._before = self._now()
+
+    def _now(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in (self._side.pids() | self._servers.pids).items()}
+
+    def per_1000(self, orders: float, generator: float | None = None) -> dict[str, float]:
+        """By process, for a thousand orders."""
+        used = {
+            name: value - self._before[name] for name, value in self._now().items() if name in self._before
+        }
+        if generator is not None:
+            used["load generator"] = generator
+        return {name: value / orders * 1000 for name, value in used.items()}
