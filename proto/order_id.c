@@ -1,18 +1,34 @@
 #include "proto/order_id.h"
+#include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
+#define RANDOM_LEN 10 /* of an id's bytes */
+
+/* The kernel is asked once for many ids: libuuid's generator makes six system calls for each. */
+static void take_random(uint8_t bytes[RANDOM_LEN])
+{
+    static _Thread_local uint8_t pool[24 * RANDOM_LEN];
+    static _Thread_local size_t left;
+    if (left == 0) {
+        arc4random_buf(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    left -= RANDOM_LEN;
+    memcpy(bytes, pool + left, RANDOM_LEN);
+}
+
 struct order_id order_id_new(int64_t unix_ms)
 {
+    /* RFC 9562, 5.7: 48 bits of Unix milliseconds, the version, 12 random bits, the variant, 62
+     * random bits. */
     struct order_id id;
-    uuid_generate_random(id.bytes);
-
-    /* RFC 9562, 5.7: 48 bits of Unix milliseconds, then version 7; the variant bits are where
-     * version 4 has them already. */
     uint64_t ms = (uint64_t)unix_ms;
     for (int i = 0; i < 6; i++)
         id.bytes[i] = (uint8_t)(ms >> (8 * (5 - i)));
+    take_random(id.bytes + 6);
     id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x70);
+    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
     return id;
 }
 
