@@ -37,6 +37,8 @@ struct batcher {
     size_t batch_max, hold_max;
     struct held_orders *held;
     size_t executing; /* the oldest of held; 0 = no batch is out */
+    size_t step_room; /* orders that may yet be read in this failing step */
+    bool step_probed; /* and whether it has had its probe */
     bool advancing;
     bool jobs_wanted;
     struct backoff backoff;
@@ -148,15 +150,36 @@ static void read_steadily(struct batcher *batcher)
     }
 }
 
-/* Read at least a message and about `orders` of each bridge, whatever is in hand. */
-static void read_a_little(struct batcher *batcher, size_t orders)
+/* Read at least a message and about `orders` of each bridge, whatever is in hand. Returns the
+ * number of orders. */
+static size_t read_a_little(struct batcher *batcher, size_t orders)
 {
+    size_t all = 0;
     for (unsigned bridge = 0; bridge < batcher->bridge_count; bridge++) {
         size_t total = 0, count;
         do {
             count = read_message(batcher, bridge);
             total += count;
         } while (count > 0 && total < orders);
+        all += total;
+    }
+    return all;
+}
+
+static void take_step_room(struct batcher *batcher, size_t orders)
+{
+    batcher->step_room -= orders < batcher->step_room ? orders : batcher->step_room;
+}
+
+/* What has come since a failing step began, as far as there is room, the bridges taking turns. */
+static void read_on_in_step(struct batcher *batcher)
+{
+    unsigned empty_handed = 0; /* bridges in a row */
+    while (empty_handed < batcher->bridge_count && batcher->step_room > 0) {
+        size_t count = read_message(batcher, batcher->next_bridge);
+        take_step_room(batcher, count);
+        empty_handed = count > 0 ? 0 : empty_handed + 1;
+        batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
     }
 }
 
@@ -172,6 +195,7 @@ static void set_state(struct batcher *batcher, enum batcher_state state)
     case BATCHER_STOPPING:
         break;
     case BATCHER_STEADY:
+        batcher->step_room = 0;
         backoff_reset(&batcher->backoff);
         batcher->ports.step_after(batcher->ports.self, STEADY_STEP_MS);
         break;
@@ -225,6 +249,7 @@ static void execute_waiting(struct batcher *batcher)
         verdict_fail(&batcher->verdicts[i], OUTCOME_RETRY, "unanswered", "");
     }
     batcher->executing = count;
+    batcher->step_probed = true;
     batcher->backend.execute(batcher->backend.self, batcher->batch, count, batcher->verdicts,
                              on_executed, batcher);
 }
@@ -245,7 +270,8 @@ static void advance(struct batcher *batcher)
     }
     batcher->advancing = false;
 
-    bool wanted = batcher->state == BATCHER_STEADY && below_bound(batcher);
+    bool wanted = (batcher->state == BATCHER_STEADY && below_bound(batcher)) ||
+                  (batcher->state == BATCHER_FAILING && batcher->step_room > 0);
     if (wanted != batcher->jobs_wanted) {
         batcher->jobs_wanted = wanted;
         batcher->ports.want_jobs(batcher->ports.self, wanted);
@@ -264,6 +290,11 @@ void batcher_start(struct batcher *batcher)
 
 void batcher_jobs_readable(struct batcher *batcher)
 {
+    if (batcher->state == BATCHER_FAILING) {
+        read_on_in_step(batcher);
+        if (batcher->executing || batcher->step_probed)
+            give_back_waiting(batcher);
+    }
     advance(batcher);
 }
 
@@ -275,10 +306,12 @@ void batcher_step(struct batcher *batcher)
         return;
     case BATCHER_STEADY:
         if (batcher->executing && !below_bound(batcher))
-            read_a_little(batcher, 1);
+            (void)read_a_little(batcher, 1); /* their number does not matter */
         break;
     case BATCHER_FAILING:
-        read_a_little(batcher, PROBE_ORDERS);
+        batcher->step_room = PROBE_ORDERS;
+        batcher->step_probed = false;
+        take_step_room(batcher, read_a_little(batcher, PROBE_ORDERS));
         if (batcher->executing)
             give_back_waiting(batcher);
         break;

@@ -361,6 +361,59 @@ static void answers_at_once_while_a_probe_is_out(void **state)
     fake_free(fake);
 }
 
+/* A socket hands out few messages at once: those behind them must not wait for the next step. */
+static void answers_what_comes_later_in_a_failing_step(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    execute_down(fake);
+    fake->messages[0] = 2;
+    batcher_step(fake->batcher); /* the probe */
+    assert_int_equal(fake->batch, 20);
+    assert_true(fake->wanted);
+    size_t before = fake->orders_answered;
+    offer(fake, 1, 3);
+    assert_int_equal(fake->orders_answered, before + 30);
+    offer(fake, 0, 9); /* more than a step may read */
+    assert_int_equal(fake->orders_answered, before + 80);
+    assert_false(fake->wanted);
+    assert_int_equal(fake->batches, 2);
+    execute_down(fake);
+    batcher_step(fake->batcher);
+    execute_down(fake);
+    assert_int_equal(orders_read(fake), 10 + 20 + 30 + 90);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void the_first_to_come_in_a_failing_step_are_the_probe(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    execute_down(fake);
+    batcher_step(fake->batcher); /* nothing is there yet */
+    assert_int_equal(fake->batches, 1);
+    offer(fake, 0, 1);
+    assert_int_equal(fake->batches, 2);
+    execute_down(fake);
+    offer(fake, 0, 1); /* the step has had its probe */
+    assert_int_equal(fake->batches, 2);
+    batcher_step(fake->batcher);
+    offer(fake, 1, 1);
+    assert_int_equal(fake->batches, 3);
+    execute_done(fake);
+    offer(fake, 0, 1);
+    assert_int_equal(fake->batches, 4);
+    execute_done(fake);
+    assert_int_equal(orders_read(fake), 50);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
 static void a_probe_that_succeeds_ends_it(void **state)
 {
     (void)state;
@@ -470,6 +523,8 @@ int main(void)
         cmocka_unit_test(gives_everything_back_when_the_backend_is_down),
         cmocka_unit_test(draws_few_jobs_while_failing),
         cmocka_unit_test(answers_at_once_while_a_probe_is_out),
+        cmocka_unit_test(answers_what_comes_later_in_a_failing_step),
+        cmocka_unit_test(the_first_to_come_in_a_failing_step_are_the_probe),
         cmocka_unit_test(a_probe_that_succeeds_ends_it),
         cmocka_unit_test(keeps_links_alive_while_a_batch_takes_long),
         cmocka_unit_test(stopping_finishes_what_was_read),
