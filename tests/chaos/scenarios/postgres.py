@@ -11,6 +11,8 @@ from decimal import Decimal
 
 import psycopg
 
+from proxy import Mode
+
 from . import Skipped, scenario
 
 OLD_ID = "0193a1b2-0000-7000-8000-000000000001"
@@ -171,6 +173,30 @@ def expect_few_dead(run) -> None:
     letters = run.own_dead_letters()
     run.check(len(letters) <= 20, f"{len(letters)} dead letters, more than 20")
     run.expect_dead(letters)
+
+
+@scenario(30, "one-persister-cut-off")
+def one_persister_cut_off(run):
+    """One persister of two has lost PostgreSQL: the healthy one does at least 80 % of the work."""
+    proxy = run.stand.new_proxy("postgres")
+    with (
+        run.extra("persister", {"POSTGRES_DSN": run.stand.through(proxy, "POSTGRES_DSN")}) as other,
+        run.load(),
+    ):
+        run.until(other.is_ready, 30, "the second persister is ready")
+        run.until_accepted(500)
+        proxy.set_mode(Mode.REFUSE)
+        proxy.reset()
+        run.fault("the second persister's link to PostgreSQL cut")
+        time.sleep(2)  # what was given to it comes back and is given out again
+        accepted, rows = run.accepted_so_far(), run.stores.row_count(run.prefix)
+        run.until_accepted(1500)
+        share = (run.stores.row_count(run.prefix) - rows) / (run.accepted_so_far() - accepted)
+        run.check(share >= 0.8, f"{share:.0%} as many were stored as were accepted meanwhile")
+        run.recovered()
+        proxy.set_mode(Mode.PASS)
+        run.until(other.is_ready, 30, "the second persister is back")
+    proxy.close()
 
 
 @scenario(34, "schema-at-once")
