@@ -50,8 +50,23 @@ static double max_descriptors(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
 }
 
+/* From /proc/stat (proc(5)): when the system was started, as Unix time. */
+static double boot_seconds(void)
+{
+    char line[256];
+    unsigned long long seconds = 0;
+    FILE *stat = fopen("/proc/stat", "re");
+    if (stat == NULL)
+        return 0;
+    while (fgets(line, sizeof(line), stat) != NULL && sscanf(line, "btime %llu", &seconds) != 1)
+        ;
+    (void)fclose(stat);
+    return (double)seconds;
+}
+
 /* /proc/self/stat field 22 (proc(5)): when it started, in clock ticks since the boot; the fields
- * are counted after the command's name, which may contain anything. */
+ * are counted after the command's name, which may contain anything. The sum is the same at each
+ * scrape, so that it changes only with a restart. */
 static double start_seconds(void)
 {
     char stat[1024] = "";
@@ -68,11 +83,7 @@ static double start_seconds(void)
                " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
                &start_ticks) != 1)
         return 0;
-    struct timespec now, since_boot;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)clock_gettime(CLOCK_BOOTTIME, &since_boot);
-    return (double)(now.tv_sec - since_boot.tv_sec) +
-           (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+    return boot_seconds() + (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static void render(FILE *out, const char *name, const char *type, const char *help, double value)
