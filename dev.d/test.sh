@@ -9,6 +9,8 @@
 . "$ROOT/dev.d/lib/servers.sh"
 # shellcheck source=dev.d/lib/services.sh
 . "$ROOT/dev.d/lib/services.sh"
+# shellcheck source=dev.d/lib/prometheus.sh
+. "$ROOT/dev.d/lib/prometheus.sh"
 # shellcheck source=dev.d/lib/sources.sh
 . "$ROOT/dev.d/lib/sources.sh"
 
@@ -130,6 +132,7 @@ prepare_chaos() {
 prepare_whole_system() {
     need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    need_prometheus
     step "Building (release)" build_preset release
     step "Tools for Python" make_python_environment
 }

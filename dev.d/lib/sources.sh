@@ -30,5 +30,5 @@ make_python_environment() {
 }
 
 ruff() {
-    "$VENV/bin/ruff" "$@" "$ROOT/dev.d" "$ROOT/tests"
+    "$VENV/bin/ruff" "$@" "$ROOT/dev.d" "$ROOT/deploy" "$ROOT/tests"
 }
