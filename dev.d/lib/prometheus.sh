@@ -12,13 +12,22 @@ need_prometheus() {
     [[ -x $PROMETHEUS_HOME/usr/bin/promtool ]] || step "Fetching Prometheus (20 MB)" fetch_prometheus
 }
 
+update_package_lists() {
+    local become_root=()
+    [[ $(id -u) == 0 ]] || become_root=(sudo -n)
+    "${become_root[@]}" apt-get -q update
+}
+
 fetch_prometheus() {
     local new=$PROMETHEUS_HOME.new package
     rm -rf "$new"
     mkdir -p "$new/packages"
     cd "$new/packages" || exit
-    apt-get -q download "${PROMETHEUS_PACKAGES[@]}" || die "Prometheus could not be downloaded with apt." \
-        "Are the package lists there? As root, run: apt-get update"
+    # Lists that are missing or too old make the first attempt fail; only then are they fetched.
+    apt-get -q download "${PROMETHEUS_PACKAGES[@]}" || {
+        update_package_lists
+        apt-get -q download "${PROMETHEUS_PACKAGES[@]}"
+    } || die "Prometheus could not be downloaded with apt." "As root, run: apt-get update"
     for package in *.deb; do
         dpkg-deb -x "$package" "$new"
     done
