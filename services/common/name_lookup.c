@@ -2,6 +2,7 @@
  * neither waits for the other. */
 #include "services/common/name_lookup.h"
 #include "services/common/memory.h"
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +23,8 @@ struct shared_lookup {
 
 struct name_lookup {
     struct shared_lookup *shared;
-    struct loop_watch *watch;
+    struct loop_watch *watch;   /* of `finished_fd` */
+    struct loop_timer *refusal; /* or, when there was no descriptor for it, the failure to come */
     name_lookup_done_fn *on_done;
     void *arg;
 };
@@ -31,7 +33,8 @@ static void release(struct shared_lookup *shared)
 {
     if (atomic_fetch_sub(&shared->references, 1) > 1)
         return;
-    close(shared->finished_fd);
+    if (shared->finished_fd >= 0)
+        close(shared->finished_fd);
     free(shared);
 }
 
@@ -101,24 +104,35 @@ static void on_finished(void *arg, bool readable, bool writable)
     lookup->on_done(lookup->arg, &lookup->shared->result);
 }
 
+static void on_refusal(void *arg)
+{
+    struct name_lookup *lookup = arg;
+    lookup->on_done(lookup->arg, &lookup->shared->result);
+}
+
 struct name_lookup *name_lookup_new(struct event_loop *loop, const char *host,
                                     name_lookup_done_fn *on_done, void *arg)
 {
     size_t host_size = strlen(host) + 1;
     struct shared_lookup *shared = memory_new(sizeof(*shared) + host_size);
     memcpy(shared->host, host, host_size);
-    atomic_init(&shared->references, 2);
     shared->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (shared->finished_fd < 0)
-        abort(); /* out of descriptors, as event_loop does */
 
     struct name_lookup *lookup = memory_new(sizeof(*lookup));
     lookup->shared = shared;
     lookup->on_done = on_done;
     lookup->arg = arg;
-    lookup->watch = event_loop_watch(loop, shared->finished_fd, on_finished, lookup);
-    loop_watch_want(lookup->watch, true, false);
-    start_thread(shared);
+    if (shared->finished_fd >= 0) {
+        atomic_init(&shared->references, 2);
+        lookup->watch = event_loop_watch(loop, shared->finished_fd, on_finished, lookup);
+        loop_watch_want(lookup->watch, true, false);
+        start_thread(shared);
+    } else {
+        atomic_init(&shared->references, 1);
+        error_set(&shared->result.error, "cannot resolve \"%s\": %s", host, strerror(errno));
+        lookup->refusal = event_loop_timer(loop, on_refusal, lookup);
+        loop_timer_start(lookup->refusal, 0);
+    }
     return lookup;
 }
 
@@ -127,6 +141,7 @@ void name_lookup_free(struct name_lookup *lookup)
     if (lookup == NULL)
         return;
     loop_watch_free(lookup->watch);
+    loop_timer_free(lookup->refusal);
     release(lookup->shared);
     free(lookup);
 }
