@@ -266,7 +266,7 @@ struct sales_refresh *scheduler_client_new(struct event_loop *loop,
     for (size_t i = 0; i < list.count; i++)
         add_link(client, list.items[i]);
     client->turn = event_loop_timer(loop, on_turn, client);
-    loop_timer_start(client->turn, IDLE_TURN_MS);
+    loop_timer_start(client->turn, BUSY_TURN_MS); /* soon: readiness waits for the first look */
     return &client->port;
 }
 
