@@ -1,5 +1,6 @@
 """Messages that can never be stored go to <queue>.dead with the reason; nothing else suffers."""
 
+import datetime
 import json
 import uuid
 
@@ -14,6 +15,19 @@ def one_dead_letter(system):
     letters = system.queues.take_dead()
     assert len(letters) == 1
     return letters[0]
+
+
+def check_account(headers, reason, stage, detail=""):
+    """What a dead letter that was tried says of it."""
+    assert headers["x-reason"] == reason
+    assert headers["x-stage"] == stage
+    assert detail in headers["x-detail"]
+    assert headers["x-attempts"] >= 1
+    first, last = (
+        datetime.datetime.fromisoformat(headers[f"x-{which}-attempt"]) for which in ("first", "last")
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    assert now - datetime.timedelta(minutes=2) < first <= last <= now
 
 
 def order_with(**changes):
@@ -54,7 +68,12 @@ def test_poison(system, api, unique, body):
     properties, dead_body = one_dead_letter(system)
     assert dead_body == (body if isinstance(body, bytes) else body.encode())
     assert properties.delivery_mode == 2
-    assert properties.headers["x-reason"]
+    assert properties.content_type == "application/json"
+    headers = properties.headers
+    assert headers["x-reason"] in ("malformed", "unacceptable", "too_large")
+    assert headers["x-original-size"] == len(dead_body)
+    assert headers["x-attempts"] == 0
+    assert not headers.keys() & {"x-stage", "x-first-attempt", "x-last-attempt"}  # it came to none
     # One try was enough, and its neighbours are fine.
     system.wait_stored(api.accept(unique), timeout=10)
     assert system.queues.depth() == 0
@@ -73,10 +92,16 @@ def test_another_order_under_an_id_that_is_taken(system, unique):
     order_id = str(uuid.uuid4())
     system.queues.publish(original_order(unique, 10, order_id=order_id))
     system.wait_stored(order_id)
-    system.queues.publish(original_order(unique, 11, order_id=order_id))
+    late = original_order(unique, 11, order_id=order_id)
+    own = {"content_type": "application/json", "message_id": order_id}
+    others = {"correlation_id": "c-1", "reply_to": "somebody", "headers": {"trace": "t-1", "hops": 3}}
+    system.queues.publish(late, **own, **others)
     properties, body = one_dead_letter(system)
-    assert json.loads(body)["amount"] == 11
-    assert "id_conflict" in json.dumps(properties.headers, default=str)
+    assert body == late.encode()
+    assert {name: getattr(properties, name) for name in own} == own
+    assert others.items() <= properties.headers["x-original-properties"].items()
+    assert properties.headers["x-original-routing-key"] == system.queues.name
+    check_account(properties.headers, "id_conflict", "persist")
     row, document = system.wait_stored(order_id)
     assert (row["amount"], document["amount"]) == (10, 10)
 
@@ -102,8 +127,9 @@ def test_a_row_that_the_database_refuses(system, unique):
         ids = [str(uuid.uuid4()) for _ in range(100)]
         names = [f"{unique} {'bad' if n == 42 else 'good'}" for n in range(100)]
         system.queues.publish(*[original_order(name, order_id=i) for name, i in zip(names, ids, strict=True)])
-        _, body = one_dead_letter(system)
+        properties, body = one_dead_letter(system)
         assert json.loads(body)["id"] == ids[42]
+        check_account(properties.headers, "sqlstate_23514", "persist", f"no_{unique}")
         eventually(lambda: system.row_count(f"{unique} good") == 99, "the others are stored")
         assert system.row_count(f"{unique} bad") == 0
     finally:

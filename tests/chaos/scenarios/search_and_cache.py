@@ -80,8 +80,10 @@ def mixed_bulk_answers(run):
             run.until_accepted(300)
         run.drained()
     (properties, _), *others = poison_letters()
+    headers = properties.headers
     run.check(
-        not others and properties.headers["x-stage"] == "index", f"one dead letter: {properties.headers}"
+        not others and headers["x-stage"] == "index" and headers["x-reason"] == "bulk_400",
+        f"one dead letter, for its document: {headers}",
     )
     run.check(run.stores.has_row(order_id), "its row is kept")
     run.check(faults.refused_items > 0, "items were refused")

@@ -1,0 +1,273 @@
+/* Makes one call fail: preloaded into a service (LD_PRELOAD), it wraps the calls that can fail, and
+ * the one that a test has armed fails once, as the system or the library would report it.
+ *
+ * The test and the service share a small file, which FAIL_CONTROL names and which is mapped into
+ * both: so a call can be armed before the service starts or at any time while it runs, and a
+ * service that carries on serves for the next failure. When a call fails, its stack goes to stderr.
+ */
+#include <amqp.h>
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <hiredis/async.h>
+#include <libpq-fe.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define STACK_DEPTH 32
+
+/* tests/chaos/victim.py has the same layout. */
+struct control {
+    char call[48];             /* the armed call; set while `left` is 0 */
+    atomic_int_fast64_t left;  /* it fails when this comes from 1 to 0; 0: nothing is armed */
+    atomic_int_fast64_t fired; /* how many have failed */
+};
+
+static struct control *control;
+
+__attribute__((constructor)) static void map_control(void)
+{
+    void *stack[1];
+    (void)backtrace(stack, 1); /* loads its library now */
+    const char *path = getenv("FAIL_CONTROL");
+    int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    void *mapped = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (mapped != MAP_FAILED)
+        control = mapped;
+}
+
+static bool fails(const char *call)
+{
+    if (control == NULL || atomic_load(&control->left) <= 0 || strcmp(call, control->call) != 0 ||
+        atomic_fetch_sub(&control->left, 1) != 1)
+        return false;
+    int saved = errno;
+    void *stack[STACK_DEPTH];
+    int depth = backtrace(stack, STACK_DEPTH);
+    dprintf(STDERR_FILENO, "-- %s fails\n", call);
+    backtrace_symbols_fd(stack, depth, STDERR_FILENO);
+    errno = saved;
+    atomic_fetch_add(&control->fired, 1);
+    return true;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+/* A wrapper that, when its turn comes, runs `failure` (which sets errno or the like) and returns
+ * `result`. */
+#define WRAP_IF(condition, type, name, parameters, arguments, failure, result)                     \
+    type name parameters                                                                           \
+    {                                                                                              \
+        static __typeof__(&name) real;                                                             \
+        if (real == NULL)                                                                          \
+            real = REAL(name);                                                                     \
+        if ((condition) && fails(#name)) {                                                         \
+            failure;                                                                               \
+            return result;                                                                         \
+        }                                                                                          \
+        return real arguments;                                                                     \
+    }
+#define WRAP(type, name, parameters, arguments, failure, result)                                   \
+    WRAP_IF(true, type, name, parameters, arguments, failure, result)
+
+/* Memory: glibc's own, as dlsym() itself allocates. */
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+
+void *malloc(size_t size)
+{
+    return fails("malloc") ? (errno = ENOMEM, NULL) : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return fails("calloc") ? (errno = ENOMEM, NULL) : __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    return fails("realloc") ? (errno = ENOMEM, NULL) : __libc_realloc(old, size);
+}
+
+/* Resources of the system */
+
+WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol), errno = EMFILE,
+     -1)
+WRAP(int, accept, (int fd, struct sockaddr *restrict address, socklen_t *restrict len),
+     (fd, address, len), errno = EMFILE, -1)
+WRAP(int, accept4, (int fd, struct sockaddr *restrict address, socklen_t *restrict len, int flags),
+     (fd, address, len, flags), errno = EMFILE, -1)
+WRAP(int, eventfd, (unsigned value, int flags), (value, flags), errno = EMFILE, -1)
+WRAP(int, epoll_create1, (int flags), (flags), errno = EMFILE, -1)
+WRAP(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),
+     (epoll, operation, fd, event), errno = ENOMEM, -1)
+WRAP(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms), (fds, count, timeout_ms),
+     errno = ENOMEM, -1)
+WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), errno = EMFILE, -1)
+WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t len), (fd, address, len),
+     errno = EADDRINUSE, -1)
+WRAP(int, listen, (int fd, int backlog), (fd, backlog), errno = EADDRINUSE, -1)
+WRAP(FILE *, fopen, (const char *restrict path, const char *restrict mode), (path, mode),
+     errno = EMFILE, NULL)
+WRAP(FILE *, open_memstream, (char **text, size_t *size), (text, size), errno = ENOMEM, NULL)
+WRAP(int, pthread_create,
+     (pthread_t *restrict thread, const pthread_attr_t *restrict attributes, void *(*start)(void *),
+      void *restrict arg),
+     (thread, attributes, start, arg), (void)0, EAGAIN)
+
+/* Input and output. An eventfd or timerfd cannot fail in this way; a socket is dead afterwards.
+ * epoll_wait() is interrupted whenever the process is stopped and goes on. */
+
+static bool is_stream(int fd)
+{
+    struct stat status;
+    return fd > STDERR_FILENO && fstat(fd, &status) == 0 && (status.st_mode & S_IFMT) != 0;
+}
+
+static void die(int fd, int cause)
+{
+    (void)shutdown(fd, SHUT_RDWR);
+    errno = cause;
+}
+
+WRAP(int, epoll_wait, (int epoll, struct epoll_event *events, int max, int timeout_ms),
+     (epoll, events, max, timeout_ms), errno = EINTR, -1)
+WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t len), (fd, address, len),
+     errno = ECONNREFUSED, -1)
+WRAP_IF(hints == NULL || !(hints->ai_flags & AI_NUMERICHOST), int, getaddrinfo,
+        (const char *restrict name, const char *restrict service,
+         const struct addrinfo *restrict hints, struct addrinfo **restrict ret_addresses),
+        (name, service, hints, ret_addresses), (void)0, EAI_AGAIN)
+WRAP_IF(is_stream(fd), ssize_t, read, (int fd, void *buffer, size_t len), (fd, buffer, len),
+        die(fd, EIO), -1)
+WRAP_IF(is_stream(fd), ssize_t, write, (int fd, const void *buffer, size_t len), (fd, buffer, len),
+        die(fd, EPIPE), -1)
+WRAP(ssize_t, recv, (int fd, void *buffer, size_t len, int flags), (fd, buffer, len, flags),
+     die(fd, ECONNRESET), -1)
+WRAP(ssize_t, send, (int fd, const void *buffer, size_t len, int flags), (fd, buffer, len, flags),
+     die(fd, ECONNRESET), -1)
+WRAP(ssize_t, writev, (int fd, const struct iovec *vector, int count), (fd, vector, count),
+     die(fd, EPIPE), -1)
+
+/* PostgreSQL */
+
+WRAP(PGconn *, PQconnectStartParams,
+     (const char *const *keywords, const char *const *values, int expand),
+     (keywords, values, expand), (void)0, NULL)
+WRAP(PostgresPollingStatusType, PQconnectPoll, (PGconn * connection), (connection), (void)0,
+     PGRES_POLLING_FAILED)
+WRAP(int, PQsetnonblocking, (PGconn * connection, int on), (connection, on), (void)0, -1)
+WRAP(int, PQenterPipelineMode, (PGconn * connection), (connection), (void)0, 0)
+WRAP(int, PQsendQuery, (PGconn * connection, const char *sql), (connection, sql), (void)0, 0)
+WRAP(int, PQsendPrepare,
+     (PGconn * connection, const char *name, const char *sql, int count, const Oid *types),
+     (connection, name, sql, count, types), (void)0, 0)
+WRAP(int, PQsendQueryParams,
+     (PGconn * connection, const char *sql, int count, const Oid *types, const char *const *values,
+      const int *lengths, const int *formats, int result_format),
+     (connection, sql, count, types, values, lengths, formats, result_format), (void)0, 0)
+WRAP(int, PQsendQueryPrepared,
+     (PGconn * connection, const char *name, int count, const char *const *values,
+      const int *lengths, const int *formats, int result_format),
+     (connection, name, count, values, lengths, formats, result_format), (void)0, 0)
+WRAP(int, PQpipelineSync, (PGconn * connection), (connection), (void)0, 0)
+WRAP(int, PQflush, (PGconn * connection), (connection), (void)0, -1)
+WRAP(int, PQconsumeInput, (PGconn * connection), (connection), (void)0, 0)
+
+/* Elasticsearch */
+
+WRAP(CURL *, curl_easy_init, (void), (), (void)0, NULL)
+WRAP(CURLM *, curl_multi_init, (void), (), (void)0, NULL)
+WRAP(CURLMcode, curl_multi_add_handle, (CURLM * multi, CURL *easy), (multi, easy), (void)0,
+     CURLM_OUT_OF_MEMORY)
+WRAP(struct curl_slist *, curl_slist_append, (struct curl_slist * list, const char *text),
+     (list, text), (void)0, NULL)
+
+#undef curl_easy_setopt
+CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
+{
+    static __typeof__(&curl_easy_setopt) real;
+    if (real == NULL)
+        real = REAL(curl_easy_setopt);
+    va_list args;
+    va_start(args, option);
+    void *argument = va_arg(args, void *); /* pointers and longs are passed alike */
+    va_end(args);
+    return fails("curl_easy_setopt") ? CURLE_OUT_OF_MEMORY : real(easy, option, argument);
+}
+
+/* RabbitMQ */
+
+WRAP(int, amqp_socket_open_noblock,
+     (amqp_socket_t * socket, const char *host, int port, const struct timeval *timeout),
+     (socket, host, port, timeout), (void)0, AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_basic_publish,
+     (amqp_connection_state_t state, amqp_channel_t channel, amqp_bytes_t exchange,
+      amqp_bytes_t routing_key, amqp_boolean_t mandatory, amqp_boolean_t immediate,
+      struct amqp_basic_properties_t_ const *properties, amqp_bytes_t body),
+     (state, channel, exchange, routing_key, mandatory, immediate, properties, body), (void)0,
+     AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_basic_ack,
+     (amqp_connection_state_t state, amqp_channel_t channel, uint64_t delivery_tag,
+      amqp_boolean_t multiple),
+     (state, channel, delivery_tag, multiple), (void)0, AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_basic_nack,
+     (amqp_connection_state_t state, amqp_channel_t channel, uint64_t delivery_tag,
+      amqp_boolean_t multiple, amqp_boolean_t requeue),
+     (state, channel, delivery_tag, multiple, requeue), (void)0, AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_send_frame, (amqp_connection_state_t state, const amqp_frame_t *frame),
+     (state, frame), (void)0, AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_send_method,
+     (amqp_connection_state_t state, amqp_channel_t channel, amqp_method_number_t id,
+      void *decoded),
+     (state, channel, id, decoded), (void)0, AMQP_STATUS_SOCKET_ERROR)
+WRAP(int, amqp_simple_wait_frame_noblock,
+     (amqp_connection_state_t state, amqp_frame_t *frame, const struct timeval *timeout),
+     (state, frame, timeout), (void)0, AMQP_STATUS_CONNECTION_CLOSED)
+
+/* Redis */
+
+WRAP(redisAsyncContext *, redisAsyncConnect, (const char *ip, int port), (ip, port), (void)0, NULL)
+WRAP(int, redisAsyncCommandArgv,
+     (redisAsyncContext * context, redisCallbackFn *callback, void *arg, int argc,
+      const char **argv, const size_t *lengths),
+     (context, callback, arg, argc, argv, lengths), (void)0, REDIS_ERR)
+
+/* ZeroMQ: nobody there to take it. A pair of sockets within a process always takes it. */
+
+static bool is_link(void *socket)
+{
+    int type = ZMQ_PAIR;
+    size_t size = sizeof type;
+    return zmq_getsockopt(socket, ZMQ_TYPE, &type, &size) == 0 && type != ZMQ_PAIR;
+}
+
+WRAP_IF(is_link(socket), int, zmq_send, (void *socket, const void *bytes, size_t len, int flags),
+        (socket, bytes, len, flags), errno = EAGAIN, -1)
+WRAP_IF(is_link(socket), int, zmq_msg_send, (zmq_msg_t * message, void *socket, int flags),
+        (message, socket, flags), errno = EAGAIN, -1)
+WRAP(int, zmq_msg_init_size, (zmq_msg_t * message, size_t size), (message, size), errno = ENOMEM,
+     -1)
