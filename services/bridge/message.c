@@ -34,8 +34,8 @@ struct message *message_new(const struct message_head *head, size_t *large_bytes
 {
     size_t keep = kept_size(head);
     struct message *message =
-        memory_resize(NULL, sizeof *message + head->properties_len + head->message_id_len +
-                                head->exchange_len + head->routing_key_len + keep);
+        memory_take(sizeof *message + head->properties_len + head->message_id_len +
+                    head->exchange_len + head->routing_key_len + keep);
     unsigned char *at = (unsigned char *)(message + 1);
     *message = (struct message){.head = *head};
     message->head.properties = place(&at, head->properties, head->properties_len);
@@ -67,7 +67,7 @@ int message_append(struct message *message, const void *bytes, size_t len)
 
 void message_set_order(struct message *message, const struct order *order)
 {
-    message->order = memory_resize(NULL, order_size(order));
+    message->order = memory_take(order_size(order));
     order_copy(message->order, order);
 }
 
