@@ -141,14 +141,17 @@ static void set_parameter(struct parameters *parameters, const char *keyword, co
 PGconn *dsn_connect(const struct dsn *dsn, const struct server_list *servers, size_t first,
                     const char *application_name)
 {
-    /* A silent peer is given up after 10 + 3 · 5 s, unacknowledged data after 20 s (tcp(7)). */
-    static const char *const liveness[][2] = {{"keepalives_idle", "10"},
+    /* A silent peer is given up after 10 + 3 · 5 s, unacknowledged data after 20 s (tcp(7)). Unless
+     * told otherwise libpq looks for Kerberos credentials at each connection: it reads files on the
+     * loop, and libgssapi_krb5 1.20 crashes when memory runs out there. */
+    static const char *const defaults[][2] = {{"keepalives_idle", "10"},
                                               {"keepalives_interval", "5"},
                                               {"keepalives_count", "3"},
-                                              {"tcp_user_timeout", "20000"}};
+                                              {"tcp_user_timeout", "20000"},
+                                              {"gssencmode", "disable"}};
     struct parameters parameters = {.count = 0};
-    for (size_t i = 0; i < sizeof liveness / sizeof liveness[0]; i++)
-        set_parameter(&parameters, liveness[i][0], liveness[i][1]);
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
+        set_parameter(&parameters, defaults[i][0], defaults[i][1]);
     for (const PQconninfoOption *option = dsn->options; option->keyword != NULL; option++)
         if (option->val != NULL)
             set_parameter(&parameters, option->keyword, option->val);

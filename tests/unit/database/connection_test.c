@@ -367,6 +367,34 @@ static void test_tls(void **state)
     execute(fixture, "SELECT pg_reload_conf()");
 }
 
+static void assert_option(const char *dsn_text, const char *keyword, const char *expected)
+{
+    struct error err;
+    struct dsn *dsn = dsn_parse(dsn_text, &err);
+    assert_non_null(dsn);
+    struct server_list servers;
+    dsn_servers(dsn, &servers);
+    PGconn *conn = dsn_connect(dsn, &servers, 0, "test");
+    PQconninfoOption *options = PQconninfo(conn);
+    assert_non_null(options);
+    const PQconninfoOption *option = options;
+    while (option->keyword != NULL && strcmp(option->keyword, keyword) != 0)
+        option++;
+    assert_string_equal(option->val, expected);
+    PQconninfoFree(options);
+    PQfinish(conn);
+    dsn_free(dsn);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    assert_option("host=/nowhere", "gssencmode", "disable");
+    assert_option("host=/nowhere gssencmode=prefer", "gssencmode", "prefer");
+    assert_option("postgresql:///x?host=/nowhere", "keepalives_idle", "10");
+    assert_option("postgresql:///x?host=/nowhere&keepalives_idle=60", "keepalives_idle", "60");
+}
+
 static void test_servers_of_dsn(void **state)
 {
     (void)state;
@@ -438,6 +466,7 @@ int run_connection_tests(void)
         DATABASE_TEST(test_prepared_statements_discarded),
         DATABASE_TEST(test_many_hosts),
         DATABASE_TEST(test_tls),
+        cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_servers_of_dsn),
         DATABASE_TEST(test_validate_and_reach),
     };
