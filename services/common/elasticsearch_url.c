@@ -10,18 +10,11 @@
 
 #define API_KEY_MAX_BYTES 4096
 
-static bool succeeds(CURLUcode code)
-{
-    if (code == CURLUE_OUT_OF_MEMORY)
-        abort();
-    return code == CURLUE_OK;
-}
-
 /* A copy of a part, or NULL when it is missing. */
 static char *url_part(CURLU *url, CURLUPart part, unsigned flags)
 {
     char *text = NULL, *copy = NULL;
-    if (succeeds(curl_url_get(url, part, &text, flags))) {
+    if (curl_url_get(url, part, &text, flags) == CURLUE_OK) {
         copy = memory_copy_text(text);
         explicit_bzero(text, strlen(text));
     }
@@ -46,7 +39,7 @@ static bool url_scheme_known(CURLU *url)
 
 static const char *url_read(CURLU *url, const char *text, struct elasticsearch_url *ret)
 {
-    if (!succeeds(curl_url_set(url, CURLUPART_URL, text, 0)) || !url_scheme_known(url))
+    if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK || !url_scheme_known(url))
         return "must be http[s]://[user:password@]host[:port][/prefix]";
     if (url_has(url, CURLUPART_QUERY) || url_has(url, CURLUPART_FRAGMENT))
         return "must not have a query (?) or fragment (#)";

@@ -9,7 +9,7 @@
 void *memory_new(size_t size) __attribute__((malloc, returns_nonnull));
 void *memory_new_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
-/* As malloc(): not zeroed; for libraries that take an allocator. */
+/* As malloc(): not zeroed. */
 void *memory_take(size_t size) __attribute__((malloc, returns_nonnull));
 
 /* As realloc(), the new part is not zeroed. */

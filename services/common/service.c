@@ -8,13 +8,11 @@
 #include "services/common/admin_server.h"
 #include "services/common/health.h"
 #include "services/common/log.h"
-#include "services/common/memory.h"
 #include "services/common/metrics.h"
 #include <curl/curl.h>
 #include <czmq.h>
 #include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -228,8 +226,6 @@ int service_main(const struct service *service, int argc, char **argv)
     const char *health_path;
     int code = EX_OK;
     enum action action = arguments_parse(argc, argv, &health_path);
-    /* Out of memory, jansson would call a good order malformed. */
-    json_set_alloc_funcs(memory_take, free);
     switch (action) {
     case ACTION_HELP:
         print_help(service);

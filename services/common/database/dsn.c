@@ -34,8 +34,6 @@ struct dsn *dsn_parse(const char *text, struct error *err)
 {
     char *reason = NULL; /* quotes parts of the text */
     PQconninfoOption *options = PQconninfoParse(text, &reason);
-    if (options == NULL && reason == NULL)
-        abort(); /* out of memory */
     PQfreemem(reason);
     if (options == NULL) {
         error_set(err, "not a PostgreSQL connection string (libpq keywords or URI)");
@@ -142,8 +140,8 @@ PGconn *dsn_connect(const struct dsn *dsn, const struct server_list *servers, si
                     const char *application_name)
 {
     /* A silent peer is given up after 10 + 3 · 5 s, unacknowledged data after 20 s (tcp(7)). Unless
-     * told otherwise libpq looks for Kerberos credentials at each connection: it reads files on the
-     * loop, and libgssapi_krb5 1.20 crashes when memory runs out there. */
+     * told otherwise libpq looks for Kerberos credentials at each connection, in files: on the
+     * loop. */
     static const char *const defaults[][2] = {{"keepalives_idle", "10"},
                                               {"keepalives_interval", "5"},
                                               {"keepalives_count", "3"},
