@@ -41,8 +41,8 @@ int64_t dsn_connect_timeout_ms(const struct dsn *dsn, int64_t default_ms);
 
 /* PQconnectStartParams() to `servers`, beginning with the one at `first` (modulo their number):
  * UTF-8; and unless the connection string has settings of its own for it, dead peers noticed within
- * half a minute and no GSSAPI encryption. The result is the caller's, PQfinish() it. Does not block if the servers have
- * addresses or are sockets. */
+ * half a minute and no GSSAPI encryption. The result is the caller's, PQfinish() it. Does not block
+ * if the servers have addresses or are sockets. */
 PGconn *dsn_connect(const struct dsn *dsn, const struct server_list *servers, size_t first,
                     const char *application_name);
 
