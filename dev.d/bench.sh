@@ -18,6 +18,9 @@ main() {
     [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
     step "Tools for Python" make_python_environment
     # Its own --help lists the measures.
-    [[ " $* " == *' -h '* || " $* " == *' --help '* ]] || step "Building (release)" build_preset release
+    if [[ " $* " != *' -h '* && " $* " != *' --help '* ]]; then
+        step "Trying the arithmetic" "$VENV/bin/pytest" -q "$ROOT/tests/bench"
+        step "Building (release)" build_preset release
+    fi
     exec "$VENV/bin/python" "$ROOT/tests/bench" "$@"
 }

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "integration"))
 
-from generators import ROOT, ceiling  # noqa: E402
+from generators import ROOT, ceiling, stop_generators  # noqa: E402
 from measures import MEASURES  # noqa: E402
 from samples import Sample, measures_table, processes_table, summarise  # noqa: E402
 from servers import CEILING_INDEX, Servers  # noqa: E402
@@ -37,8 +37,8 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, system: System, end: float, log: Path):
         self.quick = arguments.quick
         self.seconds = 1.0 if self.quick else 3.0  # of most loads
-        self.hold_seconds = 10.0 if self.quick else 60.0
-        self.idle_seconds = 3.0 if self.quick else 10.0
+        self.hold_seconds = 6.0 if self.quick else 60.0
+        self.idle_seconds = 3.0 if self.quick else 8.0
         self.servers = Servers(system)
         self.ours = ours(system, self.servers, log)
         self.sides = [self.ours, python_worker(self.servers, log)]
@@ -49,14 +49,13 @@ class Bench:
         self._end = end
         self._measure_end = end
 
-    def scaled(self, count: int) -> int:
-        return count // 5 if self.quick else count
+    def size(self, count: int, quick: int) -> int:
+        return quick if self.quick else count
 
-    def allow(self, share: float) -> bool:
-        """The measure that begins may take this share of the time that is left; False: there is none."""
-        left = self._end - time.monotonic()
-        self._measure_end = time.monotonic() + share * left
-        return left > 0
+    def allow(self, share: float) -> None:
+        """The measure that begins may repeat within this share of the time that is left."""
+        now = time.monotonic()
+        self._measure_end = now + share * (self._end - now)
 
     def rounds(self, share: float = 1.0) -> Iterator[None]:
         """Once with --quick, else three times, but no more than fit into this share of the measure's time."""
@@ -67,6 +66,11 @@ class Bench:
             if done and now + (now - started) / done > end:
                 return
             yield
+
+    def stop(self) -> None:
+        stop_generators()
+        for side in self.sides:
+            side.stop()
 
     def largest_mib(self) -> dict[str, float]:
         largest = dict(self.servers.largest_mib)
@@ -110,19 +114,35 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+class TimeIsOver(BaseException):
+    """Raised by the alarm wherever the run is. Not an Exception: nobody but measure_all() takes it."""
+
+
+def time_is_over(_signal, _frame) -> None:
+    raise TimeIsOver
+
+
 def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list[str]]:
-    """The samples, and the measures for which no time was left."""
-    samples, skipped = [], []
+    """The samples, and what did not work. A measure that fails does not keep the others from running."""
+    samples, failures = [], []
     for position, name in enumerate(names):
         run, seconds = MEASURES[name]
-        if not bench.allow(seconds / sum(MEASURES[other][1] for other in names[position:])):
-            skipped.append(name)
-            continue
+        bench.allow(seconds / sum(MEASURES[other][1] for other in names[position:]))
         say(f"{name}: {run.__doc__}")
-        for sample in run(bench):
-            samples.append(sample)
-            say(f"    {sample}")
-    return samples, skipped
+        try:
+            for sample in run(bench):
+                samples.append(sample)
+                say(f"    {sample}")
+        except TimeIsOver:
+            failures.append(
+                f"the time was over in {name}; left out: {', '.join(names[position + 1 :]) or 'nothing'}"
+            )
+            break
+        except Exception as error:
+            failures.append(f"{name}: {error}")
+            say(f"    FAILED: {error}")
+            bench.stop()
+    return samples, failures
 
 
 def main() -> int:
@@ -144,19 +164,26 @@ def main() -> int:
     log = folder / "services.log"
     log.unlink(missing_ok=True)
     system = System(ROOT / ".run-bench")
-    system.destroy()
-    say("starting the servers")
-    system.up(**dict.fromkeys(SERVICES, 1))
-    for service in SERVICES:
-        system.supervisor.stop(f"{service}-1")
-    bench = Bench(arguments, system, started + limit - CLEANING_S, log)
+    load_average = os.getloadavg()[0]
+    if load_average > 0.5:
+        say(f"the machine is busy (load average {load_average:.1f}): expect figures of little use")
+    bench = None
     try:
+        system.destroy()
+        say("starting the servers")
+        system.up(**dict.fromkeys(SERVICES, 1))
+        for service in SERVICES:
+            system.supervisor.stop(f"{service}-1")
+        bench = Bench(arguments, system, started + limit - CLEANING_S, log)
         bench.servers.make_index(CEILING_INDEX)
         ceiling(bench.servers.env, "bulk", CEILING_INDEX, 60_000)  # until the JVM has compiled
-        samples, skipped = measure_all(bench, arguments.names or list(MEASURES), say)
+        signal.signal(signal.SIGALRM, time_is_over)
+        signal.setitimer(signal.ITIMER_REAL, max(1.0, started + limit - CLEANING_S - time.monotonic()))
+        samples, failures = measure_all(bench, arguments.names or list(MEASURES), say)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
-        for side in bench.sides:
-            side.stop()
+        if bench:
+            bench.stop()
         system.destroy()
 
     lines = summarise(samples)
@@ -166,6 +193,8 @@ def main() -> int:
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds),
         "quick": arguments.quick,
+        "load_average_before": load_average,
+        "failures": failures,
         "largest_rss_mib": bench.largest_mib(),
         "lines": lines,
     }
@@ -174,9 +203,9 @@ def main() -> int:
     print(f"\n{machine()}\n\n{measures_table(lines)}\n\n{processes_table(lines, bench.largest_mib())}\n")
     print("CPU s/1000: CPU seconds for 1,000 orders; in the upper table of the side alone, without servers")
     print(f"{seconds:.0f} s; also in {output.relative_to(ROOT)}")
-    if skipped:
-        print(f"no time was left for: {', '.join(skipped)}", file=sys.stderr)
-    return 1 if skipped else 0
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -33,9 +33,25 @@ class Load:
     refused_per_second: float = 0.0
     late_p99_ms: float = 0.0  # sent so much later than planned
 
+    @property
+    def cores(self) -> float:
+        """What the generator takes away from the servers on a small machine."""
+        return self.cpu_seconds / self.seconds
+
+
+_running: list[subprocess.Popen] = []
+
+
+def stop_generators() -> None:
+    """Those that an error has left running."""
+    for process in _running:
+        process.kill()
+        process.wait()
+    _running.clear()
+
 
 class Running:
-    """A program that runs until it ends by itself, or stop()."""
+    """A program that runs until it ends by itself, is interrupted, or has taken longer than its limit."""
 
     def __init__(self, command: list, environment: dict, limit: float):
         self._command = [str(part) for part in command]
@@ -47,6 +63,7 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        _running.append(self._process)
         self._limit = threading.Timer(limit, self._process.kill)
         self._limit.start()
 
@@ -58,6 +75,7 @@ class Running:
         output = self._process.stdout.read()
         _, status, usage = os.wait4(self._process.pid, 0)
         self._limit.cancel()
+        _running.remove(self._process)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         if self._process.returncode != 0:
             raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}:\n{output}")

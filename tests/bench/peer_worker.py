@@ -52,6 +52,7 @@ def main() -> None:
     if not search.indices.exists(index=index):
         search.indices.create(index=index, mappings=MAPPINGS, settings=SETTINGS)
     channel = pika.BlockingConnection(pika.URLParameters(os.environ["RABBITMQ_URL"])).channel()
+    channel.queue_declare(queue, durable=True)
     channel.basic_qos(prefetch_count=2 * BATCH)
     bodies: list[bytes] = []
     tag = 0

@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 
+from generators import Load
 from servers import NAMES as SERVER_NAMES
 
 GENERATOR = "load generator"
@@ -20,6 +21,20 @@ class Sample:
     p99_ms: float | None = None
     cpu: dict[str, float] | None = None  # process → CPU seconds for 1,000 orders
     note: str = ""
+    generator_cores: float | None = None
+
+    @classmethod
+    def of(cls, measure: str, side: str, load: Load, **more: object) -> "Sample":
+        """A rate with its latencies."""
+        return cls(
+            measure,
+            side,
+            load.per_second,
+            p50_ms=load.p50_ms,
+            p99_ms=load.p99_ms,
+            generator_cores=load.cores,
+            **more,
+        )
 
     def __str__(self) -> str:
         latency = "" if self.p99_ms is None else f" p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms"
@@ -58,6 +73,7 @@ def summarise(samples: list[Sample]) -> list[dict]:
             "p50_ms": _median([run.p50_ms for run in runs]),
             "p99_ms": _median([run.p99_ms for run in runs]),
             "cpu_seconds_per_1000_orders": _median_cpu(runs),
+            "generator_cores": _median([run.generator_cores for run in runs]),
             "note": runs[-1].note,
         }
         lines.append(line)
@@ -92,6 +108,7 @@ def measures_table(lines: list[dict]) -> str:
             "p50 ms",
             "p99 ms",
             "CPU s/1000",
+            "load cores",
             "ours ÷ this",
             "note",
         ]
@@ -108,11 +125,12 @@ def measures_table(lines: list[dict]) -> str:
                 _number(line["p50_ms"], 2),
                 _number(line["p99_ms"], 2),
                 _number(_own_cpu(line), 4),
+                _number(line["generator_cores"], 2),
                 _number(line.get("ours_to_this"), 2),
                 line["note"],
             ]
         )
-    return _aligned(rows, left={0, 1, 4, 10})
+    return _aligned(rows, left={0, 1, 4, 11})
 
 
 def processes_table(lines: list[dict], largest_mib: dict[str, float]) -> str:

@@ -36,7 +36,7 @@ SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
     (ARRAY['Laptop', 'Phone', 'Keyboard', 'Monitor', 'Office chair', 'Standing desk'])[1 + n % 6] || ' ' || n,
     (1 + n % 100000) / 100.0,
     timestamptz '2026-01-01Z' + n % 365 * interval '1 day' + n % 86400 * interval '1 second'
-FROM generate_series(1, {count}) AS n"""
+FROM generate_series({first}, {last}) AS n"""
 
 
 class Servers:
@@ -46,6 +46,7 @@ class Servers:
         self.env = system.env | {"POSTGRES_DSN": base.rpartition("/")[0] + "/" + DATABASE}
         self.pids = {name: system.pid(name) for name in NAMES}
         self.largest_mib: dict[str, float] = {}
+        self._http = requests.Session()
 
     def note_memory(self) -> None:
         for name, pid in self.pids.items():
@@ -61,14 +62,15 @@ class Servers:
     def rows(self) -> int:
         return self.sql("SELECT count(*) FROM orders")[0][0]
 
-    def insert_rows(self, count: int) -> None:
-        self.sql(ROWS.format(count=count))
+    def insert_rows(self, count: int, stored: int = 0) -> None:
+        """Up to `count` of them; so many are stored already."""
+        self.sql(ROWS.format(first=stored + 1, last=count))
         self.sql("VACUUM ANALYZE orders")
 
     # --- Elasticsearch
 
     def search(self, method: str, path: str, body: dict | None = None, accept: tuple = (200,)) -> dict:
-        answer = requests.request(method, self.env["ELASTICSEARCH_URL"] + path, json=body, timeout=60)
+        answer = self._http.request(method, self.env["ELASTICSEARCH_URL"] + path, json=body, timeout=60)
         if answer.status_code not in accept:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
         return answer.json() if answer.status_code == 200 else {}
@@ -109,6 +111,10 @@ class Servers:
     def depth(self) -> int:
         with self._channel() as channel:
             return channel.queue_declare(QUEUE, passive=True).method.message_count
+
+    def declare_classic_queue(self) -> None:
+        with self._channel() as channel:
+            channel.queue_declare(QUEUE, durable=True)
 
     def delete_queue(self, name: str) -> None:
         with self._channel() as channel:

@@ -28,7 +28,7 @@ class Program:
         self.name = name
         self._command = command
         self._environment = environment
-        self.answers = answers  # a URL that answers 2xx when it is ready; None: nobody knows
+        self.answers = answers  # a URL that answers below 500 when it is ready; None: nobody knows
         self._log = log
         self._process: subprocess.Popen | None = None
 
@@ -57,7 +57,7 @@ class Program:
         if self.answers is None:
             return True
         try:
-            return requests.get(self.answers, timeout=3).ok
+            return requests.get(self.answers, timeout=3).status_code < 500
         except requests.RequestException:
             return False
 
@@ -96,6 +96,8 @@ class Side:
         """Nothing runs, and the servers are empty."""
         self.stop()
         self._servers.wipe()
+        if self.queue_type == "classic":
+            self._servers.declare_classic_queue()
 
     def start(self, programs: list[Program] | None = None) -> None:
         """On empty servers. Default: all of them."""
@@ -113,13 +115,15 @@ class Side:
                     raise RuntimeError(f"{program.name} is not ready after {START_LIMIT_S} s")
                 time.sleep(0.01)
 
-    def stop(self) -> None:
-        if self.pids():
+    def stop(self, programs: list[Program] | None = None) -> None:
+        """Default: all of them."""
+        running = [one for one in (self.programs if programs is None else programs) if one.pid]
+        if running:
             self._servers.note_memory()
-        for name, pid in self.pids().items():
-            self.largest_mib[name] = max(self.largest_mib.get(name, 0.0), largest_mib(pid))
-        for program in self.programs:
-            program.stop()
+        for one in running:
+            self.largest_mib[one.name] = max(self.largest_mib.get(one.name, 0.0), largest_mib(one.pid))
+        for one in running:
+            one.stop()
 
     def check(self) -> None:
         for program in self.programs:
@@ -174,6 +178,7 @@ class Meter:
 
     def per_1000(self, orders: float, generator: float | None = None) -> dict[str, float]:
         """By process, for a thousand orders."""
+        self._side.check()
         used = {
             name: value - self._before[name] for name, value in self._now().items() if name in self._before
         }

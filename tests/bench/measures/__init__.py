@@ -1,5 +1,6 @@
-"""The measures by name, with the seconds that each may take in a whole run (samples repeat at least
-three times within it). Each is a function(bench) that yields Samples; its first line says what it is."""
+"""The measures by name, with the share of a whole run that each may take: seconds on a quiet machine of
+two cores, repetitions included. Each is a function(bench) that yields Samples; its first line says what
+it is."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,13 +13,13 @@ from measures.taking import accept, overload
 from samples import Sample
 
 MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
-    "accept": (accept, 65),
-    "overload": (overload, 35),
-    "drain": (drain, 130),
-    "growth": (growth, 85),
-    "sustained": (sustained, 110),
-    "reads": (reads, 45),
-    "search": (search, 20),
+    "accept": (accept, 58),
+    "overload": (overload, 30),
+    "drain": (drain, 105),
+    "growth": (growth, 105),
+    "sustained": (sustained, 100),
+    "reads": (reads, 50),
+    "search": (search, 25),
     "refresh": (refresh, 60),
-    "idle": (idle, 20),
+    "idle": (idle, 26),
 }

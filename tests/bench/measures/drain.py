@@ -16,7 +16,7 @@ PEER_LIMIT_S = 15
 
 def drain(bench) -> Iterator[Sample]:
     """A full queue → all rows and documents; ceilings: each part alone, and the sum of their CPU."""
-    orders = bench.scaled(200_000)
+    orders = bench.size(200_000, quick=40_000)
     for _ in bench.rounds():
         yield from _parts(bench, orders // 2)
         for side in bench.sides:
@@ -57,7 +57,7 @@ def _drain(bench, side: Side, label: str, count: int, stored: int = 0) -> Sample
     servers = bench.servers
     if stored:
         indexed = servers.indexed()
-        _stop_workers(side)
+        side.stop(side.workers)
         _fill(bench, side, count)
     else:
         indexed = 0
@@ -80,11 +80,6 @@ def _drain(bench, side: Side, label: str, count: int, stored: int = 0) -> Sample
     return Sample(label, side.name, (last - first) / (ended - started), cpu=cpu, note=note)
 
 
-def _stop_workers(side: Side) -> None:
-    for program in side.workers:
-        program.stop()
-
-
 def _wait_indexed(bench, side: Side, wanted: int, limit: float) -> tuple[int, float]:
     """How many are indexed, and when that was seen: as soon as it is `wanted`, or when the time is over."""
     end = time.monotonic() + limit
@@ -103,13 +98,13 @@ def _wait_indexed(bench, side: Side, wanted: int, limit: float) -> tuple[int, fl
 def growth(bench) -> Iterator[Sample]:
     """Draining when two million orders are stored already, beside draining into empty stores."""
     side, servers = bench.ours, bench.servers
-    orders, stored = bench.scaled(80_000), bench.scaled(2_000_000)
+    orders, stored = bench.size(60_000, quick=20_000), bench.size(2_000_000, quick=200_000)
     label = f"drain at {stored:,} stored"
     for _ in bench.rounds(0.4):
         sample = _drain(bench, side, label, orders)
         yield Sample(label, "ours at zero", sample.value)
     side.start(side.programs)
-    _stop_workers(side)
+    side.stop(side.workers)
     servers.insert_rows(stored)
     fillers = [
         Running([CEILINGS, "bulk", INDEX, stored // 2], servers.env, 300),

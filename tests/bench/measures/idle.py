@@ -22,6 +22,7 @@ def idle(bench) -> Iterator[Sample]:
         started = time.monotonic()
         time.sleep(bench.idle_seconds)
         seconds = time.monotonic() - started
+        side.check()
         for name, pid in pids.items():
             percent = (cpu_seconds(pid) - before[name]) / seconds * 100
             yield Sample(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import requests
 
-from generators import Load, ceiling, pgbench, redis_benchmark, wrk
+from generators import ceiling, pgbench, redis_benchmark, wrk
 from samples import Sample
 from servers import INDEX
 from sides import Side
@@ -18,14 +18,11 @@ WHERE id = ('00000000-0000-0000-0000-' || lpad(:n::text, 12, '0'))::uuid;
 SELECT_DASHBOARD = "SELECT sale_date, total_revenue FROM daily_sales_mv ORDER BY sale_date DESC LIMIT 30;\n"
 
 
-def _sample(measure: str, side: str, load: Load) -> Sample:
-    return Sample(measure, side, load.per_second, p50_ms=load.p50_ms, p99_ms=load.p99_ms)
-
-
 def reads(bench) -> Iterator[Sample]:
     """Cached GET beside redis-benchmark; uncached GET and dashboard beside pgbench; 64 connections each."""
-    rows = bench.scaled(300_000)
-    count = int(50_000 * bench.seconds)  # questions put to a server itself
+    rows = bench.size(300_000, quick=100_000)
+    seconds = bench.size(2, quick=1)
+    count = 50_000 * seconds  # questions put to a server itself
     dsn, cache = bench.servers.env["POSTGRES_DSN"], bench.servers.cache()
     for side in bench.api_sides:
         side.start()
@@ -33,23 +30,23 @@ def reads(bench) -> Iterator[Sample]:
         refresh_view(bench, side)
         for _ in bench.rounds(1 / len(bench.api_sides)):
             cache.flushall()
-            load = wrk(side.url, CONNECTIONS, bench.seconds, IDS=rows)
+            load = wrk(side.url, CONNECTIONS, seconds, IDS=rows)
             if side is bench.ours and not 0.9 * load.count < cache.dbsize() < rows:
                 raise RuntimeError(
                     f"{cache.dbsize()} orders in the cache after {load.count} reads: not all were misses"
                 )
-            yield _sample("GET, uncached", side.name, load)
+            yield Sample.of("GET, uncached", side.name, load)
             bare = pgbench(dsn, SELECT_ORDER.format(rows=rows), CONNECTIONS, count // 3)
-            yield _sample("GET, uncached", "ceiling", bare)
+            yield Sample.of("GET, uncached", "ceiling", bare)
 
             wrk(side.url, CONNECTIONS, 1, IDS=CACHED)  # fills the cache
-            yield _sample("GET, cached", side.name, wrk(side.url, CONNECTIONS, bench.seconds, IDS=CACHED))
+            yield Sample.of("GET, cached", side.name, wrk(side.url, CONNECTIONS, seconds, IDS=CACHED))
             bare = redis_benchmark(bench.servers.env["REDIS_ADDR"], CONNECTIONS, count, CACHED)
-            yield _sample("GET, cached", "ceiling", bare)
+            yield Sample.of("GET, cached", "ceiling", bare)
 
-            load = wrk(side.url + "/api/dashboard/sales", CONNECTIONS, bench.seconds)
-            yield _sample("dashboard", side.name, load)
-            yield _sample("dashboard", "ceiling", pgbench(dsn, SELECT_DASHBOARD, CONNECTIONS, count // 3))
+            load = wrk(side.url + "/api/dashboard/sales", CONNECTIONS, seconds)
+            yield Sample.of("dashboard", side.name, load)
+            yield Sample.of("dashboard", "ceiling", pgbench(dsn, SELECT_DASHBOARD, CONNECTIONS, count // 3))
         side.stop()
 
 
@@ -67,12 +64,12 @@ def search(bench) -> Iterator[Sample]:
     query = '{"query":{"match":{"product_name":"laptop"}},"size":10,"from":0,"track_total_hits":true}'
     for side in bench.api_sides:
         side.start()
-        ceiling(bench.servers.env, "bulk", INDEX, bench.scaled(100_000))
+        ceiling(bench.servers.env, "bulk", INDEX, bench.size(100_000, quick=20_000))
         bench.servers.documents()
         bench.servers.wait_merged()
         url = f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?ignore_unavailable=true"
         wrk(url, 16, bench.seconds, BODY=query)  # the JVM compiles
         for _ in bench.rounds(1 / len(bench.api_sides)):
-            yield _sample("search", "ceiling", wrk(url, 16, bench.seconds, BODY=query))
-            yield _sample("search", side.name, wrk(side.url + "/api/search?q=laptop", 16, bench.seconds))
+            yield Sample.of("search", "ceiling", wrk(url, 16, bench.seconds, BODY=query))
+            yield Sample.of("search", side.name, wrk(side.url + "/api/search?q=laptop", 16, bench.seconds))
         side.stop()

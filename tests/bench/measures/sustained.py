@@ -35,15 +35,10 @@ def sustained(bench) -> Iterator[Sample]:
             f"{bench.hold_seconds:.0f} s; {lag} orders behind at the end; "
             f"sent up to {load.late_p99_ms:.0f} ms late (p99)"
         )
-        yield Sample(
-            "sustained rate",
-            side.name,
-            load.per_second if held else 0.0,
-            p50_ms=load.p50_ms,
-            p99_ms=load.p99_ms,
-            cpu=meter.per_1000(taken, load.cpu_seconds),
-            note=note if held else "no rate that was tried held; " + note,
-        )
+        cpu = meter.per_1000(taken, load.cpu_seconds)
+        if not held:
+            load.per_second, note = 0.0, "no rate that was tried held; " + note
+        yield Sample.of("sustained rate", side.name, load, cpu=cpu, note=note)
         _settle(bench, side)
         latencies_ms = _searchable_ms(bench, side, rate / 2)
         yield Sample(
@@ -60,7 +55,7 @@ def sustained(bench) -> Iterator[Sample]:
 def _highest_rate(bench, side: Side) -> float:
     """By bisection between what is stored and what is accepted when as much is sent as is answered."""
     before, started = bench.servers.documents(), time.monotonic()
-    flat_out = wrk(side.url, 64, bench.seconds, POST="orders")
+    flat_out = wrk(side.url, 512, bench.seconds, POST="orders")
     stored = (bench.servers.documents() - before) / (time.monotonic() - started)
     low, high = max(1.0, min(stored, flat_out.per_second)), max(stored, flat_out.per_second)
     for _ in range(PROBES):
