@@ -105,7 +105,7 @@ run_ctest() {
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     prepare_whole_system
-    "$VENV/bin/pytest" tests/integration --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
+    "$VENV/bin/pytest" tests/integration tests/bench --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
 }
 
 test_chaos() {
