@@ -15,12 +15,13 @@
 . "$ROOT/dev.d/lib/sources.sh"
 
 KINDS=(unit sanitize integration chaos)
+KINDS_BY_NAME=(containers)
 
 help() {
     cat <<TEXT
 Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 
-Runs the tests of the named kinds, or of all. Ends with one line "N passed, M failed", and with
+Runs the tests of the named kinds, or of all but the last. Ends with one line "N passed, M failed", and with
 0 only if something ran and nothing failed.
 
   unit         the unit tests of every module; the clients of a server start a private one
@@ -29,6 +30,8 @@ Runs the tests of the named kinds, or of all. Ends with one line "N passed, M fa
                the tests beside whatever runs, in .run-test
   chaos        faults fired at the whole system under load, each with the verdict of an independent
                ledger; started beside whatever runs, in .run-chaos
+  containers   only by name, and as root: the images, docker-compose.yml, the Debian package and the
+               manifests; the whole system in containers under load, scaled and killed
 
 These take options of their own, which --help tells:
 
@@ -61,7 +64,8 @@ main() {
             break
             ;;
         *)
-            [[ " ${KINDS[*]} " == *" $1 "* ]] || die "There are no tests of kind '$1'." "Kinds: ${KINDS[*]}"
+            [[ " ${KINDS[*]} ${KINDS_BY_NAME[*]} " == *" $1 "* ]] ||
+                die "There are no tests of kind '$1'." "Kinds: ${KINDS[*]} ${KINDS_BY_NAME[*]}"
             kinds+=("$1")
             ;;
         esac
@@ -129,6 +133,25 @@ prepare_chaos() {
     step "Trying the verdict on what it must find" "$VENV/bin/pytest" -q "$ROOT/tests/chaos"
 }
 
+test_containers() {
+    local image
+    say '' "${BOLD}Containers$PLAIN"
+    [[ $(id -u) == 0 ]] || die "Networks between containers need root." "Run: sudo ./dev test containers"
+    need_packages "${CONTAINER_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    step "Tools for Python" make_python_environment
+    step "Tools for containers" "$VENV/bin/pip" install -q -r tests/containers/requirements.txt
+    export CONTAINERS_CONF=$ROOT/tests/containers/containers.conf
+    export CONTAINERS_STORAGE_CONF=$ROOT/tests/containers/storage.conf
+    step "Images of the servers, from Debian's packages" tests/containers/stand_ins/make "$(elasticsearch_home)"
+    for image in build "${SERVICES[@]}"; do
+        step "Image: $image" tests/containers/build "$image"
+    done
+    step "Image: machine with the Debian package" tests/containers/build machine tests/containers/package/Dockerfile
+    "$VENV/bin/pytest" tests/containers -o "pythonpath=tests/integration tests/chaos" \
+        --junitxml "$RESULTS/containers.xml" "${pytest_arguments[@]}"
+}
+
 prepare_whole_system() {
     need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
@@ -150,7 +173,7 @@ print_sum() {
         case $kind in
         unit) file=$RESULTS/unit-release.xml ;;
         sanitize) file=$RESULTS/unit-asan.xml ;;
-        integration | chaos) file=$RESULTS/$kind.xml ;;
+        integration | chaos | containers) file=$RESULTS/$kind.xml ;;
         esac
         if [[ ! -f $file ]]; then
             say "The $kind tests did not run."

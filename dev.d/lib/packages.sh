@@ -9,6 +9,7 @@ RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk
 UNIT_TEST_PACKAGES=(postgresql-15 redis-server rabbitmq-server openssl tzdata)
 TEST_PACKAGES=(python3-venv libfaketime)
 BENCH_PACKAGES=(wrk redis-tools)
+CONTAINER_PACKAGES=(buildah podman runc netavark aardvark-dns iptables debootstrap)
 DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
 

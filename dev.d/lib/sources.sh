@@ -14,7 +14,8 @@ c_sources() {
 }
 
 shell_sources() {
-    tracked_files '*.sh' dev .ci/run deploy/make-env 'deploy/debian/p*' 'tests/containers/stand_ins/[ms]*' |
+    tracked_files '*.sh' dev .ci/run deploy/make-env 'deploy/debian/p*' tests/containers/build \
+        'tests/containers/stand_ins/[ms]*' |
         xargs -0 -r "$@"
 }
 

@@ -1,0 +1,213 @@
+"""The files that describe the system to others: docker-compose.yml, .env.example, the manifests for
+Kubernetes, the settings under systemd."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from podman import ROOT, SERVICES, podman
+
+SCHEMA = json.loads((ROOT / "tests/containers/compose_spec/compose-spec.json").read_text())
+KUBERNETES = ROOT / "deploy/kubernetes"
+KUBERNETES_VERSIONS = ("1.29", "1.37")
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def known_settings():
+    """Service → the variables that it reads, as its --help prints them."""
+    known = {}
+    for service in SERVICES:
+        text = podman("run", "--rm", "--network", "none", f"order-pipeline/{service}", "--help")
+        found = re.findall(r"^  ([A-Z][A-Z_]+)(?: or ([A-Z_]+_FILE))?", text, re.M)
+        known[service] = {name for names in found for name in names if name}
+        assert "LOG_LEVEL" in known[service]
+    return known
+
+
+# --- compose ------------------------------------------------------------------------------------
+
+
+def complaints(document):
+    return [error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(document)]
+
+
+def test_compose_file_follows_the_specification(compose):
+    assert complaints(compose) == []
+
+
+def test_the_specification_finds_mistakes(compose):
+    assert complaints(compose | {"service": {}})
+    gateway = compose["services"]["gateway"]
+    assert complaints({"services": {"gateway": gateway | {"helthcheck": {}}}})
+    assert complaints({"services": {"gateway": gateway | {"depends_on": {"redis": {"condition": "ready"}}}}})
+
+
+def test_every_container_is_bounded_and_watched(compose):
+    for name, service in compose["services"].items():
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert service["restart"] in ("unless-stopped", "on-failure"), name
+        # Those of the project have their check in the image; what ends has none.
+        assert "healthcheck" in service or "build" in service or service["restart"] == "on-failure", name
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+        for dependency in service.get("depends_on", {}).values():
+            assert dependency == {"condition": "service_healthy"}, name
+
+
+def test_compose_sets_only_what_the_services_know(compose, known_settings):
+    for name, service in compose["services"].items():
+        if "build" in service:
+            unknown = set(service["environment"]) - known_settings[service["build"]["target"]]
+            assert not unknown, name
+
+
+def test_each_secret_must_be_given(tmp_path):
+    """None has a default, and deploy/make-env makes each a random one, once."""
+    needed = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    example = read_settings(ROOT / ".env.example")
+    assert {name for name, value in example.items() if value == ""} == needed
+
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy/make-env", tmp_path / "deploy")
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    subprocess.run([tmp_path / "deploy/make-env"], check=True)
+    made = read_settings(tmp_path / ".env")
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    secrets = [made[name] for name in needed]
+    assert all(re.fullmatch("[0-9a-f]{32}", secret) for secret in secrets)
+    assert len(set(secrets)) == len(secrets)
+    assert {n: v for n, v in made.items() if n not in needed} == {n: v for n, v in example.items() if v}
+    subprocess.run([tmp_path / "deploy/make-env"], check=True)
+    assert read_settings(tmp_path / ".env") == made
+
+
+def read_settings(path):
+    lines = path.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+# --- Kubernetes ---------------------------------------------------------------------------------
+
+
+def documents(text):
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def rendered(folder):
+    """What `kubectl apply -k` would send for the example."""
+    shutil.copytree(KUBERNETES, folder / "kubernetes", ignore=shutil.ignore_patterns("secrets.env"))
+    example = folder / "kubernetes/example"
+    shutil.copy(example / "secrets.env.example", example / "secrets.env")
+    command = ["kubectl", "kustomize", str(example)]
+    return documents(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory):
+    if not shutil.which("kubectl"):
+        pytest.skip("there is no kubectl to put the manifests together")
+    return rendered(tmp_path_factory.mktemp("kubernetes"))
+
+
+def of_kind(manifests, *kinds):
+    return {m["metadata"]["name"]: m for m in manifests if m["kind"] in kinds}
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_manifests_follow_the_schemas(manifests, version):
+    assert len(manifests) > 20
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_schemas_find_mistakes(manifests):
+    gateway = of_kind(manifests, "Deployment")["gateway"]
+    gateway = gateway | {"spec": gateway["spec"] | {"replica": 2}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(gateway, KUBERNETES_VERSIONS[0], strict=True)
+
+
+def test_pods_are_as_restricted_as_can_be(manifests):
+    """Pod Security Standards, "restricted", and a root file system that cannot be written."""
+    pods = of_kind(manifests, "Deployment", "StatefulSet")
+    assert set(pods) == set(SERVICES)
+    for name, pod in pods.items():
+        spec = pod["spec"]["template"]["spec"]
+        assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert spec["automountServiceAccountToken"] is False
+        [container] = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= container.keys(), name
+
+
+def test_manifests_fit_together(manifests, known_settings):
+    pods = of_kind(manifests, "Deployment", "StatefulSet")
+    [secret] = of_kind(manifests, "Secret").values()
+    [config] = of_kind(manifests, "ConfigMap").values()
+    every_setting = set().union(*known_settings.values())
+    assert set(config["data"]) <= every_setting
+    for name, pod in pods.items():
+        spec = pod["spec"]["template"]["spec"]
+        [container] = spec["containers"]
+        [volume] = spec["volumes"]
+        assert volume["secret"]["secretName"] == secret["metadata"]["name"]
+        assert {item["key"] for item in volume["secret"]["items"]} <= secret["data"].keys()
+        assert {variable["name"] for variable in container["env"]} <= known_settings[name]
+        files = {v["value"] for v in container["env"] if v["name"].endswith("_FILE")}
+        folder = container["volumeMounts"][0]["mountPath"]
+        assert files == {f"{folder}/{item['path']}" for item in volume["secret"]["items"]}
+        assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+        assert container["image"].endswith(f"/order-pipeline/{name}:0.1.0")
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] in ports
+
+    for name, service in of_kind(manifests, "Service").items():
+        assert service["spec"]["selector"] == pods[name]["spec"]["template"]["metadata"]["labels"]
+        ports = {port["name"] for port in pods[name]["spec"]["template"]["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    for name, budget in of_kind(manifests, "PodDisruptionBudget").items():
+        assert budget["spec"]["selector"] == pods[name]["spec"]["selector"]
+    scaled = of_kind(manifests, "HorizontalPodAutoscaler")
+    assert set(scaled) == {"persister", "indexer"}
+    assert not any("replicas" in pods[name]["spec"] for name in scaled)
+
+
+@pytest.mark.parametrize(
+    ("service", "setting", "port"),
+    [("bridge", "BRIDGE_ENDPOINTS", 7100), ("scheduler", "SCHEDULER_ENDPOINTS", 7200)],
+)
+def test_each_replica_is_listed_by_its_name(manifests, service, setting, port):
+    stateful = of_kind(manifests, "StatefulSet")[service]["spec"]
+    names = [f"tcp://{service}-{i}.{stateful['serviceName']}:{port}" for i in range(stateful["replicas"])]
+    [config] = of_kind(manifests, "ConfigMap").values()
+    assert config["data"][setting] == ",".join(names)
+    headless = of_kind(manifests, "Service")[service]["spec"]
+    assert headless["clusterIP"] == "None"
+    assert headless["publishNotReadyAddresses"] is True
+
+
+# --- systemd ------------------------------------------------------------------------------------
+
+
+def test_systemd_settings_are_known(known_settings):
+    text = (ROOT / "deploy/systemd/order-pipeline.env").read_text()
+    names = set(re.findall(r"^#?([A-Z_]+)=", text, re.M))
+    assert len(names) > 8
+    assert names <= set().union(*known_settings.values())

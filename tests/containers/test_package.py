@@ -1,0 +1,122 @@
+"""The Debian package, installed on a machine with systemd that is a container: starts, is confined,
+comes back after a crash, stops cleanly, and leaves nothing behind."""
+
+import json
+
+import pytest
+
+from fleet import NETWORK, SECRET
+from podman import Container, podman
+from wait import eventually
+
+UNITS = (
+    "order-pipeline-gateway",
+    "order-pipeline-bridge",
+    "order-pipeline-scheduler",
+    "order-pipeline-persister@9102",
+    "order-pipeline-persister@9112",
+    "order-pipeline-indexer@9103",
+)
+SETTINGS = f"""
+POSTGRES_DSN=user=postgres password={SECRET} dbname=ecommerce sslmode=disable host=postgres
+RABBITMQ_URL=amqp://pipeline:{SECRET}@rabbitmq:5672/
+ORDER_QUEUE=package
+ORDER_INDEX=package
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(fleet):
+    """Privileged, because systemd has to confine the services within."""
+    machine = Container("order-pipeline-test-machine")
+    machine.remove()
+    podman(
+        *("run", "--detach", "--privileged", "--systemd=always", "--network", NETWORK),
+        *("--name", machine.name, "order-pipeline/machine"),
+    )
+    try:
+        eventually(lambda: "running" in systemctl(machine, "is-system-running"), "systemd is up", 60)
+        settings = "/etc/order-pipeline/order-pipeline.env"
+        machine.execute("sh", "-c", f'printf "%s" "$1" >> {settings}', "sh", SETTINGS)
+        yield machine
+    finally:
+        machine.remove()
+
+
+def systemctl(machine, *arguments):
+    result = machine.execute("systemctl", *arguments, check=False)
+    return result.stdout + result.stderr
+
+
+def properties(machine, unit):
+    lines = systemctl(machine, "show", unit).splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def ready(machine, port):
+    url = f"http://127.0.0.1:{port}/readyz"
+    return machine.execute("curl", "-sf", url, check=False).returncode == 0
+
+
+def test_nothing_runs_before_it_is_told_to(machine):
+    for unit in UNITS:
+        assert properties(machine, unit)["ActiveState"] == "inactive"
+
+
+def test_starts_and_stores_an_order(machine, fleet):
+    print(systemctl(machine, "enable", "--now", "order-pipeline.target", *UNITS))
+    for port in (8080, 9101, 9102, 9103, 9104, 9112):
+        eventually(lambda p=port: ready(machine, p), f"port {port} is ready", 60)
+    order = json.dumps({"product_name": "Package", "amount": 1})
+    answer = machine.execute("curl", "-s", "http://127.0.0.1:8080/api/orders", "-d", order)
+    order_id = json.loads(answer)["order_id"]
+    stores = fleet.stores()
+    eventually(lambda: stores.has_row(order_id), "it is stored", 30)
+    client = stores.search_client()
+    eventually(lambda: client.exists(index="package", id=order_id), "it is indexed", 30)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_is_confined(machine, unit):
+    found = properties(machine, unit)
+    assert found["ActiveState"] == "active"
+    status = machine.execute("cat", f"/proc/{found['MainPID']}/status")
+    values = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(values["Uid"].split()[0]) >= 60000  # DynamicUser
+    assert int(values["CapEff"], 16) == int(values["CapBnd"], 16) == 0
+    assert values["NoNewPrivs"] == "1"
+    assert values["Seccomp"] == "2"
+    assert found["ProtectSystem"] == "strict"
+    assert int(found["MemoryMax"]) <= 1 << 30
+    exposure = machine.execute("systemd-analyze", "security", "--no-pager", f"{unit}.service", check=False)
+    assert float(exposure.stdout.split("service:")[1].split()[0]) < 2.0
+
+
+def test_comes_back_after_a_crash(machine):
+    unit = "order-pipeline-persister@9102"
+    before = properties(machine, unit)["MainPID"]
+    systemctl(machine, "kill", "--signal=KILL", unit)
+    eventually(lambda: properties(machine, unit)["MainPID"] not in ("0", before), "another process", 20)
+    eventually(lambda: ready(machine, 9102), "it is ready", 30)
+
+
+def test_an_unusable_setting_ends_it_for_good(machine):
+    """Restarting would not mend it."""
+    unit = "order-pipeline-persister@nonsense"
+    systemctl(machine, "start", unit)
+    eventually(lambda: properties(machine, unit)["ActiveState"] == "failed", "it gives up", 20)
+    assert properties(machine, unit)["ExecMainStatus"] == "78"
+    systemctl(machine, "reset-failed", unit)
+
+
+def test_removed_it_leaves_nothing(machine):
+    before = {unit: properties(machine, unit)["MainPID"] for unit in UNITS}
+    assert "0" not in before.values()
+    machine.execute("apt-get", "purge", "-y", "order-pipeline")
+    for pid in before.values():
+        assert machine.execute("test", "-e", f"/proc/{pid}", check=False).returncode == 1
+    found = machine.execute("find", "/etc", "/usr", "/var/lib/dpkg/info", "-name", "order-pipeline*")
+    assert found == ""
+    assert "inactive" in systemctl(machine, "is-active", *UNITS)
+    journal = machine.execute("journalctl", "--no-pager", "-u", "order-pipeline-*")
+    assert journal.count('"message":"stopped"') >= len(UNITS)
