@@ -1,5 +1,6 @@
 """A server that is away: what still works, what is refused, how soon."""
 
+import re
 import time
 import uuid
 
@@ -155,6 +156,12 @@ def test_a_memory_alarm_of_rabbitmq(restored, stored, unique):
     eventually(lambda: api.post_order(unique + "again").status_code == 202, "orders are taken again")
 
 
+def losses(system):
+    return float(
+        re.search(r"^bridge_intake_losses_total (\S+)$", system.metrics("bridge-1"), re.MULTILINE)[1]
+    )
+
+
 def test_the_queue_is_deleted(restored, unique):
     """Nothing is accepted that has no queue to go to; the queue is made again."""
     system, api = restored, restored.api
@@ -164,7 +171,9 @@ def test_the_queue_is_deleted(restored, unique):
         system.up(bridge=1)
         load.wait_accepted(len(load.accepted) + 300)
     assert_kept(system, load, at_least=500)
+    before = losses(system)
     system.queues.delete("order_queue")
+    eventually(lambda: losses(system) > before, "the bridge has noticed", timeout=30)
     eventually(lambda: api.post_order(unique).status_code == 202, "orders are taken again", timeout=30)
     eventually(lambda: system.row_count(unique) >= 1, "and stored", timeout=30)
 
