@@ -196,9 +196,11 @@ fetch_elasticsearch() {
     [[ ! -d $home ]] || return 0 # another checkout was faster
     new=$cache/unpacking
     rm -rf "$new"
+    mkdir "$new"
+    cd "$new" || exit # it leaves a folder behind where it runs
     mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack \
         "-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH_VERSION:zip" \
-        "-DoutputDirectory=$new" "-DmarkersDirectory=$new/markers" || die "Elasticsearch could not be downloaded from Maven Central." \
+        "-DoutputDirectory=$new" || die "Elasticsearch could not be downloaded from Maven Central." \
         "Check the network, then run the same command again." \
         "To use a server of your own: ELASTICSEARCH_URL=http://host:9200 ./dev up"
     [[ -x $new/elasticsearch-$ELASTICSEARCH_VERSION/bin/elasticsearch ]] || die "The Elasticsearch archive is incomplete." \

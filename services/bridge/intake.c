@@ -1,7 +1,11 @@
 /* The connection is made on a thread of its own (connection_attempt.h). Then every frame is read
  * without waiting, on each wake until there is none: what librabbitmq has buffered does not make
  * the socket readable. Nothing is sent unless the socket is writable. Whatever goes wrong with the
- * connection, a queue that was deleted included, has one remedy: another one, with backoff. */
+ * connection, a queue that was deleted included, has one remedy: another one, with backoff.
+ *
+ * The broker is asked now and then whether it still knows a consumer: when somebody deletes a
+ * quorum queue and declares it again at once, it may never say so (QUEUE_GONE_PAUSE_MS tells more),
+ * and the orders would wait for ever. */
 #include "services/bridge/intake.h"
 #include "services/bridge/content_reader.h"
 #include "services/bridge/message_decoder.h"
@@ -21,6 +25,7 @@
 #define CONSUMER_TAG "bridge"
 #define FRAMES_PER_WAKE 4096 /* then the rest of the loop has its turn */
 #define TICK_MS 1000
+#define ASK_EVERY_MS 2000
 #define HEARTBEAT_MS (BROKER_HEARTBEAT_S * 500)
 /* RabbitMQ sends a heartbeat every half interval (5 s): three of them are missing. */
 #define SILENCE_LIMIT_MS (BROKER_HEARTBEAT_S * 1500)
@@ -53,7 +58,7 @@ struct intake {
     bool waiting;    /* for room for a large message: nothing is read */
     bool want_write; /* settlements wait for the socket */
     bool stopping;   /* no more connecting */
-    int64_t up_since_ms, heard_ms, heartbeat_ms;
+    int64_t up_since_ms, heard_ms, heartbeat_ms, asked_ms;
     int64_t unwritable_since_ms; /* as seen by ticks; 0: it is writable */
     struct health_check *health;
     struct metric_counter *connects, *losses, *redelivered;
@@ -118,7 +123,10 @@ static void closed(struct intake *intake, const char *what, unsigned code, amqp_
     struct error err;
     error_set(&err, "%s closed by the broker: %u %.*s", what, code,
               text.len > 150 ? 150 : (int)text.len, (const char *)text.bytes);
-    fail(intake, err.message);
+    if (code == AMQP_NOT_FOUND)
+        lose(intake, err.message, QUEUE_GONE_PAUSE_MS);
+    else
+        fail(intake, err.message);
 }
 
 /* Returns false when the connection is lost. */
@@ -135,8 +143,16 @@ static bool take_method(struct intake *intake, const amqp_method_t *method)
     case AMQP_CONNECTION_BLOCKED_METHOD: /* it only concerns publishers */
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
         return true;
+    case AMQP_QUEUE_DECLARE_OK_METHOD: {
+        const amqp_queue_declare_ok_t *queue = method->decoded;
+        if (intake->state != INTAKE_CONSUMING || queue->message_count == 0 ||
+            queue->consumer_count > 0)
+            return true;
+        fail(intake, "the broker has forgotten the consumer");
+        return false;
+    }
     case AMQP_BASIC_CANCEL_METHOD:
-        fail(intake, "the queue was deleted, or its node went down");
+        lose(intake, "the queue was deleted, or its node went down", QUEUE_GONE_PAUSE_MS);
         return false;
     case AMQP_CHANNEL_CLOSE_METHOD: {
         const amqp_channel_close_t *close = method->decoded;
@@ -290,6 +306,19 @@ static void beat(struct intake *intake, int64_t now_ms)
         fail(intake, "cannot send a heartbeat");
 }
 
+/* Returns false when the connection is lost. */
+static bool ask_for_consumers(struct intake *intake, int64_t now_ms)
+{
+    struct error err;
+    if (intake->state != INTAKE_CONSUMING || now_ms - intake->asked_ms < ASK_EVERY_MS)
+        return true;
+    intake->asked_ms = now_ms;
+    if (queue_ask(&intake->connection, intake->options.queue, &err) == 0)
+        return true;
+    fail(intake, err.message);
+    return false;
+}
+
 static void on_tick(void *arg)
 {
     struct intake *intake = arg;
@@ -309,7 +338,7 @@ static void on_tick(void *arg)
         beat(intake, now_ms);
     else if (now_ms - intake->heard_ms > SILENCE_LIMIT_MS)
         fail(intake, "the broker is silent");
-    else
+    else if (ask_for_consumers(intake, now_ms))
         read_and_turn(intake); /* sends a heartbeat when one is due */
 }
 
@@ -362,7 +391,7 @@ static void on_attempt_ended(void *arg, bool readable, bool writable)
 
     set_state(intake, INTAKE_CONSUMING);
     int64_t now_ms = clock_monotonic_ms();
-    intake->up_since_ms = intake->heard_ms = intake->heartbeat_ms = now_ms;
+    intake->up_since_ms = intake->heard_ms = intake->heartbeat_ms = intake->asked_ms = now_ms;
     intake->unwritable_since_ms = 0;
     intake->watch = event_loop_watch(intake->loop, intake->connection.fd, on_ready, intake);
     loop_watch_want(intake->watch, true, false);

@@ -1,6 +1,7 @@
 """RabbitMQ as a foreign program sees it, through pika."""
 
 import json
+import time
 import uuid
 from contextlib import contextmanager
 
@@ -63,6 +64,26 @@ class Queues:
     def delete(self, name):
         with self.channel() as channel:
             channel.queue_delete(name)
+
+    def make_again(self, name):
+        """Deletes a quorum queue and declares it, with nothing in between. Returns the consumers that it
+        has then: RabbitMQ may take over those of the old one, or forget them."""
+        with self.channel() as channel:
+            channel.queue_delete(name)
+            channel.queue_declare(
+                name,
+                durable=True,
+                arguments={
+                    "x-queue-type": "quorum",
+                    "x-dead-letter-exchange": "",
+                    "x-dead-letter-routing-key": self.dead_name,
+                },
+            )
+            ends = time.monotonic() + 0.5
+            while not (count := channel.queue_declare(name, passive=True).method.consumer_count):
+                if time.monotonic() > ends:
+                    break
+            return count
 
 
 def original_order(product_name, amount=12.5, created_at="2024-05-06T07:08:09.123456789Z", order_id=None):

@@ -5,9 +5,11 @@ import dataclasses
 import http.client
 import pathlib
 import socket
+import time
 import xmlrpc.client
 
-ALREADY_STARTED = 60  # supervisor.xmlrpc.Faults
+ALREADY_STARTED, NOT_RUNNING = 60, 70  # supervisor.xmlrpc.Faults
+STOP_LIMIT_S = 30
 
 
 class _Connection(http.client.HTTPConnection):
@@ -58,7 +60,16 @@ class Supervisor:
                 raise
 
     def stop(self, program):
-        self._ask().stopProcess(program)
+        """Returns when it has ended. One that has just been killed and is about to be started again
+        cannot be stopped before it is."""
+        ends = time.monotonic() + STOP_LIMIT_S
+        while self.programs()[program].state not in ("STOPPED", "FATAL"):
+            try:
+                self._ask().stopProcess(program)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != NOT_RUNNING or time.monotonic() > ends:
+                    raise
+                time.sleep(0.05)
 
     def _ask(self):
         return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self._path)).supervisor

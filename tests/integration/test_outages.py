@@ -178,6 +178,16 @@ def test_the_queue_is_deleted(restored, unique):
     eventually(lambda: system.row_count(unique) >= 1, "and stored", timeout=30)
 
 
+def test_the_queue_is_deleted_and_made_again_at_once(restored, unique):
+    """RabbitMQ 3.10 then forgets the consumer without telling it."""
+    system, api = restored, restored.api
+    before = losses(system)
+    eventually(lambda: system.queues.depth() == 0, "a moment without a backlog", timeout=30)
+    eventually(lambda: system.queues.make_again("order_queue") == 0, "the consumer is forgotten")
+    system.wait_stored(api.accept(unique))
+    assert losses(system) > before
+
+
 def test_the_services_wait_for_servers_that_are_not_there_yet(restored, unique):
     system = restored
     for server in ("postgres", "rabbitmq", "redis", "elasticsearch"):

@@ -40,17 +40,6 @@ int publish_channel_send(struct publish_channel *channel, const struct publish_r
     return -1;
 }
 
-int publish_channel_ask(struct publish_channel *channel, const char *queue, struct error *err)
-{
-    amqp_queue_declare_t passive = {.queue = amqp_cstring_bytes(queue), .passive = 1};
-    int status = amqp_send_method(channel->connection.amqp, BROKER_CHANNEL,
-                                  AMQP_QUEUE_DECLARE_METHOD, &passive);
-    if (status == AMQP_STATUS_OK)
-        return 0;
-    error_set(err, "cannot ask for queue %s: %s", queue, amqp_error_string2(status));
-    return -1;
-}
-
 static size_t copy_name(char to[PUBLISH_NAME_SIZE], amqp_bytes_t from)
 {
     size_t len = from.len < PUBLISH_NAME_SIZE ? from.len : PUBLISH_NAME_SIZE;
@@ -126,6 +115,8 @@ static void take_method(struct publish_channel *channel, const amqp_method_t *me
     case AMQP_CHANNEL_CLOSE_METHOD: {
         const amqp_channel_close_t *close = method->decoded;
         closed(event, "channel", close->reply_code, close->reply_text);
+        if (close->reply_code == AMQP_NOT_FOUND)
+            event->kind = PUBLISH_EVENT_GONE;
         return;
     }
     case AMQP_CONNECTION_CLOSE_METHOD: {

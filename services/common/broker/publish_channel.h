@@ -9,15 +9,16 @@
 struct publish_request;
 
 enum publish_event_kind {
-    PUBLISH_EVENT_NONE,    /* nothing more for now */
-    PUBLISH_EVENT_ACK,     /* basic.ack: tag, multiple */
-    PUBLISH_EVENT_NACK,    /* basic.nack: tag, multiple */
-    PUBLISH_EVENT_RETURN,  /* basic.return with its content: message_id, routing_key; the ack of
-                              the same message follows */
-    PUBLISH_EVENT_QUEUE,   /* queue.declare-ok: routing_key, messages, consumers */
+    PUBLISH_EVENT_NONE,   /* nothing more for now */
+    PUBLISH_EVENT_ACK,    /* basic.ack: tag, multiple */
+    PUBLISH_EVENT_NACK,   /* basic.nack: tag, multiple */
+    PUBLISH_EVENT_RETURN, /* basic.return with its content: message_id, routing_key; the ack of
+                             the same message follows */
+    PUBLISH_EVENT_QUEUE, /* queue.declare-ok, after queue_ask(): routing_key, messages, consumers */
     PUBLISH_EVENT_BLOCKED, /* connection.blocked: reason. The broker reads nothing more until … */
     PUBLISH_EVENT_UNBLOCKED, /* … connection.unblocked */
     PUBLISH_EVENT_LOST,      /* reason: closed by the broker, or broken */
+    PUBLISH_EVENT_GONE,      /* lost, for there is no such queue as queue_ask() asked for: reason */
 };
 
 #define PUBLISH_NAME_SIZE 256 /* AMQP's short strings */
@@ -50,11 +51,6 @@ void publish_channel_init(struct publish_channel *channel,
  * is lost, and the message may have been sent. */
 int publish_channel_send(struct publish_channel *channel, const struct publish_request *request,
                          struct error *err) __attribute__((warn_unused_result));
-
-/* Ask how the queue stands: PUBLISH_EVENT_QUEUE answers, or, when there is no such queue,
- * PUBLISH_EVENT_LOST. Blocks and returns as publish_channel_send(). */
-int publish_channel_ask(struct publish_channel *channel, const char *queue, struct error *err)
-    __attribute__((warn_unused_result));
 
 /* What the broker has said, one event a call, until PUBLISH_EVENT_NONE: what librabbitmq has
  * buffered does not make the socket readable. Sends a heartbeat when one is due: call it at least

@@ -173,6 +173,12 @@ static void lose_connection(struct publisher *publisher, int64_t now_ms, const c
     set_state(publisher, PUBLISHER_DOWN, reason);
 }
 
+static void lose_queue(struct publisher *publisher, int64_t now_ms, const char *reason)
+{
+    lose_connection(publisher, now_ms, reason);
+    publisher->retry_ms = now_ms + QUEUE_GONE_PAUSE_MS; /* connecting declares it again */
+}
+
 static void fail_attempt(struct publisher *publisher, int64_t now_ms, const char *reason)
 {
     publisher->attempt = NULL;
@@ -283,7 +289,7 @@ static bool take_event(struct publisher *publisher, const struct publish_event *
                                      event->routing_key, event->routing_key_len);
         if (!is_own_queue(publisher, event))
             return true;
-        lose_connection(publisher, now_ms, "the queue is gone"); /* connecting declares it again */
+        lose_queue(publisher, now_ms, "the queue is gone");
         return false;
     case PUBLISH_EVENT_QUEUE:
         queue_watch_take(publisher->queues, event);
@@ -294,6 +300,9 @@ static bool take_event(struct publisher *publisher, const struct publish_event *
     case PUBLISH_EVENT_UNBLOCKED:
         set_state(publisher, PUBLISHER_UP, NULL);
         return true;
+    case PUBLISH_EVENT_GONE:
+        lose_queue(publisher, now_ms, event->reason.message);
+        return false;
     case PUBLISH_EVENT_LOST:
         break;
     }

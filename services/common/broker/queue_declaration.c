@@ -118,6 +118,17 @@ int queue_declare(struct broker_connection *connection, const char *queue, enum 
     return 0;
 }
 
+int queue_ask(struct broker_connection *connection, const char *queue, struct error *err)
+{
+    amqp_queue_declare_t passive = {.queue = amqp_cstring_bytes(queue), .passive = 1};
+    int status =
+        amqp_send_method(connection->amqp, BROKER_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &passive);
+    if (status == AMQP_STATUS_OK)
+        return 0;
+    error_set(err, "cannot ask for queue %s: %s", queue, amqp_error_string2(status));
+    return -1;
+}
+
 void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE])
 {
     (void)snprintf(ret_name, QUEUE_NAME_SIZE, "%.*s" DEAD_SUFFIX,

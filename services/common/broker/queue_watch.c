@@ -41,9 +41,9 @@ int queue_watch_ask(struct queue_watch *watch, struct publish_channel *channel, 
     if (watch == NULL || now_ms < watch->ask_at_ms)
         return 0;
     watch->ask_at_ms = now_ms + INTERVAL_MS;
-    if (publish_channel_ask(channel, watch->queue, err) != 0)
+    if (queue_ask(&channel->connection, watch->queue, err) != 0)
         return -1;
-    return publish_channel_ask(channel, watch->dead, err);
+    return queue_ask(&channel->connection, watch->dead, err);
 }
 
 static bool is_about(const struct publish_event *event, const char *queue)
