@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "integration"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("integration", "chaos")]
 
 from generators import ROOT, ceiling, stop_generators  # noqa: E402
 from measures import MEASURES  # noqa: E402

@@ -62,10 +62,11 @@ def summarise(samples: list[Sample]) -> list[dict]:
     lines = []
     for (measure, side), runs in groups.items():
         values = [run.value for run in runs]
+        median = statistics.median(values)
         line = {
             "measure": measure,
             "side": side,
-            "median": statistics.median(values),
+            "median": median,
             "minimum": min(values),
             "maximum": max(values),
             "unit": runs[0].unit,
@@ -74,7 +75,7 @@ def summarise(samples: list[Sample]) -> list[dict]:
             "p99_ms": _median([run.p99_ms for run in runs]),
             "cpu_seconds_per_1000_orders": _median_cpu(runs),
             "generator_cores": _median([run.generator_cores for run in runs]),
-            "note": runs[-1].note,
+            "note": min(runs, key=lambda run: abs(run.value - median)).note,
         }
         lines.append(line)
     medians = {line["measure"]: line["median"] for line in lines if line["side"] == "ours"}

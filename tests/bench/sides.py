@@ -36,12 +36,13 @@ class Program:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
+        """`settings`: others than its own."""
         with open(self._log, "ab") as log:
             # A group of its own: what it starts ends with it.
             self._process = subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self._environment | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -99,15 +100,15 @@ class Side:
         if self.queue_type == "classic":
             self._servers.declare_classic_queue()
 
-    def start(self, programs: list[Program] | None = None) -> None:
+    def start(self, programs: list[Program] | None = None, **settings: str) -> None:
         """On empty servers. Default: all of them."""
         self.reset()
-        self.launch(self.programs if programs is None else programs)
+        self.launch(self.programs if programs is None else programs, **settings)
 
-    def launch(self, programs: list[Program]) -> None:
+    def launch(self, programs: list[Program], **settings: str) -> None:
         """Returns when they are ready."""
         for program in programs:
-            program.start()
+            program.start(**settings)
         end = time.monotonic() + START_LIMIT_S
         for program in programs:
             while not program.ready():

@@ -13,13 +13,13 @@ from measures.taking import accept, overload
 from samples import Sample
 
 MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
-    "accept": (accept, 58),
+    "accept": (accept, 48),
     "overload": (overload, 30),
-    "drain": (drain, 105),
-    "growth": (growth, 105),
-    "sustained": (sustained, 100),
-    "reads": (reads, 50),
+    "drain": (drain, 115),
+    "growth": (growth, 125),
+    "sustained": (sustained, 88),
+    "reads": (reads, 52),
     "search": (search, 25),
-    "refresh": (refresh, 60),
-    "idle": (idle, 26),
+    "refresh": (refresh, 48),
+    "idle": (idle, 30),
 }

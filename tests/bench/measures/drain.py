@@ -23,7 +23,7 @@ def drain(bench) -> Iterator[Sample]:
             if not side.workers:
                 continue
             # A peer is measured on fewer: its rate does not depend on it.
-            yield _drain(bench, side, "drain", orders if side is bench.ours else orders // 4)
+            yield _drain(bench, side, "drain", orders if side is bench.ours else orders // 8)
             side.stop()
 
 

@@ -1,19 +1,23 @@
 """Taking orders: POST until RabbitMQ has confirmed. Nobody drains meanwhile."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import requests
 
 from generators import ceiling, percentile, wrk
 from processes import rss_mib
+from proxy import Proxy
 from samples import Sample
 from servers import CEILING_QUEUE
 from sides import Meter, Side
 
 CONNECTIONS = (1, 64, 512)
 CROWD = 5000  # more than the orders that the gateway has unconfirmed at once
+SLOW_LINK = 1_000_000  # bytes a second: about 3,000 orders
 
 
 def accept(bench) -> Iterator[Sample]:
@@ -38,10 +42,18 @@ def accept(bench) -> Iterator[Sample]:
 
 
 def overload(bench) -> Iterator[Sample]:
-    """Three times as many as are taken: the rate that is still accepted, and how soon the rest is refused."""
+    """Three times as many as a slow broker takes: what is still accepted, and how soon the rest is refused."""
+    # At full speed the load generator has no processor left for more than is taken.
+    target = urlsplit(bench.servers.env["RABBITMQ_URL"])
+    with contextlib.closing(Proxy(target.hostname, target.port, SLOW_LINK)) as link:
+        url = target._replace(netloc=f"{target.username}:{target.password}@127.0.0.1:{link.port}").geturl()
+        yield from _overload(bench, url)
+
+
+def _overload(bench, broker_url: str) -> Iterator[Sample]:
     for _ in bench.rounds():
         for side in bench.api_sides:
-            side.start(side.api)
+            side.start(side.api, RABBITMQ_URL=broker_url)
             best = wrk(side.url, 512, bench.seconds, POST="orders")
             yield Sample("overload: accepted", f"{side.name} at its best", best.per_second)
             with Prober(side) as prober:
