@@ -4,7 +4,8 @@
  *
  * Each request in flight has a slot, which keeps its easy handle for the next one. Finished
  * requests are collected first and their callbacks called afterwards, when libcurl is no longer on
- * the stack, so that a callback may send the next request. */
+ * the stack, so that a callback may send the next request. A request is written to its connection
+ * while elasticsearch_request() is called; what fails at once is told in the next turn. */
 #include "services/common/elasticsearch.h"
 #include "services/common/elasticsearch_url.h"
 #include "services/common/event_loop_core.h"
@@ -41,8 +42,10 @@ struct transport {
 
 struct elasticsearch {
     struct event_loop *loop;
-    struct loop_timer *timer;
+    struct loop_timer *timer;        /* libcurl's */
+    struct loop_timer *finish_timer; /* runs when something finished outside of the loop's turn */
     CURLM *multi;
+    bool adding; /* a request to `multi` */
     struct elasticsearch_url url;
     char *authorization; /* header of the API key, or NULL */
     char *ca_file;       /* or NULL */
@@ -50,6 +53,7 @@ struct elasticsearch {
     unsigned slot_count;
     struct slot *slots;
     struct slot *free_slots;
+    struct slot *finished, **finished_end;
 };
 
 /* For calls that fail only for want of memory or by our own mistake. */
@@ -97,10 +101,9 @@ static void slot_finish(struct slot *slot)
     on_done(arg, 0, timed_out, "", 0, &err);
 }
 
-/* Let libcurl work, then finish what it has finished. */
-static void drive(struct elasticsearch *client, curl_socket_t fd, int ready)
+/* Let libcurl work, and collect what it has finished. */
+static void work(struct elasticsearch *client, curl_socket_t fd, int ready)
 {
-    struct slot *finished = NULL, **end = &finished;
     int count;
     MUST(curl_multi_socket_action(client->multi, fd, ready, &count));
     for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &count)) != NULL;) {
@@ -109,9 +112,16 @@ static void drive(struct elasticsearch *client, curl_socket_t fd, int ready)
         slot->result = message->data.result;
         MUST(curl_multi_remove_handle(client->multi, slot->easy));
         slot->next = NULL;
-        *end = slot;
-        end = &slot->next;
+        *client->finished_end = slot;
+        client->finished_end = &slot->next;
     }
+}
+
+static void finish_all(struct elasticsearch *client)
+{
+    struct slot *finished = client->finished;
+    client->finished = NULL;
+    client->finished_end = &client->finished;
     while (finished != NULL) {
         struct slot *slot = finished;
         finished = slot->next;
@@ -140,14 +150,22 @@ static size_t on_answer(char *data, size_t size, size_t count, void *arg)
 
 static void on_ready(void *arg, bool readable, bool writable)
 {
-    const struct transport *transport = arg; /* libcurl may have it freed in drive() */
-    drive(transport->client, transport->fd,
-          (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
+    const struct transport *transport = arg; /* libcurl may have it freed in work() */
+    struct elasticsearch *client = transport->client;
+    work(client, transport->fd,
+         (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
+    finish_all(client);
 }
 
 static void on_expired(void *arg)
 {
-    drive(arg, CURL_SOCKET_TIMEOUT, 0);
+    work(arg, CURL_SOCKET_TIMEOUT, 0);
+    finish_all(arg);
+}
+
+static void on_finished(void *arg)
+{
+    finish_all(arg);
 }
 
 /* CURLMOPT_SOCKETFUNCTION */
@@ -178,6 +196,8 @@ static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *arg)
 {
     (void)multi;
     struct elasticsearch *client = arg;
+    if (client->adding)
+        return 0;
     if (timeout_ms < 0)
         loop_timer_stop(client->timer);
     else
@@ -193,6 +213,8 @@ struct elasticsearch *elasticsearch_new(struct event_loop *loop,
     struct elasticsearch *client = memory_new(sizeof(*client));
     client->loop = loop;
     client->timer = event_loop_timer(loop, on_expired, client);
+    client->finish_timer = event_loop_timer(loop, on_finished, client);
+    client->finished_end = &client->finished;
     MUST(elasticsearch_url_parse(options->url, &client->url, NULL)); /* was validated */
     if (options->api_key != NULL &&
         asprintf(&client->authorization, "Authorization: ApiKey %s", options->api_key) < 0)
@@ -235,6 +257,7 @@ void elasticsearch_free(struct elasticsearch *client)
     }
     (void)curl_multi_cleanup(client->multi);
     loop_timer_free(client->timer);
+    loop_timer_free(client->finish_timer);
     elasticsearch_url_release(&client->url);
     if (client->authorization != NULL)
         explicit_bzero(client->authorization, strlen(client->authorization));
@@ -340,7 +363,13 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
     slot_set_body(slot, body, body_len, body_kept);
     MUST(curl_easy_setopt(slot->easy, CURLOPT_CUSTOMREQUEST, method));
     MUST(curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1)));
-    MUST(curl_multi_add_handle(client->multi, slot->easy)); /* starts the timer, nothing more */
+    /* libcurl wants its timer to expire at once: as well now as after a turn of the loop. */
+    client->adding = true;
+    MUST(curl_multi_add_handle(client->multi, slot->easy));
+    client->adding = false;
+    work(client, CURL_SOCKET_TIMEOUT, 0);
+    if (client->finished != NULL)
+        loop_timer_start(client->finish_timer, 0);
     return 0;
 }
 

@@ -25,6 +25,13 @@ struct api_metrics {
     struct metric_counter *outcomes_unknown;
 };
 
+/* Who reads the daily sales (routes/sales.c). */
+struct sales_reader;
+struct sales_readers {
+    struct sales_reader *asked;   /* share the query under way */
+    struct sales_reader *waiting; /* share the next one */
+};
+
 struct api {
     struct order_cache *cache;
     struct order_queue *queue;
@@ -34,6 +41,7 @@ struct api {
     const struct api_settings *settings;
     const struct api_metrics *metrics;
     struct requests requests;
+    struct sales_readers sales;
 };
 
 /* Register the metrics; before threads start. */

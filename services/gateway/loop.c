@@ -13,6 +13,7 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #define SEARCH_RESPONSE_MAX_BYTES (16 * 1024 * 1024)
 #define OUTBOX_STATEMENTS_MAX 8
 #define TICK_MS 1000
+#define CROWD_CONNECTIONS 256
 #define DRAIN_TIMEOUT_MS 8000 /* service_main() ends the process after 10 s */
 
 struct gateway_loop {
@@ -41,13 +43,28 @@ struct gateway_loop {
     void (*on_tick)(void *arg);
     void *tick_arg;
     struct metric_gauge *connections, *requests;
+    unsigned most_connections; /* since memory was given back */
     int64_t drain_deadline_ms; /* 0: not draining */
 };
+
+/* What the requests of many connections have taken stays with the allocator, which gives back by
+ * itself only what lies at the end of its heaps. Once a crowd has left, all of it. */
+static void give_memory_back(struct gateway_loop *loop, unsigned connections)
+{
+    if (connections > loop->most_connections)
+        loop->most_connections = connections;
+    if (loop->most_connections < CROWD_CONNECTIONS || connections > loop->most_connections / 2)
+        return;
+    loop->most_connections = connections;
+    malloc_trim(0);
+}
 
 static void on_tick(void *arg)
 {
     struct gateway_loop *loop = arg;
-    metric_set(loop->connections, http_server_connections(loop->server));
+    unsigned connections = http_server_connections(loop->server);
+    metric_set(loop->connections, connections);
+    give_memory_back(loop, connections);
     metric_set(loop->requests, loop->api.requests.open);
     if (loop->on_tick != NULL)
         loop->on_tick(loop->tick_arg);

@@ -1,6 +1,6 @@
 #include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/common/json_text.h"
 #include "services/common/memory.h"
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,7 @@ struct operation {
     struct elasticsearch_search *search;
     order_search_done_fn *on_done;
     void *arg;
+    char query[];
 };
 
 static void report(struct elasticsearch_search *search, bool up, const char *reason)
@@ -57,21 +58,20 @@ static void on_found(void *arg, long status, bool timed_out, const char *body, s
 static int search_orders(void *self, const char *term, size_t term_len, unsigned size,
                          unsigned from, order_search_done_fn *on_done, void *arg)
 {
+    static const char before[] = "{\"query\":{\"match\":{\"product_name\":\"",
+                      after[] = "\"}},\"size\":%u,\"from\":%u,\"track_total_hits\":true}";
     struct elasticsearch_search *search = self;
-    json_t *query =
-        json_pack("{s:{s:{s:s%}}, s:i, s:i, s:b}", "query", "match", "product_name", term, term_len,
-                  "size", (int)size, "from", (int)from, "track_total_hits", 1);
-    char *body = query != NULL ? json_dumps(query, JSON_COMPACT) : NULL;
-    if (body == NULL)
-        abort(); /* out of memory: the term is UTF-8 */
-    json_decref(query);
-
-    struct operation *operation = memory_new(sizeof(*operation));
+    size_t query_size = sizeof(before) + JSON_TEXT_SIZE(term_len) + sizeof(after) + 2 * 10;
+    struct operation *operation = memory_take(sizeof(*operation) + query_size);
     *operation = (struct operation){search, on_done, arg};
-    int rc =
-        elasticsearch_request(search->client, "POST", search->path, "application/json", body,
-                              strlen(body), false, ORDER_SEARCH_TIMEOUT_MS, on_found, operation);
-    free(body);
+    char *end = operation->query;
+    end += snprintf(end, query_size, before);
+    end += json_text_escape(term, term_len, end, JSON_TEXT_SIZE(term_len));
+    end += sprintf(end, after, size, from);
+
+    int rc = elasticsearch_request(search->client, "POST", search->path, "application/json",
+                                   operation->query, (size_t)(end - operation->query), true,
+                                   ORDER_SEARCH_TIMEOUT_MS, on_found, operation);
     if (rc != 0)
         free(operation);
     return rc;

@@ -24,8 +24,7 @@ struct reader {
     order_store_found_fn *on_done;
     void *arg;
     enum order_store_status status;
-    bool found;
-    struct order order;
+    struct order *order; /* a copy for another loop, or NULL */
 };
 
 struct read {
@@ -61,10 +60,9 @@ static struct reader *close_read(struct read_table *table, struct read *read)
     return readers;
 }
 
-static void answer(struct reader *reader)
+static void reader_free(struct reader *reader)
 {
-    order_store_found_fn *on_done = reader->on_done;
-    on_done(reader->arg, reader->status, reader->found ? &reader->order : NULL);
+    free(reader->order);
     free(reader);
 }
 
@@ -74,7 +72,8 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
     while (!h2o_linklist_is_empty(messages)) {
         struct reader *reader = H2O_STRUCT_FROM_MEMBER(struct reader, message.link, messages->next);
         h2o_linklist_unlink(&reader->message.link);
-        answer(reader);
+        reader->on_done(reader->arg, reader->status, reader->order);
+        reader_free(reader);
     }
 }
 
@@ -84,14 +83,15 @@ static void give(struct shared_reads *leader, struct reader *readers,
     struct reader *next;
     for (struct reader *reader = readers; reader != NULL; reader = next) {
         next = reader->next;
+        if (reader->home == leader) {
+            reader->on_done(reader->arg, status, order);
+            reader_free(reader);
+            continue;
+        }
         reader->status = status;
-        reader->found = order != NULL;
         if (order != NULL)
-            order_copy(&reader->order, order);
-        if (reader->home == leader)
-            answer(reader);
-        else
-            h2o_multithread_send_message(&reader->home->receiver, &reader->message);
+            reader->order = (struct order *)memory_copy(order, order_size(order));
+        h2o_multithread_send_message(&reader->home->receiver, &reader->message);
     }
 }
 
@@ -174,7 +174,7 @@ void shared_reads_free(struct order_store *port)
         struct reader *reader =
             H2O_STRUCT_FROM_MEMBER(struct reader, message.link, shared->receiver._messages.next);
         h2o_linklist_unlink(&reader->message.link);
-        free(reader);
+        reader_free(reader);
     }
     h2o_multithread_unregister_receiver(shared->receiver.queue, &shared->receiver);
     free(shared);

@@ -16,11 +16,11 @@
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
 #include "services/common/clock.h"
+#include "services/common/memory.h"
 #include "services/gateway/api.h"
 #include "services/gateway/idempotency_key.h"
 #include "services/gateway/problem.h"
 #include "services/gateway/routes/routes.h"
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +34,34 @@ struct post_order {
     int64_t deadline_ms;
     bool reserved;     /* this request created the cache entry */
     bool cache_absent; /* the cache has answered that it does not know the key */
-    struct order order;
     size_t json_len;
-    char json[ORDER_JSON_SIZE];
+    char *json;         /* of `order` */
+    struct order order; /* only the bytes in use: thousands of requests may wait */
 };
+
+static void encode(struct post_order *post)
+{
+    char json[ORDER_JSON_SIZE];
+    post->json_len = order_to_json(&post->order, json);
+    free(post->json);
+    post->json = memory_copy(json, post->json_len);
+}
+
+static struct post_order *post_order_new(struct request *request, const struct order *order)
+{
+    struct post_order *post = memory_new(offsetof(struct post_order, order) + order_size(order));
+    post->api = request->api;
+    post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
+    order_copy(&post->order, order);
+    encode(post);
+    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS);
+    return post;
+}
 
 static void finish(struct post_order *post)
 {
     request_guard_close(&post->guard);
+    free(post->json);
     free(post);
 }
 
@@ -140,8 +160,8 @@ static bool take_stored(struct post_order *post, const struct order *stored)
         fail(post, PROBLEM_IDEMPOTENCY_KEY_REUSED);
         return false;
     }
-    order_copy(&post->order, stored);
-    post->json_len = order_to_json(&post->order, post->json);
+    order_copy(&post->order, stored); /* of the same name, so of the same size */
+    encode(post);
     return true;
 }
 
@@ -252,15 +272,7 @@ void post_order(struct request *request, h2o_iovec_t rest)
     order.id = keyed == IDEMPOTENCY_KEY_GIVEN ? idempotency_key_order(request, key)
                                               : order_id_new(order.created_at_us / 1000);
 
-    struct post_order *post = h2o_mem_alloc(sizeof(*post));
-    post->api = api;
-    post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
-    post->reserved = false;
-    post->cache_absent = false;
-    order_copy(&post->order, &order);
-    post->json_len = order_to_json(&order, post->json);
-    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS);
-
+    struct post_order *post = post_order_new(request, &order);
     if (keyed == IDEMPOTENCY_KEY_GIVEN)
         look_in_cache(post);
     else

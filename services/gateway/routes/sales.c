@@ -1,4 +1,8 @@
-/* GET /api/dashboard/sales: revenue by day from the materialized view. */
+/* GET /api/dashboard/sales: revenue by day from the materialized view.
+ *
+ * Of each loop one query is under way at a time. Requests that come meanwhile share the next one:
+ * never the one under way, which may have begun before a refresh whose answer the client has seen.
+ * So a crowd of readers costs two queries at a time, and each answer is rendered once. */
 #include "proto/timestamp.h"
 #include "services/gateway/api.h"
 #include "services/gateway/problem.h"
@@ -8,31 +12,16 @@
 
 #define ANSWER_TIMEOUT_MS (ORDER_STORE_TIMEOUT_MS + 1000)
 #define DAY_TEXT_SIZE 160 /* of one day in JSON */
+#define SALES_JSON_SIZE (2 + ORDER_STORE_SALES_DAYS_MAX * DAY_TEXT_SIZE + 1)
 
-struct read_sales {
+struct sales_reader {
     struct request_guard guard;
+    struct sales_reader *next;
 };
 
-static void finish(struct read_sales *read)
+static size_t render(const struct order_store_sales_day *days, size_t count,
+                     char json[SALES_JSON_SIZE])
 {
-    request_guard_close(&read->guard);
-    free(read);
-}
-
-static void on_sales(void *arg, enum order_store_status status,
-                     const struct order_store_sales_day *days, size_t count)
-{
-    struct read_sales *read = arg;
-    if (status != ORDER_STORE_OK) {
-        problem_send(read->guard.request,
-                     status == ORDER_STORE_UNAVAILABLE ? PROBLEM_STORE_UNAVAILABLE
-                                                       : PROBLEM_STORE_FAILED,
-                     NULL);
-        finish(read);
-        return;
-    }
-
-    char json[2 + ORDER_STORE_SALES_DAYS_MAX * DAY_TEXT_SIZE + 1];
     size_t len = 0;
     json[len++] = '[';
     for (size_t i = 0; i < count && i < ORDER_STORE_SALES_DAYS_MAX; i++) {
@@ -43,20 +32,71 @@ static void on_sales(void *arg, enum order_store_status status,
                                 date, days[i].total_revenue);
     }
     json[len++] = ']';
-    reply_header(read->guard.request, "cache-control", "no-store");
-    reply_send(read->guard.request, 200, "application/json", json, len);
-    finish(read);
+    return len;
+}
+
+static void answer(struct request *request, enum order_store_status status, const char *json,
+                   size_t json_len)
+{
+    if (status == ORDER_STORE_OK) {
+        reply_header(request, "cache-control", "no-store");
+        reply_send(request, 200, "application/json", json, json_len);
+    } else {
+        problem_send(request,
+                     status == ORDER_STORE_UNAVAILABLE ? PROBLEM_STORE_UNAVAILABLE
+                                                       : PROBLEM_STORE_FAILED,
+                     NULL);
+    }
+}
+
+static void answer_all(struct sales_reader *readers, enum order_store_status status,
+                       const char *json, size_t json_len)
+{
+    struct sales_reader *next;
+    for (struct sales_reader *reader = readers; reader != NULL; reader = next) {
+        next = reader->next;
+        answer(reader->guard.request, status, json, json_len);
+        request_guard_close(&reader->guard);
+        free(reader);
+    }
+}
+
+static void query(struct api *api);
+
+static void on_sales(void *arg, enum order_store_status status,
+                     const struct order_store_sales_day *days, size_t count)
+{
+    struct api *api = arg;
+    struct sales_reader *readers = api->sales.asked;
+    char json[SALES_JSON_SIZE];
+    size_t len = status == ORDER_STORE_OK ? render(days, count, json) : 0;
+    api->sales.asked = NULL;
+    query(api); /* the server works while these are answered */
+    answer_all(readers, status, json, len);
+}
+
+/* Ask for all who wait. */
+static void query(struct api *api)
+{
+    struct sales_reader *readers = api->sales.waiting;
+    if (readers == NULL)
+        return;
+    api->sales.asked = readers;
+    api->sales.waiting = NULL;
+    if (api->store->read_sales(api->store->self, on_sales, api) != 0) {
+        api->sales.asked = NULL;
+        answer_all(readers, ORDER_STORE_UNAVAILABLE, NULL, 0);
+    }
 }
 
 void read_sales(struct request *request, h2o_iovec_t rest)
 {
     (void)rest;
-    struct read_sales *read = h2o_mem_alloc(sizeof(*read));
-    request_guard_open(&read->guard, request, ANSWER_TIMEOUT_MS);
-
-    struct order_store *store = request->api->store;
-    if (store->read_sales(store->self, on_sales, read) != 0) {
-        problem_send(request, PROBLEM_STORE_UNAVAILABLE, NULL);
-        finish(read);
-    }
+    struct api *api = request->api;
+    struct sales_reader *reader = h2o_mem_alloc(sizeof(*reader));
+    request_guard_open(&reader->guard, request, ANSWER_TIMEOUT_MS);
+    reader->next = api->sales.waiting;
+    api->sales.waiting = reader;
+    if (api->sales.asked == NULL)
+        query(api);
 }

@@ -31,7 +31,7 @@ struct later {
         struct {
             order_store_sales_fn *done;
             enum order_store_status status;
-            const struct fakes *fakes;
+            struct fakes *fakes;
         } sales;
         struct {
             order_store_inserted_fn *done;
@@ -251,10 +251,16 @@ static int store_find(void *self, const struct order_id *id, order_store_found_f
 
 static void call_sales(struct later *later)
 {
+    struct fakes *fakes = later->as.sales.fakes;
+    if (fakes->sales_held) {
+        struct later *again = answer_later(fakes, FAKE_WORKS, call_sales, later->arg);
+        again->as = later->as;
+        loop_timer_start(again->timer, 1);
+        return;
+    }
     bool ok = later->as.sales.status == ORDER_STORE_OK;
-    later->as.sales.done(later->arg, later->as.sales.status,
-                         ok ? later->as.sales.fakes->days : NULL,
-                         ok ? later->as.sales.fakes->day_count : 0);
+    later->as.sales.done(later->arg, later->as.sales.status, ok ? fakes->days : NULL,
+                         ok ? fakes->day_count : 0);
 }
 
 static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
@@ -266,6 +272,7 @@ static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
     later->as.sales.done = done;
     later->as.sales.fakes = fakes;
     later->as.sales.status = fails(fakes->store_mode) ? fakes->store_status : ORDER_STORE_OK;
+    fakes->sales_reads++;
     return 0;
 }
 

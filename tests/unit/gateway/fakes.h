@@ -50,6 +50,8 @@ struct fakes {
     size_t row_count;
     struct order_store_sales_day days[ORDER_STORE_SALES_DAYS_MAX];
     size_t day_count;
+    _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer, as is: */
+    _Atomic bool sales_held;      /* none of them is answered */
 
     struct order_search search;
     enum fake_mode search_mode;

@@ -140,8 +140,7 @@ const char *reply_header_value(const struct reply *reply, const char *name)
     return NULL;
 }
 
-/* Read one answer of known length, and see whether the server closes. */
-static void read_reply(int fd, bool head, struct reply *reply)
+void http_read_reply(int fd, bool head, struct reply *reply)
 {
     size_t used = 0, wanted = SIZE_MAX;
     reply->status = 0;
@@ -184,7 +183,7 @@ void http_exchange(struct http_fixture *fixture, const char *request, size_t len
             break; /* it may have been refused before its end */
         sent += (size_t)n;
     }
-    read_reply(fd, strncmp(request, "HEAD ", 5) == 0, ret_reply);
+    http_read_reply(fd, strncmp(request, "HEAD ", 5) == 0, ret_reply);
     close(fd);
 }
 

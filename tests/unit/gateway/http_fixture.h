@@ -43,4 +43,7 @@ void assert_problem(const struct reply *reply, int status, const char *code);
 /* A connection to the server, for tests that keep it; close() it. */
 int http_connect(struct http_fixture *fixture);
 
+/* Read one answer of known length, and see whether the server closes. */
+void http_read_reply(int fd, bool head, struct reply *reply);
+
 #endif

@@ -1,6 +1,9 @@
 #include "tests/unit/gateway/http_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -59,6 +62,116 @@ static void test_failures(void **state)
     assert_problem(&reply, 500, "store_failed");
 }
 
+/* A crowd comes while a query is under way. */
+
+#define CROWD 5
+
+static int crowd[CROWD];
+
+static int send_get(void)
+{
+    static const char get_text[] = "GET /api/dashboard/sales HTTP/1.1\r\nHost: test\r\n\r\n";
+    int fd = http_connect(fixture);
+    assert_int_equal(send(fd, get_text, sizeof(get_text) - 1, MSG_NOSIGNAL), sizeof(get_text) - 1);
+    return fd;
+}
+
+static void gather_crowd(void)
+{
+    fakes->sales_held = true;
+    crowd[0] = send_get();
+    while (fakes->sales_reads == 0)
+        usleep(1000);
+    for (size_t i = 1; i < CROWD; i++)
+        crowd[i] = send_get();
+    /* What is answered in a later turn came after them. */
+    for (int i = 0; i < 2; i++)
+        http_request(fixture, "GET", "/livez", "", NULL, &reply);
+}
+
+static void read_one(int fd)
+{
+    http_read_reply(fd, false, &reply);
+    close(fd);
+}
+
+static void test_a_crowd_shares_the_next_query(void **state)
+{
+    (void)state;
+    fakes->days[0] = (struct order_store_sales_day){INT64_C(1795392000000000), "1.25"};
+    fakes->day_count = 1;
+    gather_crowd();
+    assert_int_equal(fakes->sales_reads, 1);
+    close(crowd[1]); /* the others are answered all the same */
+    fakes->sales_held = false;
+    for (size_t i = 0; i < CROWD; i++) {
+        if (i == 1)
+            continue;
+        read_one(crowd[i]);
+        assert_int_equal(reply.status, 200);
+        assert_string_equal(reply.body,
+                            "[{\"date\":\"2026-11-23T00:00:00Z\",\"total_revenue\":1.25}]");
+    }
+    assert_int_equal(fakes->sales_reads, 2); /* not the one under way */
+}
+
+static void test_a_crowd_shares_a_failure(void **state)
+{
+    (void)state;
+    gather_crowd();
+    fakes->store_mode = FAKE_FAILS;
+    fakes->store_status = ORDER_STORE_FAILED;
+    fakes->sales_held = false;
+    read_one(crowd[0]);
+    assert_int_equal(reply.status, 200);
+    for (size_t i = 1; i < CROWD; i++) {
+        read_one(crowd[i]);
+        assert_problem(&reply, 500, "store_failed");
+    }
+    fakes->store_mode = FAKE_WORKS;
+    get();
+    assert_int_equal(reply.status, 200);
+}
+
+static void test_a_crowd_shares_a_refusal(void **state)
+{
+    (void)state;
+    gather_crowd();
+    fakes->store_mode = FAKE_REFUSES;
+    fakes->sales_held = false;
+    read_one(crowd[0]);
+    assert_int_equal(reply.status, 200);
+    for (size_t i = 1; i < CROWD; i++) {
+        read_one(crowd[i]);
+        assert_problem(&reply, 503, "store_unavailable");
+    }
+    fakes->store_mode = FAKE_WORKS;
+    get();
+    assert_int_equal(reply.status, 200);
+}
+
+static void test_a_query_without_answer(void **state)
+{
+    (void)state;
+    gather_crowd();
+    for (size_t i = 0; i < CROWD; i++) {
+        read_one(crowd[i]);
+        assert_problem(&reply, 503, "deadline_exceeded");
+    }
+    fakes->sales_held = false;
+    get();
+    assert_int_equal(reply.status, 200);
+}
+
+static void test_head(void **state)
+{
+    (void)state;
+    http_request(fixture, "HEAD", "/api/dashboard/sales", "", NULL, &reply);
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply_header_value(&reply, "content-length"), "2");
+    assert_int_equal(reply.body_len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -66,6 +179,11 @@ int main(void)
         cmocka_unit_test_setup(test_most_days, reset),
         cmocka_unit_test_setup(test_no_days, reset),
         cmocka_unit_test_setup(test_failures, reset),
+        cmocka_unit_test_setup(test_head, reset),
+        cmocka_unit_test_setup(test_a_crowd_shares_the_next_query, reset),
+        cmocka_unit_test_setup(test_a_crowd_shares_a_failure, reset),
+        cmocka_unit_test_setup(test_a_crowd_shares_a_refusal, reset),
+        cmocka_unit_test_setup(test_a_query_without_answer, reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
