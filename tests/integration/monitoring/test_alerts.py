@@ -96,7 +96,7 @@ def a_memory_alarm_of_rabbitmq(shop, servers):
             yield
     finally:
         servers.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
-    shop.wait_stored(answer.json()["order_ids"][0])
+    shop.wait_stored(answer.json()["order_ids"][0], 60)
 
 
 @provokes(InstanceDown={"job": "persister"}, ServiceMissing={"job": "persister"}, OrdersHung={})
@@ -104,7 +104,7 @@ def a_frozen_persister(shop, _servers):
     with shop.frozen("persister-1"):
         order_id = shop.api.accept()
         yield
-    shop.wait_stored(order_id)
+    shop.wait_stored(order_id, 60)
 
 
 @provokes(FileDescriptorsLow={"job": "gateway"})
