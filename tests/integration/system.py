@@ -5,6 +5,7 @@ The clients are independent of the project: requests, psycopg, pika, redis, elas
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from functools import cached_property
@@ -192,6 +193,10 @@ class System:
 
     def metrics(self, program):
         return requests.get(self.admin_url(program) + "/metrics", timeout=5).text
+
+    def metric(self, program, name):
+        """One that has no labels."""
+        return float(re.search(rf"^{name} (\S+)$", self.metrics(program), re.MULTILINE)[1])
 
     # --- clients ------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 /* One connection of a worker to a bridge, for jobs or for replies, that never gives up: libzmq
  * connects again by itself after a loss, but not after the peer broke the protocol (a frame over
  * the limit; some other server on that port for a moment), seen with 4.3.4. So a socket that has
- * been without a connection for 5 s is replaced by a new one. On a zloop; never blocks. */
+ * been without a connection for 5 s is replaced by a new one. A name is looked up off the loop,
+ * anew while there is no connection, and its first IPv4 address is used. On a zloop; never blocks.
+ */
 #ifndef WORKER_LINK_CONNECTION_H
 #define WORKER_LINK_CONNECTION_H
 

@@ -81,7 +81,7 @@ def test_an_order_is_counted_everywhere(shop):
 
 def test_the_depth_of_the_queues_is_known(shop):
     def metric(name):
-        return float(re.search(rf"^{name} (.+)$", shop.metrics("bridge-1"), re.M)[1])
+        return shop.metric("bridge-1", name)
 
     eventually(lambda: metric("order_queue_consumers") == 1, "one bridge consumes")
     with shop.stopped("persister-1"):

@@ -4,9 +4,13 @@
 #include "services/common/metrics.h"
 #include "services/common/worker/bridge_link.h"
 #include "services/common/worker/link_socket.h"
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 
 struct fixture {
     char directory[64], text[128];
+    unsigned port;
     struct endpoint_list list;
     struct bridge_endpoints endpoints;
     zsock_t *jobs, *replies; /* the bridge's */
@@ -30,6 +35,30 @@ struct fixture {
     unsigned connected;
     struct job_message job;
 };
+
+/* The name service, as libzmq sees it as well. */
+static pthread_mutex_t silence =
+    PTHREAD_MUTEX_INITIALIZER;                  /* while held, slow.test has no answer */
+static const char *_Atomic bridge_test_address; /* of bridge.test; NULL: unknown */
+
+typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
+{
+    resolve_fn *resolve = (resolve_fn *)dlsym(RTLD_NEXT, "getaddrinfo");
+    if (name && strcmp(name, "slow.test") == 0) {
+        (void)pthread_mutex_lock(&silence);
+        (void)pthread_mutex_unlock(&silence);
+        return EAI_AGAIN;
+    }
+    if (name && strcmp(name, "bridge.test") == 0) {
+        name = bridge_test_address;
+        if (!name)
+            return EAI_NONAME;
+    }
+    return resolve(name, service, hints, ret);
+}
 
 static void bind_bridge(struct fixture *fixture)
 {
@@ -92,13 +121,20 @@ static bool read_job(struct fixture *fixture, int64_t for_ms)
     return false;
 }
 
-static void make(struct fixture *fixture, const char *text)
+static void bind_bridge_to(struct fixture *fixture, const char *text)
+{
+    struct error err;
+    assert_int_equal(bridge_endpoints_parse(text, &fixture->endpoints, &err), 0);
+    bind_bridge(fixture);
+}
+
+/* A bridge at `text`, and a link to `bridges`. */
+static void make(struct fixture *fixture, const char *text, const char *bridges)
 {
     struct error err;
     zsys_handler_set(NULL);
-    assert_int_equal(endpoint_list_parse(text, &fixture->list, &err), 0);
-    assert_int_equal(bridge_endpoints_parse(text, &fixture->endpoints, &err), 0);
-    bind_bridge(fixture);
+    assert_int_equal(endpoint_list_parse(bridges, &fixture->list, &err), 0);
+    bind_bridge_to(fixture, text);
     fixture->zloop = zloop_new();
     fixture->loop = event_loop_zloop_new(fixture->zloop);
     fixture->timer = event_loop_timer(fixture->loop, on_timer, fixture);
@@ -115,29 +151,53 @@ static void make(struct fixture *fixture, const char *text)
     bridge_link_want_jobs(fixture->link, true);
 }
 
-/* Three free ports in a row, as far as one can tell. */
-static int setup_tcp(void **state)
+/* The first of three free ports in a row, as far as one can tell. */
+static unsigned free_ports(void)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    assert_non_null(fixture);
     for (unsigned port = 20000 + (unsigned)getpid() % 10000;; port += 3) {
-        unsigned free_ports = 0;
+        unsigned free_count = 0;
         for (unsigned i = 0; i < 3; i++) {
             int fd = socket(AF_INET, SOCK_STREAM, 0);
             struct sockaddr_in address = {.sin_family = AF_INET,
                                           .sin_port = htons((uint16_t)(port + i)),
                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-            free_ports += bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+            free_count += bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
             close(fd);
         }
-        if (free_ports < 3)
-            continue;
-        snprintf(fixture->text, sizeof(fixture->text), "tcp://127.0.0.1:%u", port);
-        break;
+        if (free_count == 3)
+            return port;
     }
-    make(fixture, fixture->text);
+}
+
+/* A bridge, which the link knows as `host` and in the list of bridges has `others` behind it. */
+static int setup(void **state, const char *host, const char *others)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    char bridges[128];
+    assert_non_null(fixture);
+    fixture->port = free_ports();
+    snprintf(fixture->text, sizeof(fixture->text), "tcp://127.0.0.1:%u", fixture->port);
+    snprintf(bridges, sizeof(bridges), "tcp://%s:%u%s", host, fixture->port, others);
+    make(fixture, fixture->text, bridges);
     *state = fixture;
     return 0;
+}
+
+static int setup_tcp(void **state)
+{
+    return setup(state, "127.0.0.1", "");
+}
+
+static int setup_slow_name(void **state)
+{
+    (void)pthread_mutex_lock(&silence);
+    return setup(state, "127.0.0.1", ",tcp://slow.test:7100");
+}
+
+static int setup_name(void **state)
+{
+    bridge_test_address = NULL;
+    return setup(state, "bridge.test", "");
 }
 
 static int setup_ipc(void **state)
@@ -147,7 +207,7 @@ static int setup_ipc(void **state)
     strcpy(fixture->directory, "/tmp/test-bridge-link-XXXXXX");
     assert_non_null(mkdtemp(fixture->directory));
     snprintf(fixture->text, sizeof(fixture->text), "ipc://%s/bridge", fixture->directory);
-    make(fixture, fixture->text);
+    make(fixture, fixture->text, fixture->text);
     *state = fixture;
     return 0;
 }
@@ -300,6 +360,42 @@ static void unwanted_jobs_stay_where_they_are(void **state)
     assert_true(read_job(fixture, PATIENCE_MS));
 }
 
+static int teardown_slow_name(void **state)
+{
+    (void)pthread_mutex_unlock(&silence);
+    return teardown(state);
+}
+
+static void a_name_without_an_answer_holds_up_no_other_bridge(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    kill_bridge(fixture);
+    wait_connected(fixture, 0);
+    bind_bridge(fixture);
+    wait_connected(fixture, 1);
+    send_job(fixture, 7, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+}
+
+static void a_name_is_looked_up_until_the_bridge_is_found(void **state)
+{
+    struct fixture *fixture = *state;
+    turn(fixture);
+    bridge_test_address = "127.0.0.1";
+    wait_connected(fixture, 1);
+    kill_bridge(fixture);
+    wait_connected(fixture, 0);
+
+    char elsewhere[64];
+    snprintf(elsewhere, sizeof(elsewhere), "tcp://127.0.0.2:%u", fixture->port);
+    bind_bridge_to(fixture, elsewhere);
+    bridge_test_address = "127.0.0.2";
+    wait_connected(fixture, 1);
+    send_job(fixture, 7, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+}
+
 static void a_port_in_use_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
@@ -321,6 +417,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(replies_wait_for_a_bridge_that_restarts, setup_tcp,
                                         teardown),
         cmocka_unit_test_setup_teardown(unwanted_jobs_stay_where_they_are, setup_ipc, teardown),
+        cmocka_unit_test_setup_teardown(a_name_without_an_answer_holds_up_no_other_bridge,
+                                        setup_slow_name, teardown_slow_name),
+        cmocka_unit_test_setup_teardown(a_name_is_looked_up_until_the_bridge_is_found, setup_name,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error, setup_tcp, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
