@@ -42,7 +42,7 @@ def accept(bench) -> Iterator[Sample]:
 
 
 def overload(bench) -> Iterator[Sample]:
-    """Three times as many as a slow broker takes: what is still accepted, and how soon the rest is refused."""
+    """Three times as many as a slow broker takes: what is accepted, and how soon the rest is refused."""
     # At full speed the load generator has no processor left for more than is taken.
     target = urlsplit(bench.servers.env["RABBITMQ_URL"])
     with contextlib.closing(Proxy(target.hostname, target.port, SLOW_LINK)) as link:
