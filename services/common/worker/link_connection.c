@@ -1,17 +1,8 @@
-/* libzmq is given addresses only. A name it would resolve on its one thread of input and output,
- * which waits for the name service meanwhile: for 40 s and longer, when that does not answer for a
- * bridge which is not there. For so long the connections to all other bridges stand still,
- * heartbeats included.
- *
- * So a name is looked up here, now and every LOOK_MS while there is no connection. */
 #include "services/common/worker/link_connection.h"
 #include "services/common/clock.h"
-#include "services/common/endpoint.h"
 #include "services/common/memory.h"
-#include "services/common/name_lookup.h"
-#include <arpa/inet.h>
+#include "services/common/zmq_address.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define LOOK_MS 1000
 #define REPLACE_MS 5000
@@ -23,9 +14,7 @@ struct link_connection {
     bool up, wanted;
     int64_t down_since_ms;
     struct loop_timer *timer;
-    char name[ENDPOINT_SIZE];    /* empty: the endpoint has an address, or a path */
-    char address[ENDPOINT_SIZE]; /* the endpoint to connect to; empty: not known yet */
-    struct name_lookup *lookup;  /* while one is under way */
+    struct zmq_address *address;
 };
 
 static zmq_pollitem_t poll_item(const struct link_connection *connection)
@@ -95,7 +84,7 @@ static void destroy_socket(struct link_connection *connection)
 
 static void connect_socket(struct link_connection *connection)
 {
-    if (zsock_connect(connection->socket, "%s", connection->address) != 0)
+    if (zsock_connect(connection->socket, "%s", zmq_address_endpoint(connection->address)) != 0)
         abort(); /* it is well-formed */
     connection->down_since_ms = clock_monotonic_ms();
 }
@@ -107,72 +96,23 @@ static void replace_socket(struct link_connection *connection)
     connect_socket(connection);
 }
 
-static bool must_be_replaced(const struct link_connection *connection)
-{
-    return connection->address[0] != '\0' && !connection->up &&
-           clock_monotonic_ms() - connection->down_since_ms >= REPLACE_MS;
-}
-
-/* An IPv4 address: others are not for sockets without ZMQ_IPV6. */
-static bool is_address(const char *host)
-{
-    struct in_addr address;
-    return inet_pton(AF_INET, host, &address) == 1;
-}
-
-/* Returns false when the endpoint is the same as before. */
-static bool take_address(struct link_connection *connection, const char *address)
-{
-    char endpoint[ENDPOINT_SIZE];
-    int len = snprintf(endpoint, sizeof(endpoint), "tcp://%s%s", address,
-                       strrchr(connection->options.endpoint, ':'));
-    if (len >= (int)sizeof(endpoint) || strcmp(endpoint, connection->address) == 0)
-        return false;
-    strcpy(connection->address, endpoint);
-    return true;
-}
-
-static void on_name(void *arg, const struct name_lookup_result *result)
+static void on_moved(void *arg)
 {
     struct link_connection *connection = arg;
-    size_t i = 0;
-    while (i < result->count && !is_address(result->addresses[i]))
-        i++;
-    bool moved =
-        !connection->up && i < result->count && take_address(connection, result->addresses[i]);
-    name_lookup_free(connection->lookup);
-    connection->lookup = NULL;
-    if (moved || must_be_replaced(connection))
+    if (!connection->up)
         replace_socket(connection);
-}
-
-static void look_up(struct link_connection *connection)
-{
-    connection->lookup =
-        name_lookup_new(connection->options.loop, connection->name, on_name, connection);
 }
 
 static void on_look(void *arg)
 {
     struct link_connection *connection = arg;
     loop_timer_start(connection->timer, LOOK_MS);
-    if (connection->name[0] != '\0' && !connection->up && connection->lookup == NULL)
-        look_up(connection);
-    else if (connection->name[0] == '\0' && must_be_replaced(connection))
+    if (connection->up)
+        return;
+    zmq_address_look(connection->address);
+    if (zmq_address_endpoint(connection->address) != NULL &&
+        clock_monotonic_ms() - connection->down_since_ms >= REPLACE_MS)
         replace_socket(connection);
-}
-
-/* The endpoint's name, if it has one; else it is the address. */
-static void read_endpoint(struct link_connection *connection)
-{
-    const char *endpoint = connection->options.endpoint, *host = endpoint + strlen("tcp://");
-    if (strncmp(endpoint, "tcp://", strlen("tcp://")) == 0 && *host != '[')
-        (void)snprintf(connection->name, sizeof(connection->name), "%.*s",
-                       (int)(strrchr(endpoint, ':') - host), host); /* it fits */
-    if (connection->name[0] == '\0' || is_address(connection->name)) {
-        connection->name[0] = '\0';
-        (void)snprintf(connection->address, sizeof(connection->address), "%s", endpoint);
-    }
 }
 
 struct link_connection *link_connection_new(const struct link_connection_options *options)
@@ -180,7 +120,7 @@ struct link_connection *link_connection_new(const struct link_connection_options
     struct link_connection *connection = memory_new(sizeof(*connection));
     connection->options = *options;
     connection->timer = event_loop_timer(options->loop, on_look, connection);
-    read_endpoint(connection);
+    connection->address = zmq_address_new(options->loop, options->endpoint, on_moved, connection);
     make_socket(connection);
     return connection;
 }
@@ -190,17 +130,17 @@ void link_connection_free(struct link_connection *connection)
     if (!connection)
         return;
     loop_timer_free(connection->timer);
-    name_lookup_free(connection->lookup);
+    zmq_address_free(connection->address);
     destroy_socket(connection);
     free(connection);
 }
 
 void link_connection_open(struct link_connection *connection)
 {
-    if (connection->name[0] != '\0')
-        look_up(connection);
-    else
+    if (zmq_address_endpoint(connection->address) != NULL)
         connect_socket(connection);
+    else
+        zmq_address_look(connection->address);
     loop_timer_start(connection->timer, LOOK_MS);
 }
 

@@ -8,6 +8,7 @@
 #include "services/common/clock.h"
 #include "services/common/endpoint.h"
 #include "services/common/memory.h"
+#include "services/common/zmq_address.h"
 #include <czmq.h>
 
 #define ACCEPT_TIMEOUT_MS 1000
@@ -24,6 +25,8 @@ struct scheduler_link {
     struct scheduler_client *client;
     zsock_t *socket;
     struct loop_watch *watch;
+    struct zmq_address *address;
+    char connected_to[ENDPOINT_SIZE]; /* libzmq tries for ever; empty: nothing yet */
 };
 
 struct asker {
@@ -189,9 +192,12 @@ static void on_turn(void *arg)
 {
     struct scheduler_client *client = arg;
     client->sent = false;
-    for (size_t i = 0; i < client->link_count; i++)
+    for (size_t i = 0; i < client->link_count; i++) {
         while (read_message(&client->links[i]))
             continue;
+        if (!connected(&client->links[i]))
+            zmq_address_look(client->links[i].address);
+    }
 
     int64_t now_ms = clock_monotonic_ms();
     struct asker *asker;
@@ -228,6 +234,17 @@ static int refresh(void *self, sales_refresh_done_fn *on_done, void *arg)
     return 0;
 }
 
+static void connect_link(void *arg)
+{
+    struct scheduler_link *link = arg;
+    if (link->connected_to[0] != '\0')
+        (void)zsock_disconnect(link->socket, "%s", link->connected_to);
+    (void)snprintf(link->connected_to, sizeof link->connected_to, "%s",
+                   zmq_address_endpoint(link->address)); /* it fits */
+    if (zsock_connect(link->socket, "%s", link->connected_to) != 0)
+        abort(); /* it is well-formed */
+}
+
 static void add_link(struct scheduler_client *client, const char *endpoint)
 {
     zsock_t *socket = zsock_new(ZMQ_DEALER);
@@ -243,11 +260,15 @@ static void add_link(struct scheduler_client *client, const char *endpoint)
     zsock_set_heartbeat_ttl(socket, HEARTBEAT_TIMEOUT_MS);
     zsock_set_reconnect_ivl(socket, RECONNECT_MS);
     zsock_set_reconnect_ivl_max(socket, RECONNECT_MAX_MS);
-    (void)zsock_connect(socket, "%s", endpoint); /* a bad address is one that never connects */
 
     struct scheduler_link *link = &client->links[client->link_count++];
     link->client = client;
     link->socket = socket;
+    link->address = zmq_address_new(client->loop, endpoint, connect_link, link);
+    if (zmq_address_endpoint(link->address) != NULL)
+        connect_link(link);
+    else
+        zmq_address_look(link->address);
     link->watch = event_loop_watch(client->loop, zsock_fd(socket), on_readable, link);
     loop_watch_want(link->watch, true, false);
 }
@@ -277,6 +298,7 @@ void scheduler_client_free(struct sales_refresh *port)
     struct scheduler_client *client = port->self;
     for (size_t i = 0; i < client->link_count; i++) {
         loop_watch_free(client->links[i].watch);
+        zmq_address_free(client->links[i].address);
         zsock_destroy(&client->links[i].socket);
     }
     while (client->askers != NULL) {

@@ -4,6 +4,7 @@
 #include "services/common/event_loop_zloop.h"
 #include "services/gateway/adapters/scheduler_client.h"
 #include "tests/unit/cmocka_headers.h"
+#include "tests/unit/name_service.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -153,7 +154,8 @@ static void turn_until_answered(struct fixture *f, int count)
     }
 }
 
-static struct fixture *fixture_new(enum manner first, enum manner second)
+/* The client knows the first scheduler as `host`. */
+static struct fixture *fixture_new_at(const char *host, enum manner first, enum manner second)
 {
     struct fixture *f = calloc(1, sizeof *f);
     const enum manner manners[SCHEDULERS] = {first, second};
@@ -171,8 +173,8 @@ static struct fixture *fixture_new(enum manner first, enum manner second)
         int port = zsock_bind(scheduler->socket, "tcp://127.0.0.1:*");
         assert_true(port > 0);
         size_t len = strlen(endpoints);
-        (void)snprintf(endpoints + len, sizeof endpoints - len, "%stcp://127.0.0.1:%d",
-                       i == 0 ? "" : ", ", port);
+        (void)snprintf(endpoints + len, sizeof endpoints - len, "%stcp://%s:%d", i == 0 ? "" : ", ",
+                       i == 0 ? host : "127.0.0.1", port);
         if (manners[i] == IS_ABSENT)
             zsock_destroy(&scheduler->socket);
         else
@@ -181,6 +183,11 @@ static struct fixture *fixture_new(enum manner first, enum manner second)
     const struct scheduler_client_options options = {endpoints, on_state, f};
     f->client = scheduler_client_new(f->loop, &options);
     return f;
+}
+
+static struct fixture *fixture_new(enum manner first, enum manner second)
+{
+    return fixture_new_at("127.0.0.1", first, second);
 }
 
 static void fixture_free(struct fixture *f)
@@ -299,6 +306,36 @@ static void test_freed_with_callers_waiting(void **state)
     fixture_free(f); /* AddressSanitizer looks on */
 }
 
+static void test_a_name_without_an_answer_holds_up_no_other_scheduler(void **state)
+{
+    (void)state;
+    name_service_be_silent();
+    struct fixture *f = fixture_new_at("slow.test", ANSWERS_DONE, ANSWERS_DONE);
+    assert_int_equal(refresh(f), 0);
+    turn_until_answered(f, 1);
+    name_service_speak();
+    assert_int_equal(f->answers[SALES_REFRESH_DONE], 1);
+    assert_int_equal(f->schedulers[0].requests, 0);
+    fixture_free(f);
+}
+
+static void test_a_name_is_looked_up_until_it_is_found(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new_at("found.test", ANSWERS_DONE, IS_ABSENT);
+    static const char *const addresses[] = {"127.0.0.2", "127.0.0.1"}; /* nobody is at the first */
+    for (size_t i = 0; i < COUNT(addresses); i++) {
+        assert_int_equal(refresh(f), 0);
+        turn_until_answered(f, (int)i + 1);
+        assert_int_equal(f->answers[SALES_REFRESH_UNAVAILABLE], i + 1);
+        name_service_set(addresses[i]);
+    }
+    assert_int_equal(refresh(f), 0);
+    turn_until_answered(f, 3);
+    assert_int_equal(f->answers[SALES_REFRESH_DONE], 1);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_many_at_once_and_no_more_than_that),
         cmocka_unit_test(test_state_is_told_once_per_change),
         cmocka_unit_test(test_freed_with_callers_waiting),
+        cmocka_unit_test(test_a_name_without_an_answer_holds_up_no_other_scheduler),
+        cmocka_unit_test(test_a_name_is_looked_up_until_it_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

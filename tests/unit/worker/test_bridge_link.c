@@ -4,13 +4,10 @@
 #include "services/common/metrics.h"
 #include "services/common/worker/bridge_link.h"
 #include "services/common/worker/link_socket.h"
-#include <dlfcn.h>
-#include <netdb.h>
+#include "tests/unit/name_service.h"
 #include <netinet/in.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -35,30 +32,6 @@ struct fixture {
     unsigned connected;
     struct job_message job;
 };
-
-/* The name service, as libzmq sees it as well. */
-static pthread_mutex_t silence =
-    PTHREAD_MUTEX_INITIALIZER;                  /* while held, slow.test has no answer */
-static const char *_Atomic bridge_test_address; /* of bridge.test; NULL: unknown */
-
-typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-
-int getaddrinfo(const char *restrict name, const char *restrict service,
-                const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
-{
-    resolve_fn *resolve = (resolve_fn *)dlsym(RTLD_NEXT, "getaddrinfo");
-    if (name && strcmp(name, "slow.test") == 0) {
-        (void)pthread_mutex_lock(&silence);
-        (void)pthread_mutex_unlock(&silence);
-        return EAI_AGAIN;
-    }
-    if (name && strcmp(name, "bridge.test") == 0) {
-        name = bridge_test_address;
-        if (!name)
-            return EAI_NONAME;
-    }
-    return resolve(name, service, hints, ret);
-}
 
 static void bind_bridge(struct fixture *fixture)
 {
@@ -190,14 +163,14 @@ static int setup_tcp(void **state)
 
 static int setup_slow_name(void **state)
 {
-    (void)pthread_mutex_lock(&silence);
+    name_service_be_silent();
     return setup(state, "127.0.0.1", ",tcp://slow.test:7100");
 }
 
 static int setup_name(void **state)
 {
-    bridge_test_address = NULL;
-    return setup(state, "bridge.test", "");
+    name_service_set(NULL);
+    return setup(state, "found.test", "");
 }
 
 static int setup_ipc(void **state)
@@ -362,7 +335,7 @@ static void unwanted_jobs_stay_where_they_are(void **state)
 
 static int teardown_slow_name(void **state)
 {
-    (void)pthread_mutex_unlock(&silence);
+    name_service_speak();
     return teardown(state);
 }
 
@@ -382,7 +355,7 @@ static void a_name_is_looked_up_until_the_bridge_is_found(void **state)
 {
     struct fixture *fixture = *state;
     turn(fixture);
-    bridge_test_address = "127.0.0.1";
+    name_service_set("127.0.0.1");
     wait_connected(fixture, 1);
     kill_bridge(fixture);
     wait_connected(fixture, 0);
@@ -390,7 +363,7 @@ static void a_name_is_looked_up_until_the_bridge_is_found(void **state)
     char elsewhere[64];
     snprintf(elsewhere, sizeof(elsewhere), "tcp://127.0.0.2:%u", fixture->port);
     bind_bridge_to(fixture, elsewhere);
-    bridge_test_address = "127.0.0.2";
+    name_service_set("127.0.0.2");
     wait_connected(fixture, 1);
     send_job(fixture, 7, STAGE_PERSIST);
     assert_true(read_job(fixture, PATIENCE_MS));
