@@ -115,39 +115,34 @@ static void test_a_crowd_shares_the_next_query(void **state)
     assert_int_equal(fakes->sales_reads, 2); /* not the one under way */
 }
 
-static void test_a_crowd_shares_a_failure(void **state)
+/* The first of the crowd has its answer; the query that the others share ends in `mode`. */
+static void share(enum fake_mode mode, int status, const char *code)
 {
-    (void)state;
     gather_crowd();
-    fakes->store_mode = FAKE_FAILS;
+    fakes->store_mode = mode;
     fakes->store_status = ORDER_STORE_FAILED;
     fakes->sales_held = false;
     read_one(crowd[0]);
     assert_int_equal(reply.status, 200);
     for (size_t i = 1; i < CROWD; i++) {
         read_one(crowd[i]);
-        assert_problem(&reply, 500, "store_failed");
+        assert_problem(&reply, status, code);
     }
     fakes->store_mode = FAKE_WORKS;
     get();
     assert_int_equal(reply.status, 200);
 }
 
+static void test_a_crowd_shares_a_failure(void **state)
+{
+    (void)state;
+    share(FAKE_FAILS, 500, "store_failed");
+}
+
 static void test_a_crowd_shares_a_refusal(void **state)
 {
     (void)state;
-    gather_crowd();
-    fakes->store_mode = FAKE_REFUSES;
-    fakes->sales_held = false;
-    read_one(crowd[0]);
-    assert_int_equal(reply.status, 200);
-    for (size_t i = 1; i < CROWD; i++) {
-        read_one(crowd[i]);
-        assert_problem(&reply, 503, "store_unavailable");
-    }
-    fakes->store_mode = FAKE_WORKS;
-    get();
-    assert_int_equal(reply.status, 200);
+    share(FAKE_REFUSES, 503, "store_unavailable");
 }
 
 static void test_a_query_without_answer(void **state)
