@@ -18,13 +18,13 @@ static void on_state(void *arg, bool up, const char *reason)
 {
     struct publish_load *load = arg;
     (void)reason;
-    if (!up && atomic_load(&load->up)) {
-        atomic_fetch_add(&load->downs, 1);
+    bool was_up = atomic_exchange(&load->up, up);
+    if (!up && was_up) {
         atomic_store(&load->down_ms, clock_monotonic_ms());
+        atomic_fetch_add(&load->downs, 1);
     } else if (!up) {
         atomic_fetch_add(&load->failed_attempts, 1);
     }
-    atomic_store(&load->up, up);
 }
 
 static void on_result(struct publish_request *request, enum publish_result result)
@@ -49,12 +49,13 @@ void publish_load_start(struct publish_load *load, const char *url, const char *
         .on_state = on_state,
         .arg = load,
     });
-    (void)publish_load_wait_up(load, true, 8000);
+    (void)publish_load_wait_up(load, 30000);
 }
 
 void publish_load_stop(struct publish_load *load)
 {
-    publisher_free(load->publisher, 2000);
+    publisher_free(load->publisher, 10000);
+    load->publisher = NULL;
     assert_int_equal(publish_load_answered(load), load->accepted);
 }
 
@@ -112,12 +113,23 @@ int64_t publish_load_wait_answered(const struct publish_load *load, int64_t limi
     return clock_monotonic_ms() - start_ms;
 }
 
-int64_t publish_load_wait_up(const struct publish_load *load, bool up, int64_t limit_ms)
+int64_t publish_load_wait_up(const struct publish_load *load, int64_t limit_ms)
 {
     int64_t start_ms = clock_monotonic_ms();
-    while (atomic_load(&load->up) != up) {
+    while (!atomic_load(&load->up)) {
         if (clock_monotonic_ms() - start_ms > limit_ms)
-            fail_msg("not %s after %d ms", up ? "up" : "down", (int)limit_ms);
+            fail_msg("not up after %d ms", (int)limit_ms);
+        usleep(1000);
+    }
+    return clock_monotonic_ms() - start_ms;
+}
+
+int64_t publish_load_wait_down(const struct publish_load *load, int64_t limit_ms)
+{
+    int64_t start_ms = clock_monotonic_ms();
+    while (atomic_load(&load->downs) == 0) {
+        if (clock_monotonic_ms() - start_ms > limit_ms)
+            fail_msg("never down in %d ms", (int)limit_ms);
         usleep(1000);
     }
     return clock_monotonic_ms() - start_ms;

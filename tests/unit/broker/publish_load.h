@@ -33,9 +33,10 @@ void publish_load_submit_many(struct publish_load *load, const char *routing_key
 
 unsigned publish_load_answered(const struct publish_load *load);
 
-/* Wait until all are answered, or until it is up or down: fails the test after `limit_ms`; returns
- * how long it took. */
+/* Wait until all are answered, or until it is up, or has been down once: fails the test after
+ * `limit_ms`; returns how long it took. */
 int64_t publish_load_wait_answered(const struct publish_load *load, int64_t limit_ms);
-int64_t publish_load_wait_up(const struct publish_load *load, bool up, int64_t limit_ms);
+int64_t publish_load_wait_up(const struct publish_load *load, int64_t limit_ms);
+int64_t publish_load_wait_down(const struct publish_load *load, int64_t limit_ms);
 
 #endif

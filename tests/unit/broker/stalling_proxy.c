@@ -119,6 +119,8 @@ struct stalling_proxy *stalling_proxy_new(uint16_t server_port)
 
 void stalling_proxy_free(struct stalling_proxy *proxy)
 {
+    if (!proxy)
+        return;
     atomic_store(&proxy->stopping, true);
     pthread_join(proxy->thread, NULL);
     close(proxy->listen_fd);

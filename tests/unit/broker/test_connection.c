@@ -95,14 +95,14 @@ static void gives_up_on_a_silent_server(void **state)
     for (int i = 0; i < 3; i++)
         connection_attempt_abandon(
             connection_attempt_start(&options, "q", QUEUE_CLASSIC, true, &err));
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, 500);
+    assert_in_range(clock_monotonic_ms() - start_ms, 0, 3000);
 
     struct connection_attempt *attempt =
         connection_attempt_start(&options, "q", QUEUE_CLASSIC, true, &err);
     struct pollfd ended = {.fd = connection_attempt_fd(attempt), .events = POLLIN};
     assert_int_equal(poll(&ended, 1, 0), 0);
-    assert_int_equal(poll(&ended, 1, 8000), 1);
-    assert_in_range(clock_monotonic_ms() - start_ms, 4500, 6000);
+    assert_int_equal(poll(&ended, 1, 30000), 1);
+    assert_in_range(clock_monotonic_ms() - start_ms, 4500, 10000);
     struct broker_connection connection;
     bool differs;
     assert_int_equal(connection_attempt_finish(attempt, &connection, &differs, &err), -1);
