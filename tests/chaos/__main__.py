@@ -2,6 +2,10 @@
 
 Runs all scenarios in their short form, or those named. The stand (private servers, a proxy before each, the
 services) is started for the run; its logs and the ledgers stay if something failed.
+
+A scenario in which nothing was wrong but the time that something took is played once more, as "NAME-again":
+on a machine shared with others, that may have been them. Orders lost or altered, or an answer that must not
+be given, count at once.
 """
 
 import argparse
@@ -13,9 +17,11 @@ import traceback
 from xml.etree import ElementTree
 
 from memory import memory_line, memory_problems
-from run import Result, Run
+from run import Result, Run, TooLate
 from scenarios import Scenario, Skipped, all_scenarios
 from stand import Stand
+
+REPEATS = 3  # in one run: more of them are no accident
 
 COLUMNS = {
     "scenario": lambda result: result.name,
@@ -32,13 +38,26 @@ COLUMNS = {
 }
 
 
+def play_all(
+    chosen: list[Scenario], stand: Stand, arguments: argparse.Namespace, all_peaks: dict[str, int]
+) -> list[Result]:
+    results: list[Result] = []
+    for scenario in chosen:
+        result = play(scenario, scenario.name, stand, arguments, all_peaks)
+        results.append(result)
+        if result.problem and result.repeatable and sum(other.repeated for other in results) < REPEATS:
+            result.repeated = True
+            results.append(play(scenario, f"{scenario.name}-again", stand, arguments, all_peaks))
+    return results
+
+
 def play(
-    scenario: Scenario, stand: Stand, arguments: argparse.Namespace, all_peaks: dict[str, int]
+    scenario: Scenario, name: str, stand: Stand, arguments: argparse.Namespace, all_peaks: dict[str, int]
 ) -> Result:
-    print(f"\n{scenario.number:2} {scenario.name}: {scenario.summary}", flush=True)
+    print(f"\n{scenario.number:2} {name}: {scenario.summary}", flush=True)
     started = time.monotonic()
-    run = Run(scenario.name, stand, arguments.folder, arguments.seed, arguments.long)
-    problems = []
+    run = Run(name, stand, arguments.folder, arguments.seed, arguments.long)
+    problems, repeatable = [], True
     try:
         stand.clear()
         run.stores.take_dead_letters()
@@ -46,21 +65,24 @@ def play(
     except Skipped as reason:
         print(f"    skipped: {reason}", flush=True)
         run.observer.close()
-        return Result(scenario.name, skipped=True)
+        return Result(name, skipped=True)
     except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
+        repeatable = isinstance(error, TooLate)
         if not isinstance(error, AssertionError):
             traceback.print_exc()
     try:
         stand.repair()
         result = run.finish()
     except Exception as error:
-        result = Result(scenario.name, problem=f"no verdict: {type(error).__name__}: {error}")
+        result = Result(name, problem=f"no verdict: {type(error).__name__}: {error}")
         traceback.print_exc()
     peaks = run.observer.close()
     for service, kib in peaks.items():
         all_peaks[service] = max(kib, all_peaks.get(service, 0))
-    problems += memory_problems(peaks)
+    too_large = memory_problems(peaks)
+    problems += too_large
+    result.repeatable = result.repeatable and repeatable and not too_large
     result.problem = "\n".join(filter(None, [*problems, result.problem]))
     result.seconds = time.monotonic() - started
     outcome = f"FAILED: {result.problem}" if result.problem else "passed"
@@ -89,12 +111,11 @@ def table(results: list[Result]) -> str:
 
 
 def write_junit(path: pathlib.Path, results: list[Result]) -> None:
-    failures = [result for result in results if result.problem]
     suite = ElementTree.Element(
         "testsuite",
         name="chaos",
         tests=str(len(results)),
-        failures=str(len(failures)),
+        failures=str(sum(bool(result.problem) for result in results)),
         skipped=str(sum(result.skipped for result in results)),
     )
     for result in results:
@@ -141,15 +162,16 @@ def main() -> int:
     peaks: dict[str, int] = {}
     with Stand(arguments.folder) as stand:
         warm_up(stand, arguments.folder)
-        results = [play(scenario, stand, arguments, peaks) for scenario in chosen]
-        failed = [result for result in results if result.problem]
+        results = play_all(chosen, stand, arguments, peaks)
+        failed = [result for result in results if result.verdict == "FAILED"]
         if not failed:
             stand.destroy()
     if arguments.junitxml:
-        write_junit(arguments.junitxml, results)
+        write_junit(arguments.junitxml, [result for result in results if not result.repeated])
     print(f"\n{table(results)}\n\n{memory_line(peaks)}")
-    for result in failed:
-        print(f"\n{result.name}:\n{result.problem}")
+    for result in results:
+        if result.problem:
+            print(f"\n{result.name}, {result.verdict}:\n{result.problem}")
     if failed:
         print(f"\nseed {arguments.seed}; logs and ledgers are in {arguments.folder}")
     passed = [result for result in results if result.verdict == "passed"]

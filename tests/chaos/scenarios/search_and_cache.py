@@ -10,7 +10,7 @@ import aiohttp
 import psycopg
 
 from bulk_faults import BulkFaults
-from checks import check_reads
+from checks import acked_when_still, check_reads
 
 from . import scenario
 
@@ -39,8 +39,7 @@ def elasticsearch_down(run):
 
 
 def check_only_postgres_fills(run) -> None:
-    time.sleep(0.5)  # what Elasticsearch had answered already
-    acked = run.stand.metric("bridge-1", "bridge_acked_total")
+    acked = acked_when_still(run)
     rows = run.stores.row_count(run.prefix)
     run.until(lambda: run.stores.row_count(run.prefix) >= rows + 500, 20, "PostgreSQL keeps filling")
     run.check(run.stand.metric("bridge-1", "bridge_acked_total") == acked, "nothing is acknowledged")
