@@ -267,6 +267,15 @@ static int unused_port(void)
     return port;
 }
 
+/* It has 5 s, which a pause of the machine may use up. */
+static int reach(const struct elasticsearch_options *options, struct error *err)
+{
+    int reached = elasticsearch_reach(options, err);
+    for (int again = 0; again < 4 && reached != 0 && strstr(err->message, "timed out"); again++)
+        reached = elasticsearch_reach(options, err);
+    return reached;
+}
+
 static void test_reach(void **state)
 {
     (void)state;
@@ -275,16 +284,16 @@ static void test_reach(void **state)
     struct error err;
     struct elasticsearch_options options = {.url = url};
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(peer));
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(reach(&options, &err), -1);
     assert_string_equal(err.message, "GET /_cluster/health: status 404");
     (void)snprintf(url, sizeof(url), "http://canary-user:canary-password@127.0.0.1:%d",
                    unused_port());
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(reach(&options, &err), -1);
     assert_non_null(strstr(err.message, "connect"));
     assert_null(strstr(err.message, "canary"));
     (void)snprintf(url, sizeof(url),
                    "http://canary-user:canary-password@no-such-host.invalid:9200");
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(reach(&options, &err), -1);
     assert_null(strstr(err.message, "canary"));
     http_peer_free(peer);
 }
@@ -319,7 +328,7 @@ static void test_tls(void **state)
         (void)snprintf(url, sizeof(url), "https://u:canary@%s:%u", cases[i].url_host,
                        http_peer_port(peer));
         options.ca_file = cases[i].system_authorities ? NULL : ca_file;
-        assert_int_equal(elasticsearch_reach(&options, &err), -1);
+        assert_int_equal(reach(&options, &err), -1);
         if (strstr(err.message, cases[i].error) == NULL)
             fail_msg("%zu: %s", i, err.message);
         assert_null(strstr(err.message, "canary"));
@@ -329,7 +338,7 @@ static void test_tls(void **state)
     struct http_peer *plain = http_peer_new(); /* https:// to a server without TLS */
     options.ca_file = ca_file;
     (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u", http_peer_port(plain));
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(reach(&options, &err), -1);
     assert_null(strstr(err.message, "status"));
     http_peer_free(plain);
     authority_free(authority);
