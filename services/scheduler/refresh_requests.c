@@ -7,13 +7,18 @@
 #include <string.h>
 
 #define ROUTING_ID_MAX_BYTES 255 /* ZMQ_ROUTING_ID, zmq_setsockopt(3) */
-#define QUEUE_MESSAGES 1000      /* for each peer, each way */
+#define REQUESTS_QUEUED 1000     /* of each asker, unread */
 #define READ_AT_ONCE 100         /* then let the loop turn */
 #define KEEP_ALIVE_MS 1000
 #define WAIT_MAX_MS 600000 /* two refreshes; the asker gives up a little later */
 #define HEARTBEAT_MS 1000
 #define HEARTBEAT_TIMEOUT_MS 3000
 #define LINGER_MS 500
+
+/* Answers to each asker that wait for its connection. As many as 1000 requests of one asker may get
+ * all at once (PROTOCOL.md): accepted, waiting and final, and twice that, because libzmq counts
+ * what has left the queue by the half of this number. What finds the queue full is lost. */
+#define ANSWERS_QUEUED 6000
 
 struct asker {
     struct asker *next;
@@ -146,8 +151,8 @@ struct refresh_requests *refresh_requests_new(zloop_t *zloop, struct event_loop 
     if (socket == NULL)
         abort(); /* out of memory, or of sockets */
     zsock_set_maxmsgsize(socket, REFRESH_MESSAGE_MAX_BYTES);
-    zsock_set_sndhwm(socket, QUEUE_MESSAGES);
-    zsock_set_rcvhwm(socket, QUEUE_MESSAGES);
+    zsock_set_sndhwm(socket, ANSWERS_QUEUED);
+    zsock_set_rcvhwm(socket, REQUESTS_QUEUED);
     zsock_set_router_mandatory(socket, 1); /* tells when an asker is gone */
     zsock_set_linger(socket, LINGER_MS);
     zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);

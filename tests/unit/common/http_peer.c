@@ -25,7 +25,7 @@ struct http_peer {
     int listen_fd;
     uint16_t port;
     pthread_t thread;
-    _Atomic unsigned connections;
+    _Atomic unsigned connections, closed;
     struct client clients[CLIENTS_MAX];
 };
 
@@ -129,6 +129,7 @@ static void *client_run(void *arg)
     free(request);
     SSL_free(client->ssl);
     close(client->fd);
+    client->peer->closed++;
     return NULL;
 }
 
@@ -188,4 +189,9 @@ uint16_t http_peer_port(const struct http_peer *peer)
 unsigned http_peer_connections(const struct http_peer *peer)
 {
     return peer->connections;
+}
+
+unsigned http_peer_closed(const struct http_peer *peer)
+{
+    return peer->closed;
 }

@@ -17,7 +17,8 @@ struct http_peer *http_peer_new(void);
 struct http_peer *http_peer_new_tls(SSL_CTX *context);
 void http_peer_free(struct http_peer *peer);
 uint16_t http_peer_port(const struct http_peer *peer);
-/* Connections accepted so far. */
+/* Connections accepted so far, and of these the ones that are closed again. */
 unsigned http_peer_connections(const struct http_peer *peer);
+unsigned http_peer_closed(const struct http_peer *peer);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct answer {
     bool came;

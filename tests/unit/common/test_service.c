@@ -20,6 +20,8 @@
 #include <cmocka.h>
 
 #define OUTPUT_SIZE 16384
+#define PATIENCE_MS 30000 /* only a hang takes so long */
+#define ATTEMPTS 5        /* at what takes too long when the machine pauses */
 #define CANARY "canary-5f2b"
 
 struct process {
@@ -71,7 +73,7 @@ static void start(struct process *process, const char *argument, const char *con
 /* Read output until `text` shows up (or the end, when NULL). */
 static void read_until(struct process *process, const char *text)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + 20000;
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
     while (text == NULL || strstr(process->output, text) == NULL) {
         struct pollfd readable = {.fd = process->output_fd, .events = POLLIN};
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
@@ -145,9 +147,14 @@ static void test_ends_by_itself(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct process process;
-        int64_t start_ms = clock_monotonic_ms();
-        start(&process, cases[i].argument, cases[i].variables);
-        int code = finish(&process);
+        int code;
+        int64_t took_ms = INT64_MAX;
+        for (int attempt = 0; attempt < ATTEMPTS && took_ms >= 5000; attempt++) {
+            int64_t start_ms = clock_monotonic_ms();
+            start(&process, cases[i].argument, cases[i].variables);
+            code = finish(&process);
+            took_ms = clock_monotonic_ms() - start_ms;
+        }
         if (code != cases[i].code)
             fail_msg("%zu: exit code %d: %s", i, code, process.output);
         if (cases[i].lines != 0)
@@ -156,7 +163,7 @@ static void test_ends_by_itself(void **state)
             if (strstr(process.output, cases[i].parts[j]) == NULL)
                 fail_msg("%zu: no '%s' in: %s", i, cases[i].parts[j], process.output);
         }
-        assert_true(clock_monotonic_ms() - start_ms < 5000);
+        assert_true(took_ms < 5000);
     }
 }
 
@@ -167,6 +174,15 @@ static int ask_health(const char *argument)
     return finish(&process);
 }
 
+/* It asks for 2 s at most. */
+static void expect_health(const char *argument)
+{
+    int code = 1;
+    for (int attempt = 0; attempt < ATTEMPTS && code != 0; attempt++)
+        code = ask_health(argument);
+    assert_int_equal(code, 0);
+}
+
 static void test_stop(void **state)
 {
     (void)state;
@@ -175,8 +191,8 @@ static void test_stop(void **state)
         struct process process;
         start(&process, NULL, (const char *const[]){"EXAMPLE_MODE=slow", NULL});
         read_until(&process, "\"ready\"");
-        assert_int_equal(ask_health("--health"), 0);
-        assert_int_equal(ask_health("--health=live"), 0);
+        expect_health("--health");
+        expect_health("--health=live");
         assert_int_equal(kill(process.pid, SIGPIPE), 0); /* ignored */
         assert_int_equal(kill(process.pid, numbers[i]), 0);
         read_until(&process, "\"stopping\"");
@@ -197,19 +213,24 @@ static void test_second_signal(void **state)
     int64_t start_ms = clock_monotonic_ms();
     assert_int_equal(kill(process.pid, SIGINT), 0);
     assert_int_equal(finish(&process), 128 + SIGINT);
-    assert_true(clock_monotonic_ms() - start_ms < 2000);
+    assert_true(clock_monotonic_ms() - start_ms < 5000); /* and not after the 10 s to drain */
 }
 
 static void test_drain_deadline(void **state)
 {
     (void)state;
     struct process process;
-    start(&process, NULL, (const char *const[]){"EXAMPLE_MODE=hang", NULL});
-    read_until(&process, "\"ready\"");
-    int64_t start_ms = clock_monotonic_ms();
-    assert_int_equal(kill(process.pid, SIGTERM), 0);
-    assert_int_equal(finish(&process), 70);
-    assert_in_range(clock_monotonic_ms() - start_ms, 9900, 13000);
+    int64_t took_ms = INT64_MAX;
+    for (int attempt = 0; attempt < ATTEMPTS && took_ms > 13000; attempt++) {
+        start(&process, NULL, (const char *const[]){"EXAMPLE_MODE=hang", NULL});
+        read_until(&process, "\"ready\"");
+        int64_t start_ms = clock_monotonic_ms();
+        assert_int_equal(kill(process.pid, SIGTERM), 0);
+        assert_int_equal(finish(&process), 70);
+        took_ms = clock_monotonic_ms() - start_ms;
+        assert_true(took_ms >= 9900);
+    }
+    assert_in_range(took_ms, 9900, 13000);
 }
 
 /* The admin port as seen on the wire. */
@@ -234,11 +255,17 @@ static int connect_admin(void)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)atoi(port_text)),
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    struct timeval limit = {.tv_sec = 10};
+    struct timeval limit = {.tv_sec = PATIENCE_MS / 1000};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
     return fd;
+}
+
+/* With a timeout, recv() is interrupted when a stopped process goes on (signal(7)). */
+static ssize_t receive(int fd, void *buffer, size_t size)
+{
+    return TEMP_FAILURE_RETRY(recv(fd, buffer, size, 0));
 }
 
 static void test_admin_pages(void **state)
@@ -254,7 +281,7 @@ static void test_admin_pages(void **state)
         assert_true(send(fd, exchanges[i].request, strlen(exchanges[i].request), 0) > 0);
         (void)shutdown(fd, SHUT_WR); /* it answers, then closes */
         ssize_t got;
-        while ((got = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
+        while ((got = receive(fd, answer + len, sizeof(answer) - 1 - len)) > 0)
             len += (size_t)got;
         close(fd);
         if (strncmp(answer, exchanges[i].answer, strlen(exchanges[i].answer)) != 0)
@@ -282,16 +309,16 @@ static void test_silent_clients(void **state)
     for (int i = 0; i < 100; i++)
         fds[i] = connect_admin();
     char answer[16] = "";
-    assert_true(recv(fds[99], answer, sizeof(answer) - 1, 0) > 0); /* one too many */
+    assert_true(receive(fds[99], answer, sizeof(answer) - 1) > 0); /* one too many */
     assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
-    assert_int_equal(recv(fds[0], answer, 1, 0), 0); /* closed after the request timeout */
+    assert_int_equal(receive(fds[0], answer, 1), 0); /* closed after the request timeout */
     for (int i = 0; i < 50; i++)
         close(fds[i]);
-    assert_int_equal(ask_health("--health"), 0);
+    expect_health("--health");
     int64_t start_ms = clock_monotonic_ms();
     assert_int_equal(kill(process.pid, SIGTERM), 0);
     assert_int_equal(finish(&process), 0);
-    assert_true(clock_monotonic_ms() - start_ms < 2000);
+    assert_true(clock_monotonic_ms() - start_ms < 5000); /* it gives them 1 s; draining is 10 s */
     for (int i = 50; i < 100; i++)
         close(fds[i]);
 }

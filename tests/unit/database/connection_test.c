@@ -90,7 +90,7 @@ static void test_session(void **state)
             " EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation ="
             " serializable', current_database()); END $$");
     struct connection connection;
-    connection_open(&connection, fixture);
+    connection_open_hasty(&connection, fixture);
     for (size_t i = 0; i < COUNT(settings); i++) {
         struct reply reply;
         send_and_wait(&connection, settings[i][0], &reply);
@@ -156,7 +156,10 @@ static void test_server_killed(void **state)
     assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
     unsigned downs = connection.downs;
     run_for(fixture, 1500); /* attempts, each told, that get rarer */
-    assert_in_range(connection.downs - downs, 1, 8);
+    assert_in_range(connection.downs - downs, 0, 8);
+    for (int i = 0; i < 1000 && connection.downs == downs; i++)
+        run_for(fixture, 20);
+    assert_true(connection.downs > downs);
     postgres_server_restart();
     fixture_reconnect(fixture);
     run_until_up(&connection);
@@ -170,17 +173,27 @@ static void test_server_timeouts(void **state)
 {
     struct fixture *fixture = *state;
     struct connection connection;
-    connection_open(&connection, fixture);
-    execute(fixture, "BEGIN; LOCK TABLE orders");
+    connection_open_hasty(&connection, fixture);
+    bool kept = false;
+    for (int attempt = 0; attempt < 5 && !kept; attempt++) { /* the server may pause */
+        struct reply locked, slow;
+        unsigned downs = connection.downs;
+        execute(fixture, "BEGIN; LOCK TABLE orders");
+        send_and_wait(&connection, "SELECT count(*) FROM orders", &locked);
+        run_until_up(&connection);
+        send_and_wait(&connection, "SELECT pg_sleep(10)", &slow);
+        run_until_up(&connection);
+        execute(fixture, "COMMIT");
+        kept = connection.downs == downs;
+        if (kept) {
+            assert_string_equal(locked.answer.sqlstate, "55P03");
+            assert_string_equal(slow.answer.sqlstate, "57014");
+        }
+    }
+    assert_true(kept);
     struct reply reply;
     send_and_wait(&connection, "SELECT count(*) FROM orders", &reply);
-    assert_string_equal(reply.answer.sqlstate, "55P03");
-    send_and_wait(&connection, "SELECT pg_sleep(10)", &reply);
-    assert_string_equal(reply.answer.sqlstate, "57014");
-    execute(fixture, "COMMIT");
-    send_and_wait(&connection, "SELECT count(*) FROM orders", &reply);
     assert_string_equal(reply.value, "0");
-    assert_int_equal(connection.downs, 0);
     connection_close(&connection);
 }
 
@@ -189,26 +202,36 @@ static void test_client_deadline(void **state)
 {
     struct fixture *fixture = *state;
     struct connection connection;
-    connection_open(&connection, fixture);
-    struct reply reply, second = {.done = false};
-    send_and_wait(&connection, "SELECT pg_backend_pid()", &reply);
-    pid_t backend = (pid_t)strtol(reply.value, NULL, 10);
-    kill(backend, SIGSTOP);
-    int64_t start_ms = clock_monotonic_ms();
-    reply.done = false;
-    assert_int_equal(database_send(connection.database, "SELECT 1", NULL, false, on_reply, &reply),
-                     0);
-    run_for(fixture, 300);
-    assert_int_equal(database_send(connection.database, "SELECT 2", NULL, false, on_reply, &second),
-                     0);
-    run_until(fixture, &reply.done);
-    int64_t elapsed_ms = clock_monotonic_ms() - start_ms;
-    kill(backend, SIGCONT);
-    assert_in_range(elapsed_ms, 1400, 5000); /* 1500, and the machine may be busy */
-    assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
-    assert_true(second.done);
-    assert_int_equal(second.answer.status, DATABASE_UNAVAILABLE);
-    run_until_up(&connection);
+    connection_open_hasty(&connection, fixture);
+    int64_t took_ms = INT64_MAX;
+    for (int attempt = 0; attempt < 5 && took_ms > 3000; attempt++) { /* the machine may pause */
+        struct reply reply = {.done = false}, second = {.done = false};
+        pid_t backend =
+            (pid_t)strtol(query(fixture, "SELECT pid FROM pg_stat_activity WHERE application_name ="
+                                         " 'under test' ORDER BY backend_start DESC LIMIT 1"),
+                          NULL, 10);
+        assert_true(backend > 0);
+        kill(backend, SIGSTOP);
+        int64_t start_ms = clock_monotonic_ms();
+        assert_int_equal(
+            database_send(connection.database, "SELECT 1", NULL, false, on_reply, &reply), 0);
+        run_for(fixture, 300);
+        bool in_time = !reply.done;
+        if (in_time)
+            assert_int_equal(
+                database_send(connection.database, "SELECT 2", NULL, false, on_reply, &second), 0);
+        run_until(fixture, &reply.done);
+        if (in_time)
+            took_ms = clock_monotonic_ms() - start_ms;
+        assert_true(clock_monotonic_ms() - start_ms >= 1400);
+        kill(backend, SIGCONT);
+        assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
+        assert_int_equal(second.done, in_time);
+        if (in_time)
+            assert_int_equal(second.answer.status, DATABASE_UNAVAILABLE);
+        run_until_up(&connection);
+    }
+    assert_in_range(took_ms, 1400, 3000);
     connection_close(&connection);
 }
 
@@ -283,7 +306,7 @@ static void test_many_hosts(void **state)
     char dsn[300];
     snprintf(dsn, sizeof dsn,
              "postgresql://postgres@no-such-host.invalid:1,127.0.0.1:%u,localhost:1,localhost:%u/%s"
-             "?connect_timeout=1",
+             "?connect_timeout=3",
              ntohs(address.sin_port), postgres_server_port(), name);
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
@@ -351,8 +374,7 @@ static void test_tls(void **state)
     execute(fixture, command);
     execute(fixture, "ALTER SYSTEM SET ssl = on");
     execute(fixture, "SELECT pg_reload_conf()");
-    for (int i = 0; i < 100 && strcmp(query(fixture, "SHOW ssl"), "on") != 0; i++)
-        run_for(fixture, 20);
+    run_until_query(fixture, "SHOW ssl", "on");
 
     snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/0.crt",
              folder);

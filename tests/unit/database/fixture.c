@@ -80,6 +80,15 @@ const char *query(struct fixture *fixture, const char *sql)
     return value;
 }
 
+void run_until_query(struct fixture *fixture, const char *sql, const char *value)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (strcmp(query(fixture, sql), value) != 0) {
+        assert_true(clock_monotonic_ms() < deadline_ms);
+        run_for(fixture, 20);
+    }
+}
+
 static void on_state(void *arg, bool up, const char *reason)
 {
     struct connection *connection = arg;
@@ -102,8 +111,8 @@ struct database_options connection_options(struct connection *connection, struct
         .dsn = fixture->dsn,
         .application_name = "under test",
         .max_in_flight = 16,
-        .statement_timeout_ms = 1000,
-        .lock_timeout_ms = 500,
+        .statement_timeout_ms = 20000,
+        .lock_timeout_ms = 15000,
         .installs_schema = true,
         .on_state = on_state,
         .arg = connection,
@@ -113,6 +122,15 @@ struct database_options connection_options(struct connection *connection, struct
 void connection_open(struct connection *connection, struct fixture *fixture)
 {
     struct database_options options = connection_options(connection, fixture);
+    connection->database = database_new(&fixture->loop, &options);
+    run_until_up(connection);
+}
+
+void connection_open_hasty(struct connection *connection, struct fixture *fixture)
+{
+    struct database_options options = connection_options(connection, fixture);
+    options.statement_timeout_ms = 1000;
+    options.lock_timeout_ms = 500;
     connection->database = database_new(&fixture->loop, &options);
     run_until_up(connection);
 }

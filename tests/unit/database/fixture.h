@@ -9,7 +9,7 @@
 #include "tests/unit/cmocka_headers.h"
 #include <libpq-fe.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct fixture {
     struct event_loop loop;
@@ -26,6 +26,8 @@ void fixture_reconnect(struct fixture *fixture);
 /* Run the loop until *flag, failing the test after PATIENCE_MS; or for a time. */
 void run_until(struct fixture *fixture, const bool *flag);
 void run_for(struct fixture *fixture, int64_t for_ms);
+/* Run the loop until the first value of this query, as administrator, is `value`. */
+void run_until_query(struct fixture *fixture, const char *sql, const char *value);
 
 /* Run statements as administrator; the test fails if they do. `query` gives the first value. */
 void execute(struct fixture *fixture, const char *sql);
@@ -40,8 +42,10 @@ struct connection {
     char reason[256];
 };
 struct database_options connection_options(struct connection *connection, struct fixture *fixture);
-/* Installs the schema, statement timeout 1 s, lock timeout 500 ms; returns when up. */
+/* Installs the schema; the server's timeouts are long. Returns when up. */
 void connection_open(struct connection *connection, struct fixture *fixture);
+/* The same with a statement timeout of 1 s and a lock timeout of 500 ms. */
+void connection_open_hasty(struct connection *connection, struct fixture *fixture);
 void connection_close(struct connection *connection);
 void run_until_up(struct connection *connection);
 

@@ -272,11 +272,8 @@ static void test_relay_lost(void **state)
     assert_int_equal(batch.count, OUTBOX_BATCH);
     outbox_relay_free(relays.relay); /* as when its process dies */
     relays.relay = NULL;
-    for (int i = 0; i < 100 && strcmp(query(fixture, "SELECT count(*) FROM pg_stat_activity"
-                                                     " WHERE application_name = 'relay'"),
-                                      "0") != 0;
-         i++)
-        run_for(fixture, 20);
+    run_until_query(fixture,
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relay'", "0");
     take(&relays.second, relays.other, &other);
     assert_int_equal(other.count, OUTBOX_BATCH);
     assert_int_equal(finish(&relays.second, relays.other, &other, true), DATABASE_OK);

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_ATTEMPTS 150 /* of 100 ms */
+#define START_ATTEMPTS 600 /* of 100 ms */
 
 static char folder[64];
 static char bin[256];

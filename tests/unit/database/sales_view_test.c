@@ -54,6 +54,11 @@ static enum refresh_result refresh(struct connection *connection, int64_t tick_u
     return refreshed.result;
 }
 
+/* Refreshes that wait for a lock on the orders. */
+static const char waiting_sql[] = "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                                  " 'under test' AND datname = current_database() AND"
+                                  " wait_event_type = 'Lock'";
+
 static const char history_sql[] = "SELECT count(*) || ' ' || count(tick) FROM sales_refresh"
                                   " WHERE finished_at >= started_at";
 
@@ -147,19 +152,20 @@ static void test_holder_dies(void **state)
 {
     struct fixture *fixture = *state;
     struct connection a, b;
-    connection_open(&a, fixture);
+    connection_open_hasty(&a, fixture);
     connection_open(&b, fixture);
     execute(fixture, "INSERT INTO orders VALUES (gen_random_uuid(), 'x', 1, now())");
     execute(fixture, "BEGIN; LOCK TABLE orders"); /* holds up REFRESH */
     struct refreshed first = {.done = false};
     assert_int_equal(sales_view_refresh(a.database, TICK_US, on_refreshed, &first), 0);
-    run_for(fixture, 100);
+    run_until_query(fixture, waiting_sql, "1");
     assert_int_equal(refresh(&b, TICK_US), REFRESH_LOCKED);
     struct sales sales;
     read_view(&b, &sales);
     assert_int_equal(sales.answer.status, DATABASE_OK);
     connection_close(&a);
-    run_for(fixture, 600); /* the server gives up by its lock_timeout, or sees the client gone */
+    /* the server gives up by its lock_timeout, or sees the client gone */
+    run_until_query(fixture, waiting_sql, "0");
     assert_false(first.done);
     execute(fixture, "COMMIT");
     assert_int_equal(refresh(&b, TICK_US), REFRESH_DONE);
@@ -182,7 +188,7 @@ static void test_failing(void **state)
     struct refreshed lost = {.done = false};
     execute(fixture, "BEGIN; LOCK TABLE orders");
     assert_int_equal(sales_view_refresh(connection.database, 0, on_refreshed, &lost), 0);
-    run_for(fixture, 100);
+    run_until_query(fixture, waiting_sql, "1");
     execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                      " WHERE application_name = 'under test'");
     run_until(fixture, &lost.done);

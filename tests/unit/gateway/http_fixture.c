@@ -5,6 +5,7 @@
 #include "services/common/memory.h"
 #include "services/gateway/router.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -39,7 +40,7 @@ static void *run(void *arg)
     while (!atomic_load(&fixture->stop))
         h2o_evloop_run(fixture->loop, 10);
     http_server_drain(fixture->server);
-    int64_t deadline_ms = clock_monotonic_ms() + 3000;
+    int64_t deadline_ms = clock_monotonic_ms() + 30000;
     while ((http_server_connections(fixture->server) > 0 || fixture->api.requests.open > 0) &&
            clock_monotonic_ms() < deadline_ms)
         h2o_evloop_run(fixture->loop, 10);
@@ -115,10 +116,15 @@ int http_connect(struct http_fixture *fixture)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(fixture->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct timeval timeout = {15, 0};
+    const struct timeval timeout = {30, 0};
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
     return fd;
+}
+
+ssize_t http_receive(int fd, void *buffer, size_t size)
+{
+    return TEMP_FAILURE_RETRY(recv(fd, buffer, size, 0));
 }
 
 const char *reply_header_value(const struct reply *reply, const char *name)
@@ -148,7 +154,7 @@ void http_read_reply(int fd, bool head, struct reply *reply)
     reply->body = reply->text;
     reply->body_len = 0;
     while (used < wanted) {
-        ssize_t got = recv(fd, reply->text + used, REPLY_SIZE - used, 0);
+        ssize_t got = http_receive(fd, reply->text + used, REPLY_SIZE - used);
         if (got <= 0) {
             reply->closed = true;
             break;
@@ -169,7 +175,7 @@ void http_read_reply(int fd, bool head, struct reply *reply)
     const char *connection = reply_header_value(reply, "connection");
     if (connection != NULL && strcmp(connection, "close") == 0) {
         char byte;
-        reply->closed = recv(fd, &byte, 1, 0) <= 0;
+        reply->closed = http_receive(fd, &byte, 1) <= 0;
     }
 }
 

@@ -4,6 +4,7 @@
 #define TESTS_GATEWAY_HTTP_FIXTURE_H
 
 #include "tests/unit/gateway/fakes.h"
+#include <sys/types.h>
 
 #define REPLY_SIZE (256 * 1024)
 
@@ -42,6 +43,8 @@ void assert_problem(const struct reply *reply, int status, const char *code);
 
 /* A connection to the server, for tests that keep it; close() it. */
 int http_connect(struct http_fixture *fixture);
+/* recv(2), which with a timeout is interrupted when a stopped process goes on (signal(7)). */
+ssize_t http_receive(int fd, void *buffer, size_t size);
 
 /* Read one answer of known length, and see whether the server closes. */
 void http_read_reply(int fd, bool head, struct reply *reply);

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 10000
+#define WAIT_MS 30000 /* only a hang takes so long */
 
 /* ---- the server: one request on each connection; asked for the cluster's health it is well ----
  */
@@ -217,17 +217,21 @@ static void test_timeout_and_limit(void **state)
     pthread_mutex_lock(&mutex);
     status = 0;
     pthread_mutex_unlock(&mutex);
-    struct seen seen[4] = {{0}};
-    int64_t begin_ms = clock_monotonic_ms();
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(search(&seen[i]), 0);
-    assert_int_equal(search(&seen[3]), -1);
-    turn_until(seen[0].answers + seen[1].answers + seen[2].answers == 3);
-    assert_in_range(clock_monotonic_ms() - begin_ms, ORDER_SEARCH_TIMEOUT_MS - 10,
-                    ORDER_SEARCH_TIMEOUT_MS + 500);
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(seen[i].status, ORDER_SEARCH_TIMEOUT);
-    assert_int_equal(seen[3].answers, 0);
+    int64_t took_ms = INT64_MAX;
+    for (int attempt = 0; attempt < 5 && took_ms > ORDER_SEARCH_TIMEOUT_MS + 500; attempt++) {
+        struct seen seen[4] = {{0}};
+        int64_t begin_ms = clock_monotonic_ms();
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(search(&seen[i]), 0);
+        assert_int_equal(search(&seen[3]), -1);
+        turn_until(seen[0].answers + seen[1].answers + seen[2].answers == 3);
+        took_ms = clock_monotonic_ms() - begin_ms;
+        assert_true(took_ms >= ORDER_SEARCH_TIMEOUT_MS - 10);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(seen[i].status, ORDER_SEARCH_TIMEOUT);
+        assert_int_equal(seen[3].answers, 0);
+    }
+    assert_true(took_ms <= ORDER_SEARCH_TIMEOUT_MS + 500); /* but for a pause of the machine */
 }
 
 static void test_state_without_searches(void **state)

@@ -7,9 +7,11 @@
 #include "tests/unit/name_service.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#define WAIT_MS 8000
+#define WAIT_MS 30000 /* only a hang takes so long */
 #define SCHEDULERS 2
+#define ATTEMPTS 5 /* at a case that a machine which stands still for a second spoils */
 
 enum manner {
     ANSWERS_DONE,
@@ -18,7 +20,7 @@ enum manner {
     ANSWERS_NONSENSE_FIRST,
     DECLINES,
     IS_SILENT,
-    IS_SILENT_AND_FAILS_LATE, /* when the client has gone on */
+    IS_SILENT_AND_FAILS_LATE, /* when the other one, which the client has gone on to, is done */
     IS_ABSENT,
 };
 
@@ -29,7 +31,7 @@ struct fake_scheduler {
     int requests;
     uint8_t asker[256];
     size_t asker_len;
-    uint64_t request_id; /* the latest */
+    uint64_t request_id, first_request_id; /* the latest; the first */
 };
 
 struct fixture {
@@ -40,6 +42,7 @@ struct fixture {
     struct fake_scheduler schedulers[SCHEDULERS];
     int answers[SALES_REFRESH_TIMEOUT + 1], answered;
     int states, ups;
+    bool up;
 };
 
 static void send_bytes(struct fake_scheduler *scheduler, const void *bytes, size_t len, int flags)
@@ -75,7 +78,7 @@ static void on_late(void *arg)
         if (scheduler->manner == ANSWERS_DONE_LATE)
             send_answer(scheduler, scheduler->request_id, REFRESH_ANSWER_DONE);
         else if (scheduler->manner == IS_SILENT_AND_FAILS_LATE)
-            send_answer(scheduler, scheduler->request_id, REFRESH_ANSWER_FAILED);
+            send_answer(scheduler, scheduler->first_request_id, REFRESH_ANSWER_FAILED);
     }
 }
 
@@ -89,7 +92,8 @@ static int on_request(zloop_t *zloop, zsock_t *socket, void *arg)
         (size_t)zmq_recv(zsock_resolve(socket), scheduler->asker, sizeof scheduler->asker, 0);
     int len = zmq_recv(zsock_resolve(socket), message, sizeof message, 0);
     assert_int_equal(refresh_request_decode(message, (size_t)len, &scheduler->request_id, &err), 0);
-    scheduler->requests++;
+    if (scheduler->requests++ == 0)
+        scheduler->first_request_id = scheduler->request_id;
     switch (scheduler->manner) {
     case ANSWERS_NONSENSE_FIRST:
         send_nonsense(scheduler);
@@ -105,13 +109,11 @@ static int on_request(zloop_t *zloop, zsock_t *socket, void *arg)
         send_answer(scheduler, scheduler->request_id, REFRESH_ANSWER_ACCEPTED);
         loop_timer_start(scheduler->fixture->late, 1500);
         break;
-    case IS_SILENT_AND_FAILS_LATE:
-        loop_timer_start(scheduler->fixture->late, 1200);
-        break;
     case DECLINES:
         send_answer(scheduler, scheduler->request_id, REFRESH_ANSWER_DECLINED);
         break;
     case IS_SILENT:
+    case IS_SILENT_AND_FAILS_LATE:
     case IS_ABSENT:
         break;
     }
@@ -128,8 +130,10 @@ static void on_state(void *arg, bool up, const char *reason)
 {
     struct fixture *f = arg;
     assert_int_equal(up, reason == NULL);
+    assert_true(f->states == 0 || up != f->up); /* once per change */
     f->states++;
     f->ups += up;
+    f->up = up;
 }
 
 static void on_done(void *arg, enum sales_refresh_status status)
@@ -145,6 +149,22 @@ static void turn(struct fixture *f)
     (void)zloop_start(f->zloop);
 }
 
+static void turn_for(struct fixture *f, int64_t for_ms)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + for_ms;
+    while (clock_monotonic_ms() < deadline_ms)
+        turn(f);
+}
+
+static void turn_until_up(struct fixture *f, bool up)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + WAIT_MS;
+    while (f->states == 0 || f->up != up) {
+        assert_true(clock_monotonic_ms() < deadline_ms);
+        turn(f);
+    }
+}
+
 static void turn_until_answered(struct fixture *f, int count)
 {
     int64_t deadline_ms = clock_monotonic_ms() + WAIT_MS;
@@ -152,6 +172,17 @@ static void turn_until_answered(struct fixture *f, int count)
         assert_true(clock_monotonic_ms() < deadline_ms);
         turn(f);
     }
+}
+
+/* An address of this host that no other process uses, so that nobody else comes to listen on a port
+ * that was left. */
+static const char *own_address(void)
+{
+    static char address[16];
+    unsigned pid = (unsigned)getpid();
+    (void)snprintf(address, sizeof address, "127.%u.%u.%u", 1 + pid / 62500 % 250,
+                   1 + pid / 250 % 250, 1 + pid % 250);
+    return address;
 }
 
 /* The client knows the first scheduler as `host`. */
@@ -170,11 +201,12 @@ static struct fixture *fixture_new_at(const char *host, enum manner first, enum 
         scheduler->fixture = f;
         scheduler->manner = manners[i];
         scheduler->socket = zsock_new(ZMQ_ROUTER);
-        int port = zsock_bind(scheduler->socket, "tcp://127.0.0.1:*");
+        zsock_set_sndhwm(scheduler->socket, 0); /* it would lose answers */
+        int port = zsock_bind(scheduler->socket, "tcp://%s:*", own_address());
         assert_true(port > 0);
         size_t len = strlen(endpoints);
         (void)snprintf(endpoints + len, sizeof endpoints - len, "%stcp://%s:%d", i == 0 ? "" : ", ",
-                       i == 0 ? host : "127.0.0.1", port);
+                       i == 0 ? host : own_address(), port);
         if (manners[i] == IS_ABSENT)
             zsock_destroy(&scheduler->socket);
         else
@@ -187,7 +219,7 @@ static struct fixture *fixture_new_at(const char *host, enum manner first, enum 
 
 static struct fixture *fixture_new(enum manner first, enum manner second)
 {
-    return fixture_new_at("127.0.0.1", first, second);
+    return fixture_new_at(own_address(), first, second);
 }
 
 static void fixture_free(struct fixture *f)
@@ -210,15 +242,39 @@ static int refresh(struct fixture *f)
     return result;
 }
 
+struct request_case {
+    enum manner first, second;
+    enum sales_refresh_status status;
+    int first_requests, second_requests;
+    int64_t min_ms, max_ms;
+};
+
+/* Returns whether all was as expected, or else a text in `ret_difference`. */
+static bool request_goes_as(const struct request_case *expected, char *ret_difference, size_t size)
+{
+    struct fixture *f = fixture_new(expected->first, expected->second);
+    turn_until_up(f, expected->first != IS_ABSENT || expected->second != IS_ABSENT);
+    turn_for(f, 50); /* both connected by then */
+    int64_t began_ms = clock_monotonic_ms();
+    assert_int_equal(refresh(f), 0);
+    turn_until_answered(f, 1);
+    int64_t took_ms = clock_monotonic_ms() - began_ms;
+    bool asked = f->schedulers[0].requests == expected->first_requests &&
+                 f->schedulers[1].requests == expected->second_requests;
+    if (asked)
+        assert_true(took_ms >= expected->min_ms);
+    bool same = asked && f->answers[expected->status] == 1 && took_ms <= expected->max_ms;
+    (void)snprintf(ret_difference, size, "%d %d %d %d after %lld ms, asked %d and %d",
+                   f->answers[0], f->answers[1], f->answers[2], f->answers[3], (long long)took_ms,
+                   f->schedulers[0].requests, f->schedulers[1].requests);
+    fixture_free(f);
+    return same;
+}
+
 static void test_one_request(void **state)
 {
     (void)state;
-    static const struct {
-        enum manner first, second;
-        enum sales_refresh_status status;
-        int first_requests, second_requests;
-        int64_t min_ms, max_ms;
-    } cases[] = {
+    static const struct request_case cases[] = {
         {ANSWERS_DONE, ANSWERS_FAILED, SALES_REFRESH_DONE, 1, 0, 0, 900},
         {ANSWERS_FAILED, ANSWERS_DONE, SALES_REFRESH_FAILED, 1, 0, 0, 900},
         {ANSWERS_NONSENSE_FIRST, ANSWERS_FAILED, SALES_REFRESH_DONE, 1, 0, 0, 900},
@@ -230,20 +286,13 @@ static void test_one_request(void **state)
         {IS_ABSENT, IS_ABSENT, SALES_REFRESH_UNAVAILABLE, 0, 0, 3800, 7000},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct fixture *f = fixture_new(cases[i].first, cases[i].second);
-        for (int n = 0; n < 20; n++) /* connected by then */
-            turn(f);
-        int64_t began_ms = clock_monotonic_ms();
-        assert_int_equal(refresh(f), 0);
-        turn_until_answered(f, 1);
-        int64_t took_ms = clock_monotonic_ms() - began_ms;
-        if (f->answers[cases[i].status] != 1 || took_ms < cases[i].min_ms ||
-            took_ms > cases[i].max_ms || f->schedulers[0].requests != cases[i].first_requests ||
-            f->schedulers[1].requests != cases[i].second_requests)
-            fail_msg("case %zu: %d %d %d %d after %lld ms, asked %d and %d", i, f->answers[0],
-                     f->answers[1], f->answers[2], f->answers[3], (long long)took_ms,
-                     f->schedulers[0].requests, f->schedulers[1].requests);
-        fixture_free(f);
+        char difference[128];
+        int attempts = 1;
+        while (!request_goes_as(&cases[i], difference, sizeof difference)) {
+            print_message("           case %zu: %s\n", i, difference);
+            if (attempts++ == ATTEMPTS)
+                fail_msg("case %zu: %s", i, difference);
+        }
     }
 }
 
@@ -251,8 +300,8 @@ static void test_a_late_answer_of_the_one_given_up_is_nobodys(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(IS_SILENT_AND_FAILS_LATE, ANSWERS_DONE_LATE);
-    for (int n = 0; n < 20; n++)
-        turn(f);
+    turn_until_up(f, true);
+    turn_for(f, 100);
     assert_int_equal(refresh(f), 0);
     turn_until_answered(f, 1);
     assert_int_equal(f->answers[SALES_REFRESH_DONE], 1);
@@ -280,18 +329,16 @@ static void test_state_is_told_once_per_change(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(ANSWERS_DONE, IS_ABSENT);
-    int64_t deadline_ms = clock_monotonic_ms() + 1500;
-    while (clock_monotonic_ms() < deadline_ms)
-        turn(f);
-    assert_int_equal(f->states, 1);
+    turn_until_up(f, true);
+    turn_for(f, 1500);
+    assert_true(f->up);
     assert_int_equal(f->ups, 1);
 
     zloop_reader_end(f->zloop, f->schedulers[0].socket);
     zsock_destroy(&f->schedulers[0].socket);
-    deadline_ms = clock_monotonic_ms() + 2500;
-    while (clock_monotonic_ms() < deadline_ms)
-        turn(f);
-    assert_int_equal(f->states, 2);
+    turn_until_up(f, false);
+    turn_for(f, 1500);
+    assert_false(f->up);
     assert_int_equal(f->ups, 1);
     fixture_free(f);
 }
@@ -323,13 +370,14 @@ static void test_a_name_is_looked_up_until_it_is_found(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new_at("found.test", ANSWERS_DONE, IS_ABSENT);
-    static const char *const addresses[] = {"127.0.0.2", "127.0.0.1"}; /* nobody is at the first */
+    const char *const addresses[] = {"127.0.0.2", own_address()}; /* nobody is at the first */
     for (size_t i = 0; i < COUNT(addresses); i++) {
         assert_int_equal(refresh(f), 0);
         turn_until_answered(f, (int)i + 1);
         assert_int_equal(f->answers[SALES_REFRESH_UNAVAILABLE], i + 1);
         name_service_set(addresses[i]);
     }
+    turn_until_up(f, true);
     assert_int_equal(refresh(f), 0);
     turn_until_answered(f, 3);
     assert_int_equal(f->answers[SALES_REFRESH_DONE], 1);
