@@ -209,6 +209,9 @@ static bool read_frames(struct intake *intake)
             fail(intake, amqp_error_string2(status));
             return false;
         }
+        /* on_ready() is not called for an answer that is read in the tick that asked. */
+        if (count == 0)
+            intake->heard_ms = clock_monotonic_ms();
         if (!(frame.frame_type == AMQP_FRAME_METHOD ? take_method(intake, &frame.payload.method)
                                                     : take_content(intake, &frame)))
             return false;

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from wait import eventually
+
 
 class Api:
     def __init__(self, url, admin_token):
@@ -41,6 +43,33 @@ class Api:
     def order(self, order_id):
         return self.get(f"/api/orders/{order_id}")
 
+    def look_up(self, order_id):
+        """The answer once it is not 503, as it is while the store does not have the order and the cache
+        cannot be asked; 50 ms without an answer are enough for that."""
+        answers = []
+
+        def told():
+            answers.append(self.order(order_id))
+            return answers[-1].status_code != 503
+
+        eventually(told, f"it is known whether there is an order {order_id}")
+        return answers[-1]
+
+    def read(self, order_id):
+        """The answer to an order that was accepted."""
+        answer = self.look_up(order_id)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def read_from_cache(self, order_id):
+        """The answer once it comes from the cache, which every answer from the store fills."""
+
+        def hit():
+            answer = self.read(order_id)
+            return answer if answer.headers["X-Cache"] == "HIT" else None
+
+        return eventually(hit, f"order {order_id} is in the cache")
+
     def search(self, q, **parameters):
         return self.get("/api/search", params={"q": q} | parameters)
 
@@ -57,10 +86,20 @@ class Api:
         headers = {"Authorization": authorization} if authorization else {}
         return self.request("POST", "/api/admin/refresh", headers=headers, **options)
 
+    def refresh_now(self):
+        """Until it is done: a scheduler that stands still for 2 s is answered for with 503."""
+
+        def done():
+            answer = self.refresh()
+            assert answer.status_code in (200, 503), answer.text
+            return answer if answer.status_code == 200 else None
+
+        return eventually(done, "the view is refreshed")
+
     def bulk(self, body, key=None):
         return self.post_raw(json.dumps(body), key, path="/api/bulk-orders")
 
-    def exchange(self, request_bytes, timeout=5):
+    def exchange(self, request_bytes, timeout=30):
         """Sends bytes as they are; returns all that comes until the server closes or is silent."""
         address = urlsplit(self.url)
         with socket.create_connection((address.hostname, address.port), timeout) as connection:

@@ -1,11 +1,10 @@
-import socket
 import subprocess
 import uuid
 
 import pytest
 import requests
 
-from system import ROOT, System, binary
+from system import ROOT, System, binary, free_port
 from wait import eventually
 
 
@@ -20,6 +19,7 @@ def system(request):
     system.destroy()
     try:
         system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+        system.wait_ready()
         yield system
     except BaseException:
         system.dev("down")
@@ -43,10 +43,18 @@ def unique():
 
 @pytest.fixture
 def restored(system):
-    """The system, brought back to its usual scale and health after a test that disturbs it."""
+    """The system, brought back to its usual scale and health after a test that disturbs it: until an
+    order passes, the next test may not begin."""
     yield system
     system.forget_connections()
     system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+    system.wait_ready()
+    answer = eventually(lambda: accepted(system.api.post_order("restored")), "an order is accepted")
+    system.wait_stored(answer.json()["order_id"])
+
+
+def accepted(answer):
+    return answer if answer.status_code == 202 else None
 
 
 @pytest.fixture
@@ -55,8 +63,7 @@ def spawn(system):
     processes = []
 
     def start(**changes):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         environment = system.environment("gateway-1") | changes | {"API_PORT": str(port)}
         process = subprocess.Popen([binary("gateway")], env=environment, stdout=subprocess.DEVNULL)
@@ -65,7 +72,7 @@ def spawn(system):
         def ready():
             assert process.poll() is None, f"it ended with {process.returncode}"
             try:
-                return requests.get(url + "/readyz", timeout=5).status_code == 200
+                return requests.get(url + "/readyz", timeout=30).json()["status"] == "ready"
             except requests.ConnectionError:
                 return False
 
@@ -75,7 +82,7 @@ def spawn(system):
     yield start
     for process in processes:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def wait_accepted(self, count, timeout=60):
+    def wait_accepted(self, count, timeout=120):
         eventually(lambda: len(self.accepted) >= count, f"{count} orders accepted", timeout)
 
     def _take(self):
@@ -71,7 +71,7 @@ class Load:
                 self._stop.wait(max(0, self._started + n / self.rate - time.monotonic()))
             if connection is None:
                 address = urlsplit(urls[0])
-                connection = http.client.HTTPConnection(address.hostname, address.port, timeout=15)
+                connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
             name, cents = f"{self.tag} {n}", chooser.randint(1, 1_000_000)
             body = json.dumps({"product_name": name, "amount": cents / 100})
             try:
@@ -95,7 +95,7 @@ class Load:
                 self._stop.wait(0.02)
 
 
-def assert_kept(system, load, timeout=60, at_least=1000):
+def assert_kept(system, load, timeout=120, at_least=1000):
     """Every accepted order is one row and one document with the same content; nothing that was
     refused is stored; every document has its row; nothing is left in the queue."""
     assert len(load.accepted) >= at_least, f"only {len(load.accepted)} accepted: proves nothing"

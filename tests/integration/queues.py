@@ -38,6 +38,10 @@ class Queues:
                 return None
             raise
 
+    def consumers(self, name):
+        with self.channel() as channel:
+            return channel.queue_declare(name, passive=True).method.consumer_count
+
     def publish(self, *bodies, **properties):
         """As the original does: default exchange, persistent, without message_id."""
         properties.setdefault("delivery_mode", 2)

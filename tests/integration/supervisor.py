@@ -9,7 +9,7 @@ import time
 import xmlrpc.client
 
 ALREADY_STARTED, NOT_RUNNING = 60, 70  # supervisor.xmlrpc.Faults
-STOP_LIMIT_S = 30
+STOP_LIMIT_S = 120
 
 
 class _Connection(http.client.HTTPConnection):

@@ -4,9 +4,12 @@ The clients are independent of the project: requests, psycopg, pika, redis, elas
 """
 
 import contextlib
+import errno
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +38,26 @@ def read_environment(exports):
 
 def binary(service):
     return ROOT / "build/release/services" / service / service
+
+
+def free_port():
+    """Below the range of which the kernel gives a port to every connection, so that it stays free until
+    a program listens on it."""
+    while True:
+        port = random.randrange(10_000, 20_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+
+
+def send(signal_number, processes):
+    """To each of them that has not ended meanwhile: RabbitMQ starts programs that live for a moment."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal_number)
 
 
 class System:
@@ -88,6 +111,7 @@ class System:
         sibling.destroy()
         try:
             sibling.up(**(scale or {}))
+            sibling.wait_gateways()
             yield sibling
         finally:
             sibling.destroy()
@@ -137,15 +161,14 @@ class System:
     @contextlib.contextmanager
     def frozen(self, program):
         """The program, with all that it started, is there but does nothing inside of the block."""
-        processes = process_tree(self.pid(program))
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        pid = self.pid(program)
+        assert pid, f"{program} does not run"
+        processes = process_tree(pid)
         try:
+            send(signal.SIGSTOP, processes)
             yield
         finally:
-            for process in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGCONT)
+            send(signal.SIGCONT, processes)
 
     def environment(self, program):
         """The variables that ./dev gives to a replica."""
@@ -155,7 +178,7 @@ class System:
 
     def livez(self, program):
         try:
-            return requests.get(self.admin_url(program) + "/livez", timeout=5).status_code
+            return requests.get(self.admin_url(program) + "/livez", timeout=30).status_code
         except requests.RequestException:
             return None
 
@@ -166,7 +189,7 @@ class System:
         command = [str(self.run / "servers/rabbitmq/rabbitmqctl"), *arguments]
         if os.getuid() == 0:
             command = ["runuser", "-u", "postgres", "--", *command]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180).stdout
 
     # --- what the services say about themselves -----------------------------------------------
 
@@ -176,12 +199,27 @@ class System:
         return self.env[name].split()[int(number) - 1]
 
     def readiness(self, program):
-        return requests.get(self.admin_url(program) + "/readyz", timeout=5)
+        return requests.get(self.admin_url(program) + "/readyz", timeout=30)
 
-    def wait_ready(self, timeout=60):
-        """Until every process runs and every service says that it is ready."""
+    def wait_ready(self, timeout=120):
+        """Until every process runs, every service says that it is ready, and the gateways miss nothing."""
         for program in self.programs():
             eventually(lambda p=program: self.is_ready(p), f"{program} is ready", timeout)
+        self.wait_gateways(timeout)
+
+    def wait_gateways(self, timeout=120):
+        """Until each has all that it depends on. It is ready without most of it, and what it needs for
+        the next request may come back later than its server."""
+
+        def complete(program):
+            try:
+                return self.readiness(program).json()["status"] == "ready"
+            except requests.RequestException:
+                return False
+
+        for program in self.programs():
+            if program.startswith("gateway-"):
+                eventually(lambda p=program: complete(p), f"{program} has all that it needs", timeout)
 
     def is_ready(self, program):
         if program.rsplit("-", 1)[0] not in SERVICES:
@@ -192,7 +230,7 @@ class System:
             return False
 
     def metrics(self, program):
-        return requests.get(self.admin_url(program) + "/metrics", timeout=5).text
+        return requests.get(self.admin_url(program) + "/metrics", timeout=30).text
 
     def metric(self, program, name):
         """One that has no labels."""
@@ -221,7 +259,7 @@ class System:
 
     @cached_property
     def elasticsearch(self):
-        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=10, max_retries=0)
+        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=60, max_retries=0)
 
     @cached_property
     def queues(self):
@@ -253,7 +291,7 @@ class System:
             return None
         return answer["_source"]
 
-    def wait_stored(self, order_id, timeout=20):
+    def wait_stored(self, order_id, timeout=60):
         """Until it is in both stores; returns the row and the document."""
         document = eventually(lambda: self.document(order_id), f"order {order_id} is indexed", timeout)
         return self.row(order_id), document

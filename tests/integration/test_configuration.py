@@ -2,24 +2,22 @@
 
 import os
 import subprocess
-import time
 
 import pytest
 
 from api import Api
 from system import SERVICES, binary
+from wait import within
 
 
 def run(service, *arguments, **environment):
-    started = time.monotonic()
-    result = subprocess.run(
+    return subprocess.run(
         [binary(service), *arguments],
         env={"PATH": os.environ["PATH"]} | environment,
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=120,
     )
-    return result, time.monotonic() - started
 
 
 BAD = [
@@ -55,9 +53,9 @@ BAD = [
 ]
 
 
-def assert_refused(result, seconds, name, value=None):
+def assert_refused(service, name, value=None, **environment):
+    result = within(1, lambda: run(service, **environment))
     assert result.returncode == 78, result
-    assert seconds < 1
     output = result.stdout + result.stderr
     assert len(output.strip().splitlines()) == 1, output
     assert name in output
@@ -67,8 +65,7 @@ def assert_refused(result, seconds, name, value=None):
 
 @pytest.mark.parametrize(("service", "name", "value"), BAD, ids=[f"{n}={v[:20]}" for _, n, v in BAD])
 def test_values_that_cannot_be_used(service, name, value):
-    result, seconds = run(service, **{name: value})
-    assert_refused(result, seconds, name, value)
+    assert_refused(service, name, value, **{name: value})
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -76,8 +73,7 @@ def test_both_a_value_and_a_file(service, tmp_path):
     name = {"bridge": "RABBITMQ_URL", "indexer": "ELASTICSEARCH_API_KEY"}.get(service, "POSTGRES_DSN")
     secret = tmp_path / "secret"
     secret.write_text("canary")
-    result, seconds = run(service, **{name: "canary", f"{name}_FILE": str(secret)})
-    assert_refused(result, seconds, name, "canary")
+    assert_refused(service, name, "canary", **{name: "canary", f"{name}_FILE": str(secret)})
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["not there", "empty"])
@@ -85,27 +81,26 @@ def test_a_secret_file_that_cannot_be_used(tmp_path, content):
     secret = tmp_path / "token"
     if content is not None:
         secret.write_text(content)
-    result, seconds = run("gateway", ADMIN_TOKEN_FILE=str(secret))
-    assert_refused(result, seconds, "ADMIN_TOKEN_FILE")
+    assert_refused("gateway", "ADMIN_TOKEN_FILE", ADMIN_TOKEN_FILE=str(secret))
 
 
 def test_a_secret_from_a_file(system, spawn, tmp_path):
     token = tmp_path / "token"
     token.write_text("from-a-file\n")
     url = spawn(ADMIN_TOKEN="", ADMIN_TOKEN_FILE=str(token))
-    assert Api(url, "from-a-file").refresh().status_code == 200
+    Api(url, "from-a-file").refresh_now()
     assert Api(url, "other").refresh().status_code == 401
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_help_and_version(service):
-    result, _ = run(service, "--help")
+    result = run(service, "--help")
     assert result.returncode == 0
     assert "LOG_LEVEL" in result.stdout
-    result, _ = run(service, "--version")
+    result = run(service, "--version")
     assert result.returncode == 0
     assert service in result.stdout
-    result, _ = run(service, "--nonsense")
+    result = run(service, "--nonsense")
     assert result.returncode not in (0, 78)
 
 
@@ -113,7 +108,7 @@ def test_help_and_version(service):
 def test_check(system, service):
     """--check tells whether the dependencies can be reached, and starts nothing."""
     environment = system.environment(f"{service}-1")
-    result, _ = run(service, "--check", **environment)
+    result = run(service, "--check", **environment)
     assert result.returncode == 0, result
     unreachable = {
         "POSTGRES_DSN": "postgresql://u:canary@127.0.0.1:1/x",
@@ -121,13 +116,13 @@ def test_check(system, service):
         "ELASTICSEARCH_URL": "http://127.0.0.1:1",
         "REDIS_ADDR": "127.0.0.1:1",
     }
-    result, _ = run(service, "--check", **(environment | unreachable))
+    result = run(service, "--check", **(environment | unreachable))
     assert result.returncode not in (0, 78), result
     assert "canary" not in result.stdout + result.stderr
 
 
 def test_a_port_that_is_taken(system):
     environment = system.environment("gateway-1")
-    result, _ = run("gateway", **environment)
+    result = run("gateway", **environment)
     assert result.returncode not in (0, 78)
     assert environment["API_PORT"] in result.stdout + result.stderr

@@ -17,7 +17,7 @@ def key():
 
 def test_a_replay_answers_as_the_first(system, api, unique, key):
     first = api.post_order(unique, 5, key)
-    created_at = api.order(first.json()["order_id"]).json()["created_at"]
+    created_at = api.read(first.json()["order_id"]).json()["created_at"]
     for _ in range(3):
         replay = api.post_order(unique, 5, key)
         assert replay.status_code == 202
@@ -25,7 +25,7 @@ def test_a_replay_answers_as_the_first(system, api, unique, key):
         assert replay.headers["Location"] == first.headers["Location"]
     order_id = first.json()["order_id"]
     system.wait_stored(order_id)
-    assert api.order(order_id).json()["created_at"] == created_at
+    assert api.read(order_id).json()["created_at"] == created_at
     assert system.row_count(unique) == 1
 
 
@@ -47,21 +47,21 @@ def test_another_payload_under_the_same_key(system, api, unique, key):
     assert_problem(api.post_order(unique + "x", 5, key), 422)
     row, _ = system.wait_stored(order_id)
     assert (row["product_name"], row["amount"]) == (unique, 5)
-    assert api.order(order_id).json()["amount"] == 5
+    assert api.read(order_id).json()["amount"] == 5
 
 
 def test_when_redis_has_forgotten(system, api, unique, key):
     order_id = api.accept(unique, 5, key)
-    body = api.order(order_id).content
+    body = api.read(order_id).content
     system.wait_stored(order_id)
 
     system.redis.delete(f"order:{order_id}")
     assert api.accept(unique, 5, key) == order_id
-    assert api.order(order_id).content == body
+    assert api.read(order_id).content == body
 
     system.redis.delete(f"order:{order_id}")
     assert_problem(api.post_order(unique, 6, key), 422)
-    assert api.order(order_id).content == body
+    assert api.read(order_id).content == body
     assert system.row_count(unique) == 1
 
 

@@ -30,14 +30,12 @@ def test_an_order_is_accepted(api):
 def test_an_order_reaches_every_store_with_the_same_content(system, api, unique):
     before = datetime.now(UTC)
     order_id = api.accept(unique, 1299.99)
-    at_once = api.order(order_id)
-    assert at_once.status_code == 200
-    assert at_once.headers["X-Cache"] == "HIT"
-    order = at_once.json()
+    answer = api.read_from_cache(order_id)
+    order = answer.json()
     assert list(order) == ["id", "product_name", "amount", "created_at"]
     assert order["id"] == order_id
     assert order["product_name"] == unique
-    assert json.loads(at_once.text, parse_float=str)["amount"] == "1299.99"
+    assert json.loads(answer.text, parse_float=str)["amount"] == "1299.99"
     assert CREATED_AT.fullmatch(order["created_at"])
 
     row, document = system.wait_stored(order_id)
@@ -51,7 +49,7 @@ def test_an_order_reaches_every_store_with_the_same_content(system, api, unique)
 
 def test_hit_and_miss_are_byte_identical_and_a_miss_fills_the_cache(system, api, unique):
     order_id = api.accept(f"{unique} “quotes” \\ / \t é 漢 🛒".replace("\t", " "), 0.1)
-    hit = api.order(order_id)
+    hit = api.read_from_cache(order_id)
     system.wait_stored(order_id)
     assert system.redis.delete(f"order:{order_id}") == 1
 
@@ -60,10 +58,7 @@ def test_hit_and_miss_are_byte_identical_and_a_miss_fills_the_cache(system, api,
     assert miss.headers["X-Cache"] == "MISS"
     assert miss.content == hit.content
 
-    eventually(lambda: system.redis.exists(f"order:{order_id}"), "the cache is filled again")
-    again = api.order(order_id)
-    assert again.headers["X-Cache"] == "HIT"
-    assert again.content == hit.content
+    assert api.read_from_cache(order_id).content == hit.content
     assert system.redis.get(f"order:{order_id}") == hit.content
 
 
@@ -72,8 +67,8 @@ def test_cached_orders_live_for_a_day(system, api):
     eventually(lambda: 86_000 < system.redis.ttl(f"order:{order_id}") <= 86_400, "the full time to live")
     system.wait_stored(order_id)
     system.redis.delete(f"order:{order_id}")
-    api.order(order_id)
-    eventually(lambda: 86_000 < system.redis.ttl(f"order:{order_id}") <= 86_400, "the full time to live")
+    api.read_from_cache(order_id)
+    assert 86_000 < system.redis.ttl(f"order:{order_id}") <= 86_400
 
 
 @pytest.mark.parametrize(
@@ -96,7 +91,7 @@ def test_amounts_are_exact(system, api, unique, amount, stored):
     order_id = response.json()["order_id"]
     row, document = system.wait_stored(order_id)
     assert row["amount"] == Decimal(stored)
-    for text in (api.order(order_id).text, json.dumps(document)):
+    for text in (api.read(order_id).text, json.dumps(document)):
         assert Decimal(json.loads(text, parse_float=str, parse_int=str)["amount"]) == Decimal(stored)
 
 
@@ -120,7 +115,7 @@ def test_names_are_kept_as_they_are(system, api, name):
     order_id = api.accept(name, 1)
     row, document = system.wait_stored(order_id)
     assert (
-        row["product_name"] == document["product_name"] == api.order(order_id).json()["product_name"] == name
+        row["product_name"] == document["product_name"] == api.read(order_id).json()["product_name"] == name
     )
 
 
@@ -131,7 +126,7 @@ def test_names_are_kept_as_they_are(system, api, name):
 def test_unknown_members_are_ignored(api, extra):
     response = api.post_raw(f'{{{extra},"product_name":"Laptop","amount":1}}')
     assert response.status_code == 202, response.text
-    order = api.order(response.json()["order_id"]).json()
+    order = api.read(response.json()["order_id"]).json()
     assert not order["id"].startswith("11111111")
     assert not order["created_at"].startswith("1999")
     assert "x" not in order
@@ -238,15 +233,14 @@ def test_a_refused_order_leaves_nothing(system, api, unique):
     marker = api.accept(unique + " marker")
     system.wait_stored(marker)
     assert system.row_count(unique) == 0
-    names = [
-        json.loads(system.redis.get(key))["product_name"] for key in set(system.redis.keys("order:*")) - keys
-    ]
+    entries = [system.redis.get(key) for key in set(system.redis.keys("order:*")) - keys]
+    names = [json.loads(entry)["product_name"] for entry in entries if entry]  # one may just have gone
     assert unique not in names
 
 
 def test_an_unknown_order(api):
-    assert_problem(api.order(uuid.uuid4()), 404)
-    assert_problem(api.order("00000000-0000-0000-0000-000000000000"), 404)
+    assert_problem(api.look_up(uuid.uuid4()), 404)
+    assert_problem(api.look_up("00000000-0000-0000-0000-000000000000"), 404)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +263,7 @@ def test_not_an_id(api, text):
 
 def test_the_case_of_an_id_does_not_matter(system, api):
     order_id = api.accept()
-    assert api.order(order_id.upper()).json()["id"] == order_id
+    assert api.read(order_id.upper()).json()["id"] == order_id
 
 
 @pytest.mark.parametrize(
@@ -302,6 +296,7 @@ def test_a_known_path_with_another_method(api, method, path, allowed):
 
 def test_head_answers_as_get_without_a_body(system, api):
     order_id = api.accept()
+    system.wait_stored(order_id)
     for path in (
         f"/api/orders/{order_id}",
         "/api/search?q=x",
@@ -313,7 +308,8 @@ def test_head_answers_as_get_without_a_body(system, api):
         head, get = api.request("HEAD", path), api.get(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
         assert head.headers["Content-Type"] == get.headers["Content-Type"]
-    assert api.request("HEAD", f"/api/orders/{uuid.uuid4()}").status_code == 404
+    unknown = f"/api/orders/{uuid.uuid4()}"
+    eventually(lambda: api.request("HEAD", unknown).status_code == 404, "HEAD of an unknown order")
 
 
 def test_a_chunked_body(api):

@@ -92,7 +92,7 @@ class ForeignWorker(threading.Thread):
         super().__init__(daemon=True)
         self.url, self.queue = url, queue
         self.orders = {}
-        self.stopping = threading.Event()
+        self.consuming, self.stopping = threading.Event(), threading.Event()
 
     def run(self):
         connection = pika.BlockingConnection(pika.URLParameters(self.url))
@@ -107,6 +107,7 @@ class ForeignWorker(threading.Thread):
                 channel.basic_ack(method.delivery_tag)
             elif self.stopping.is_set():
                 break
+            self.consuming.set()
         connection.close()
 
 
@@ -114,11 +115,12 @@ def test_a_classic_queue_drained_by_both(system):
     with system.sibling("sharedqueue", ORDER_QUEUE_TYPE="classic") as ours:
         worker = ForeignWorker(ours.env["RABBITMQ_URL"], "sharedqueue")
         worker.start()
+        assert worker.consuming.wait(60)
         with Load([ours.env["API_URL"]], orders=3000) as load:
             pass
         eventually(lambda: ours.queues.depth() == 0, "the queue is empty")
         worker.stopping.set()
-        worker.join(30)
+        worker.join(60)
         assert worker.orders, "the foreign worker got nothing"
 
         def rows():

@@ -1,6 +1,5 @@
 """The schema installs itself, also over the original's tables, with all replicas at once."""
 
-import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -85,11 +84,11 @@ def test_over_the_tables_of_the_original(system, fresh_database):
         assert ours.api.bulk({"item_1": "a", "item_2": "b"}).status_code == 201
 
         # Both old orders are of the same day in UTC, though not in the time zone of that session.
-        assert ours.api.refresh().status_code == 200
+        ours.api.refresh_now()
         sales = ours.api.sales()
-        assert Decimal(sales["2024-05-06"]) == Decimal("1329.94")
+        assert Decimal(sales.pop("2024-05-06")) == Decimal("1329.94")
         total = Decimal(sum(cents for _, cents in load.accepted.values())) / 100 + 150
-        assert Decimal(sales[datetime.now(UTC).date().isoformat()]) == total
+        assert sum(Decimal(revenue) for revenue in sales.values()) == total  # midnight may have passed
         assert_no_crash(ours)
 
 
@@ -109,6 +108,7 @@ def test_a_second_start_changes_nothing(system, fresh_database):
     fresh_database("twice")
     with system.sibling("twice") as ours:
         ours.wait_stored(ours.api.accept("Laptop", 5))
+        ours.api.refresh_now()  # the first one is another than those that follow
         query = (
             "SELECT oid, relname, relfilenode FROM pg_class "
             "WHERE relnamespace = 'public'::regnamespace ORDER BY oid"
@@ -130,8 +130,6 @@ def assert_no_crash(system):
 def test_the_hourly_refresh_runs_once_for_two_schedulers(system, fresh_database):
     fresh_database("ticks")
     with system.sibling("ticks", scale={"scheduler": 2}, MV_REFRESH_SCHEDULE="@every 2s") as ours:
-        ours.wait_stored(ours.api.accept("Laptop", 5))
-        start = time.monotonic()
-        today = datetime.now(UTC).date().isoformat()
-        eventually(lambda: ours.api.sales().get(today) == "5", "a tick refreshes the view", timeout=15)
-        assert time.monotonic() - start < 10
+        row, _ = ours.wait_stored(ours.api.accept("Laptop", 5))
+        day = row["created_at"].date().isoformat()
+        eventually(lambda: ours.api.sales().get(day) == "5", "a tick refreshes the view")

@@ -1,8 +1,7 @@
-import socket
-
 import pytest
 
 from monitoring.prometheus import Prometheus
+from system import free_port
 
 
 @pytest.fixture(scope="package")
@@ -15,10 +14,8 @@ def shop(system):
 @pytest.fixture(scope="package")
 def prometheus(shop, tmp_path_factory):
     watching = Prometheus(tmp_path_factory.mktemp("prometheus"), shop)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     try:
-        watching.start(port)
+        watching.start(free_port())
         yield watching
     finally:
         watching.stop()
