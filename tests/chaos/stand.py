@@ -111,7 +111,7 @@ class Stand:
         self._stopped.clear()
         self.restart_given_up()
         self.scale(**(ONE_OF_EACH | (scale or {})))
-        self.wait_ready(timeout=90)
+        self.wait_ready()
 
     def clear(self) -> None:
         """An empty table and an empty cache, so that looking at them stays cheap."""
@@ -151,14 +151,14 @@ class Stand:
         self.wait_running(name)
         return send_signal(self.pid(name), sig)
 
-    def wait_running(self, name: str, timeout: float = 30) -> None:
+    def wait_running(self, name: str, timeout: float = 90) -> None:
         def runs() -> bool:
             self.restart_given_up()
             return self.pid(name) > 0
 
         self._until(runs, timeout, f"{name} runs")
 
-    def wait_ready(self, names: list[str] | None = None, timeout: float = 60) -> None:
+    def wait_ready(self, names: list[str] | None = None, timeout: float = 180) -> None:
         """Until the services say that they are ready (so their servers answer)."""
         self.restart_given_up()
         for name in names if names is not None else self.service_names():

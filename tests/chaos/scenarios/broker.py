@@ -51,9 +51,11 @@ def broker_stop_app(run):
         run.until_accepted(500)
         run.stand.rabbitmqctl("stop_app")
         run.fault("rabbitmqctl stop_app")
-        time.sleep(2)
-        check_refused_at_once(run)
-        run.stand.rabbitmqctl("start_app")
+        try:
+            time.sleep(2)
+            check_refused_at_once(run)
+        finally:
+            run.stand.rabbitmqctl("start_app")
         check_resumes(run, 2)
         run.until_accepted(500)
     check_answered_in_time(run)

@@ -142,7 +142,7 @@ def everything_killed(run):
             run.until_accepted(600)
             for name in [*SERVERS, *run.system.service_names()]:
                 run.kill(name)
-            run.system.wait_ready(timeout=120)
+            run.system.wait_ready()
             run.recovered(TAKEOVER_SECONDS)
         run.until_accepted(500)
 

@@ -35,7 +35,7 @@ def postgres_kill(run):
                 answer.status_code == 202, f"orders are accepted without PostgreSQL: {answer.status_code}"
             )
             run.until_accepted(300)
-            run.system.wait_ready(timeout=60)
+            run.system.wait_ready()
             run.recovered()
 
 
@@ -161,10 +161,12 @@ def systemic_mapping(run):
     run.stand.elasticsearch("PUT", path, {"mappings": {"properties": {"product_name": {"type": "integer"}}}})
     run.fault("a mapping that fits no order")
     with run.load():
-        run.until(lambda: not run.stand.is_ready("bridge-1"), 30, "the bridge says that it is not ready")
-        run.until_accepted(500)
-        expect_few_dead(run)
-        run.stand.elasticsearch("DELETE", path)  # the template makes it again, and rightly
+        try:
+            run.until(lambda: not run.stand.is_ready("bridge-1"), 30, "the bridge says that it is not ready")
+            run.until_accepted(500)
+            expect_few_dead(run)
+        finally:
+            run.stand.elasticsearch("DELETE", path)  # the template makes it again, and rightly
         run.recovered()
         run.until_accepted(500)
 

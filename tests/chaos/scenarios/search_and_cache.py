@@ -33,8 +33,10 @@ def elasticsearch_down(run):
         run.until(lambda: run.stand.in_flight() < 200, 90, "Elasticsearch is back")
         run.stand.elasticsearch("PUT", f"/{run.stores.index}/_settings", {BLOCK: True})
         run.fault("index read-only")
-        check_only_postgres_fills(run)
-        run.stand.elasticsearch("PUT", f"/{run.stores.index}/_settings", {BLOCK: None})
+        try:
+            check_only_postgres_fills(run)
+        finally:
+            run.stand.elasticsearch("PUT", f"/{run.stores.index}/_settings", {BLOCK: None})
     run.recovered()
 
 
