@@ -30,7 +30,7 @@ def elasticsearch_down(run):
         run.until_accepted(200)
         run.kill("elasticsearch")
         check_only_postgres_fills(run)
-        run.until(lambda: run.stand.in_flight() < 200, 90, "Elasticsearch is back")
+        run.until(lambda: run.stand.in_flight() < 200, 180, "Elasticsearch is back")
         run.stand.elasticsearch("PUT", f"/{run.stores.index}/_settings", {BLOCK: True})
         run.fault("index read-only")
         try:
