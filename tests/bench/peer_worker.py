@@ -22,6 +22,7 @@ SELECT * FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::timestamptz[]) O
 MAPPINGS = {
     "dynamic": False,
     "properties": {
+        "id": {"type": "keyword"},
         "product_name": {"type": "text"},
         "amount": {"type": "double"},
         "created_at": {"type": "date"},

@@ -22,6 +22,7 @@ INDEX_BODY = {
     "mappings": {
         "dynamic": False,
         "properties": {
+            "id": {"type": "keyword"},
             "product_name": {"type": "text"},
             "amount": {"type": "double"},
             "created_at": {"type": "date"},
