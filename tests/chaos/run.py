@@ -184,6 +184,13 @@ class Run:
                 raise TooLate(f"not within {timeout:.0f} s: {what}{last_error}")
             time.sleep(0.1)
 
+    def must_come(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait for what would be lost if it did not come: no lateness of the machine's."""
+        try:
+            self.until(condition, timeout, what)
+        except TooLate as late:
+            raise ScenarioFailed(str(late)) from None
+
     def check(self, good: bool, what: str) -> None:
         if not good:
             raise ScenarioFailed(what)

@@ -284,7 +284,7 @@ def huge_foreign_bodies(run):
             channel.basic_publish("", run.stores.queue, b"x" * size, properties)
             run.fault("a body of 128 MiB")
         connection.close()
-        run.until(lambda: len(letters()) == count, 20 * count, "all of them are dead letters")
+        run.must_come(lambda: len(letters()) == count, 20 * count, "all of them are dead letters")
         for properties, body in letters():
             run.check(len(body) == 1024 * 1024, f"a dead letter's body has {len(body)} bytes")
             run.check(properties.headers.get("x-original-size") == size, f"headers: {properties.headers}")

@@ -39,7 +39,7 @@ def kept(run):
                 before = depth()
             run.until(lambda: depth() > before, 10, "dead letters are published")
             yield
-        run.until(recovered, 30, "the dead letters are published once more")
+        run.must_come(recovered, 30, "the dead letters are published once more")
 
     with run.load(rate=150):
         run.until_accepted(200)

@@ -132,7 +132,7 @@ def poison_row(run):
                 properties.headers for properties, body in run.own_dead_letters() if name.encode() in body
             ]
 
-        run.until(lambda: len(poison()) == 1, 20, "the poison is dead-lettered")
+        run.must_come(lambda: len(poison()) == 1, 20, "the poison is dead-lettered")
         (headers,) = poison()
         run.check(headers["x-attempts"] <= 3, f"dead-lettered within 3 tries: {headers}")
         run.check("23514" in str(headers), f"the reason names the SQLSTATE: {headers}")

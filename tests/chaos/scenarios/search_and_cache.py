@@ -72,7 +72,7 @@ def mixed_bulk_answers(run):
             order_id = run.post(poison).json()["order_id"]
             run.fault("a document answered 400")
             run.until_accepted(500)
-            run.until(poison_letters, 30, "the refused document is dead-lettered")
+            run.must_come(poison_letters, 30, "the refused document is dead-lettered")
             faults.refuse_some = False
             faults.refuse_all = True
             run.fault("whole requests answered 429")
