@@ -1,4 +1,5 @@
 #include "services/gateway/problem.h"
+#include "services/gateway/request.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_PROBLEM_H
 #define GATEWAY_PROBLEM_H
 
-#include "services/gateway/request.h"
+struct request;
 
 enum problem {
     PROBLEM_MALFORMED_REQUEST,

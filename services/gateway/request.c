@@ -9,6 +9,8 @@
 #include <sys/random.h>
 
 #define SWEEP_INTERVAL_MS 100
+/* Later than the operation's own end, which tells more, and well before 110 % of its time. */
+#define GUARD_MARGIN_MS 100
 
 /* ---- deadlines ---- */
 
@@ -23,7 +25,7 @@ static void on_sweep(void *arg)
         next = node->next;
         struct request_guard *guard = H2O_STRUCT_FROM_MEMBER(struct request_guard, link, node);
         if (guard->deadline_ms <= now_ms)
-            problem_send(guard->request, PROBLEM_DEADLINE_EXCEEDED, NULL);
+            problem_send(guard->request, guard->late, NULL);
     }
     loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
 }
@@ -59,13 +61,15 @@ static void detach_guard(struct request *request)
     request->guard = NULL;
 }
 
-void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms)
+void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms,
+                        enum problem late)
 {
     assert(!request->answered && request->guard == NULL);
     *guard = (struct request_guard){
         .request = request,
         .requests = &request->api->requests,
-        .deadline_ms = clock_monotonic_ms() + timeout_ms,
+        .deadline_ms = clock_monotonic_ms() + timeout_ms + GUARD_MARGIN_MS,
+        .late = late,
     };
     request->guard = guard;
     guard->requests->open++;

@@ -10,6 +10,7 @@
 #define GATEWAY_REQUEST_H
 
 #include "services/common/event_loop.h"
+#include "services/gateway/problem.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +43,7 @@ struct request_guard {
     struct request *request;
     struct requests *requests;
     int64_t deadline_ms; /* on clock_monotonic_ms() */
+    enum problem late;   /* the answer when it has passed */
     h2o_linklist_t link;
 };
 
@@ -54,8 +56,10 @@ bool requests_full(const struct requests *requests);
 /* Begin a request. It is counted in `metrics` when libh2o disposes of it. */
 struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics);
 
-/* The request is answered later: by the route, or with 503 after `timeout_ms`. */
-void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms);
+/* The request is answered later: by the route, or with the problem `late` when its operation, which
+ * has `timeout_ms`, has not ended 0.1 to 0.2 s after its time. */
+void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms,
+                        enum problem late);
 
 /* The route's chain has come to its end; the request must have been answered. */
 void request_guard_close(struct request_guard *guard);

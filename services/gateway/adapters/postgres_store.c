@@ -120,7 +120,7 @@ static struct call call_end(struct call *call, enum order_store_status status)
     struct call ended = *call;
     call_free(call);
     metric_observe(ended.metrics->seconds, (double)(clock_monotonic_us() - ended.began_us) * 1e-6);
-    if (status == ORDER_STORE_UNAVAILABLE || status == ORDER_STORE_FAILED)
+    if (status != ORDER_STORE_OK && status != ORDER_STORE_CONFLICT)
         metric_add(ended.metrics->failures, 1);
     return ended;
 }
@@ -175,7 +175,7 @@ static void on_stored(void *arg, enum bulk_result result, const struct database_
         status = ORDER_STORE_CONFLICT;
         break;
     case BULK_FAILED:
-        status = status_of(answer);
+        status = answer->status == DATABASE_UNAVAILABLE ? ORDER_STORE_UNKNOWN : status_of(answer);
         break;
     }
     struct call call = call_end(arg, status);

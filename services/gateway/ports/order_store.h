@@ -12,8 +12,9 @@
 enum order_store_status {
     ORDER_STORE_OK,
     ORDER_STORE_CONFLICT,    /* insert_bulk only: see there */
-    ORDER_STORE_UNAVAILABLE, /* no connection, or no answer in time: it may have happened */
-    ORDER_STORE_FAILED,      /* the server refused: certainly nothing was stored */
+    ORDER_STORE_UNKNOWN,     /* insert_bulk only: no answer, it may have happened */
+    ORDER_STORE_UNAVAILABLE, /* not now; certainly nothing was stored */
+    ORDER_STORE_FAILED,      /* the server refused; certainly nothing was stored */
 };
 
 /* `order` is NULL when there is no such row (with ORDER_STORE_OK) or the status is not OK. */

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_TIMEOUT_MS (2 * ORDER_STORE_TIMEOUT_MS + 1000)
-
 struct bulk_orders {
     struct request_guard guard;
     struct api *api;
@@ -62,16 +60,11 @@ static void answer(struct bulk_orders *bulk)
     finish(bulk);
 }
 
-static void fail_by_status(struct bulk_orders *bulk, enum order_store_status status)
-{
-    fail(bulk, status == ORDER_STORE_FAILED ? PROBLEM_STORE_FAILED : PROBLEM_STORE_UNAVAILABLE);
-}
-
 static void on_beyond(void *arg, enum order_store_status status, const struct order *order)
 {
     struct bulk_orders *bulk = arg;
     if (status != ORDER_STORE_OK)
-        fail_by_status(bulk, status);
+        fail(bulk, PROBLEM_OUTCOME_UNKNOWN);
     else if (order != NULL)
         fail(bulk, PROBLEM_IDEMPOTENCY_KEY_REUSED);
     else
@@ -89,14 +82,19 @@ static void on_stored(void *arg, enum order_store_status status)
         if (!bulk->keyed)
             answer(bulk);
         else if (store->find(store->self, &bulk->beyond, on_beyond, bulk) != 0)
-            fail(bulk, PROBLEM_STORE_UNAVAILABLE);
+            fail(bulk, PROBLEM_OUTCOME_UNKNOWN); /* the same key tells it later */
         return;
     case ORDER_STORE_CONFLICT:
         fail(bulk, PROBLEM_IDEMPOTENCY_KEY_REUSED);
         return;
+    case ORDER_STORE_UNKNOWN:
+        fail(bulk, PROBLEM_OUTCOME_UNKNOWN);
+        return;
     case ORDER_STORE_UNAVAILABLE:
+        fail(bulk, PROBLEM_STORE_UNAVAILABLE);
+        return;
     case ORDER_STORE_FAILED:
-        fail_by_status(bulk, status);
+        fail(bulk, PROBLEM_STORE_FAILED);
         return;
     }
 }
@@ -154,7 +152,7 @@ void bulk_orders(struct request *request, h2o_iovec_t rest)
     if (bulk == NULL)
         return;
 
-    request_guard_open(&bulk->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&bulk->guard, request, 2 * ORDER_STORE_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
     struct order_store *store = bulk->api->store;
     if (store->insert_bulk(store->self, bulk->orders, bulk->count, on_stored, bulk) != 0)
         fail(bulk, PROBLEM_STORE_UNAVAILABLE);

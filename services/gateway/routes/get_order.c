@@ -14,8 +14,6 @@
 #include "services/gateway/routes/routes.h"
 #include <stdlib.h>
 
-#define ANSWER_TIMEOUT_MS 6000
-
 struct get_order {
     struct request_guard guard;
     struct api *api;
@@ -95,7 +93,7 @@ void get_order(struct request *request, h2o_iovec_t rest)
 
     struct get_order *get = h2o_mem_alloc(sizeof(*get));
     *get = (struct get_order){.api = request->api, .id = id};
-    request_guard_open(&get->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&get->guard, request, ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
 
     struct order_cache *cache = get->api->cache;
     if (cache->get(cache->self, &get->id, on_entry, get) != 0)

@@ -25,8 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PUBLISH_TIMEOUT_MS 5000 /* of the whole request, until the confirm */
-#define ANSWER_TIMEOUT_MS 5500  /* the cache may take its time afterwards */
+#define ANSWER_TIMEOUT_MS 5000
+#define PUBLISH_TIMEOUT_MS 4800 /* of these, until the confirm: the cache takes its time, too */
 
 struct post_order {
     struct request_guard guard;
@@ -54,7 +54,7 @@ static struct post_order *post_order_new(struct request *request, const struct o
     post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
     order_copy(&post->order, order);
     encode(post);
-    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
     return post;
 }
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define ANSWER_TIMEOUT_MS (SALES_REFRESH_TIMEOUT_MS + 5000)
-
 struct refresh_sales {
     struct request_guard guard;
 };
@@ -66,7 +64,7 @@ void refresh_sales(struct request *request, h2o_iovec_t rest)
     }
 
     struct refresh_sales *refresh = h2o_mem_alloc(sizeof(*refresh));
-    request_guard_open(&refresh->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&refresh->guard, request, SALES_REFRESH_TIMEOUT_MS, PROBLEM_REFRESH_TIMEOUT);
     struct sales_refresh *port = request->api->sales_refresh;
     if (port->refresh(port->self, on_refreshed, refresh) != 0) {
         problem_send(request, PROBLEM_OVERLOADED, NULL);

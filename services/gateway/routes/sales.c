@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ANSWER_TIMEOUT_MS (ORDER_STORE_TIMEOUT_MS + 1000)
 #define DAY_TEXT_SIZE 160 /* of one day in JSON */
 #define SALES_JSON_SIZE (2 + ORDER_STORE_SALES_DAYS_MAX * DAY_TEXT_SIZE + 1)
 
@@ -94,7 +93,7 @@ void read_sales(struct request *request, h2o_iovec_t rest)
     (void)rest;
     struct api *api = request->api;
     struct sales_reader *reader = h2o_mem_alloc(sizeof(*reader));
-    request_guard_open(&reader->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&reader->guard, request, ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
     reader->next = api->sales.waiting;
     api->sales.waiting = reader;
     if (api->sales.asked == NULL)

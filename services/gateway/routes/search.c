@@ -7,7 +7,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#define ANSWER_TIMEOUT_MS (ORDER_SEARCH_TIMEOUT_MS + 500)
 #define SIZE_DEFAULT 10
 #define SIZE_LARGEST 100
 
@@ -72,7 +71,7 @@ void search_orders(struct request *request, h2o_iovec_t rest)
     }
 
     struct search *search = h2o_mem_alloc(sizeof(*search));
-    request_guard_open(&search->guard, request, ANSWER_TIMEOUT_MS);
+    request_guard_open(&search->guard, request, ORDER_SEARCH_TIMEOUT_MS, PROBLEM_SEARCH_TIMEOUT);
     struct order_search *port = request->api->search;
     if (port->search(port->self, term, term_len, size, from, on_found, search) != 0) {
         problem_send(request, PROBLEM_OVERLOADED, NULL);

@@ -85,6 +85,9 @@ static void test_store_failures(void **state)
     fakes->store_status = ORDER_STORE_UNAVAILABLE;
     post("", TWO);
     assert_problem(&reply, 503, "store_unavailable");
+    fakes->store_status = ORDER_STORE_UNKNOWN;
+    post("", TWO);
+    assert_problem(&reply, 503, "outcome_unknown");
     fakes->store_status = ORDER_STORE_FAILED;
     post("", TWO);
     assert_problem(&reply, 500, "store_failed");

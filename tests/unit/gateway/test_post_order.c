@@ -300,15 +300,15 @@ static void test_deadline(void **state)
 {
     (void)state;
     int64_t took_ms = INT64_MAX;
-    for (int attempt = 0; attempt < 5 && took_ms > 6500; attempt++) { /* the machine may pause */
+    for (int attempt = 0; attempt < 5 && took_ms > 5500; attempt++) { /* the machine may pause */
         fakes->queue_mode = FAKE_SLOW;
         int64_t begin_ms = clock_monotonic_ms();
         post("", LAPTOP);
         took_ms = clock_monotonic_ms() - begin_ms;
-        assert_problem(&reply, 503, "deadline_exceeded");
+        assert_problem(&reply, 503, "outcome_unknown");
         assert_true(took_ms >= 5000);
     }
-    assert_in_range(took_ms, 5000, 6500);
+    assert_in_range(took_ms, 5000, 5500); /* 10 % at most */
 }
 
 int main(void)

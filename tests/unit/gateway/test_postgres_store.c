@@ -145,6 +145,28 @@ static void test_locked(void **state)
     postgres_store_free(store.port);
 }
 
+/* Who waits for a lock in vain has stored nothing; whose connection is lost cannot know. */
+static void test_bulk_without_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store store;
+    store_open(&store, fixture);
+    struct order order = make_order(1, "a", 1);
+    execute(fixture, "BEGIN; LOCK TABLE orders");
+    assert_int_equal(insert(&store, &order, 1), ORDER_STORE_UNAVAILABLE);
+    struct answer answer = {.done = false};
+    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    while (!answer.done) {
+        execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                         " wait_event_type = 'Lock' AND datname = current_database()");
+        run_for(fixture, 20);
+    }
+    assert_int_equal(answer.status, ORDER_STORE_UNKNOWN);
+    execute(fixture, "COMMIT");
+    run_until(fixture, &store.up);
+    postgres_store_free(store.port);
+}
+
 /* Too much at once is refused at once; what was taken is answered. */
 static void test_bounded(void **state)
 {
@@ -260,9 +282,13 @@ static void test_freed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_answers),       DATABASE_TEST(test_locked),
-        DATABASE_TEST(test_bounded),       DATABASE_TEST(test_one_connection_lost),
-        DATABASE_TEST(test_server_killed), DATABASE_TEST(test_freed),
+        DATABASE_TEST(test_answers),
+        DATABASE_TEST(test_locked),
+        DATABASE_TEST(test_bulk_without_answer),
+        DATABASE_TEST(test_bounded),
+        DATABASE_TEST(test_one_connection_lost),
+        DATABASE_TEST(test_server_killed),
+        DATABASE_TEST(test_freed),
     };
     postgres_server_start();
     int failures = cmocka_run_group_tests_name("postgres store", tests, NULL, NULL);
