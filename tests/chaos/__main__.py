@@ -3,7 +3,7 @@
 Runs all scenarios in their short form, or those named. The stand (private servers, a proxy before each, the
 services) is started for the run; its logs and the ledgers stay if something failed.
 
-A scenario in which nothing was wrong but the time that something took is played once more, as "NAME-again":
+A scenario in which nothing was wrong but the time that something took is played again, as NAME-2 and NAME-3:
 on a machine shared with others, that may have been them. Orders lost or altered, or an answer that must not
 be given, count at once.
 """
@@ -21,7 +21,8 @@ from run import Result, Run, TooLate
 from scenarios import Scenario, Skipped, all_scenarios
 from stand import Stand
 
-REPEATS = 3  # in one run: more of them are no accident
+TURNS = 3  # of one scenario, and
+REPEATS = 5  # in one run: more of them are no accident
 
 COLUMNS = {
     "scenario": lambda result: result.name,
@@ -43,11 +44,18 @@ def play_all(
 ) -> list[Result]:
     results: list[Result] = []
     for scenario in chosen:
-        result = play(scenario, scenario.name, stand, arguments, all_peaks)
-        results.append(result)
-        if result.problem and result.repeatable and sum(other.repeated for other in results) < REPEATS:
-            result.repeated = True
-            results.append(play(scenario, f"{scenario.name}-again", stand, arguments, all_peaks))
+        for turn in range(1, TURNS + 1):
+            name = scenario.name if turn == 1 else f"{scenario.name}-{turn}"
+            result = play(scenario, name, stand, arguments, all_peaks)
+            result.repeated = (
+                bool(result.problem)
+                and result.repeatable
+                and turn < TURNS
+                and sum(other.repeated for other in results) < REPEATS
+            )
+            results.append(result)
+            if not result.repeated:
+                break
     return results
 
 

@@ -29,7 +29,7 @@ class ScenarioFailed(AssertionError):
 
 
 class TooLate(ScenarioFailed):
-    """It did not do it in time, which may be the machine's fault."""
+    """It did not do it in time or fast enough, which may be the machine's fault."""
 
 
 @dataclasses.dataclass
@@ -195,6 +195,10 @@ class Run:
         if not good:
             raise ScenarioFailed(what)
 
+    def fast_enough(self, share: float, least: float, what: str) -> None:
+        if share < least:
+            raise TooLate(f"{share:.0%}, not {least:.0%}, {what}")
+
     def in_time(self, seconds: float, limit: float, what: str) -> None:
         if seconds > limit:
             raise TooLate(f"{what} took {seconds:.2f} s, not {limit:g} s")
@@ -268,8 +272,8 @@ class Run:
 
     def finish(self) -> Result:
         """The verdict. What is still missing has some time to arrive."""
-        self.drained()
-        ends = time.monotonic() + 15
+        self.drained(120)
+        ends = time.monotonic() + 30
         while True:
             verdict = judge(
                 self.ledger(),

@@ -85,7 +85,7 @@ def broker_alarm(run):
                 check_reads(run, known)
                 run.drained()
                 run.until(
-                    lambda: run.stores.unacknowledged() == 0, 10, f"acks are processed in the {alarm} alarm"
+                    lambda: run.stores.unacknowledged() == 0, 30, f"acks are processed in the {alarm} alarm"
                 )
                 check_refused_at_once(run)
             finally:
