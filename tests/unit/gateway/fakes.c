@@ -236,13 +236,14 @@ static int store_find(void *self, const struct order_id *id, order_store_found_f
 {
     struct fakes *fakes = self;
     note(fakes, "find");
-    if (fakes->store_mode == FAKE_REFUSES)
+    enum fake_mode mode = fakes->store_mode == FAKE_WORKS ? fakes->find_mode : fakes->store_mode;
+    if (mode == FAKE_REFUSES)
         return -1;
-    struct later *later = answer_later(fakes, fakes->store_mode, call_found, arg);
+    struct later *later = answer_later(fakes, mode, call_found, arg);
     later->as.found.done = done;
-    later->as.found.status = fails(fakes->store_mode) ? fakes->store_status : ORDER_STORE_OK;
+    later->as.found.status = fails(mode) ? fakes->store_status : ORDER_STORE_OK;
     const struct order *row = fakes_row(fakes, id);
-    if (fakes->store_mode == FAKE_WORKS && row != NULL) {
+    if (mode == FAKE_WORKS && row != NULL) {
         later->as.found.found = true;
         later->as.found.order = *row;
     }

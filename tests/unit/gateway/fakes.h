@@ -45,6 +45,7 @@ struct fakes {
 
     struct order_store store;
     enum fake_mode store_mode;
+    enum fake_mode find_mode;             /* of find alone, while the store works */
     enum order_store_status store_status; /* FAKE_FAILS */
     struct order rows[FAKE_ORDERS_MAX];
     size_t row_count;

@@ -94,6 +94,22 @@ static void test_store_failures(void **state)
     assert_int_equal(fakes->outbox_wakes, 0);
 }
 
+/* They are stored, but whether the key stood for more of them cannot be told. */
+static void test_key_not_looked_up(void **state)
+{
+    (void)state;
+    fakes->find_mode = FAKE_REFUSES;
+    post(KEY, TWO);
+    assert_problem(&reply, 503, "outcome_unknown");
+    fakes->find_mode = FAKE_FAILS;
+    fakes->store_status = ORDER_STORE_UNAVAILABLE;
+    post(KEY, TWO);
+    assert_problem(&reply, 503, "outcome_unknown");
+    fakes->find_mode = FAKE_WORKS;
+    post(KEY, TWO);
+    assert_stored(2);
+}
+
 static void test_replay(void **state)
 {
     (void)state;
@@ -150,6 +166,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_original_form, reset),
         cmocka_unit_test_setup(test_refused, reset),
         cmocka_unit_test_setup(test_store_failures, reset),
+        cmocka_unit_test_setup(test_key_not_looked_up, reset),
         cmocka_unit_test_setup(test_replay, reset),
         cmocka_unit_test_setup(test_other_payloads_under_the_key, reset),
         cmocka_unit_test_setup(test_the_key_of_a_single_order_is_another, reset),

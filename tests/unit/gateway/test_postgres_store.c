@@ -156,11 +156,12 @@ static void test_bulk_without_answer(void **state)
     assert_int_equal(insert(&store, &order, 1), ORDER_STORE_UNAVAILABLE);
     struct answer answer = {.done = false};
     assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
-    while (!answer.done) {
+    for (int looks = 0; looks < 150 && !answer.done; looks++) {
         execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
                          " wait_event_type = 'Lock' AND datname = current_database()");
         run_for(fixture, 20);
     }
+    assert_true(answer.done);
     assert_int_equal(answer.status, ORDER_STORE_UNKNOWN);
     execute(fixture, "COMMIT");
     run_until(fixture, &store.up);
