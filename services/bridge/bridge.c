@@ -2,15 +2,15 @@
  * Each part hands a batch of news to the flow and then calls turn(), where the flow acts on all of
  * it at once. */
 #include "services/bridge/bridge.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
 #include "services/bridge/dead_letter_queue.h"
 #include "services/bridge/flow.h"
 #include "services/bridge/intake.h"
 #include "services/bridge/report.h"
 #include "services/bridge/settings.h"
 #include "services/bridge/workers.h"
-#include "services/common/clock.h"
-#include "services/common/event_loop_zloop.h"
-#include "services/common/log.h"
+#include "services/loop/event_loop_zloop.h"
 #include <stdlib.h>
 #include <string.h>
 

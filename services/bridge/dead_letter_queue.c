@@ -2,10 +2,10 @@
  * then puts on the list of results; everything else about it happens on the loop's thread. */
 #include "services/bridge/dead_letter_queue.h"
 #include "proto/timestamp.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
 #include "services/bridge/dead_letter.h"
-#include "services/common/health.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
+#include "services/runtime/health.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>

@@ -7,8 +7,8 @@
 #define BRIDGE_DEAD_LETTER_QUEUE_H
 
 #include "services/bridge/flow.h"
-#include "services/common/broker/publisher.h"
-#include "services/common/event_loop.h"
+#include "services/clients/rabbitmq/publisher.h"
+#include "services/loop/event_loop.h"
 
 struct dead_letter_queue_options {
     struct broker_options broker; /* these strings and `queue` must outlive it */

@@ -1,8 +1,8 @@
 /* Slots are allocated once. A delivery is always in `by_tag` and in its hash chain; its state says
  * in which one other list it is, or in the heap of deadlines. */
 #include "services/bridge/delivery_table.h"
+#include "services/base/memory.h"
 #include "services/bridge/message.h"
-#include "services/common/memory.h"
 #include <assert.h>
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
  * (retry_policy.h). Calls that bring news only change states; flow_turn() then acts on the lists:
  * so a batch of news makes a batch of pushes and one ack. */
 #include "services/bridge/flow.h"
+#include "services/base/memory.h"
 #include "services/bridge/delivery_table.h"
-#include "services/common/memory.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

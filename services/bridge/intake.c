@@ -7,16 +7,16 @@
  * quorum queue and declares it again at once, it may never say so (QUEUE_GONE_PAUSE_MS tells more),
  * and the orders would wait for ever. */
 #include "services/bridge/intake.h"
+#include "services/base/backoff.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include "services/bridge/content_reader.h"
 #include "services/bridge/message_decoder.h"
 #include "services/bridge/settlements.h"
-#include "services/common/backoff.h"
-#include "services/common/broker/connection_attempt.h"
-#include "services/common/clock.h"
-#include "services/common/health.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/clients/rabbitmq/connection_attempt.h"
+#include "services/runtime/health.h"
 #include <amqp_framing.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 #define BRIDGE_INTAKE_H
 
 #include "services/bridge/message.h"
-#include "services/common/broker/queue_declaration.h"
-#include "services/common/event_loop.h"
+#include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/loop/event_loop.h"
 
 struct intake_options {
     struct broker_options broker; /* these strings and `queue` must outlive the intake */

@@ -1,6 +1,6 @@
 #include "services/bridge/bridge.h"
 #include "services/bridge/settings.h"
-#include "services/common/service.h"
+#include "services/runtime/service.h"
 
 static const char *admin_address(const void *settings, uint16_t *ret_port)
 {

@@ -1,7 +1,7 @@
 /* One allocation holds the message and all of its parts, sized when its head is known; another one
  * the order. Both are as small as can be: thousands of messages are in flight. */
 #include "services/bridge/message.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 #include "services/bridge/report.h"
 #include "proto/timestamp.h"
-#include "services/common/health.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
+#include "services/runtime/health.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

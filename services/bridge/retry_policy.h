@@ -10,7 +10,7 @@
 #ifndef BRIDGE_RETRY_POLICY_H
 #define BRIDGE_RETRY_POLICY_H
 
-#include "services/common/backoff.h"
+#include "services/base/backoff.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 #include "services/bridge/settings.h"
-#include "services/common/broker/queue_declaration.h"
-#include "services/common/config_options.h"
+#include "services/clients/rabbitmq/options.h"
+#include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/runtime/options.h"
 
 const struct config_option bridge_options[] = {
     CONFIG_OPTION_RABBITMQ_URL(struct bridge_settings, rabbitmq_url),

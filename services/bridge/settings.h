@@ -2,7 +2,7 @@
 #ifndef BRIDGE_SETTINGS_H
 #define BRIDGE_SETTINGS_H
 
-#include "services/common/config.h"
+#include "services/base/config.h"
 
 struct bridge_settings {
     char *admin_address;

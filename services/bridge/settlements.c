@@ -1,5 +1,5 @@
 #include "services/bridge/settlements.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include <assert.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef BRIDGE_SETTLEMENTS_H
 #define BRIDGE_SETTLEMENTS_H
 
-#include "services/common/broker/connection.h"
+#include "services/clients/rabbitmq/connection.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 #include "services/bridge/workers.h"
-#include "services/common/endpoint.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
-#include "services/common/worker/link_socket.h"
+#include "services/base/endpoint.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
+#include "services/worker/link_socket.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

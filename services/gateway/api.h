@@ -4,7 +4,7 @@
 #define GATEWAY_API_H
 
 #include "proto/order_id.h"
-#include "services/common/metrics.h"
+#include "services/base/metrics.h"
 #include "services/gateway/ports/order_cache.h"
 #include "services/gateway/ports/order_queue.h"
 #include "services/gateway/ports/order_search.h"

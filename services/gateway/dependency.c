@@ -1,6 +1,6 @@
 #include "services/gateway/dependency.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
 #include <pthread.h>
 
 struct dependency {

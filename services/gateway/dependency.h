@@ -3,7 +3,7 @@
 #ifndef GATEWAY_DEPENDENCY_H
 #define GATEWAY_DEPENDENCY_H
 
-#include "services/common/health.h"
+#include "services/runtime/health.h"
 #include <stdbool.h>
 
 struct dependency;

@@ -2,17 +2,17 @@
  * the loops, and takes all down in an order that answers what can be answered: connections drain,
  * then confirms, then the rest. */
 #include "services/gateway/gateway.h"
-#include "services/common/broker/publisher.h"
-#include "services/common/clock.h"
-#include "services/common/database/connection.h"
-#include "services/common/elasticsearch.h"
-#include "services/common/http_server.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/postgres/connection.h"
+#include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
+#include "services/runtime/http_server.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

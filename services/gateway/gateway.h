@@ -2,7 +2,7 @@
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
-#include "services/common/service.h"
+#include "services/runtime/service.h"
 
 extern const struct service_probe gateway_probes[];
 

@@ -1,10 +1,8 @@
 #include "services/gateway/loop.h"
-#include "services/common/broker/publisher.h"
-#include "services/common/clock.h"
-#include "services/common/database/connection.h"
-#include "services/common/event_loop_h2o.h"
-#include "services/common/http_server.h"
-#include "services/common/memory.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
+#include "services/clients/postgres/connection.h"
+#include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/gateway/adapters/postgres_store.h"
 #include "services/gateway/adapters/rabbitmq_queue.h"
@@ -13,6 +11,8 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
+#include "services/loop/event_loop_h2o.h"
+#include "services/runtime/http_server.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>

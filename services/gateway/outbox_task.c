@@ -5,11 +5,11 @@
  * which the server ends its transaction. */
 #include "services/gateway/outbox_task.h"
 #include "proto/order_json.h"
-#include "services/common/backoff.h"
-#include "services/common/clock.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/backoff.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>

@@ -4,9 +4,9 @@
 #ifndef GATEWAY_OUTBOX_TASK_H
 #define GATEWAY_OUTBOX_TASK_H
 
-#include "services/common/database/outbox.h"
-#include "services/common/event_loop.h"
+#include "services/clients/postgres/outbox.h"
 #include "services/gateway/ports/order_queue.h"
+#include "services/loop/event_loop.h"
 
 struct outbox_task;
 

@@ -1,5 +1,5 @@
 #include "services/gateway/request.h"
-#include "services/common/clock.h"
+#include "services/base/clock.h"
 #include "services/gateway/api.h"
 #include "services/gateway/problem.h"
 #include "services/gateway/route_metrics.h"

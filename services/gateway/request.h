@@ -9,8 +9,8 @@
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
 
-#include "services/common/event_loop.h"
 #include "services/gateway/problem.h"
+#include "services/loop/event_loop.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 #include "services/gateway/route_metrics.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include <assert.h>
 #include <stdio.h>
 

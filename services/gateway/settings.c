@@ -1,8 +1,11 @@
 #include "services/gateway/settings.h"
-#include "services/common/broker/connection.h"
-#include "services/common/broker/queue_declaration.h"
-#include "services/common/config_options.h"
-#include "services/common/database/connection.h"
+#include "services/clients/elasticsearch/options.h"
+#include "services/clients/postgres/connection.h"
+#include "services/clients/postgres/options.h"
+#include "services/clients/rabbitmq/connection.h"
+#include "services/clients/rabbitmq/options.h"
+#include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/runtime/options.h"
 #include <stddef.h>
 
 #define MEMBER(field) offsetof(struct gateway_settings, field)

@@ -2,7 +2,7 @@
 #ifndef GATEWAY_SETTINGS_H
 #define GATEWAY_SETTINGS_H
 
-#include "services/common/config.h"
+#include "services/base/config.h"
 #include <stdint.h>
 
 struct gateway_settings {

@@ -4,7 +4,7 @@
 #define INDEXER_BULK_H
 
 #include "proto/error.h"
-#include "services/common/worker/parts.h"
+#include "services/worker/parts.h"
 #include <stdint.h>
 
 /* For all requests of a batch together; with inserting it has to be within the 10 s after which an

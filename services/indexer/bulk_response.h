@@ -4,7 +4,7 @@
 #define INDEXER_BULK_RESPONSE_H
 
 #include "proto/error.h"
-#include "services/common/worker/backend.h"
+#include "services/worker/backend.h"
 
 /* What the indexer needs of the answer: the items' statuses, in the order of the request, and why.
  */

@@ -2,8 +2,8 @@
  * index. A round follows each failure after a backoff, and else every LOOK_MS, which notices a
  * server that is gone, or an index that was deleted, while no orders come. */
 #include "services/indexer/index_setup.h"
-#include "services/common/backoff.h"
-#include "services/common/memory.h"
+#include "services/base/backoff.h"
+#include "services/base/memory.h"
 #include "services/indexer/server_error.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #ifndef INDEXER_INDEX_SETUP_H
 #define INDEXER_INDEX_SETUP_H
 
-#include "services/common/elasticsearch.h"
-#include "services/common/event_loop.h"
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/loop/event_loop.h"
 #include <stdbool.h>
 
 struct index_setup;

@@ -1,13 +1,15 @@
 #include "services/indexer/indexer.h"
-#include "services/common/clock.h"
-#include "services/common/config_options.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/worker/worker.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/options.h"
 #include "services/indexer/bulk.h"
 #include "services/indexer/bulk_request.h"
 #include "services/indexer/bulk_response.h"
 #include "services/indexer/index_setup.h"
+#include "services/runtime/options.h"
+#include "services/worker/options.h"
+#include "services/worker/worker.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #ifndef INDEXER_INDEXER_H
 #define INDEXER_INDEXER_H
 
-#include "services/common/service.h"
+#include "services/runtime/service.h"
 
 extern const struct service indexer_service;
 

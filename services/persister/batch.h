@@ -3,8 +3,8 @@
 #ifndef PERSISTER_BATCH_H
 #define PERSISTER_BATCH_H
 
-#include "services/common/database/orders.h"
-#include "services/common/worker/parts.h"
+#include "services/clients/postgres/orders.h"
+#include "services/worker/parts.h"
 
 /* An order's insertion has 5 s in all (with indexing it has to be within the 10 s after which its
  * message is requeued). One statement, limited by the server, has less: so four can fail one after

@@ -1,10 +1,12 @@
 #include "services/persister/persister.h"
-#include "services/common/clock.h"
-#include "services/common/config_options.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/worker/worker.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/clients/postgres/options.h"
 #include "services/persister/batch.h"
+#include "services/runtime/options.h"
+#include "services/worker/options.h"
+#include "services/worker/worker.h"
 #include <stdlib.h>
 
 struct persister_settings {

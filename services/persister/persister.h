@@ -2,7 +2,7 @@
 #ifndef PERSISTER_PERSISTER_H
 #define PERSISTER_PERSISTER_H
 
-#include "services/common/service.h"
+#include "services/runtime/service.h"
 
 extern const struct service persister_service;
 

@@ -1,4 +1,4 @@
-#include "services/common/service.h"
+#include "services/runtime/service.h"
 #include "services/scheduler/scheduler.h"
 #include "services/scheduler/settings.h"
 

@@ -14,7 +14,7 @@
 #ifndef SCHEDULER_REFRESH_PLAN_H
 #define SCHEDULER_REFRESH_PLAN_H
 
-#include "services/common/backoff.h"
+#include "services/base/backoff.h"
 #include "services/scheduler/cron.h"
 #include <stdbool.h>
 #include <stdint.h>

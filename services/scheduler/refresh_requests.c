@@ -1,8 +1,8 @@
 #include "services/scheduler/refresh_requests.h"
-#include "services/common/clock.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
 
 #include "proto/error.h"
 #include "proto/refresh_message.h"
-#include "services/common/event_loop.h"
+#include "services/loop/event_loop.h"
 #include <czmq.h>
 #include <stddef.h>
 #include <stdint.h>

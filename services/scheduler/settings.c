@@ -1,6 +1,7 @@
 #include "services/scheduler/settings.h"
-#include "services/common/config_options.h"
-#include "services/common/database/connection.h"
+#include "services/clients/postgres/connection.h"
+#include "services/clients/postgres/options.h"
+#include "services/runtime/options.h"
 
 const struct config_option scheduler_options[] = {
     {.name = "MV_REFRESH_SCHEDULE",

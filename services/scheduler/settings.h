@@ -3,8 +3,8 @@
 #define SCHEDULER_SETTINGS_H
 
 #include "proto/error.h"
-#include "services/common/config.h"
-#include "services/common/service.h"
+#include "services/base/config.h"
+#include "services/runtime/service.h"
 #include "services/scheduler/cron.h"
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "services/common/endpoint.h"
+#include "services/base/endpoint.h"
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 

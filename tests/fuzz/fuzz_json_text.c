@@ -1,4 +1,4 @@
-#include "services/common/json_text.h"
+#include "services/base/json_text.h"
 #include "tests/fuzz/fuzz.h"
 #include <jansson.h>
 #include <stdlib.h>

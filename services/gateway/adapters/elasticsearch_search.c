@@ -1,6 +1,6 @@
 #include "services/gateway/adapters/elasticsearch_search.h"
-#include "services/common/json_text.h"
-#include "services/common/memory.h"
+#include "services/base/json_text.h"
+#include "services/base/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* order_search on Elasticsearch or OpenSearch. */
-#ifndef GATEWAY_ELASTICSEARCH_SEARCH_H
-#define GATEWAY_ELASTICSEARCH_SEARCH_H
+#ifndef GATEWAY_ADAPTERS_ELASTICSEARCH_SEARCH_H
+#define GATEWAY_ADAPTERS_ELASTICSEARCH_SEARCH_H
 
-#include "services/common/elasticsearch.h"
+#include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/gateway/ports/order_search.h"
 
 /* `on_state` is called on each change, as answers tell it: the reason is NULL when up. */

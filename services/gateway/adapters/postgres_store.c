@@ -1,11 +1,11 @@
 #include "services/gateway/adapters/postgres_store.h"
-#include "services/common/clock.h"
-#include "services/common/database/orders.h"
-#include "services/common/database/outbox.h"
-#include "services/common/database/sales_view.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
+#include "services/clients/postgres/orders.h"
+#include "services/clients/postgres/outbox.h"
+#include "services/clients/postgres/sales_view.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* order_store on PostgreSQL: two pipelined connections for reads and one for bulk transactions, so
  * that neither waits for the other. */
-#ifndef GATEWAY_POSTGRES_STORE_H
-#define GATEWAY_POSTGRES_STORE_H
+#ifndef GATEWAY_ADAPTERS_POSTGRES_STORE_H
+#define GATEWAY_ADAPTERS_POSTGRES_STORE_H
 
-#include "services/common/event_loop.h"
 #include "services/gateway/ports/order_store.h"
+#include "services/loop/event_loop.h"
 #include <stdbool.h>
 
 struct postgres_store_options {

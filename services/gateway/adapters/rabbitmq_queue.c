@@ -1,8 +1,8 @@
 /* The publisher answers on its own thread. An answer is pushed onto its loop's stack, and only the
  * first one on an empty stack wakes the loop, which then delivers all that have gathered. */
 #include "services/gateway/adapters/rabbitmq_queue.h"
-#include "services/common/broker/publisher.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
+#include "services/clients/rabbitmq/publisher.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* order_queue on RabbitMQ: one instance for each loop, all on the process's one publisher. */
-#ifndef GATEWAY_RABBITMQ_QUEUE_H
-#define GATEWAY_RABBITMQ_QUEUE_H
+#ifndef GATEWAY_ADAPTERS_RABBITMQ_QUEUE_H
+#define GATEWAY_ADAPTERS_RABBITMQ_QUEUE_H
 
-#include "services/common/event_loop.h"
 #include "services/gateway/ports/order_queue.h"
+#include "services/loop/event_loop.h"
 
 struct publisher;
 

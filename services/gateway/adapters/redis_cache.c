@@ -2,9 +2,9 @@
  * kept here (at most DEBT_MAX of them, the oldest are given up) and written when Redis is back, so
  * that reads find it although it is not in the store yet. */
 #include "services/gateway/adapters/redis_cache.h"
-#include "services/common/log.h"
-#include "services/common/memory.h"
-#include "services/common/metrics.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* order_cache on Redis 7: order:<uuid> = the order in JSON. */
-#ifndef GATEWAY_REDIS_CACHE_H
-#define GATEWAY_REDIS_CACHE_H
+#ifndef GATEWAY_ADAPTERS_REDIS_CACHE_H
+#define GATEWAY_ADAPTERS_REDIS_CACHE_H
 
-#include "services/gateway/adapters/redis_connection.h"
+#include "services/clients/redis/redis_connection.h"
 #include "services/gateway/ports/order_cache.h"
 
 /* Register the metrics; before threads start. */

@@ -5,10 +5,10 @@
  * whether the scheduler is there, and nothing waits in a queue for one that is not. */
 #include "services/gateway/adapters/scheduler_client.h"
 #include "proto/refresh_message.h"
-#include "services/common/clock.h"
-#include "services/common/endpoint.h"
-#include "services/common/memory.h"
-#include "services/common/zmq_address.h"
+#include "services/base/clock.h"
+#include "services/base/endpoint.h"
+#include "services/base/memory.h"
+#include "services/loop/zmq_address.h"
 #include <czmq.h>
 
 #define ACCEPT_TIMEOUT_MS 1000

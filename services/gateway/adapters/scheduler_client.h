@@ -2,11 +2,11 @@
  * for each loop. A request goes to the first scheduler of the list that is connected; one that does
  * not accept it within 1 s, or falls silent for 5 s, or declines, is given up for the next, at most
  * twice round the list. The schedulers see to it that many requests make few refreshes. */
-#ifndef GATEWAY_SCHEDULER_CLIENT_H
-#define GATEWAY_SCHEDULER_CLIENT_H
+#ifndef GATEWAY_ADAPTERS_SCHEDULER_CLIENT_H
+#define GATEWAY_ADAPTERS_SCHEDULER_CLIENT_H
 
-#include "services/common/event_loop.h"
 #include "services/gateway/ports/sales_refresh.h"
+#include "services/loop/event_loop.h"
 
 #define SCHEDULER_CLIENT_MAX_WAITING 1000 /* callers at once; more are refused */
 

@@ -2,7 +2,7 @@
  * the table. Who wants the same order until the answer comes joins that read. The answer goes to
  * every reader on the reader's own loop. */
 #include "services/gateway/adapters/shared_reads.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* An order_store that asks another one only once for an order that several requests want to read at
  * the same time, on whichever loops they are: a crowd of readers of one order is one query. */
-#ifndef GATEWAY_SHARED_READS_H
-#define GATEWAY_SHARED_READS_H
+#ifndef GATEWAY_ADAPTERS_SHARED_READS_H
+#define GATEWAY_ADAPTERS_SHARED_READS_H
 
 #include "services/gateway/ports/order_store.h"
 #include <h2o.h>

@@ -6,8 +6,8 @@
  * cannot be cancelled: `arg` must live until the answer (request_guard.h does that for requests
  * whose client has had an answer already). What a callback receives lives during the callback only.
  */
-#ifndef GATEWAY_ORDER_CACHE_H
-#define GATEWAY_ORDER_CACHE_H
+#ifndef GATEWAY_PORTS_ORDER_CACHE_H
+#define GATEWAY_PORTS_ORDER_CACHE_H
 
 #include "proto/order_id.h"
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Port: the durable queue that accepted orders go to (RabbitMQ in production). The rules of all
  * ports: order_cache.h. */
-#ifndef GATEWAY_ORDER_QUEUE_H
-#define GATEWAY_ORDER_QUEUE_H
+#ifndef GATEWAY_PORTS_ORDER_QUEUE_H
+#define GATEWAY_PORTS_ORDER_QUEUE_H
 
 #include "proto/order_id.h"
 #include <stdbool.h>

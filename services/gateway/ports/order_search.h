@@ -1,7 +1,7 @@
 /* Port: full-text search of orders (Elasticsearch in production). The rules of all ports:
  * order_cache.h. */
-#ifndef GATEWAY_ORDER_SEARCH_H
-#define GATEWAY_ORDER_SEARCH_H
+#ifndef GATEWAY_PORTS_ORDER_SEARCH_H
+#define GATEWAY_PORTS_ORDER_SEARCH_H
 
 #include <stddef.h>
 

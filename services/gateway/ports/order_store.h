@@ -1,7 +1,7 @@
 /* Port: the source of truth (PostgreSQL in production). The rules of all ports: order_cache.h.
  * Every operation is answered within ORDER_STORE_TIMEOUT_MS (and a little for the network). */
-#ifndef GATEWAY_ORDER_STORE_H
-#define GATEWAY_ORDER_STORE_H
+#ifndef GATEWAY_PORTS_ORDER_STORE_H
+#define GATEWAY_PORTS_ORDER_STORE_H
 
 #include "proto/order.h"
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Port: a refresh of the daily sales on request (the scheduler service in production). The rules of
  * all ports: order_cache.h. */
-#ifndef GATEWAY_SALES_REFRESH_H
-#define GATEWAY_SALES_REFRESH_H
+#ifndef GATEWAY_PORTS_SALES_REFRESH_H
+#define GATEWAY_PORTS_SALES_REFRESH_H
 
 #include <stdint.h>
 

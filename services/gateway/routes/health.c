@@ -1,7 +1,7 @@
 /* GET /livez, /readyz, /metrics: the same pages as every service's, for orchestrators and
  * Prometheus. */
-#include "services/common/admin_page.h"
 #include "services/gateway/routes/routes.h"
+#include "services/runtime/admin_page.h"
 #include <assert.h>
 #include <stdlib.h>
 

@@ -15,8 +15,8 @@
  * A 202 while the cache is down: see get_order.c. */
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
-#include "services/common/clock.h"
-#include "services/common/memory.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
 #include "services/gateway/api.h"
 #include "services/gateway/idempotency_key.h"
 #include "services/gateway/problem.h"

@@ -1,6 +1,6 @@
 /* Parameters of a URL's query (application/x-www-form-urlencoded, WHATWG URL 5.1). */
-#ifndef GATEWAY_QUERY_STRING_H
-#define GATEWAY_QUERY_STRING_H
+#ifndef GATEWAY_ROUTES_QUERY_STRING_H
+#define GATEWAY_ROUTES_QUERY_STRING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The handlers of all routes, one file each. A handler answers its request, at once or later. */
-#ifndef GATEWAY_ROUTES_H
-#define GATEWAY_ROUTES_H
+#ifndef GATEWAY_ROUTES_ROUTES_H
+#define GATEWAY_ROUTES_ROUTES_H
 
 #include "services/gateway/request.h"
 

@@ -1,5 +1,5 @@
 #include "proto/timestamp.h"
-#include "services/common/clock.h"
+#include "services/base/clock.h"
 #include "tests/bench/ceilings/ceilings.h"
 #include <stdio.h>
 #include <stdlib.h>

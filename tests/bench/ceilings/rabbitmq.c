@@ -1,8 +1,8 @@
 /* librabbitmq alone: one connection, one thread. */
 #include "proto/order_json.h"
-#include "services/common/broker/connection.h"
-#include "services/common/broker/queue_declaration.h"
-#include "services/common/clock.h"
+#include "services/base/clock.h"
+#include "services/clients/rabbitmq/connection.h"
+#include "services/clients/rabbitmq/queue_declaration.h"
 #include "tests/bench/ceilings/ceilings.h"
 #include <stdlib.h>
 #include <string.h>

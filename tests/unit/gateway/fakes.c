@@ -1,5 +1,5 @@
 #include "tests/unit/gateway/fakes.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #define TESTS_GATEWAY_FAKES_H
 
 #include "proto/order_json.h"
-#include "services/common/event_loop.h"
 #include "services/gateway/api.h"
+#include "services/loop/event_loop.h"
 #include <stdbool.h>
 
 #define FAKE_ORDERS_MAX 64

@@ -1,9 +1,9 @@
 #include "tests/unit/gateway/http_fixture.h"
-#include "services/common/clock.h"
-#include "services/common/event_loop_h2o.h"
-#include "services/common/http_server.h"
-#include "services/common/memory.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
 #include "services/gateway/router.h"
+#include "services/loop/event_loop_h2o.h"
+#include "services/runtime/http_server.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>

@@ -1,4 +1,4 @@
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include "tests/unit/gateway/http_test.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* The task on fakes of all that it touches: loop, clock, database and queue. Nothing waits. */
 #include "proto/order_json.h"
-#include "services/common/clock.h"
-#include "services/common/metrics.h"
+#include "services/base/clock.h"
+#include "services/base/metrics.h"
 #include "services/gateway/outbox_task.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 #include "proto/amount.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

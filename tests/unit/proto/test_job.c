@@ -1,7 +1,7 @@
 #include "proto/amount.h"
 #include "proto/job.h"
 #include "proto/timestamp.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>
 

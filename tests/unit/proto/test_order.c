@@ -1,5 +1,5 @@
 #include "proto/order.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <string.h>
 
 static void repeat(char *to, const char *character, size_t times)

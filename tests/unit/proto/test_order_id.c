@@ -1,5 +1,5 @@
 #include "proto/order_id.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <string.h>
 
 static struct order_id id_of(const char *text)

@@ -1,7 +1,7 @@
 #include "proto/amount.h"
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #include "proto/timestamp.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <string.h>
 #include <time.h>
 

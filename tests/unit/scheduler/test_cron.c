@@ -1,6 +1,6 @@
 #include "proto/timestamp.h"
 #include "services/scheduler/cron.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>
 

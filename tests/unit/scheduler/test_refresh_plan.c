@@ -1,6 +1,6 @@
 #include "proto/timestamp.h"
 #include "services/scheduler/refresh_plan.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <string.h>
 
 #define RANDOM 0x80000000u

@@ -1,9 +1,9 @@
 /* The real socket, asked by a raw ZeroMQ client. */
-#include "services/common/clock.h"
-#include "services/common/event_loop_zloop.h"
-#include "services/common/metrics.h"
+#include "services/base/clock.h"
+#include "services/base/metrics.h"
+#include "services/loop/event_loop_zloop.h"
 #include "services/scheduler/refresh_requests.h"
-#include "tests/unit/cmocka_headers.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* The batcher of a worker against fake bridges and a fake backend. */
-#include "services/common/worker/batcher.h"
+#include "services/worker/batcher.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* A worker's sockets against those of a bridge, over TCP, in one process. */
-#include "services/common/clock.h"
-#include "services/common/event_loop_zloop.h"
-#include "services/common/metrics.h"
-#include "services/common/worker/bridge_link.h"
-#include "services/common/worker/link_socket.h"
-#include "tests/unit/name_service.h"
+#include "services/base/clock.h"
+#include "services/base/metrics.h"
+#include "services/loop/event_loop_zloop.h"
+#include "services/worker/bridge_link.h"
+#include "services/worker/link_socket.h"
+#include "tests/unit/support/name_service.h"
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>

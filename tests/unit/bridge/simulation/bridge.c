@@ -1,6 +1,6 @@
 /* The flow under test, and beside it the model: for each delivery, what the flow was validly told.
  * Each port checks that the flow was entitled to what it does. */
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
 #include <string.h>
 

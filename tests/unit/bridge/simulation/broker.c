@@ -1,6 +1,6 @@
 /* The broker: a queue with manual acks and a prefetch count, and a channel that delays. It knows
  * nothing of the bridge but what arrives on the current connection. */
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
 #include <string.h>
 

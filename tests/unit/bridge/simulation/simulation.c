@@ -1,6 +1,6 @@
 /* Runs the bridge's flow through seeded schedules of faults, as print_help() says. Schedule i has
  * seed S + i. */
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
 #include <errno.h>
 #include <getopt.h>

@@ -1,5 +1,5 @@
 /* Workers with short queues, each on one stage, and the two backends behind them. */
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
 #include <stdlib.h>
 #include <string.h>

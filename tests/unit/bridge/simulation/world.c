@@ -1,5 +1,5 @@
 #include "tests/unit/bridge/simulation/world.h"
-#include "services/common/memory.h"
+#include "services/base/memory.h"
 #include <stdarg.h>
 #include <stdio.h>
 

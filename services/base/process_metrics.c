@@ -1,0 +1,103 @@
+/* Metrics about the process itself. */
+#include "services/base/process_metrics.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static double cpu_seconds(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used); /* cannot fail with this clock */
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+struct memory {
+    double virtual_bytes, resident_bytes;
+};
+
+/* From /proc/self/statm (proc(5)): the first two numbers, in pages. */
+static struct memory memory_used(void)
+{
+    unsigned long all = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm == NULL)
+        return (struct memory){0};
+    if (fscanf(statm, "%lu %lu", &all, &resident) != 2)
+        all = resident = 0;
+    (void)fclose(statm);
+    double page_bytes = (double)sysconf(_SC_PAGESIZE);
+    return (struct memory){(double)all * page_bytes, (double)resident * page_bytes};
+}
+
+static double open_descriptors(void)
+{
+    double count = -3; /* ".", ".." and the directory's own */
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory == NULL)
+        return 0;
+    while (readdir(directory) != NULL)
+        count++;
+    (void)closedir(directory);
+    return count;
+}
+
+static double max_descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
+}
+
+/* From /proc/stat (proc(5)): when the system was started, as Unix time. */
+static double boot_seconds(void)
+{
+    char line[256];
+    unsigned long long seconds = 0;
+    FILE *stat = fopen("/proc/stat", "re");
+    if (stat == NULL)
+        return 0;
+    while (fgets(line, sizeof(line), stat) != NULL && sscanf(line, "btime %llu", &seconds) != 1)
+        ;
+    (void)fclose(stat);
+    return (double)seconds;
+}
+
+/* /proc/self/stat field 22 (proc(5)): when it started, in clock ticks since the boot; the fields
+ * are counted after the command's name, which may contain anything. The sum is the same at each
+ * scrape, so that it changes only with a restart. */
+static double start_seconds(void)
+{
+    char stat[1024] = "";
+    unsigned long long start_ticks = 0;
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (file == NULL)
+        return 0;
+    size_t len = fread(stat, 1, sizeof(stat) - 1, file);
+    (void)fclose(file);
+    stat[len] = '\0';
+    const char *after_name = strrchr(stat, ')');
+    if (after_name == NULL ||
+        sscanf(after_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &start_ticks) != 1)
+        return 0;
+    return boot_seconds() + (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void render(FILE *out, const char *name, const char *type, const char *help, double value)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
+}
+
+void process_metrics_render(FILE *out)
+{
+    render(out, "process_cpu_seconds_total", "counter", "CPU time used", cpu_seconds());
+    struct memory memory = memory_used();
+    render(out, "process_resident_memory_bytes", "gauge", "Memory in RAM", memory.resident_bytes);
+    render(out, "process_virtual_memory_bytes", "gauge", "Address space", memory.virtual_bytes);
+    render(out, "process_open_fds", "gauge", "Open file descriptors", open_descriptors());
+    render(out, "process_max_fds", "gauge", "Limit of open file descriptors", max_descriptors());
+    render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds());
+}

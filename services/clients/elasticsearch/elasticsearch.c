@@ -1,0 +1,419 @@
+/* A client of Elasticsearch or OpenSearch: libcurl's multi socket interface
+ * (https://curl.se/libcurl/c/libcurl-multi.html, "multi_socket") on an event loop. libcurl says
+ * which descriptors and which one timer it wants watched, the loop says when they are ready.
+ *
+ * Each request in flight has a slot, which keeps its easy handle for the next one. Finished
+ * requests are collected first and their callbacks called afterwards, when libcurl is no longer on
+ * the stack, so that a callback may send the next request. A request is written to its connection
+ * while elasticsearch_request() is called; what fails at once is told in the next turn. */
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/elasticsearch_url.h"
+#include "services/loop/event_loop_core.h"
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REACH_TIMEOUT_MS 5000
+#define REACH_RESPONSE_MAX_BYTES 65536
+
+struct slot {
+    struct elasticsearch *client;
+    struct slot *next; /* in the list of free or of finished slots */
+    CURL *easy;
+    struct curl_slist *headers;
+    char *body_copy; /* of the request, unless the caller keeps it */
+    elasticsearch_done_fn *on_done;
+    void *arg;
+    CURLcode result; /* when finished */
+    char error_text[CURL_ERROR_SIZE];
+    char *answer;
+    size_t answer_len, answer_capacity;
+    bool answer_too_long;
+};
+
+/* A descriptor of libcurl's. */
+struct transport {
+    struct elasticsearch *client;
+    curl_socket_t fd;
+    struct loop_watch *watch;
+};
+
+struct elasticsearch {
+    struct event_loop *loop;
+    struct loop_timer *timer;        /* libcurl's */
+    struct loop_timer *finish_timer; /* runs when something finished outside of the loop's turn */
+    CURLM *multi;
+    bool adding; /* a request to `multi` */
+    struct elasticsearch_url url;
+    char *authorization; /* header of the API key, or NULL */
+    char *ca_file;       /* or NULL */
+    size_t max_response_bytes;
+    unsigned slot_count;
+    struct slot *slots;
+    struct slot *free_slots;
+    struct slot *finished, **finished_end;
+};
+
+/* For calls that fail only for want of memory or by our own mistake. */
+#define MUST(call) ((call) == 0 ? (void)0 : abort())
+
+/* The end of a request */
+
+static void slot_release(struct slot *slot)
+{
+    curl_slist_free_all(slot->headers);
+    free(slot->body_copy);
+    free(slot->answer);
+    slot->headers = NULL;
+    slot->body_copy = slot->answer = NULL;
+    slot->answer_len = slot->answer_capacity = 0;
+    slot->next = slot->client->free_slots;
+    slot->client->free_slots = slot;
+}
+
+/* Call the callback, last. The slot is free before, so that the callback can use it again. */
+static void slot_finish(struct slot *slot)
+{
+    elasticsearch_done_fn *on_done = slot->on_done;
+    void *arg = slot->arg;
+    struct error err;
+    if (slot->result == CURLE_OK) {
+        long status = 0;
+        MUST(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
+        char *answer = slot->answer;
+        size_t len = slot->answer_len;
+        slot->answer = NULL;
+        slot_release(slot);
+        on_done(arg, status, false, answer != NULL ? answer : "", len, NULL);
+        free(answer);
+        return;
+    }
+    bool timed_out = slot->result == CURLE_OPERATION_TIMEDOUT;
+    if (slot->answer_too_long)
+        error_set(&err, "the answer is longer than %zu bytes", slot->client->max_response_bytes);
+    else if (slot->error_text[0] != '\0')
+        error_set(&err, "%s", slot->error_text);
+    else
+        error_set(&err, "%s", curl_easy_strerror(slot->result));
+    slot_release(slot);
+    on_done(arg, 0, timed_out, "", 0, &err);
+}
+
+/* Let libcurl work, and collect what it has finished. */
+static void work(struct elasticsearch *client, curl_socket_t fd, int ready)
+{
+    int count;
+    MUST(curl_multi_socket_action(client->multi, fd, ready, &count));
+    for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &count)) != NULL;) {
+        struct slot *slot;
+        MUST(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot));
+        slot->result = message->data.result;
+        MUST(curl_multi_remove_handle(client->multi, slot->easy));
+        slot->next = NULL;
+        *client->finished_end = slot;
+        client->finished_end = &slot->next;
+    }
+}
+
+static void finish_all(struct elasticsearch *client)
+{
+    struct slot *finished = client->finished;
+    client->finished = NULL;
+    client->finished_end = &client->finished;
+    while (finished != NULL) {
+        struct slot *slot = finished;
+        finished = slot->next;
+        slot_finish(slot);
+    }
+}
+
+/* What libcurl calls, and what the loop calls for it */
+
+static size_t on_answer(char *data, size_t size, size_t count, void *arg)
+{
+    struct slot *slot = arg;
+    size_t len = size * count;
+    if (len > slot->client->max_response_bytes - slot->answer_len) {
+        slot->answer_too_long = true;
+        return 0; /* the transfer fails */
+    }
+    if (slot->answer_len + len > slot->answer_capacity) {
+        slot->answer_capacity = 2 * (slot->answer_len + len);
+        slot->answer = memory_resize(slot->answer, slot->answer_capacity);
+    }
+    memcpy(slot->answer + slot->answer_len, data, len);
+    slot->answer_len += len;
+    return len;
+}
+
+static void on_ready(void *arg, bool readable, bool writable)
+{
+    const struct transport *transport = arg; /* libcurl may have it freed in work() */
+    struct elasticsearch *client = transport->client;
+    work(client, transport->fd,
+         (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
+    finish_all(client);
+}
+
+static void on_expired(void *arg)
+{
+    work(arg, CURL_SOCKET_TIMEOUT, 0);
+    finish_all(arg);
+}
+
+static void on_finished(void *arg)
+{
+    finish_all(arg);
+}
+
+/* CURLMOPT_SOCKETFUNCTION */
+static int on_want(CURL *easy, curl_socket_t fd, int want, void *arg, void *assigned)
+{
+    (void)easy;
+    struct elasticsearch *client = arg;
+    struct transport *transport = assigned;
+    if (want == CURL_POLL_REMOVE) {
+        if (transport != NULL)
+            loop_watch_free(transport->watch);
+        free(transport);
+        return 0;
+    }
+    if (transport == NULL) {
+        transport = memory_new(sizeof(*transport));
+        transport->client = client;
+        transport->fd = fd;
+        transport->watch = event_loop_watch(client->loop, fd, on_ready, transport);
+        MUST(curl_multi_assign(client->multi, fd, transport));
+    }
+    loop_watch_want(transport->watch, (want & CURL_POLL_IN) != 0, (want & CURL_POLL_OUT) != 0);
+    return 0;
+}
+
+/* CURLMOPT_TIMERFUNCTION */
+static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *arg)
+{
+    (void)multi;
+    struct elasticsearch *client = arg;
+    if (client->adding)
+        return 0;
+    if (timeout_ms < 0)
+        loop_timer_stop(client->timer);
+    else
+        loop_timer_start(client->timer, timeout_ms);
+    return 0;
+}
+
+/* The client */
+
+struct elasticsearch *elasticsearch_new(struct event_loop *loop,
+                                        const struct elasticsearch_options *options)
+{
+    struct elasticsearch *client = memory_new(sizeof(*client));
+    client->loop = loop;
+    client->timer = event_loop_timer(loop, on_expired, client);
+    client->finish_timer = event_loop_timer(loop, on_finished, client);
+    client->finished_end = &client->finished;
+    MUST(elasticsearch_url_parse(options->url, &client->url, NULL)); /* was validated */
+    if (options->api_key != NULL &&
+        asprintf(&client->authorization, "Authorization: ApiKey %s", options->api_key) < 0)
+        abort();
+    if (options->ca_file != NULL)
+        client->ca_file = memory_copy_text(options->ca_file);
+    client->max_response_bytes = options->max_response_bytes;
+
+    client->multi = curl_multi_init();
+    if (client->multi == NULL)
+        abort();
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_want));
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client));
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted));
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client));
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                           (long)options->max_in_flight));
+    MUST(curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)options->max_in_flight));
+
+    client->slot_count = options->max_in_flight;
+    client->slots = memory_new_array(client->slot_count, sizeof(*client->slots));
+    for (unsigned i = 0; i < client->slot_count; i++) {
+        client->slots[i].client = client;
+        slot_release(&client->slots[i]);
+    }
+    return client;
+}
+
+void elasticsearch_free(struct elasticsearch *client)
+{
+    if (client == NULL)
+        return;
+    for (unsigned i = 0; i < client->slot_count; i++) {
+        struct slot *slot = &client->slots[i];
+        if (slot->easy != NULL) {
+            (void)curl_multi_remove_handle(client->multi, slot->easy); /* also when idle */
+            curl_easy_cleanup(slot->easy);
+        }
+        slot_release(slot);
+    }
+    (void)curl_multi_cleanup(client->multi);
+    loop_timer_free(client->timer);
+    loop_timer_free(client->finish_timer);
+    elasticsearch_url_release(&client->url);
+    if (client->authorization != NULL)
+        explicit_bzero(client->authorization, strlen(client->authorization));
+    free(client->authorization);
+    free(client->ca_file);
+    free(client->slots);
+    free(client);
+}
+
+/* What is the same for each request of a slot. */
+static CURL *slot_easy_new(struct slot *slot)
+{
+    const struct elasticsearch *client = slot->client;
+    CURL *easy = curl_easy_init();
+    if (easy == NULL)
+        abort();
+    MUST(curl_easy_setopt(easy, CURLOPT_PRIVATE, slot));
+    MUST(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error_text));
+    MUST(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer));
+    MUST(curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot));
+    MUST(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+    /* A deadline that passes while a name is being resolved must not wait for the resolver. */
+    MUST(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+    MUST(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
+    MUST(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
+    MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
+    MUST(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
+    MUST(curl_easy_setopt(easy, CURLOPT_PROXY, "")); /* none, whatever the environment says */
+    MUST(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
+    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
+    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
+    if (client->ca_file != NULL)
+        MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
+    if (client->authorization == NULL && client->url.user != NULL) {
+        MUST(curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC));
+        MUST(curl_easy_setopt(easy, CURLOPT_USERNAME, client->url.user));
+        MUST(curl_easy_setopt(easy, CURLOPT_PASSWORD,
+                              client->url.password != NULL ? client->url.password : ""));
+    }
+    return easy;
+}
+
+static void slot_add_header(struct slot *slot, const char *line)
+{
+    struct curl_slist *headers = curl_slist_append(slot->headers, line);
+    if (headers == NULL)
+        abort();
+    slot->headers = headers;
+}
+
+static void slot_set_url(struct slot *slot, const char *path)
+{
+    char *url;
+    if (asprintf(&url, "%s%s", slot->client->url.base, path) < 0)
+        abort();
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_URL, url));
+    free(url);
+}
+
+static void slot_set_headers(struct slot *slot, const char *content_type)
+{
+    /* libcurl would announce a large body and wait up to 1 s for "100 Continue". */
+    slot_add_header(slot, "Expect:");
+    if (slot->client->authorization != NULL)
+        slot_add_header(slot, slot->client->authorization);
+    if (content_type != NULL) {
+        char line[128];
+        (void)snprintf(line, sizeof(line), "Content-Type: %s", content_type);
+        slot_add_header(slot, line);
+    }
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers));
+}
+
+static void slot_set_body(struct slot *slot, const char *body, size_t len, bool kept)
+{
+    if (body == NULL) {
+        MUST(curl_easy_setopt(slot->easy, CURLOPT_HTTPGET, 1L));
+        return;
+    }
+    if (!kept)
+        body = slot->body_copy = memory_copy(body, len);
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len));
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, body)); /* not copied */
+}
+
+int elasticsearch_request(struct elasticsearch *client, const char *method, const char *path,
+                          const char *content_type, const char *body, size_t body_len,
+                          bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
+                          void *arg)
+{
+    struct slot *slot = client->free_slots;
+    if (slot == NULL)
+        return -1;
+    client->free_slots = slot->next;
+    slot->on_done = on_done;
+    slot->arg = arg;
+    slot->answer_too_long = false;
+    slot->error_text[0] = '\0';
+    if (slot->easy == NULL)
+        slot->easy = slot_easy_new(slot);
+    slot_set_url(slot, path);
+    slot_set_headers(slot, content_type);
+    slot_set_body(slot, body, body_len, body_kept);
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_CUSTOMREQUEST, method));
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1)));
+    /* libcurl wants its timer to expire at once: as well now as after a turn of the loop. */
+    client->adding = true;
+    MUST(curl_multi_add_handle(client->multi, slot->easy));
+    client->adding = false;
+    work(client, CURL_SOCKET_TIMEOUT, 0);
+    if (client->finished != NULL)
+        loop_timer_start(client->finish_timer, 0);
+    return 0;
+}
+
+/* --check */
+
+struct reach {
+    bool done;
+    long status;
+    struct error err;
+};
+
+static void on_reached(void *arg, long status, bool timed_out, const char *body, size_t body_len,
+                       const struct error *err)
+{
+    (void)timed_out;
+    (void)body;
+    (void)body_len;
+    struct reach *reach = arg;
+    reach->done = true;
+    reach->status = status;
+    if (err != NULL)
+        reach->err = *err;
+}
+
+int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
+{
+    struct event_loop loop;
+    struct reach reach = {.done = false};
+    struct elasticsearch_options own = *options;
+    own.max_in_flight = 1;
+    own.max_response_bytes = REACH_RESPONSE_MAX_BYTES;
+    event_loop_init(&loop);
+    struct elasticsearch *client = elasticsearch_new(&loop, &own);
+    MUST(elasticsearch_request(client, "GET", "/_cluster/health", NULL, NULL, 0, false,
+                               REACH_TIMEOUT_MS, on_reached, &reach));
+    while (!reach.done)
+        event_loop_turn(&loop, REACH_TIMEOUT_MS);
+    elasticsearch_free(client);
+    event_loop_release(&loop);
+    if (reach.status == 200)
+        return 0;
+    if (reach.status != 0)
+        error_set(err, "GET /_cluster/health: status %ld", reach.status);
+    else
+        error_set(err, "%s", reach.err.message);
+    return -1;
+}

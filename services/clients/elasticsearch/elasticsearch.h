@@ -1,0 +1,58 @@
+/* A client of Elasticsearch or OpenSearch over HTTP: libcurl's multi interface on an event loop,
+ * connections kept open. Used by the gateway (search) and the indexer (_bulk). Never blocks (names
+ * are resolved on libcurl's own threads). */
+#ifndef CLIENTS_ELASTICSEARCH_ELASTICSEARCH_H
+#define CLIENTS_ELASTICSEARCH_ELASTICSEARCH_H
+
+#include "proto/error.h"
+#include "services/loop/event_loop.h"
+#include <stddef.h>
+
+struct elasticsearch_options {
+    const char *url;           /* http[s]://[user:password@]host:port[/prefix] */
+    const char *api_key;       /* or NULL */
+    const char *ca_file;       /* or NULL */
+    unsigned max_in_flight;    /* requests, and connections, at once; more are refused; > 0 */
+    size_t max_response_bytes; /* a longer answer is a failure */
+};
+
+struct elasticsearch;
+
+/* The options are copied. The URL must be one that elasticsearch_url_validate() accepts. With both,
+ * the API key is used and the URL's user is not. Needs what service_main() does:
+ * curl_global_init(), and SIGPIPE ignored. */
+struct elasticsearch *elasticsearch_new(struct event_loop *loop,
+                                        const struct elasticsearch_options *options);
+/* Pending requests are dropped without a callback. Not legal inside a callback of the client. */
+void elasticsearch_free(struct elasticsearch *client);
+
+/* `status` is the HTTP status, or 0 when there was no whole answer (`err` says why, else it is
+ * NULL; `timed_out` when it was the deadline). `body` lives during the callback only. */
+typedef void elasticsearch_done_fn(void *arg, long status, bool timed_out, const char *body,
+                                   size_t body_len, const struct error *err);
+
+/* Send a request: `method` "GET", "POST", "PUT"; `path` begins with '/', is percent-encoded and may
+ * have a query; `content_type` NULL without a body (`body` NULL). `timeout_ms` is for all of it,
+ * from resolving the name to the answer's last byte. `body` is copied unless `body_kept` says that
+ * the caller keeps it unchanged until the callback. Returns 0, or -1 when max_in_flight is reached.
+ * The callback comes exactly once, from the loop, never from inside this call. */
+int elasticsearch_request(struct elasticsearch *client, const char *method, const char *path,
+                          const char *content_type, const char *body, size_t body_len,
+                          bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
+                          void *arg) __attribute__((warn_unused_result));
+
+/* For --check: can the cluster be reached? Probes /_cluster/health, never "/". The limits in the
+ * options are not used. Blocks at most 5 s. */
+int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* For config_option.validate. */
+int elasticsearch_url_validate(const char *url, struct error *err)
+    __attribute__((warn_unused_result));
+int elasticsearch_api_key_validate(const char *key, struct error *err)
+    __attribute__((warn_unused_result));
+/* The rules for index names are in Elasticsearch's reference, "Create index API". */
+int elasticsearch_index_validate(const char *name, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

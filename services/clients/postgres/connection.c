@@ -1,0 +1,382 @@
+/* The life of one connection:
+ *
+ *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ PREPARING ──▶ UP
+ *      ▲                   │              │             │          │
+ *      └──── backoff ──────┴──────────────┴─────────────┴──────────┘   lose()
+ *
+ * One timer serves all states: the next attempt, the attempt's deadline, or the deadline of the
+ * oldest statement. A statement that passes its deadline, which is a little after the server's own
+ * limit, means that the server or the network hangs: the connection is dropped. */
+#include "services/clients/postgres/connection.h"
+#include "services/base/backoff.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
+#include "services/clients/postgres/answer.h"
+#include "services/clients/postgres/call.h"
+#include "services/clients/postgres/dsn.h"
+#include "services/clients/postgres/pipeline.h"
+#include "services/clients/postgres/server_lookup.h"
+#include "services/clients/postgres/session.h"
+#include <stdlib.h>
+
+/* For each part of an attempt: resolving, connecting (unless the DSN says otherwise), settings. */
+#define ATTEMPT_TIMEOUT_MS 5000
+/* How much later than in the server a statement has timed out here: of 5 s, less than a tenth. */
+#define DEADLINE_MARGIN_MS 400
+#define BACKOFF_BASE_MS 250
+#define BACKOFF_CAP_MS 4000
+/* A connection that lasted less counts as one more failure. */
+#define LASTED_MS 1000
+
+enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_PREPARING, STATE_UP };
+
+struct database {
+    struct event_loop *loop;
+    struct database_options options;
+    char *application_name;
+    struct dsn *dsn; /* NULL: not parseable */
+    enum state state;
+    struct loop_timer *timer;
+    struct server_lookup *lookup;
+    size_t first_server; /* where an attempt begins, after others did not answer */
+    PGconn *conn;
+    struct loop_watch *watch;
+    struct session session;
+    struct pipeline pipeline;
+    bool broken; /* found while sending; the timer is about to lose() it */
+    struct backoff backoff;
+    int64_t up_since_ms;
+    char last_words[200]; /* the server's, when it closes an idle connection */
+
+    unsigned callers; /* functions of this file on the stack */
+    bool freed;
+};
+
+static void on_ready(void *arg, bool readable, bool writable);
+
+static void destroy(struct database *database)
+{
+    loop_timer_free(database->timer);
+    pipeline_release(&database->pipeline);
+    dsn_free(database->dsn);
+    free(database->application_name);
+    free(database);
+}
+
+/* Around everything that the loop calls: a callback may free the database. */
+static void enter(struct database *database)
+{
+    database->callers++;
+}
+
+static void leave(struct database *database)
+{
+    if (--database->callers == 0 && database->freed)
+        destroy(database);
+}
+
+static void tell(struct database *database, bool up, const char *reason)
+{
+    if (!database->freed && database->options.on_state != NULL)
+        database->options.on_state(database->options.arg, up, reason);
+}
+
+static void close_connection(struct database *database)
+{
+    loop_watch_free(database->watch); /* before libpq closes its socket */
+    database->watch = NULL;
+    PQfinish(database->conn);
+    database->conn = NULL;
+}
+
+/* The attempt or the connection is over. Callbacks come last. */
+static void lose(struct database *database, const char *reason)
+{
+    char line[200];
+    answer_set_line(line, sizeof line, reason);
+    if (database->state == STATE_UP && clock_monotonic_ms() - database->up_since_ms >= LASTED_MS)
+        backoff_reset(&database->backoff);
+    close_connection(database);
+    database->state = STATE_WAITING;
+    database->broken = false;
+    loop_timer_start(database->timer, backoff_next_ms(&database->backoff, arc4random()));
+    pipeline_abandon(&database->pipeline, line);
+    tell(database, false, line);
+}
+
+static void watch_connection(struct database *database, bool readable, bool writable)
+{
+    if (database->watch == NULL)
+        database->watch =
+            event_loop_watch(database->loop, PQsocket(database->conn), on_ready, database);
+    loop_watch_want(database->watch, readable, writable);
+}
+
+/* Send what libpq holds back, and be told when there is room for the rest. Returns false when the
+ * connection is lost. */
+static bool flush(struct database *database)
+{
+    int pending = PQflush(database->conn);
+    if (pending < 0)
+        return false;
+    watch_connection(database, true, pending == 1);
+    return true;
+}
+
+/* Fatal messages that no statement asked for, such as an administrator's shutdown. */
+static void on_notice(void *arg, const PGresult *notice)
+{
+    struct database *database = arg;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *primary = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity != NULL && severity[0] == 'F' && primary != NULL)
+        answer_set_line(database->last_words, sizeof database->last_words, primary);
+}
+
+static void connect_to(struct database *database, const struct server_list *servers)
+{
+    database->state = STATE_CONNECTING;
+    loop_timer_start(database->timer, dsn_connect_timeout_ms(database->dsn, ATTEMPT_TIMEOUT_MS));
+    database->last_words[0] = '\0';
+    database->conn =
+        dsn_connect(database->dsn, servers, database->first_server, database->application_name);
+    if (PQstatus(database->conn) == CONNECTION_BAD) {
+        lose(database, PQerrorMessage(database->conn));
+        return;
+    }
+    PQsetNoticeReceiver(database->conn, on_notice, database);
+    watch_connection(database, false, true); /* PQconnectStart(): as if polling said "writing" */
+}
+
+static void on_servers(void *arg, const struct server_list *servers, const struct error *err)
+{
+    struct database *database = arg;
+    enter(database);
+    if (database->state != STATE_RESOLVING) /* too late for an attempt: the next one asks again */
+        ;
+    else if (servers != NULL)
+        connect_to(database, servers);
+    else
+        lose(database, err->message);
+    server_lookup_free(database->lookup);
+    database->lookup = NULL;
+    leave(database);
+}
+
+static void attempt(struct database *database)
+{
+    if (database->dsn == NULL) {
+        lose(database, "the connection string cannot be parsed");
+        return;
+    }
+    struct server_list servers;
+    dsn_servers(database->dsn, &servers);
+    if (database->lookup == NULL) /* else the last attempt's goes on: one thread at a time */
+        database->lookup = server_lookup_new(database->loop, &servers, on_servers, database);
+    if (database->lookup == NULL) {
+        connect_to(database, &servers);
+    } else {
+        database->state = STATE_RESOLVING;
+        loop_timer_start(database->timer, ATTEMPT_TIMEOUT_MS);
+    }
+}
+
+static void session_progressed(struct database *database, enum session_progress progress,
+                               const struct error *err)
+{
+    switch (progress) {
+    case SESSION_FAILED:
+        lose(database, err->message);
+        return;
+    case SESSION_STEPPED:
+        loop_timer_start(database->timer,
+                         session_step_timeout_ms(&database->session, ATTEMPT_TIMEOUT_MS));
+        break;
+    case SESSION_WAITING:
+        break;
+    case SESSION_READY:
+        if (pipeline_start(&database->pipeline, database->conn) != 0) {
+            lose(database, PQerrorMessage(database->conn));
+            return;
+        }
+        database->state = STATE_UP;
+        database->up_since_ms = clock_monotonic_ms();
+        loop_timer_stop(database->timer);
+        watch_connection(database, true, false);
+        tell(database, true, NULL);
+        return;
+    }
+    if (!flush(database))
+        lose(database, PQerrorMessage(database->conn));
+}
+
+static void poll_connection(struct database *database)
+{
+    /* libpq may replace its socket by another, with the same number even. */
+    loop_watch_free(database->watch);
+    database->watch = NULL;
+    PostgresPollingStatusType status = PQconnectPoll(database->conn);
+    if (status == PGRES_POLLING_FAILED) {
+        lose(database, PQerrorMessage(database->conn));
+    } else if (status == PGRES_POLLING_OK) {
+        struct error err = {""};
+        database->state = STATE_PREPARING;
+        if (PQsetnonblocking(database->conn, 1) != 0)
+            lose(database, PQerrorMessage(database->conn));
+        else
+            session_progressed(
+                database,
+                session_start(&database->session, database->conn, &database->options, &err), &err);
+    } else {
+        watch_connection(database, status == PGRES_POLLING_READING,
+                         status == PGRES_POLLING_WRITING);
+    }
+}
+
+static void serve(struct database *database)
+{
+    struct error err = {""};
+    if (pipeline_read(&database->pipeline, &err) != 0)
+        lose(database, database->last_words[0] != '\0' ? database->last_words : err.message);
+    else if (!database->freed && !flush(database))
+        lose(database, PQerrorMessage(database->conn));
+}
+
+static void on_ready(void *arg, bool readable, bool writable)
+{
+    struct database *database = arg;
+    (void)readable, (void)writable; /* libpq finds out by itself */
+    enter(database);
+    switch (database->state) {
+    case STATE_WAITING:
+    case STATE_RESOLVING:
+        break;
+    case STATE_CONNECTING:
+        poll_connection(database);
+        break;
+    case STATE_PREPARING: {
+        struct error err = {""};
+        enum session_progress progress = session_read(&database->session, &err);
+        session_progressed(database, progress, &err);
+        break;
+    }
+    case STATE_UP:
+        serve(database);
+        break;
+    }
+    leave(database);
+}
+
+static void check_deadline(struct database *database)
+{
+    if (database->broken) {
+        lose(database, PQerrorMessage(database->conn));
+        return;
+    }
+    serve(database); /* the answer may have come while this process was held up */
+    if (database->freed || database->state != STATE_UP)
+        return;
+    int64_t deadline_ms = pipeline_deadline_ms(&database->pipeline);
+    int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    if (deadline_ms != 0 && left_ms <= 0)
+        lose(database, "no answer in time");
+    else if (deadline_ms != 0)
+        loop_timer_start(database->timer, left_ms);
+}
+
+static void on_timer(void *arg)
+{
+    struct database *database = arg;
+    enter(database);
+    switch (database->state) {
+    case STATE_WAITING:
+        attempt(database);
+        break;
+    case STATE_RESOLVING: /* the lookup goes on */
+        lose(database, "host names are not resolved in time");
+        break;
+    case STATE_CONNECTING:
+        database->first_server++; /* libpq goes on to the next server only after an error */
+        lose(database, "no connection in time");
+        break;
+    case STATE_PREPARING:
+        database->first_server++;
+        lose(database, "the session is not ready in time");
+        break;
+    case STATE_UP:
+        check_deadline(database);
+        break;
+    }
+    leave(database);
+}
+
+struct database *database_new(struct event_loop *loop, const struct database_options *options)
+{
+    struct database *database = memory_new(sizeof *database);
+    database->loop = loop;
+    database->options = *options;
+    database->application_name = memory_copy_text(options->application_name);
+    database->dsn = dsn_parse(options->dsn, NULL);
+    database->options.dsn = NULL; /* the caller's strings are not kept */
+    database->options.application_name = NULL;
+    database->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
+    pipeline_init(&database->pipeline, options->max_in_flight);
+    database->timer = event_loop_timer(loop, on_timer, database);
+    loop_timer_start(database->timer, 0);
+    return database;
+}
+
+void database_free(struct database *database)
+{
+    if (database == NULL)
+        return;
+    database->freed = true;
+    database->pipeline.stopped = true;
+    enter(database);
+    close_connection(database);
+    server_lookup_free(database->lookup);
+    database->lookup = NULL;
+    database->state = STATE_WAITING;
+    loop_timer_stop(database->timer);
+    leave(database);
+}
+
+bool database_up(const struct database *database)
+{
+    return database->state == STATE_UP && !database->broken;
+}
+
+int database_call(struct database *database, const char *sql,
+                  const struct database_parameters *parameters, bool binary_result,
+                  database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+{
+    if (!database_up(database) || database->freed)
+        return -1;
+    int64_t timeout_ms = database->options.statement_timeout_ms + DEADLINE_MARGIN_MS;
+    const struct statement statement = {.on_done = on_done,
+                                        .drop = drop,
+                                        .arg = arg,
+                                        .deadline_ms = clock_monotonic_ms() + timeout_ms};
+    switch (pipeline_send(&database->pipeline, sql, parameters, binary_result, &statement)) {
+    case PIPELINE_FULL:
+        return -1;
+    case PIPELINE_BROKEN:
+        database->broken = true; /* the others are answered from the loop, not from here */
+        loop_timer_start(database->timer, 0);
+        return -1;
+    case PIPELINE_SENT:
+        break;
+    }
+    /* A flush that fails shows when the socket is read. */
+    watch_connection(database, true, PQflush(database->conn) == 1);
+    if (!loop_timer_running(database->timer))
+        loop_timer_start(database->timer, timeout_ms);
+    return 0;
+}
+
+int database_send(struct database *database, const char *sql,
+                  const struct database_parameters *parameters, bool binary_result,
+                  database_done_fn *on_done, void *arg)
+{
+    return database_call(database, sql, parameters, binary_result, on_done, NULL, arg);
+}

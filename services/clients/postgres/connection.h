@@ -1,0 +1,76 @@
+/* One PostgreSQL connection in pipeline mode on an event loop. It connects by itself, again after a
+ * loss (backoff with jitter, at most one attempt a second when it goes on), prepares its session
+ * (UTC, timeouts, schema installed or upgraded) and then takes statements. Never blocks the loop;
+ * names are resolved off the loop (but not those that only a libpq service file tells). */
+#ifndef CLIENTS_POSTGRES_CONNECTION_H
+#define CLIENTS_POSTGRES_CONNECTION_H
+
+#include "proto/error.h"
+#include "services/loop/event_loop.h"
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct database_options {
+    const char *dsn;              /* libpq keywords or URI */
+    const char *application_name; /* "gateway", for pg_stat_activity */
+    unsigned max_in_flight;       /* statements sent and not answered; more are refused */
+    int64_t statement_timeout_ms; /* > 0; enforced in the server, and here a little later */
+    int64_t lock_timeout_ms;      /* 0 = none */
+    bool installs_schema;         /* run schema_install() before anything else */
+    /* Called on each change of state, NULL reason when up, and after each failed attempt to
+     * connect, with its reason: one printable line without secrets. */
+    void (*on_state)(void *arg, bool up, const char *reason);
+    void *arg;
+};
+
+struct database;
+
+/* Begins to connect in the loop's next turn. `options` and its strings are copied. */
+struct database *database_new(struct event_loop *loop, const struct database_options *options);
+
+/* Legal inside any callback. Pending statements are dropped without a callback. NULL is legal. */
+void database_free(struct database *database);
+bool database_up(const struct database *database);
+
+enum database_status {
+    DATABASE_OK,
+    DATABASE_UNAVAILABLE, /* connection lost, not made, or no answer in time: it may or may not have
+                             happened */
+    DATABASE_FAILED,      /* the server refused the statement: sqlstate */
+};
+
+struct database_answer {
+    enum database_status status;
+    const PGresult *result; /* DATABASE_OK: rows; lives during the callback */
+    char sqlstate[6];       /* DATABASE_FAILED */
+    char message[200];      /* one printable line, without row values */
+};
+
+typedef void database_done_fn(void *arg, const struct database_answer *answer);
+
+struct database_parameters {
+    int count;
+    const Oid *types; /* NULL: inferred */
+    const char *const *values;
+    const int *lengths; /* of binary values */
+    const int *formats; /* 0 text, 1 binary; NULL: all text */
+};
+
+/* Send one statement in an implicit transaction of its own (a Sync follows each). `sql` is a string
+ * that lives for ever: it is prepared once per connection and recognised by its address. Parameters
+ * are copied by libpq. Returns 0, or -1 when not connected or max_in_flight is reached. The
+ * callback comes exactly once, from the loop; DATABASE_OK means committed (unless the statement
+ * stands between BEGIN and COMMIT). */
+int database_send(struct database *database, const char *sql,
+                  const struct database_parameters *parameters, bool binary_result,
+                  database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
+/* For --check: connect and prepare a session, without installing anything. Blocks at most 5 s. */
+int database_reach(const char *dsn, struct error *err) __attribute__((warn_unused_result));
+
+/* Is it a DSN that libpq can parse? For config_option.validate. */
+int database_dsn_validate(const char *dsn, struct error *err) __attribute__((warn_unused_result));
+
+#endif

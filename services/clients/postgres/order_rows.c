@@ -1,0 +1,173 @@
+/* Binary arrays are what PostgreSQL takes in fastest. Their form (array_recv() in the server's
+ * arrayfuncs.c): int32 dimensions, int32 flags (1: has nulls), int32 element type; for the one
+ * dimension int32 length, int32 lower bound; then for each element int32 length and its binary
+ * form. All big-endian. A timestamptz is an int64 of microseconds since 2000-01-01
+ * (timestamptz_recv()). */
+#include "services/clients/postgres/order_rows.h"
+#include "proto/amount.h"
+#include "services/base/memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* pg_type.dat */
+#define OID_INT8 20
+#define OID_TEXT 25
+#define OID_TIMESTAMPTZ 1184
+#define OID_UUID 2950
+
+#define POSTGRES_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 */
+/* Years 0001 to 9999, what timestamps can be written as. */
+#define CREATED_AT_MIN_US INT64_C(-62135596800000000)
+#define CREATED_AT_MAX_US INT64_C(253402300799999999)
+
+#define ARRAY_HEADER_BYTES 20
+
+struct array {
+    char *bytes;
+    size_t len;
+};
+
+static void put_integer(struct array *array, uint64_t value, int width)
+{
+    for (int shift = 8 * (width - 1); shift >= 0; shift -= 8)
+        array->bytes[array->len++] = (char)(value >> shift);
+}
+
+static void put_element(struct array *array, const void *bytes, size_t len)
+{
+    put_integer(array, len, 4);
+    memcpy(array->bytes + array->len, bytes, len);
+    array->len += len;
+}
+
+static struct array array_of(Oid type, size_t count, size_t elements_bytes)
+{
+    struct array array = {.len = 0};
+    array.bytes = memory_new(ARRAY_HEADER_BYTES + 4 * count + elements_bytes);
+    put_integer(&array, 1, 4);
+    put_integer(&array, 0, 4);
+    put_integer(&array, type, 4);
+    put_integer(&array, count, 4);
+    put_integer(&array, 1, 4);
+    return array;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct order_entry *left = a, *right = b;
+    int order = memcmp(left->order->id.bytes, right->order->id.bytes, sizeof(struct order_id));
+    return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
+}
+
+void order_entries_sort(struct order_entry *entries, size_t count)
+{
+    qsort(entries, count, sizeof *entries, compare_entries);
+}
+
+size_t order_entries_find(const struct order_entry *entries, size_t count,
+                          const struct order_id *id)
+{
+    size_t first = 0, end = count;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (memcmp(&entries[middle].order->id, id, sizeof *id) < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
+}
+
+int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
+                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+{
+    size_t names_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        names_bytes += entries[i].order->product_name_len;
+    struct array arrays[ORDER_ROWS_PARAMETERS] = {
+        array_of(OID_UUID, count, count * sizeof(struct order_id)),
+        array_of(OID_TEXT, count, names_bytes),
+        array_of(OID_INT8, count, count * sizeof(int64_t)),
+        array_of(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
+    };
+    for (size_t i = 0; i < count; i++) {
+        const struct order *order = entries[i].order;
+        put_element(&arrays[0], order->id.bytes, sizeof order->id.bytes);
+        put_element(&arrays[1], order->product_name, order->product_name_len);
+        put_integer(&arrays[2], sizeof(int64_t), 4);
+        put_integer(&arrays[2], (uint64_t)order->amount_cents, sizeof(int64_t));
+        put_integer(&arrays[3], sizeof(int64_t), 4);
+        put_integer(&arrays[3], (uint64_t)(order->created_at_us - POSTGRES_EPOCH_US),
+                    sizeof(int64_t));
+    }
+
+    const char *values[ORDER_ROWS_PARAMETERS];
+    int lengths[ORDER_ROWS_PARAMETERS], formats[ORDER_ROWS_PARAMETERS];
+    for (int i = 0; i < ORDER_ROWS_PARAMETERS; i++) {
+        values[i] = arrays[i].bytes;
+        lengths[i] = (int)arrays[i].len; /* 1000 orders of 1 KB each */
+        formats[i] = 1;
+    }
+    const struct database_parameters parameters = {
+        .count = ORDER_ROWS_PARAMETERS, .values = values, .lengths = lengths, .formats = formats};
+    int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
+    for (int i = 0; i < ORDER_ROWS_PARAMETERS; i++)
+        free(arrays[i].bytes);
+    return status;
+}
+
+int64_t binary_integer(const char *bytes, int width)
+{
+    /* sign-extended from its first byte */
+    uint64_t value = (bytes[0] & 0x80) != 0 ? UINT64_MAX : 0;
+    for (int i = 0; i < width; i++)
+        value = value << 8 | (unsigned char)bytes[i];
+    return (int64_t)value;
+}
+
+const char *order_row_decode(const PGresult *result, int row, struct order *ret_order)
+{
+    if (PQgetisnull(result, row, 0) || PQgetlength(result, row, 0) != sizeof ret_order->id.bytes)
+        return "id";
+    memcpy(ret_order->id.bytes, PQgetvalue(result, row, 0), sizeof ret_order->id.bytes);
+
+    int name_len = PQgetlength(result, row, 1);
+    if (PQgetisnull(result, row, 1) || name_len > ORDER_NAME_MAX_BYTES)
+        return "product_name";
+    order_set_name(ret_order, PQgetvalue(result, row, 1), (size_t)name_len);
+
+    if (PQgetisnull(result, row, 2) ||
+        amount_from_decimal(PQgetvalue(result, row, 2), (size_t)PQgetlength(result, row, 2),
+                            &ret_order->amount_cents) != 0)
+        return "amount";
+
+    if (PQgetisnull(result, row, 3) || PQgetlength(result, row, 3) != sizeof(int64_t))
+        return "created_at";
+    int64_t since_2000_us = binary_integer(PQgetvalue(result, row, 3), sizeof(int64_t));
+    if (since_2000_us < CREATED_AT_MIN_US - POSTGRES_EPOCH_US ||
+        since_2000_us > CREATED_AT_MAX_US - POSTGRES_EPOCH_US) /* -infinity, infinity too */
+        return "created_at";
+    ret_order->created_at_us = since_2000_us + POSTGRES_EPOCH_US;
+    return NULL;
+}
+
+int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+{
+    /* As text, '{id,id,…}', and untyped: the server takes it as an array of whatever type
+     * orders.id has, so that its index serves. */
+    static const char sql[] = "SELECT " ORDER_ROW_COLUMNS " FROM orders WHERE id = ANY ($1)";
+    char *ids = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
+    char *end = ids;
+    for (size_t i = 0; i < count; i++) {
+        *end++ = i == 0 ? '{' : ',';
+        order_id_format(&entries[i].order->id, end);
+        end += ORDER_ID_TEXT_LEN;
+    }
+    *end = '}';
+    const char *const values[] = {ids};
+    const struct database_parameters parameters = {.count = 1, .values = values};
+    int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
+    free(ids);
+    return status;
+}

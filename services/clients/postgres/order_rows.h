@@ -1,0 +1,52 @@
+/* Orders as statement parameters and out of result rows, both binary. Inside the database module.
+ */
+#ifndef CLIENTS_POSTGRES_ORDER_ROWS_H
+#define CLIENTS_POSTGRES_ORDER_ROWS_H
+
+#include "proto/order.h"
+#include "services/clients/postgres/call.h"
+
+/* One order of a batch, and where it stands there. */
+struct order_entry {
+    const struct order *order;
+    size_t place;
+};
+
+/* Sort by id, then place. Whoever writes several orders in one transaction does it in the order of
+ * their ids: two that do it in different orders deadlock. */
+void order_entries_sort(struct order_entry *entries, size_t count);
+
+/* The first of sorted entries whose id is not below `id`; `count` if there is none. */
+size_t order_entries_find(const struct order_entry *entries, size_t count,
+                          const struct order_id *id);
+
+/* A FROM item made of four parameters: a row (id, name, cents, created_at) for each order. */
+#define ORDER_ROWS_FROM                                                                            \
+    "unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[])"                                \
+    " AS o(id, name, cents, created_at)"
+#define ORDER_ROWS_PARAMETERS 4
+
+/* Send `sql`, whose parameters are those of ORDER_ROWS_FROM, with these orders (at least one), in
+ * this order. Returns as database_call(). */
+int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
+                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
+
+/* What order_row_decode() wants to see selected, in binary. The id is cast since the original
+ * program's tables have it as text. */
+#define ORDER_ROW_COLUMNS "id::uuid, product_name, amount::text, created_at"
+
+/* Decode the first four columns of a row. Returns NULL, or which column holds what no order can
+ * (NULL, an amount that is not a whole number of cents, …), with *ret_order half filled: id first,
+ * then in the order of the columns. */
+const char *order_row_decode(const PGresult *result, int row, struct order *ret_order);
+
+/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS. Returns as database_call(). */
+int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
+
+/* The big-endian integers of binary columns. `width` bytes are there. */
+int64_t binary_integer(const char *bytes, int width);
+
+#endif

@@ -1,0 +1,35 @@
+/* daily_sales_mv: revenue by UTC day. */
+#ifndef CLIENTS_POSTGRES_SALES_VIEW_H
+#define CLIENTS_POSTGRES_SALES_VIEW_H
+
+#include "services/clients/postgres/connection.h"
+
+#define SALES_DAYS_MAX 30
+
+struct sales_day {
+    int64_t date_us;        /* midnight UTC */
+    char total_revenue[64]; /* exact decimal, as JSON number */
+};
+typedef void sales_read_fn(void *arg, const struct sales_day *days, size_t count,
+                           const struct database_answer *answer);
+
+/* The newest days first, at most SALES_DAYS_MAX; none when the view was never filled. */
+int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+enum refresh_result {
+    REFRESH_DONE,
+    REFRESH_LOCKED,       /* another scheduler is refreshing now */
+    REFRESH_ALREADY_DONE, /* the history has this tick already */
+    REFRESH_FAILED,       /* see answer */
+};
+typedef void sales_refreshed_fn(void *arg, enum refresh_result result,
+                                const struct database_answer *answer);
+
+/* Refresh in one transaction: advisory lock tried, REFRESH … CONCURRENTLY (plain for a never-filled
+ * view), the tick's row in the history. `tick_us` is the scheduled instant, or 0 for a manual
+ * refresh. The connection should have a statement timeout of 5 minutes and serve nothing else. */
+int sales_view_refresh(struct database *database, int64_t tick_us, sales_refreshed_fn *on_done,
+                       void *arg) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,257 @@
+/* Connecting to RabbitMQ. librabbitmq's blocking calls have no deadline of their own unless told:
+ * every one here runs under one deadline for the whole set-up. */
+#include "services/clients/rabbitmq/connection.h"
+#include "services/base/clock.h"
+#include "services/base/endpoint.h"
+#include <amqp_framing.h>
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define CHANNEL_MAX 1
+#define FRAME_MAX 131072
+#define CLOSE_TIMEOUT_MS 1000
+
+static struct timeval time_left(int64_t deadline_ms)
+{
+    int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    /* librabbitmq takes a zero timeout for "at once", which no round trip meets. */
+    if (left_ms < 1)
+        left_ms = 1;
+    return (struct timeval){.tv_sec = left_ms / 1000, .tv_usec = left_ms % 1000 * 1000};
+}
+
+void broker_set_deadline(struct broker_connection *connection, int64_t deadline_ms)
+{
+    struct timeval left = time_left(deadline_ms);
+    (void)amqp_set_rpc_timeout(connection->amqp, &left); /* fails for negative times only */
+}
+
+static int server_text(amqp_bytes_t text)
+{
+    return text.len > 150 ? 150 : (int)text.len;
+}
+
+unsigned broker_reply_code(amqp_rpc_reply_t reply)
+{
+    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION || !reply.reply.decoded)
+        return 0;
+    if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
+        return ((const amqp_channel_close_t *)reply.reply.decoded)->reply_code;
+    if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD)
+        return ((const amqp_connection_close_t *)reply.reply.decoded)->reply_code;
+    return 0;
+}
+
+int broker_check(amqp_rpc_reply_t reply, const char *doing, struct error *err)
+{
+    switch (reply.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+        return 0;
+    case AMQP_RESPONSE_NONE:
+        error_set(err, "%s: no reply", doing);
+        return -1;
+    case AMQP_RESPONSE_LIBRARY_EXCEPTION:
+        error_set(err, "%s: %s", doing, amqp_error_string2(reply.library_error));
+        return -1;
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+        break;
+    }
+    if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD && reply.reply.decoded) {
+        const amqp_channel_close_t *closed = reply.reply.decoded;
+        error_set(err, "%s: channel closed by the broker: %.*s", doing,
+                  server_text(closed->reply_text), (const char *)closed->reply_text.bytes);
+    } else if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD && reply.reply.decoded) {
+        const amqp_connection_close_t *closed = reply.reply.decoded;
+        error_set(err, "%s: connection closed by the broker: %.*s", doing,
+                  server_text(closed->reply_text), (const char *)closed->reply_text.bytes);
+    } else {
+        error_set(err, "%s: unexpected reply 0x%08x", doing, (unsigned)reply.reply.id);
+    }
+    return -1;
+}
+
+/* Returns the socket, still unconnected and owned by `amqp`, or NULL with `err` set. */
+static amqp_socket_t *make_socket(amqp_connection_state_t amqp, const struct amqp_url *url,
+                                  const char *ca_file, struct error *err)
+{
+    if (!url->tls) {
+        amqp_socket_t *plain = amqp_tcp_socket_new(amqp);
+        if (!plain)
+            abort();
+        return plain;
+    }
+    amqp_socket_t *tls = amqp_ssl_socket_new(amqp);
+    if (!tls) {
+        error_set(err, "cannot initialise TLS");
+        return NULL;
+    }
+    amqp_ssl_socket_set_verify_peer(tls, 1);
+    amqp_ssl_socket_set_verify_hostname(tls, 1);
+    if (amqp_ssl_socket_set_ssl_versions(tls, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK) {
+        error_set(err, "cannot demand TLS 1.2");
+        return NULL;
+    }
+    bool trusting = ca_file
+                        ? amqp_ssl_socket_set_cacert(tls, ca_file) == AMQP_STATUS_OK
+                        : SSL_CTX_set_default_verify_paths(amqp_ssl_socket_get_context(tls)) == 1;
+    if (!trusting) {
+        error_set(err, "cannot load certificate authorities from %s",
+                  ca_file ? ca_file : "the system");
+        return NULL;
+    }
+    return tls;
+}
+
+static int open_socket(amqp_socket_t *socket, const struct amqp_url *url, int64_t deadline_ms,
+                       struct error *err)
+{
+    struct timeval left = time_left(deadline_ms);
+    int status = amqp_socket_open_noblock(socket, url->host, url->port, &left);
+    if (status == AMQP_STATUS_OK)
+        return 0;
+    error_set(err, "cannot connect to %s:%u: %s", url->host, (unsigned)url->port,
+              status == AMQP_STATUS_SOCKET_ERROR ? "refused or unreachable"
+                                                 : amqp_error_string2(status));
+    return -1;
+}
+
+/* Announce what RabbitMQ sends only to clients that know it; amqp_login() announces none of it. */
+static amqp_rpc_reply_t log_in(amqp_connection_state_t amqp, const struct amqp_url *url,
+                               const char *name)
+{
+    static const char *const capabilities[] = {"connection.blocked", "consumer_cancel_notify",
+                                               "publisher_confirms", "basic.nack"};
+    enum { CAPABILITY_COUNT = sizeof capabilities / sizeof capabilities[0] };
+    amqp_table_entry_t capability[CAPABILITY_COUNT];
+    for (int i = 0; i < CAPABILITY_COUNT; i++)
+        capability[i] = (amqp_table_entry_t){
+            .key = amqp_cstring_bytes(capabilities[i]),
+            .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}}};
+    amqp_table_entry_t property[] = {
+        {.key = amqp_cstring_bytes("capabilities"),
+         .value = {.kind = AMQP_FIELD_KIND_TABLE,
+                   .value = {.table = {.num_entries = CAPABILITY_COUNT, .entries = capability}}}},
+        {.key = amqp_cstring_bytes("connection_name"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(name)}}},
+    };
+    amqp_table_t properties = {.num_entries = 2, .entries = property};
+    return amqp_login_with_properties(amqp, url->vhost, CHANNEL_MAX, FRAME_MAX, BROKER_HEARTBEAT_S,
+                                      &properties, AMQP_SASL_METHOD_PLAIN, url->user,
+                                      url->password);
+}
+
+/* The number before the first dot of the "version" that the server announced. */
+static unsigned server_major(amqp_connection_state_t amqp)
+{
+    const amqp_table_t *properties = amqp_get_server_properties(amqp);
+    for (int i = 0; i < properties->num_entries; i++) {
+        const amqp_table_entry_t *entry = &properties->entries[i];
+        if (entry->key.len != strlen("version") ||
+            memcmp(entry->key.bytes, "version", entry->key.len) != 0 ||
+            entry->value.kind != AMQP_FIELD_KIND_UTF8)
+            continue;
+        const char *text = entry->value.value.bytes.bytes;
+        unsigned major = 0;
+        for (size_t at = 0; at < entry->value.value.bytes.len && at < 4; at++) {
+            if (text[at] < '0' || text[at] > '9')
+                break;
+            major = major * 10 + (unsigned)(text[at] - '0');
+        }
+        return major;
+    }
+    return 0;
+}
+
+static int connect_to(const struct broker_options *options, const struct amqp_url *url,
+                      struct broker_connection *connection, struct error *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS;
+    amqp_socket_t *socket = make_socket(connection->amqp, url, options->ca_file, err);
+    if (!socket || open_socket(socket, url, deadline_ms, err) != 0)
+        return -1;
+    connection->fd = amqp_get_sockfd(connection->amqp);
+    /* librabbitmq sets TCP_NODELAY and SO_KEEPALIVE; this one ends its calls that block in sending
+     * without a deadline. Not vital where the kernel has none: heartbeats notice as well. */
+    unsigned user_timeout_ms = BROKER_USER_TIMEOUT_MS;
+    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
+                     sizeof user_timeout_ms);
+
+    struct timeval left = time_left(deadline_ms);
+    (void)amqp_set_handshake_timeout(connection->amqp, &left);
+    broker_set_deadline(connection, deadline_ms);
+    if (broker_check(log_in(connection->amqp, url, options->name), "cannot log in", err) != 0)
+        return -1;
+    connection->server_major = server_major(connection->amqp);
+    broker_set_deadline(connection, deadline_ms);
+    amqp_channel_open(connection->amqp, BROKER_CHANNEL);
+    return broker_check(amqp_get_rpc_reply(connection->amqp), "cannot open a channel", err);
+}
+
+int broker_connect(const struct broker_options *options, struct broker_connection *ret_connection,
+                   struct error *err)
+{
+    struct amqp_url url;
+    if (amqp_url_parse(options->url, &url, err) != 0)
+        return -1;
+    struct broker_connection connection = {.amqp = amqp_new_connection(), .fd = -1};
+    if (!connection.amqp)
+        abort();
+    int failed = connect_to(options, &url, &connection, err);
+    explicit_bzero(&url, sizeof url);
+    if (failed) {
+        broker_disconnect(&connection, false);
+        return -1;
+    }
+    broker_set_deadline(&connection, clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS);
+    *ret_connection = connection;
+    return 0;
+}
+
+void broker_disconnect(struct broker_connection *connection, bool politely)
+{
+    if (!connection->amqp)
+        return;
+    if (politely) {
+        broker_set_deadline(connection, clock_monotonic_ms() + CLOSE_TIMEOUT_MS);
+        /* Whether the broker agrees or not, the socket is closed next. */
+        (void)amqp_connection_close(connection->amqp, AMQP_REPLY_SUCCESS);
+    }
+    (void)amqp_destroy_connection(connection->amqp); /* always succeeds */
+    *connection = (struct broker_connection){.amqp = NULL, .fd = -1};
+}
+
+int broker_reopen_channel(struct broker_connection *connection, struct error *err)
+{
+    amqp_channel_close_ok_t agreed = {0};
+    int status =
+        amqp_send_method(connection->amqp, BROKER_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &agreed);
+    if (status != AMQP_STATUS_OK) {
+        error_set(err, "cannot agree to close the channel: %s", amqp_error_string2(status));
+        return -1;
+    }
+    amqp_channel_open(connection->amqp, BROKER_CHANNEL);
+    return broker_check(amqp_get_rpc_reply(connection->amqp), "cannot open the channel again", err);
+}
+
+int broker_reach(const struct broker_options *options, struct error *err)
+{
+    struct broker_connection connection;
+    if (broker_connect(options, &connection, err) != 0)
+        return -1;
+    broker_disconnect(&connection, true);
+    return 0;
+}
+
+int broker_url_validate(const char *url, struct error *err)
+{
+    struct amqp_url parsed;
+    int failed = amqp_url_parse(url, &parsed, err);
+    explicit_bzero(&parsed, sizeof parsed);
+    return failed;
+}

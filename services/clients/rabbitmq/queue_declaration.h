@@ -1,0 +1,37 @@
+/* The one place that declares the order queue and its dead-letter queue, for gateway and bridge
+ * alike. */
+#ifndef CLIENTS_RABBITMQ_QUEUE_DECLARATION_H
+#define CLIENTS_RABBITMQ_QUEUE_DECLARATION_H
+
+#include "services/clients/rabbitmq/connection.h"
+
+enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
+
+#define QUEUE_NAME_SIZE 256 /* AMQP's short string and a NUL */
+
+/* Whoever finds the queue gone waits so long before declaring it again. When a quorum queue of the
+ * same name is there within some 50 ms (seen on RabbitMQ 3.10), its consumers are never told that
+ * they have none any more, or it gives messages to them that they never get. */
+#define QUEUE_GONE_PAUSE_MS 1000
+
+/* Declare `queue` and `queue`.dead, both durable, passively first: one that exists with another
+ * type (or other arguments) wins; then *ret_differs is true, for a warning. A quorum queue
+ * dead-letters into `queue`.dead. Opens the channel again when the broker closed it: confirms and
+ * consumers must be set up afterwards. Several programs may declare at once. Blocks at most 5 s.
+ * Returns 0, or -1 with `err` set: then disconnect. */
+int queue_declare(struct broker_connection *connection, const char *queue, enum queue_type type,
+                  bool *ret_differs, struct error *err) __attribute__((warn_unused_result));
+
+/* Ask how a queue stands, without waiting for the answer: queue.declare-ok with the counts of its
+ * messages and consumers, or, when there is no such queue, channel.close. It blocks when the socket
+ * is not writable. Returns 0, or -1 with `err` set: then the connection is lost. */
+int queue_ask(struct broker_connection *connection, const char *queue, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* "order_queue.dead". A name too long for it is cut; queue_declare() has refused it before. */
+void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE]);
+
+/* For config_option.validate. */
+int queue_name_validate(const char *value, struct error *err);
+
+#endif

@@ -1,0 +1,49 @@
+/* One connection to Redis on a loop: hiredis' asynchronous interface, with what it has not: a
+ * deadline for each command, limits, reconnecting, and names resolved off the loop.
+ *
+ * Commands are pipelined, and written once per turn of the loop. A command that is not answered in
+ * REDIS_COMMAND_TIMEOUT_MS fails; as long as its answer is outstanding Redis is stalled, and new
+ * commands are refused at once (the breaker). A stall of a second ends the connection. */
+#ifndef CLIENTS_REDIS_REDIS_CONNECTION_H
+#define CLIENTS_REDIS_REDIS_CONNECTION_H
+
+#include "proto/error.h"
+#include "services/loop/event_loop.h"
+#include <h2o.h>
+#include <hiredis/hiredis.h>
+
+#define REDIS_COMMAND_TIMEOUT_MS 50
+
+struct redis_options {
+    const char *address;  /* host:port or unix:/path */
+    const char *username; /* or NULL */
+    const char *password; /* or NULL */
+    /* Called on each change; the reason is NULL when up. */
+    void (*on_state)(void *arg, bool up, const char *reason);
+    void *arg;
+};
+
+struct redis_connection;
+
+/* Begins to connect. What `options` points to must outlive the connection. */
+struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loop *events,
+                                              const struct redis_options *options);
+
+/* Commands under way are dropped without an answer. */
+void redis_connection_free(struct redis_connection *connection);
+
+/* `reply` is NULL when there was none in time; it lives during the callback. */
+typedef void redis_done_fn(void *arg, const redisReply *reply);
+
+/* Send one command; its arguments are copied. Returns 0, and the callback comes once, from the
+ * loop, never from inside this call; or -1 when there is no connection, Redis is stalled, or too
+ * much is under way. */
+int redis_connection_send(struct redis_connection *connection, int argc, const char *const *argv,
+                          const size_t *lengths, redis_done_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+/* For --check: connect, log in and PING. Blocks at most 5 s. */
+int redis_reach(const struct redis_options *options, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

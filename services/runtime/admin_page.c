@@ -1,0 +1,43 @@
+/* The pages for orchestrators and Prometheus. */
+#include "services/runtime/admin_page.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
+#include "services/runtime/health.h"
+#include <string.h>
+
+static void livez(struct admin_page *page)
+{
+    page->body = memory_copy_text("{\"status\":\"alive\"}\n");
+    page->len = strlen(page->body);
+}
+
+static void readyz(struct admin_page *page)
+{
+    page->status = health_ready() ? 200 : 503;
+    page->body = health_render(&page->len);
+}
+
+static void metrics(struct admin_page *page)
+{
+    metric_set(metric_gauge("service_ready", NULL, "1 while /readyz answers 200, 0 while not"),
+               health_ready());
+    page->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    page->body = metrics_render(&page->len);
+}
+
+static const struct {
+    const char *path;
+    void (*render)(struct admin_page *page);
+} pages[] = {{"/livez", livez}, {"/readyz", readyz}, {"/metrics", metrics}};
+
+bool admin_page_render(const char *path, size_t path_len, struct admin_page *ret_page)
+{
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        if (strlen(pages[i].path) == path_len && memcmp(pages[i].path, path, path_len) == 0) {
+            *ret_page = (struct admin_page){.status = 200, .content_type = "application/json"};
+            pages[i].render(ret_page);
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,162 @@
+/* Readiness: a short list of checks that only grows, under one lock. */
+#include "services/runtime/health.h"
+#include "services/base/clock.h"
+#include "services/base/json_text.h"
+#include "services/base/memory.h"
+#include "services/base/metrics.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_SIZE 256
+
+struct health_check {
+    struct health_check *next;
+    char *dependency;
+    enum health_weight weight;
+    bool up;
+    bool reported; /* at least once */
+    int64_t registered_ms;
+    char reason[REASON_SIZE]; /* while down */
+    struct metric_gauge *up_metric;
+    struct metric_counter *failures_metric;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct health_check *checks, **checks_end = &checks;
+static bool stopping;
+
+static void register_metrics(struct health_check *check)
+{
+    char labels[96];
+    (void)snprintf(labels, sizeof(labels), "dependency=\"%s\"", check->dependency); /* our names */
+    check->up_metric =
+        metric_gauge("dependency_up", labels, "1 while the dependency is usable, 0 while not");
+    check->failures_metric = metric_counter("dependency_failures_total", labels,
+                                            "Times that the dependency went from usable to not");
+}
+
+struct health_check *health_check(const char *dependency, enum health_weight weight)
+{
+    struct health_check *check = memory_new(sizeof(*check));
+    check->dependency = memory_copy_text(dependency);
+    check->weight = weight;
+    check->registered_ms = clock_monotonic_ms();
+    (void)snprintf(check->reason, sizeof(check->reason), "starting");
+    register_metrics(check);
+    (void)pthread_mutex_lock(&lock);
+    *checks_end = check;
+    checks_end = &check->next;
+    (void)pthread_mutex_unlock(&lock);
+    return check;
+}
+
+bool health_set(struct health_check *check, bool up, const char *reason)
+{
+    (void)pthread_mutex_lock(&lock);
+    bool changed = check->up != up;
+    check->up = up;
+    check->reported = true;
+    (void)snprintf(check->reason, sizeof(check->reason), "%s", up || reason == NULL ? "" : reason);
+    (void)pthread_mutex_unlock(&lock);
+    metric_set(check->up_metric, up);
+    if (changed && !up)
+        metric_add(check->failures_metric, 1);
+    return changed;
+}
+
+bool health_up(const struct health_check *check)
+{
+    (void)pthread_mutex_lock(&lock);
+    bool up = check->up;
+    (void)pthread_mutex_unlock(&lock);
+    return up;
+}
+
+/* With the lock held: is every check of this weight up? */
+static bool all_up(enum health_weight weight)
+{
+    for (const struct health_check *check = checks; check != NULL; check = check->next) {
+        if (check->weight == weight && !check->up)
+            return false;
+    }
+    return true;
+}
+
+/* With the lock held: has every check been heard of, or been given the time for it? A service that
+ * has just started is not ready before its first connections are made. */
+static bool started(void)
+{
+    if (checks == NULL)
+        return false; /* it has not even come to register them */
+    int64_t limit_ms = clock_monotonic_ms() - HEALTH_STARTING_MS;
+    for (const struct health_check *check = checks; check != NULL; check = check->next) {
+        if (!check->reported && check->registered_ms > limit_ms)
+            return false;
+    }
+    return true;
+}
+
+/* With the lock held. */
+static bool ready(void)
+{
+    return !stopping && all_up(HEALTH_REQUIRED) && started();
+}
+
+/* With the lock held. */
+static const char *status(void)
+{
+    if (stopping)
+        return "stopping";
+    if (!ready())
+        return "not ready";
+    return all_up(HEALTH_DEGRADED) ? "ready" : "degraded";
+}
+
+bool health_ready(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    bool is_ready = ready();
+    (void)pthread_mutex_unlock(&lock);
+    return is_ready;
+}
+
+void health_set_stopping(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    stopping = true;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void render_check(FILE *out, const struct health_check *check)
+{
+    char name[JSON_TEXT_SIZE(64)], reason[JSON_TEXT_SIZE(REASON_SIZE)];
+    (void)json_text_escape(check->dependency, strlen(check->dependency), name, sizeof(name));
+    (void)json_text_escape(check->reason, strlen(check->reason), reason, sizeof(reason));
+    fprintf(out, "{\"name\":\"%s\",\"required\":%s,\"status\":\"%s\"", name,
+            check->weight == HEALTH_REQUIRED ? "true" : "false", check->up ? "up" : "down");
+    if (!check->up)
+        fprintf(out, ",\"reason\":\"%s\"", reason);
+    fprintf(out, "}");
+}
+
+char *health_render(size_t *ret_len)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, ret_len);
+    if (out == NULL)
+        abort();
+    (void)pthread_mutex_lock(&lock);
+    fprintf(out, "{\"status\":\"%s\",\"dependencies\":[", status());
+    for (const struct health_check *check = checks; check != NULL; check = check->next) {
+        render_check(out, check);
+        if (check->next != NULL)
+            fprintf(out, ",");
+    }
+    (void)pthread_mutex_unlock(&lock);
+    fprintf(out, "]}\n");
+    if (fclose(out) != 0)
+        abort();
+    return text;
+}

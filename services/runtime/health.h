@@ -1,0 +1,35 @@
+/* Readiness: what a service depends on and how it stands. Any thread. */
+#ifndef RUNTIME_HEALTH_H
+#define RUNTIME_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct health_check; /* lives as long as the process */
+
+enum health_weight {
+    HEALTH_REQUIRED, /* while it is down the service is not ready */
+    HEALTH_DEGRADED, /* while it is down the service is ready, but degraded */
+};
+
+/* For so long after its registration a check of either weight that has not been set yet makes the
+ * service not ready. */
+#define HEALTH_STARTING_MS 5000
+
+/* Registered before threads start; at first down ("starting"). */
+struct health_check *health_check(const char *dependency, enum health_weight weight);
+
+/* `reason` (copied, cut to fit; NULL when up) says what is wrong. Returns whether the state
+ * changed, so that the caller can log it once. */
+bool health_set(struct health_check *check, bool up, const char *reason);
+bool health_up(const struct health_check *check);
+bool health_ready(void);
+
+/* Not ready, for good: the service is stopping. */
+void health_set_stopping(void);
+
+/* The report of /readyz, {"status":"ready"|"degraded"|"not ready"|"stopping",
+ * "dependencies":[{"name","required","status":"up"|"down","reason"}]}; malloc'd, free() it. */
+char *health_render(size_t *ret_len);
+
+#endif

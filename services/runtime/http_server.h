@@ -1,0 +1,50 @@
+/* An HTTP/1.1 server on one libh2o evloop, for one thread: listener, connections and their limits,
+ * draining. HTTP/2 is off (libh2o 2.2.5 has no rapid-reset fix) and no Server header is sent. */
+#ifndef RUNTIME_HTTP_SERVER_H
+#define RUNTIME_HTTP_SERVER_H
+
+#include "proto/error.h"
+#include "services/loop/event_loop.h"
+#include <h2o.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Listen on a numeric address; `port` 0 takes a free one. `shared`: several sockets may have the
+ * same address, the kernel spreads connections over them (SO_REUSEPORT). Returns the socket, or -1
+ * with `err` set. */
+int http_listen(const char *address, uint16_t port, bool shared, struct error *err)
+    __attribute__((warn_unused_result));
+
+struct http_server_options {
+    unsigned max_connections;   /* one more is answered 503 at once */
+    size_t max_body_bytes;      /* libh2o answers a longer one with its own 413 */
+    size_t max_buffered_bytes;  /* of bodies being received, over all connections; 0 = no limit */
+    int64_t request_timeout_ms; /* of receiving a request, and of an idle connection */
+    void (*attach)(void *arg, h2o_hostconf_t *host); /* registers the handlers */
+    void *arg;
+};
+
+struct http_server;
+
+/* Both loops are of the same thread, stay the caller's and must outlive the server. */
+struct http_server *http_server_new(h2o_loop_t *loop, struct event_loop *events,
+                                    const struct http_server_options *options);
+
+/* Whose queue takes messages from other threads. */
+h2o_context_t *http_server_context(struct http_server *server);
+
+/* Accept connections on `listen_fd`, which becomes the server's. */
+void http_server_listen(struct http_server *server, int listen_fd);
+
+/* Accept no more, close idle connections, and the others after their answer. */
+void http_server_drain(struct http_server *server);
+
+/* Connections that are open. */
+unsigned http_server_connections(const struct http_server *server);
+
+/* Close the listener and free everything. There must be no connection left: libh2o cannot dispose
+ * of a context that has one. */
+void http_server_free(struct http_server *server);
+
+#endif

@@ -1,0 +1,25 @@
+/* Rows of the configuration table for the admin server of a service. Each takes the service's
+ * settings struct and the member that holds the value. */
+#ifndef RUNTIME_OPTIONS_H
+#define RUNTIME_OPTIONS_H
+
+#include "services/base/config.h"
+#include "services/base/endpoint.h"
+
+/* char * */
+#define CONFIG_OPTION_ADMIN_ADDRESS(type, field)                                                   \
+    {                                                                                              \
+        .name = "ADMIN_ADDRESS", .default_text = "0.0.0.0",                                        \
+        .help = "numeric address to serve /livez, /readyz and /metrics on", .kind = CONFIG_STRING, \
+        .offset = offsetof(type, field), .validate = listen_address_validate                       \
+    }
+
+/* int64_t */
+#define CONFIG_OPTION_ADMIN_PORT(type, field, default_port_text)                                   \
+    {                                                                                              \
+        .name = "ADMIN_PORT", .default_text = default_port_text,                                   \
+        .help = "port of /livez, /readyz and /metrics", .kind = CONFIG_INTEGER,                    \
+        .offset = offsetof(type, field), .minimum = 1, .maximum = 65535                            \
+    }
+
+#endif

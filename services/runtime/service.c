@@ -1,0 +1,257 @@
+/* What every program of the pipeline does alike.
+ *
+ * Signals: SIGTERM and SIGINT are blocked before any thread starts, so that one thread takes them
+ * with sigtimedwait(): the first makes the service unready and its stop descriptor readable; a
+ * second one, or DRAIN_MS without the process having ended, ends it at once. That thread lives
+ * until the process ends, so the deadline also covers what runs after run(). */
+#include "services/runtime/service.h"
+#include "services/base/log.h"
+#include "services/base/metrics.h"
+#include "services/runtime/admin_server.h"
+#include "services/runtime/health.h"
+#include <curl/curl.h>
+#include <czmq.h>
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DRAIN_SECONDS 10
+
+struct common_settings {
+    int log_level;
+};
+
+static const struct config_option common_options[] = {
+    {.name = "LOG_LEVEL",
+     .default_text = "info",
+     .help = "the least important lines to log",
+     .kind = CONFIG_CHOICE,
+     .offset = offsetof(struct common_settings, log_level),
+     .choices = (const char *const[]){[LOG_LEVEL_DEBUG] = "debug",
+                                      [LOG_LEVEL_INFO] = "info",
+                                      [LOG_LEVEL_WARN] = "warn",
+                                      [LOG_LEVEL_ERROR] = "error",
+                                      NULL}},
+};
+#define COMMON_OPTION_COUNT (sizeof(common_options) / sizeof(common_options[0]))
+
+enum action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_CHECK, ACTION_HEALTH, ACTION_WRONG };
+
+static void print_help(const struct service *service)
+{
+    printf("Usage: %s [--check | --health[=live|ready] | --help | --version]\n%s\n\n"
+           "  --check    check the configuration and reach each dependency; exit 0 or 1\n"
+           "  --health   ask the running instance whether it is ready (or live); exit 0 or 1\n"
+           "  --help     this text\n"
+           "  --version  the version\n\n"
+           "SIGTERM or SIGINT: finish what is in hand within %d s and exit.\n\n"
+           "Configuration, from the environment (unset or empty means the default):\n",
+           service->name, service->summary, DRAIN_SECONDS);
+    config_print_help(service->options, service->option_count);
+    config_print_help(common_options, COMMON_OPTION_COUNT);
+}
+
+static enum action arguments_parse(int argc, char **argv, const char **ret_health_path)
+{
+    static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
+                                                 {"version", no_argument, NULL, 'v'},
+                                                 {"check", no_argument, NULL, 'c'},
+                                                 {"health", optional_argument, NULL, 'l'},
+                                                 {NULL, 0, NULL, 0}};
+    enum action action = ACTION_RUN;
+    int letter;
+    *ret_health_path = "/readyz";
+    while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        switch (letter) {
+        case 'h':
+            return ACTION_HELP;
+        case 'v':
+            return ACTION_VERSION;
+        case 'c':
+            action = ACTION_CHECK;
+            break;
+        case 'l':
+            action = ACTION_HEALTH;
+            if (optarg != NULL && strcmp(optarg, "live") == 0)
+                *ret_health_path = "/livez";
+            else if (optarg != NULL && strcmp(optarg, "ready") != 0)
+                return ACTION_WRONG;
+            break;
+        default: /* getopt_long() has said what is wrong */
+            return ACTION_WRONG;
+        }
+    }
+    return optind == argc ? action : ACTION_WRONG;
+}
+
+/* Set up the log and read the configuration. */
+static int configure(const struct service *service)
+{
+    struct common_settings common = {.log_level = LOG_LEVEL_INFO};
+    struct error err;
+    log_init(service->name, LOG_LEVEL_INFO);
+    int failed = config_read(common_options, COMMON_OPTION_COUNT, &common, &err);
+    if (!failed)
+        failed = config_read(service->options, service->option_count, service->settings, &err);
+    if (!failed && service->validate != NULL && service->validate(service->settings, &err) != 0) {
+        config_release(service->options, service->option_count, service->settings);
+        failed = -1;
+    }
+    if (failed)
+        log_error("unusable configuration", log_text("error", err.message));
+    else
+        log_init(service->name, (enum log_level)common.log_level);
+    return failed;
+}
+
+static int check(const struct service *service)
+{
+    int failed = 0;
+    for (const struct service_probe *probe = service->probes;
+         probe != NULL && probe->dependency != NULL; probe++) {
+        struct error err = {.message = ""};
+        if (probe->reach(service->settings, &err) == 0) {
+            printf("ok    %s\n", probe->dependency);
+        } else {
+            printf("FAIL  %s: %s\n", probe->dependency, err.message);
+            failed = 1;
+        }
+        (void)fflush(stdout);
+    }
+    return failed;
+}
+
+static int health(const struct service *service, const char *path)
+{
+    struct error err;
+    uint16_t port;
+    const char *address = service->admin_address(service->settings, &port);
+    if (admin_server_ask(address, port, path, &err) == 0)
+        return 0;
+    fprintf(stderr, "%s\n", err.message);
+    return 1;
+}
+
+struct signals {
+    sigset_t set;
+    int stop_fd;
+};
+
+static void *wait_for_signals(void *arg)
+{
+    const struct signals *signals = arg;
+    const struct timespec drain = {.tv_sec = DRAIN_SECONDS};
+    int number;
+    while ((number = sigwaitinfo(&signals->set, NULL)) < 0)
+        ; /* interrupted, by a debugger */
+    log_info("stopping", log_text("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    health_set_stopping();
+    if (eventfd_write(signals->stop_fd, 1) != 0)
+        abort();
+    while ((number = sigtimedwait(&signals->set, NULL, &drain)) < 0 && errno == EINTR)
+        ;
+    if (number > 0) {
+        log_warn("stopped at once by a second signal");
+        _exit(128 + number);
+    }
+    log_error("stopped at once: draining took too long", log_number("seconds", DRAIN_SECONDS));
+    _exit(EX_SOFTWARE);
+}
+
+/* All threads inherit the mask. */
+static void signals_block(struct signals *signals)
+{
+    (void)sigemptyset(&signals->set);
+    (void)sigaddset(&signals->set, SIGTERM);
+    (void)sigaddset(&signals->set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    zsys_handler_set(NULL); /* czmq would take SIGTERM and SIGINT for itself */
+}
+
+static void signals_start(struct signals *signals)
+{
+    pthread_t thread;
+    signals_block(signals);
+    signals->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signals->stop_fd < 0 || pthread_create(&thread, NULL, wait_for_signals, signals) != 0 ||
+        pthread_detach(thread) != 0)
+        abort();
+}
+
+static void set_build_info(const struct service *service)
+{
+    char labels[128];
+    (void)snprintf(labels, sizeof(labels), "service=\"%s\",version=\"%s\"", service->name,
+                   PIPELINE_VERSION);
+    metric_set(metric_gauge("order_pipeline_build_info", labels, "Always 1; what is running"), 1);
+}
+
+static int run(const struct service *service)
+{
+    static struct signals signals; /* its thread outlives this function */
+    struct admin_server *admin = NULL;
+    struct error err = {.message = ""};
+    signals_start(&signals);
+    set_build_info(service);
+    if (!service->run_serves_admin) {
+        uint16_t port;
+        const char *address = service->admin_address(service->settings, &port);
+        admin = admin_server_new(address, port, &err);
+        if (admin == NULL) {
+            log_error("cannot start", log_text("error", err.message));
+            return EX_SOFTWARE;
+        }
+    }
+    log_info("started", log_text("version", PIPELINE_VERSION));
+    int failed = service->run(service->settings, signals.stop_fd, &err);
+    health_set_stopping();
+    admin_server_free(admin);
+    if (failed)
+        log_error("failed", log_text("error", err.message));
+    else
+        log_info("stopped");
+    return failed ? EX_SOFTWARE : EX_OK;
+}
+
+int service_main(const struct service *service, int argc, char **argv)
+{
+    const char *health_path;
+    int code = EX_OK;
+    enum action action = arguments_parse(argc, argv, &health_path);
+    switch (action) {
+    case ACTION_HELP:
+        print_help(service);
+        return EX_OK;
+    case ACTION_VERSION:
+        printf("%s %s\n", service->name, PIPELINE_VERSION);
+        return EX_OK;
+    case ACTION_WRONG:
+        fprintf(stderr, "Try '%s --help'.\n", service->name);
+        return EX_USAGE;
+    case ACTION_RUN:
+    case ACTION_CHECK:
+    case ACTION_HEALTH:
+        break;
+    }
+    if (configure(service) != 0)
+        return EX_CONFIG;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) /* not thread-safe later */
+        abort();
+    if (action == ACTION_CHECK)
+        code = check(service);
+    else if (action == ACTION_HEALTH)
+        code = health(service, health_path);
+    else
+        code = run(service);
+    config_release(service->options, service->option_count, service->settings);
+    curl_global_cleanup();
+    return code;
+}

@@ -1,0 +1,44 @@
+/* What every program of the pipeline does alike: environment, --help, --version, --check, --health,
+ * signals, logging, admin server, exit codes. main.c only describes its service and calls
+ * service_main(). */
+#ifndef RUNTIME_SERVICE_H
+#define RUNTIME_SERVICE_H
+
+#include "proto/error.h"
+#include "services/base/config.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit codes, of sysexits.h: 0; 64 EX_USAGE, unknown argument; 70 EX_SOFTWARE, run() failed, the
+ * admin port cannot be had, or the drain took over 10 s; 78 EX_CONFIG, unusable configuration (one
+ * log line names the variable); 128 + signal after a second one. --check and --health: 0 or 1. */
+
+struct service_probe {
+    const char *dependency;
+    /* Whether it can be reached with these settings; blocks at most 5 s. */
+    int (*reach)(const void *settings, struct error *err);
+};
+
+struct service {
+    const char *name;    /* "bridge" */
+    const char *summary; /* one line for --help */
+    const struct config_option *options;
+    size_t option_count;
+    void *settings;                     /* where the options are stored */
+    const struct service_probe *probes; /* for --check; ends with dependency NULL */
+    /* Optional: settings that make no sense together; one line naming the variable. */
+    int (*validate)(const void *settings, struct error *err);
+    /* Run until `stop_fd` becomes readable (SIGTERM, SIGINT; it stays readable), then drain within
+     * 10 s and return. Returns 0, or -1 with `err` set. A second signal, or a drain over its
+     * deadline, ends the process at once. */
+    int (*run)(const void *settings, int stop_fd, struct error *err);
+    /* Where /livez, /readyz and /metrics are served, read from the settings: by service_main() on a
+     * thread of its own, or by run() itself (the gateway). --health asks there. */
+    const char *(*admin_address)(const void *settings, uint16_t *ret_port);
+    bool run_serves_admin;
+};
+
+int service_main(const struct service *service, int argc, char **argv);
+
+#endif

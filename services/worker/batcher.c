@@ -1,0 +1,327 @@
+/* Three ways to go:
+ *
+ * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
+ * whatever came meanwhile; so batches grow with the load and an idle worker does not linger. A
+ * batch that takes long leaves the hand full; then one message per bridge and step is read beyond
+ * that bound, because libzmq drops a link that is not read (see link_socket.c).
+ *
+ * FAILING, from the first batch of which nothing succeeded because the backend is down: all that
+ * is in hand is answered "retry". Then a few orders are read each backoff step, which are the probe
+ * of the backend, or, if the last probe still has no answer, are answered "retry" at once. So a
+ * worker that fails fast draws few jobs away from healthy ones, and yet what lies in its sockets'
+ * queues is answered long before the bridge's deadline. A batch that succeeds ends it.
+ *
+ * STOPPING: nothing is read any more. */
+#include "services/worker/batcher.h"
+#include "services/base/backoff.h"
+#include "services/base/memory.h"
+#include "services/worker/held_orders.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEADY_STEP_MS 1000
+#define FAILING_STEP_BASE_MS 50
+#define FAILING_STEP_CAP_MS 500
+#define PROBE_ORDERS 100    /* read of each bridge in a failing step, and up to a message more */
+#define OVERFULL_MESSAGES 6 /* of each bridge beyond two batches: a batch takes up to 6 s */
+
+enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
+
+struct batcher {
+    enum batcher_state state;
+    struct worker_ports ports;
+    struct worker_backend backend;
+    unsigned bridge_count;
+    unsigned next_bridge; /* to read from: they take turns */
+    size_t batch_max, hold_max;
+    struct held_orders *held;
+    size_t executing; /* the oldest of held; 0 = no batch is out */
+    size_t step_room; /* orders that may yet be read in this failing step */
+    bool step_probed; /* and whether it has had its probe */
+    bool advancing;
+    bool jobs_wanted;
+    struct backoff backoff;
+    struct verdict cause; /* of the last failure of the backend */
+    const struct order **batch;
+    struct verdict *verdicts;
+    struct job_message job; /* just read */
+};
+
+struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
+                            const struct worker_ports *ports, const struct worker_backend *backend)
+{
+    struct batcher *batcher = memory_new(sizeof(*batcher));
+    batcher->ports = *ports;
+    batcher->backend = *backend;
+    batcher->bridge_count = bridge_count;
+    batcher->batch_max = batch_max;
+    batcher->hold_max = 2 * batch_max + JOB_MAX_ORDERS;
+    batcher->held =
+        held_orders_new(batcher->hold_max + OVERFULL_MESSAGES * JOB_MAX_ORDERS * bridge_count);
+    batcher->backoff =
+        (struct backoff){.base_ms = FAILING_STEP_BASE_MS, .cap_ms = FAILING_STEP_CAP_MS};
+    batcher->batch = memory_new_array(batch_max, sizeof(batcher->batch[0]));
+    batcher->verdicts = memory_new_array(batch_max, sizeof(batcher->verdicts[0]));
+    return batcher;
+}
+
+void batcher_free(struct batcher *batcher)
+{
+    if (!batcher)
+        return;
+    held_orders_free(batcher->held);
+    free(batcher->batch);
+    free(batcher->verdicts);
+    free(batcher);
+}
+
+size_t batcher_orders_held(const struct batcher *batcher)
+{
+    return held_orders_count(batcher->held);
+}
+
+/* ---- answering ---- */
+
+static bool same_route(const struct held_order *a, const struct held_order *b)
+{
+    return a->bridge == b->bridge && a->route.epoch == b->route.epoch &&
+           a->route.stage == b->route.stage &&
+           memcmp(a->route.incarnation, b->route.incarnation, sizeof(a->route.incarnation)) == 0;
+}
+
+/* Answer the orders in hand from place `from` up to `to`, neighbours of one route in one message.
+ * Their verdicts are one after another, `stride` apart (0: all have the same). */
+static void answer(struct batcher *batcher, size_t from, size_t to, const struct verdict *verdict,
+                   size_t stride)
+{
+    struct reply_item items[REPLY_MAX_ITEMS];
+    size_t count = 0;
+    for (size_t place = from; place < to; place++, verdict += stride) {
+        const struct held_order *held = held_orders_at(batcher->held, place);
+        struct reply_item *item = &items[count++];
+        item->delivery_tag = held->delivery_tag;
+        item->attempt = held->attempt;
+        item->outcome = verdict->outcome;
+        strcpy(item->code, verdict->code); /* of the same size */
+        strcpy(item->detail, verdict->detail);
+        item->created_at_us = verdict->created_at_us;
+
+        if (place + 1 == to || count == REPLY_MAX_ITEMS ||
+            !same_route(held, held_orders_at(batcher->held, place + 1))) {
+            batcher->ports.reply(batcher->ports.self, held->bridge, &held->route, items, count);
+            count = 0;
+        }
+    }
+}
+
+/* The backend is down: whatever waits in hand is answered with the reason. */
+static void give_back_waiting(struct batcher *batcher)
+{
+    answer(batcher, batcher->executing, held_orders_count(batcher->held), &batcher->cause, 0);
+    held_orders_truncate(batcher->held, batcher->executing);
+}
+
+/* ---- reading ---- */
+
+/* Read one message of the bridge into the hand; returns its number of orders. */
+static size_t read_message(struct batcher *batcher, unsigned bridge)
+{
+    if (held_orders_room(batcher->held) < JOB_MAX_ORDERS ||
+        !batcher->ports.read(batcher->ports.self, bridge, &batcher->job))
+        return 0;
+    for (size_t i = 0; i < batcher->job.count; i++)
+        held_orders_append(batcher->held, bridge, &batcher->job.route, &batcher->job.items[i]);
+    return batcher->job.count;
+}
+
+static bool below_bound(const struct batcher *batcher)
+{
+    return held_orders_count(batcher->held) + JOB_MAX_ORDERS <= batcher->hold_max;
+}
+
+/* Read all there is, up to the bound, the bridges taking turns. */
+static void read_steadily(struct batcher *batcher)
+{
+    unsigned empty_handed = 0; /* bridges in a row */
+    while (empty_handed < batcher->bridge_count && below_bound(batcher)) {
+        empty_handed = read_message(batcher, batcher->next_bridge) ? 0 : empty_handed + 1;
+        batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
+    }
+}
+
+/* Read at least a message and about `orders` of each bridge, whatever is in hand. Returns the
+ * number of orders. */
+static size_t read_a_little(struct batcher *batcher, size_t orders)
+{
+    size_t all = 0;
+    for (unsigned bridge = 0; bridge < batcher->bridge_count; bridge++) {
+        size_t total = 0, count;
+        do {
+            count = read_message(batcher, bridge);
+            total += count;
+        } while (count > 0 && total < orders);
+        all += total;
+    }
+    return all;
+}
+
+static void take_step_room(struct batcher *batcher, size_t orders)
+{
+    batcher->step_room -= orders < batcher->step_room ? orders : batcher->step_room;
+}
+
+/* What has come since a failing step began, as far as there is room, the bridges taking turns. */
+static void read_on_in_step(struct batcher *batcher)
+{
+    unsigned empty_handed = 0; /* bridges in a row */
+    while (empty_handed < batcher->bridge_count && batcher->step_room > 0) {
+        size_t count = read_message(batcher, batcher->next_bridge);
+        take_step_room(batcher, count);
+        empty_handed = count > 0 ? 0 : empty_handed + 1;
+        batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
+    }
+}
+
+/* ---- executing ---- */
+
+static void advance(struct batcher *batcher); /* further below */
+
+static void set_state(struct batcher *batcher, enum batcher_state state)
+{
+    batcher->state = state;
+    switch (state) {
+    case BATCHER_UNSTARTED:
+    case BATCHER_STOPPING:
+        break;
+    case BATCHER_STEADY:
+        batcher->step_room = 0;
+        backoff_reset(&batcher->backoff);
+        batcher->ports.step_after(batcher->ports.self, STEADY_STEP_MS);
+        break;
+    case BATCHER_FAILING:
+        batcher->ports.step_after(
+            batcher->ports.self,
+            backoff_next_ms(&batcher->backoff, batcher->ports.random(batcher->ports.self)));
+        break;
+    }
+}
+
+/* Why the backend is down: what it said to the first order that it did not take. */
+static void remember_cause(struct batcher *batcher, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (batcher->verdicts[i].outcome == OUTCOME_RETRY) {
+            batcher->cause = batcher->verdicts[i];
+            return;
+        }
+}
+
+static void on_executed(void *arg, bool backend_down)
+{
+    struct batcher *batcher = arg;
+    assert(batcher->executing);
+    size_t count = batcher->executing;
+    batcher->executing = 0;
+    batcher->ports.on_batch(batcher->ports.self, batcher->batch, count, batcher->verdicts,
+                            backend_down);
+    answer(batcher, 0, count, batcher->verdicts, 1);
+    held_orders_remove(batcher->held, count);
+
+    if (backend_down) {
+        remember_cause(batcher, count);
+        give_back_waiting(batcher);
+        if (batcher->state == BATCHER_STEADY)
+            set_state(batcher, BATCHER_FAILING);
+    } else if (batcher->state == BATCHER_FAILING) {
+        set_state(batcher, BATCHER_STEADY);
+    }
+    advance(batcher);
+}
+
+static void execute_waiting(struct batcher *batcher)
+{
+    size_t count = held_orders_count(batcher->held);
+    if (count > batcher->batch_max)
+        count = batcher->batch_max;
+    for (size_t i = 0; i < count; i++) {
+        batcher->batch[i] = &held_orders_at(batcher->held, i)->order;
+        verdict_fail(&batcher->verdicts[i], OUTCOME_RETRY, "unanswered", "");
+    }
+    batcher->executing = count;
+    batcher->step_probed = true;
+    batcher->backend.execute(batcher->backend.self, batcher->batch, count, batcher->verdicts,
+                             on_executed, batcher);
+}
+
+/* Go as far as possible now. A backend that answers from inside execute() comes here again: then
+ * the outer call goes on. */
+static void advance(struct batcher *batcher)
+{
+    if (batcher->advancing)
+        return;
+    batcher->advancing = true;
+    for (;;) {
+        if (batcher->state == BATCHER_STEADY)
+            read_steadily(batcher);
+        if (batcher->executing || held_orders_count(batcher->held) == 0)
+            break;
+        execute_waiting(batcher);
+    }
+    batcher->advancing = false;
+
+    bool wanted = (batcher->state == BATCHER_STEADY && below_bound(batcher)) ||
+                  (batcher->state == BATCHER_FAILING && batcher->step_room > 0);
+    if (wanted != batcher->jobs_wanted) {
+        batcher->jobs_wanted = wanted;
+        batcher->ports.want_jobs(batcher->ports.self, wanted);
+    }
+}
+
+/* ---- events ---- */
+
+void batcher_start(struct batcher *batcher)
+{
+    if (batcher->state == BATCHER_UNSTARTED) {
+        set_state(batcher, BATCHER_STEADY);
+        advance(batcher);
+    }
+}
+
+void batcher_jobs_readable(struct batcher *batcher)
+{
+    if (batcher->state == BATCHER_FAILING) {
+        read_on_in_step(batcher);
+        if (batcher->executing || batcher->step_probed)
+            give_back_waiting(batcher);
+    }
+    advance(batcher);
+}
+
+void batcher_step(struct batcher *batcher)
+{
+    switch (batcher->state) {
+    case BATCHER_UNSTARTED:
+    case BATCHER_STOPPING:
+        return;
+    case BATCHER_STEADY:
+        if (batcher->executing && !below_bound(batcher))
+            (void)read_a_little(batcher, 1); /* their number does not matter */
+        break;
+    case BATCHER_FAILING:
+        batcher->step_room = PROBE_ORDERS;
+        batcher->step_probed = false;
+        take_step_room(batcher, read_a_little(batcher, PROBE_ORDERS));
+        if (batcher->executing)
+            give_back_waiting(batcher);
+        break;
+    }
+    set_state(batcher, batcher->state); /* the next step */
+    advance(batcher);
+}
+
+void batcher_stop(struct batcher *batcher)
+{
+    set_state(batcher, BATCHER_STOPPING);
+    advance(batcher);
+}

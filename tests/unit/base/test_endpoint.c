@@ -1,0 +1,250 @@
+#include "services/base/endpoint.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X256 X64 X64 X64 X64
+
+static void test_host_port(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint16_t default_port;
+        const char *host; /* NULL: refused */
+        uint16_t port;
+    } cases[] = {
+        {"redis:6379", 1, "redis", 6379},
+        {"redis", 6379, "redis", 6379},
+        {"127.0.0.1:1", 0, "127.0.0.1", 1},
+        {"a-b_c.example:65535", 0, "a-b_c.example", 65535},
+        {"[::1]:6379", 0, "::1", 6379},
+        {"[::1]", 6379, "::1", 6379},
+        {"unix:/run/redis.sock", 6379, "/run/redis.sock", 0},
+        {"redis", 0, NULL, 0},
+        {"", 6379, NULL, 0},
+        {":6379", 0, NULL, 0},
+        {"redis:", 6379, NULL, 0},
+        {"redis:0", 0, NULL, 0},
+        {"redis:65536", 0, NULL, 0},
+        {"redis:99999999999999999999", 0, NULL, 0},
+        {"redis:6379x", 0, NULL, 0},
+        {"redis:-1", 0, NULL, 0},
+        {"redis: 1", 0, NULL, 0},
+        {"re dis:1", 0, NULL, 0},
+        {"redis:1:2", 0, NULL, 0},
+        {"::1", 6379, NULL, 0},
+        {"[::1", 6379, NULL, 0},
+        {"[::1]x", 6379, NULL, 0},
+        {"[redis]:1", 0, NULL, 0},
+        {"unix:", 0, NULL, 0},
+        {"unix:/" X64 X64, 0, NULL, 0},
+        {X256 ":1", 0, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct host_port parsed = {.host = "untouched"};
+        struct error err = {.message = ""};
+        int failed = host_port_parse(cases[i].text, cases[i].default_port, &parsed, &err);
+        if (failed != (cases[i].host != NULL ? 0 : -1))
+            fail_msg("%s: %d %s", cases[i].text, failed, err.message);
+        assert_string_equal(parsed.host, failed ? "untouched" : cases[i].host);
+        if (failed)
+            assert_true(err.message[0] != '\0');
+        else
+            assert_int_equal(parsed.port, cases[i].port);
+    }
+}
+
+static void test_amqp_url(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct amqp_url url; /* host "": refused */
+    } cases[] = {
+        {"amqp://guest:guest@rabbitmq:5672/", {false, "rabbitmq", 5672, "guest", "guest", "/"}},
+        {"amqp://rabbitmq", {false, "rabbitmq", 5672, "guest", "guest", "/"}},
+        {"amqp://rabbitmq/", {false, "rabbitmq", 5672, "guest", "guest", "/"}},
+        {"amqps://h", {true, "h", 5671, "guest", "guest", "/"}},
+        {"amqp://u:p@h:1/v", {false, "h", 1, "u", "p", "v"}},
+        {"amqp://u:@h/v", {false, "h", 5672, "u", "", "v"}},
+        {"amqp://u@h", {false, "h", 5672, "u", "guest", "/"}},
+        {"amqp://u:p:q@h", {false, "h", 5672, "u", "p:q", "/"}},
+        {"amqp://%75%3a:p%40%2F@[::1]:7/%2f", {false, "::1", 7, "u:", "p@/", "/"}},
+        {"amqp://h/%2Fa%2Fb", {false, "h", 5672, "guest", "guest", "/a/b"}},
+        {"", {.host = ""}},
+        {"rabbitmq:5672", {.host = ""}},
+        {"http://h", {.host = ""}},
+        {"AMQP://h", {.host = ""}},
+        {"amqp://", {.host = ""}},
+        {"amqp:///v", {.host = ""}},
+        {"amqp://:p@h", {.host = ""}},
+        {"amqp://u:p@", {.host = ""}},
+        {"amqp://u:p@p@h", {.host = ""}},
+        {"amqp://u:%4@h", {.host = ""}},
+        {"amqp://u:%zz@h", {.host = ""}},
+        {"amqp://u:%00@h", {.host = ""}},
+        {"amqp://u:p%0a@h", {.host = ""}},
+        {"amqp://h:0", {.host = ""}},
+        {"amqp://h:65536", {.host = ""}},
+        {"amqp://h/a/b", {.host = ""}},
+        {"amqp://h/v?heartbeat=10", {.host = ""}},
+        {"amqp://h/v#f", {.host = ""}},
+        {"amqp://u:" X256 "@h", {.host = ""}},
+        {"amqp://" X256 X256, {.host = ""}},
+        {"amqp://h/" X256, {.host = ""}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct amqp_url parsed;
+        struct error err = {.message = ""};
+        const struct amqp_url *expected = &cases[i].url;
+        int failed = amqp_url_parse(cases[i].text, &parsed, &err);
+        if (failed != (expected->host[0] != '\0' ? 0 : -1))
+            fail_msg("%s: %d %s", cases[i].text, failed, err.message);
+        if (failed) {
+            assert_true(err.message[0] != '\0');
+            continue;
+        }
+        assert_int_equal(parsed.tls, expected->tls);
+        assert_int_equal(parsed.port, expected->port);
+        assert_string_equal(parsed.host, expected->host);
+        assert_string_equal(parsed.user, expected->user);
+        assert_string_equal(parsed.password, expected->password);
+        assert_string_equal(parsed.vhost, expected->vhost);
+    }
+}
+
+/* A refused URL is never quoted: it may hold the password. */
+static void test_no_secret_in_errors(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {
+        "amqp://u:canary@h:canary", "amqp://u:canary%@h", "canary://u:canary@h",
+        "amqp://u:canary@h/a/b",    "amqp://u:can@ary@h", "amqp://u:canary@h?x",
+    };
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct amqp_url parsed;
+        struct error err;
+        assert_int_equal(amqp_url_parse(urls[i], &parsed, &err), -1);
+        assert_null(strstr(err.message, "can"));
+        assert_null(strstr(err.message, "ary"));
+    }
+}
+
+static void test_bridge_endpoints(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *persist, *index, *reply; /* NULL: refused */
+    } cases[] = {
+        {"tcp://bridge:7100", "tcp://bridge:7100", "tcp://bridge:7101", "tcp://bridge:7102"},
+        {"tcp://*:7100", "tcp://*:7100", "tcp://*:7101", "tcp://*:7102"},
+        {"tcp://[::1]:1", "tcp://[::1]:1", "tcp://[::1]:2", "tcp://[::1]:3"},
+        {"tcp://h:65533", "tcp://h:65533", "tcp://h:65534", "tcp://h:65535"},
+        {"ipc:///run/b", "ipc:///run/b.persist", "ipc:///run/b.index", "ipc:///run/b.reply"},
+        {"tcp://h:65534", NULL, NULL, NULL},
+        {"tcp://h", NULL, NULL, NULL},
+        {"tcp://h:", NULL, NULL, NULL},
+        {"tcp://h:x", NULL, NULL, NULL},
+        {"tcp://:7100", NULL, NULL, NULL},
+        {"tcp://*", NULL, NULL, NULL},
+        {"tcp://", NULL, NULL, NULL},
+        {"ipc://", NULL, NULL, NULL},
+        {"ipc://" X64 X64, NULL, NULL, NULL},
+        {"tcp://" X256 ":1", NULL, NULL, NULL},
+        {"udp://h:1", NULL, NULL, NULL},
+        {"", NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bridge_endpoints parsed;
+        struct error err = {.message = ""};
+        int failed = bridge_endpoints_parse(cases[i].text, &parsed, &err);
+        if (failed != (cases[i].persist != NULL ? 0 : -1))
+            fail_msg("%s: %d %s", cases[i].text, failed, err.message);
+        if (failed)
+            continue;
+        assert_string_equal(parsed.persist, cases[i].persist);
+        assert_string_equal(parsed.index, cases[i].index);
+        assert_string_equal(parsed.reply, cases[i].reply);
+    }
+}
+
+static void test_zmq_endpoint(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
+        {"tcp://scheduler:7200", 0},
+        {"tcp://*:7200", 0},
+        {"tcp://[::1]:65535", 0},
+        {"ipc:///run/s", 0},
+        {"tcp://h", -1},
+        {"tcp://h:0", -1},
+        {"tcp://h:65536", -1},
+        {"tcp://:1", -1},
+        {"tcp://", -1},
+        {"ipc://", -1},
+        {"ipc://" X64 X64, -1},
+        {"tcp://" X256 ":1", -1},
+        {"inproc://x", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error err;
+        if (zmq_endpoint_validate(cases[i].text, &err) != cases[i].result)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int count; /* -1: refused */
+        const char *last;
+    } cases[] = {
+        {"a", 1, "a"},
+        {"a,b", 2, "b"},
+        {" a ,\tb\t", 2, "b"},
+        {"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16", 16, "16"},
+        {"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", -1, NULL},
+        {"", -1, NULL},
+        {",", -1, NULL},
+        {"a,", -1, NULL},
+        {",a", -1, NULL},
+        {"a,,b", -1, NULL},
+        {"a, ,b", -1, NULL},
+        {X256, -1, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        static struct endpoint_list list;
+        struct error err;
+        int failed = endpoint_list_parse(cases[i].text, &list, &err);
+        if (failed != (cases[i].count >= 0 ? 0 : -1))
+            fail_msg("%s: %d", cases[i].text, failed);
+        if (failed)
+            continue;
+        assert_int_equal(list.count, cases[i].count);
+        assert_string_equal(list.items[list.count - 1], cases[i].last);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_host_port),           cmocka_unit_test(test_amqp_url),
+        cmocka_unit_test(test_no_secret_in_errors), cmocka_unit_test(test_bridge_endpoints),
+        cmocka_unit_test(test_zmq_endpoint),        cmocka_unit_test(test_list),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,142 @@
+/* Frames in, messages out. A step is one frame: "deliver TAG", "header SIZE", "body LEN"; the
+ * answer is "", "TAG" when a message is complete, or "error". */
+#include "services/bridge/content_reader.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned char zeros[131072];
+
+/* Returns what came of it; a completed message is released. */
+static const char *take(struct content_reader *reader, const char *step, char answer[32])
+{
+    char verb[16];
+    unsigned long long number;
+    assert_int_equal(sscanf(step, "%15s %llu", verb, &number), 2);
+    struct error err = {"unset"};
+    struct message *message = NULL;
+    uint64_t tag = 0;
+    amqp_basic_properties_t properties = {._flags = 0};
+    amqp_frame_t frame = {.channel = 1};
+    int result;
+    answer[0] = '\0';
+    if (strcmp(verb, "deliver") == 0) {
+        amqp_basic_deliver_t deliver = {
+            .delivery_tag = number,
+            .exchange = amqp_cstring_bytes("ex"),
+            .routing_key = amqp_cstring_bytes("order_queue"),
+        };
+        result = content_reader_begin(reader, &deliver, &err);
+    } else if (strcmp(verb, "header") == 0) {
+        frame.frame_type = AMQP_FRAME_HEADER;
+        frame.payload.properties.class_id = AMQP_BASIC_CLASS;
+        frame.payload.properties.body_size = number;
+        frame.payload.properties.decoded = &properties;
+        result = content_reader_add(reader, &frame, &message, &tag, &err);
+    } else {
+        frame.frame_type = AMQP_FRAME_BODY;
+        frame.payload.body_fragment = (amqp_bytes_t){.len = (size_t)number, .bytes = zeros};
+        result = content_reader_add(reader, &frame, &message, &tag, &err);
+    }
+    if (result != 0) {
+        assert_string_not_equal(err.message, "unset");
+        return "error";
+    }
+    if (message != NULL) {
+        assert_int_equal(message->head.routing_key_len, strlen("order_queue"));
+        assert_memory_equal(message->head.exchange, "ex", 2);
+        snprintf(answer, 32, "%llu", (unsigned long long)tag);
+        message_unref(message);
+    }
+    return answer;
+}
+
+static void test_sequences(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *steps[12]; /* step, answer, step, answer … */
+    } cases[] = {
+        {"one body frame", {"deliver 7", "", "header 5", "", "body 5", "7"}},
+        {"several body frames",
+         {"deliver 7", "", "header 5", "", "body 2", "", "body 0", "", "body 3", "7"}},
+        {"an empty body has no frame", {"deliver 7", "", "header 0", "7", "deliver 8", ""}},
+        {"header without deliver", {"header 5", "error"}},
+        {"body without header", {"deliver 7", "", "body 5", "error"}},
+        {"two delivers", {"deliver 7", "", "deliver 8", "error"}},
+        {"deliver within a body", {"deliver 7", "", "header 5", "", "deliver 8", "error"}},
+        {"header within a body", {"deliver 7", "", "header 5", "", "header 5", "error"}},
+        {"more than announced", {"deliver 7", "", "header 5", "", "body 6", "error"}},
+        {"more, later", {"deliver 7", "", "header 5", "", "body 3", "", "body 3", "error"}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct content_reader reader;
+        content_reader_init(&reader);
+        char answer[32];
+        for (size_t k = 0; k + 1 < COUNT(cases[i].steps) && cases[i].steps[k] != NULL; k += 2)
+            if (strcmp(take(&reader, cases[i].steps[k], answer), cases[i].steps[k + 1]) != 0)
+                fail_msg("%s: after \"%s\"", cases[i].name, cases[i].steps[k]);
+        content_reader_release(&reader);
+    }
+}
+
+static void test_a_lost_connection_forgets_half_a_message(void **state)
+{
+    (void)state;
+    struct content_reader reader;
+    content_reader_init(&reader);
+    char answer[32];
+    take(&reader, "deliver 7", answer);
+    take(&reader, "header 5", answer);
+    content_reader_reset(&reader);
+    assert_string_equal(take(&reader, "deliver 1", answer), "");
+    assert_string_equal(take(&reader, "header 1", answer), "");
+    assert_string_equal(take(&reader, "body 1", answer), "1");
+    content_reader_release(&reader);
+}
+
+static void test_large_messages_wait_for_earlier_ones(void **state)
+{
+    (void)state;
+    enum { FIT = CONTENT_LARGE_LIMIT_BYTES / MESSAGE_KEEP_BYTES };
+    struct content_reader reader;
+    struct message *alive[FIT + 1];
+    content_reader_init(&reader);
+    amqp_basic_properties_t properties = {._flags = 0};
+    uint64_t tag;
+    for (size_t i = 0; i <= FIT; i++) {
+        amqp_basic_deliver_t deliver = {.delivery_tag = i + 1};
+        assert_int_equal(content_reader_begin(&reader, &deliver, NULL), 0);
+        assert_false(content_reader_must_wait(&reader));
+        amqp_frame_t frame = {.frame_type = AMQP_FRAME_HEADER};
+        frame.payload.properties.class_id = AMQP_BASIC_CLASS;
+        frame.payload.properties.body_size = 2 * MESSAGE_KEEP_BYTES;
+        frame.payload.properties.decoded = &properties;
+        assert_int_equal(content_reader_add(&reader, &frame, &alive[i], &tag, NULL), 0);
+        assert_true(content_reader_must_wait(&reader) == (i == FIT));
+        if (i == FIT) {
+            message_unref(alive[0]);
+            assert_false(content_reader_must_wait(&reader));
+        }
+        frame = (amqp_frame_t){.frame_type = AMQP_FRAME_BODY};
+        frame.payload.body_fragment = (amqp_bytes_t){.len = sizeof zeros, .bytes = zeros};
+        for (size_t sent = 0; sent < 2 * MESSAGE_KEEP_BYTES; sent += sizeof zeros)
+            assert_int_equal(content_reader_add(&reader, &frame, &alive[i], &tag, NULL), 0);
+        assert_non_null(alive[i]);
+    }
+    for (size_t i = 1; i <= FIT; i++)
+        message_unref(alive[i]);
+    content_reader_release(&reader);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sequences),
+        cmocka_unit_test(test_a_lost_connection_forgets_half_a_message),
+        cmocka_unit_test(test_large_messages_wait_for_earlier_ones),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

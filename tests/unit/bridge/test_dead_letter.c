@@ -1,0 +1,152 @@
+#include "services/bridge/dead_letter.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include <amqp_framing.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const amqp_field_value_t *find(const amqp_table_t *table, const char *name)
+{
+    for (int i = 0; i < table->num_entries; i++)
+        if (table->entries[i].key.len == strlen(name) &&
+            memcmp(table->entries[i].key.bytes, name, strlen(name)) == 0)
+            return &table->entries[i].value;
+    return NULL;
+}
+
+static void assert_text(const amqp_table_t *table, const char *name, const char *text)
+{
+    const amqp_field_value_t *value = find(table, name);
+    assert_non_null(value);
+    assert_int_equal(value->kind, AMQP_FIELD_KIND_UTF8);
+    assert_int_equal(value->value.bytes.len, strlen(text));
+    assert_memory_equal(value->value.bytes.bytes, text, strlen(text));
+}
+
+static void assert_number(const amqp_table_t *table, const char *name, int64_t number)
+{
+    const amqp_field_value_t *value = find(table, name);
+    assert_non_null(value);
+    assert_int_equal(value->kind, AMQP_FIELD_KIND_I64);
+    assert_int_equal(value->value.i64, number);
+}
+
+/* Properties as on the wire (AMQP 0-9-1, 4.2.6.1): flags, then the values in the order of the
+ * flags: content_type, headers {"k": "v"}, correlation_id, expiration, message_id, user_id. */
+static const char wire[] = "\xA5\x90"
+                           "\x10"
+                           "application/json"
+                           "\x00\x00\x00\x08"
+                           "\x01kS\x00\x00\x00\x01v"
+                           "\x02"
+                           "cc"
+                           "\x05"
+                           "60000"
+                           "\x04"
+                           "id-1"
+                           "\x05"
+                           "guest";
+
+static void test_without_properties(void **state)
+{
+    (void)state;
+    size_t large = 0;
+    struct message_head head = {.body_size = 3u << 20,
+                                .properties = "\0\0",
+                                .properties_len = 2,
+                                .exchange = "",
+                                .routing_key = "order_queue",
+                                .routing_key_len = 11};
+    struct message *message = message_new(&head, &large);
+    struct dead_letter_report report = {
+        .reason = "too_large", .stage = NULL, .detail = "too much", .attempts = 0};
+    struct dead_letter letter;
+    dead_letter_init(&letter, message, &report, 1000, 0);
+    assert_string_equal(letter.content_type, "application/octet-stream");
+    assert_null(letter.message_id);
+    assert_text(&letter.headers, "x-reason", "too_large");
+    assert_text(&letter.headers, "x-detail", "too much");
+    assert_text(&letter.headers, "x-original-exchange", "");
+    assert_text(&letter.headers, "x-original-routing-key", "order_queue");
+    assert_number(&letter.headers, "x-attempts", 0);
+    assert_number(&letter.headers, "x-original-size", 3u << 20);
+    assert_null(find(&letter.headers, "x-stage"));
+    assert_null(find(&letter.headers, "x-first-attempt"));
+    assert_null(find(&letter.headers, "x-original-properties"));
+    dead_letter_release(&letter);
+    message_unref(message);
+}
+
+static void test_keeps_what_the_message_had(void **state)
+{
+    (void)state;
+    size_t large = 0;
+    struct message_head head = {.body_size = 2,
+                                .properties = wire,
+                                .properties_len = sizeof wire - 1,
+                                .message_id = "id-1",
+                                .message_id_len = 4,
+                                .exchange = "ex",
+                                .exchange_len = 2,
+                                .routing_key = "key",
+                                .routing_key_len = 3};
+    struct message *message = message_new(&head, &large);
+    struct dead_letter_report report = {.reason = "id_conflict",
+                                        .stage = "persist",
+                                        .detail = "another order",
+                                        .attempts = 3,
+                                        .first_attempt_ms = 1000,
+                                        .last_attempt_ms = 5500};
+    struct dead_letter letter;
+    dead_letter_init(&letter, message, &report, 6000, INT64_C(1700000006000000));
+    assert_string_equal(letter.content_type, "application/json");
+    assert_string_equal(letter.message_id, "id-1");
+    assert_text(&letter.headers, "x-reason", "id_conflict");
+    assert_text(&letter.headers, "x-stage", "persist");
+    assert_number(&letter.headers, "x-attempts", 3);
+    assert_text(&letter.headers, "x-first-attempt", "2023-11-14T22:13:21Z");
+    assert_text(&letter.headers, "x-last-attempt", "2023-11-14T22:13:25.5Z");
+
+    const amqp_field_value_t *properties = find(&letter.headers, "x-original-properties");
+    assert_non_null(properties);
+    assert_text(&properties->value.table, "correlation_id", "cc");
+    assert_text(&properties->value.table, "expiration", "60000");
+    assert_text(&properties->value.table, "user_id", "guest");
+    const amqp_field_value_t *headers = find(&properties->value.table, "headers");
+    assert_non_null(headers);
+    assert_text(&headers->value.table, "k", "v");
+    dead_letter_release(&letter);
+    message_unref(message);
+}
+
+static void test_undecodable_or_huge_properties_are_left_out(void **state)
+{
+    (void)state;
+    static char huge[MESSAGE_LARGE_BYTES + 1];
+    const struct {
+        const void *properties;
+        size_t len;
+    } cases[] = {{"\xFF\xFE", 2}, {"", 0}, {huge, sizeof huge}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t large = 0;
+        struct message_head head = {
+            .body_size = 0, .properties = cases[i].properties, .properties_len = cases[i].len};
+        struct message *message = message_new(&head, &large);
+        struct dead_letter_report report = {.reason = "malformed", .detail = ""};
+        struct dead_letter letter;
+        dead_letter_init(&letter, message, &report, 0, 0);
+        assert_text(&letter.headers, "x-reason", "malformed");
+        assert_null(find(&letter.headers, "x-original-properties"));
+        dead_letter_release(&letter);
+        message_unref(message);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_properties),
+        cmocka_unit_test(test_keeps_what_the_message_had),
+        cmocka_unit_test(test_undecodable_or_huge_properties_are_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

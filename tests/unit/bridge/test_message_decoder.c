@@ -1,0 +1,89 @@
+#include "services/bridge/message_decoder.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define ID "0190a3c2-0000-7000-8000-00000000abcd"
+#define ID_UPPER "0190A3C2-0000-7000-8000-00000000ABCD"
+#define OTHER_ID "0190a3c2-0000-7000-8000-00000000abce"
+#define ORDER                                                                                      \
+    "{\"id\":\"" ID "\",\"product_name\":\"Laptop\",\"amount\":1299.99,"                           \
+    "\"created_at\":\"2024-05-06T07:08:09Z\"}"
+
+static struct message *make(const char *body, size_t len, const char *message_id, size_t *large)
+{
+    struct message_head head = {
+        .body_size = len,
+        .message_id = message_id,
+        .message_id_len = message_id != NULL ? strlen(message_id) : 0,
+    };
+    struct message *message = message_new(&head, large);
+    assert_int_equal(message_append(message, body, len), 0);
+    return message;
+}
+
+static void test_orders_and_poison(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *message_id, *fault;
+    } cases[] = {
+        {ORDER, NULL, NULL},
+        {ORDER, ID, NULL},
+        {ORDER, ID_UPPER, NULL},
+        {ORDER, OTHER_ID, "message_id_mismatch"},
+        {ORDER, "", "message_id_mismatch"},
+        {ORDER, "42", "message_id_mismatch"},
+        {"", NULL, "malformed"},
+        {"hello", ID, "malformed"},
+        {ORDER "x", ID, "malformed"},
+        {"{\"id\":\"" ID "\",\"product_name\":\"Laptop\",\"amount\":0.005,"
+         "\"created_at\":\"2024-05-06T07:08:09Z\"}",
+         ID, "unacceptable"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t large = 0;
+        struct message *message =
+            make(cases[i].body, strlen(cases[i].body), cases[i].message_id, &large);
+        message_decode(message);
+        if (cases[i].fault == NULL) {
+            assert_null(message->fault);
+            assert_int_equal(message->order->amount_cents, 129999);
+        } else {
+            assert_non_null(message->fault);
+            assert_string_equal(message->fault, cases[i].fault);
+            assert_true(strlen(message->fault_detail.message) > 0);
+        }
+        message_unref(message);
+    }
+}
+
+/* The same order, padded with blanks, up to the limit and one byte over it. */
+static void test_size_limit(void **state)
+{
+    (void)state;
+    for (size_t over = 0; over <= 1; over++) {
+        size_t large = 0, len = MESSAGE_LARGE_BYTES + over;
+        char *body = malloc(len);
+        assert_non_null(body);
+        memset(body, ' ', len);
+        memcpy(body, ORDER, strlen(ORDER));
+        struct message *message = make(body, len, NULL, &large);
+        message_decode(message);
+        if (over == 0)
+            assert_null(message->fault);
+        else
+            assert_string_equal(message->fault, "too_large");
+        message_unref(message);
+        free(body);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_orders_and_poison),
+        cmocka_unit_test(test_size_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

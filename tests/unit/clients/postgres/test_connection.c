@@ -1,0 +1,496 @@
+/* The connection itself: statements, loss, deadlines, sessions. */
+#include "services/base/clock.h"
+#include "services/clients/postgres/dsn.h"
+#include "tests/unit/clients/postgres/fixture.h"
+#include "tests/unit/clients/postgres/postgres_server.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void test_statements(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    struct reply replies[16];
+    memset(replies, 0, sizeof replies);
+    /* a failing statement among others harms none; each kind is prepared once, or not at all */
+    static const char good[] = "SELECT 42", failing[] = "SELECT 1 / (SELECT 0)",
+                      wrong[] = "SELECT FROM nowhere";
+    static const char *const kinds[] = {good, failing, wrong, good};
+    for (int round = 0; round < 3; round++) {
+        memset(replies, 0, sizeof replies);
+        for (size_t i = 0; i < COUNT(replies); i++)
+            assert_int_equal(database_send(connection.database, kinds[i % COUNT(kinds)], NULL,
+                                           false, on_reply, &replies[i]),
+                             0);
+        struct reply refused = {.done = false};
+        assert_int_equal(/* max_in_flight */
+                         database_send(connection.database, good, NULL, false, on_reply, &refused),
+                         -1);
+        run_until(*state, &replies[COUNT(replies) - 1].done);
+        for (size_t i = 0; i < COUNT(replies); i++) {
+            assert_true(replies[i].done);
+            const char *kind = kinds[i % COUNT(kinds)];
+            if (kind == good)
+                assert_string_equal(replies[i].value, "42");
+            else
+                assert_string_equal(replies[i].answer.sqlstate,
+                                    kind == failing ? "22012" : "42P01");
+        }
+        assert_false(refused.done);
+    }
+    struct reply reply;
+    send_and_wait(&connection, "SELECT count(*) FROM pg_prepared_statements", &reply);
+    assert_string_equal(reply.value, "3"); /* good, failing, and this one */
+    assert_int_equal(connection.ups, 1);
+    connection_close(&connection);
+}
+
+/* More kinds of statements than are prepared. */
+static void test_many_kinds(void **state)
+{
+    static char sql[40][32];
+    struct connection connection;
+    connection_open(&connection, *state);
+    for (int i = 0; i < 80; i++) {
+        snprintf(sql[i % 40], sizeof sql[0], "SELECT %d", i % 40);
+        struct reply reply;
+        send_and_wait(&connection, sql[i % 40], &reply);
+        assert_string_equal(reply.value, sql[i % 40] + strlen("SELECT "));
+    }
+    connection_close(&connection);
+}
+
+static void test_session(void **state)
+{
+    static const char *const settings[][2] = {
+        {"SHOW timezone", "UTC"},
+        {"SHOW client_encoding", "UTF8"},
+        {"SHOW statement_timeout", "1s"},
+        {"SHOW lock_timeout", "500ms"},
+        {"SHOW idle_in_transaction_session_timeout", "15s"},
+        {"SHOW default_transaction_isolation", "read committed"},
+        {"SHOW application_name", "under test"},
+        {"SHOW search_path", "elsewhere, public"},
+        {"SHOW synchronous_commit", "on"},
+        {"SHOW client_connection_check_interval", "2s"},
+    };
+    struct fixture *fixture = *state;
+    execute(fixture,
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Tokyo''',"
+            " current_database());"
+            " EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());"
+            " EXECUTE format('ALTER DATABASE %I SET search_path = elsewhere, public',"
+            " current_database());"
+            " EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation ="
+            " serializable', current_database()); END $$");
+    struct connection connection;
+    connection_open_hasty(&connection, fixture);
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        struct reply reply;
+        send_and_wait(&connection, settings[i][0], &reply);
+        assert_string_equal(reply.value, settings[i][1]);
+    }
+    connection_close(&connection);
+}
+
+static void terminate_sessions(struct fixture *fixture)
+{
+    execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                     " WHERE application_name = 'under test'");
+}
+
+static void test_terminated(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct reply replies[3];
+    memset(replies, 0, sizeof replies);
+    for (size_t i = 0; i < COUNT(replies); i++)
+        assert_int_equal(database_send(connection.database, "SELECT pg_sleep(0.9)", NULL, false,
+                                       on_reply, &replies[i]),
+                         0);
+    run_for(fixture, 50);
+    terminate_sessions(fixture);
+    run_until(fixture, &connection.down);
+    assert_non_null(strstr(connection.reason, "administrator"));
+    for (size_t i = 0; i < COUNT(replies); i++) {
+        assert_true(replies[i].done);
+        assert_int_equal(replies[i].answer.status, DATABASE_UNAVAILABLE);
+    }
+    struct reply refused;
+    assert_false(database_up(connection.database));
+    assert_int_equal(
+        database_send(connection.database, "SELECT 1", NULL, false, on_reply, &refused), -1);
+
+    run_until_up(&connection); /* and idle this time */
+    terminate_sessions(fixture);
+    run_until(fixture, &connection.down);
+    assert_non_null(strstr(connection.reason, "administrator"));
+    run_until_up(&connection);
+    struct reply reply;
+    send_and_wait(&connection, "SELECT 1", &reply);
+    assert_string_equal(reply.value, "1");
+    connection_close(&connection);
+}
+
+static void test_server_killed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct reply reply = {.done = false};
+    assert_int_equal(
+        database_send(connection.database, "SELECT pg_sleep(30)", NULL, false, on_reply, &reply),
+        0);
+    run_for(fixture, 50);
+    postgres_server_kill();
+    run_until(fixture, &connection.down);
+    assert_true(reply.done);
+    assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
+    unsigned downs = connection.downs;
+    run_for(fixture, 1500); /* attempts, each told, that get rarer */
+    assert_in_range(connection.downs - downs, 0, 8);
+    for (int i = 0; i < 1000 && connection.downs == downs; i++)
+        run_for(fixture, 20);
+    assert_true(connection.downs > downs);
+    postgres_server_restart();
+    fixture_reconnect(fixture);
+    run_until_up(&connection);
+    send_and_wait(&connection, "SELECT 7", &reply);
+    assert_string_equal(reply.value, "7");
+    connection_close(&connection);
+}
+
+/* lock_timeout, then statement_timeout, both by the server; the connection goes on. */
+static void test_server_timeouts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open_hasty(&connection, fixture);
+    bool kept = false;
+    for (int attempt = 0; attempt < 5 && !kept; attempt++) { /* the server may pause */
+        struct reply locked, slow;
+        unsigned downs = connection.downs;
+        execute(fixture, "BEGIN; LOCK TABLE orders");
+        send_and_wait(&connection, "SELECT count(*) FROM orders", &locked);
+        run_until_up(&connection);
+        send_and_wait(&connection, "SELECT pg_sleep(10)", &slow);
+        run_until_up(&connection);
+        execute(fixture, "COMMIT");
+        kept = connection.downs == downs;
+        if (kept) {
+            assert_string_equal(locked.answer.sqlstate, "55P03");
+            assert_string_equal(slow.answer.sqlstate, "57014");
+        }
+    }
+    assert_true(kept);
+    struct reply reply;
+    send_and_wait(&connection, "SELECT count(*) FROM orders", &reply);
+    assert_string_equal(reply.value, "0");
+    connection_close(&connection);
+}
+
+/* The server's process is frozen: its own timeouts do nothing, ours does. */
+static void test_client_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open_hasty(&connection, fixture);
+    int64_t took_ms = INT64_MAX;
+    for (int attempt = 0; attempt < 5 && took_ms > 3000; attempt++) { /* the machine may pause */
+        struct reply reply = {.done = false}, second = {.done = false};
+        pid_t backend =
+            (pid_t)strtol(query(fixture, "SELECT pid FROM pg_stat_activity WHERE application_name ="
+                                         " 'under test' ORDER BY backend_start DESC LIMIT 1"),
+                          NULL, 10);
+        assert_true(backend > 0);
+        kill(backend, SIGSTOP);
+        int64_t start_ms = clock_monotonic_ms();
+        assert_int_equal(
+            database_send(connection.database, "SELECT 1", NULL, false, on_reply, &reply), 0);
+        run_for(fixture, 300);
+        bool in_time = !reply.done;
+        if (in_time)
+            assert_int_equal(
+                database_send(connection.database, "SELECT 2", NULL, false, on_reply, &second), 0);
+        run_until(fixture, &reply.done);
+        if (in_time)
+            took_ms = clock_monotonic_ms() - start_ms;
+        assert_true(clock_monotonic_ms() - start_ms >= 1400);
+        kill(backend, SIGCONT);
+        assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
+        assert_int_equal(second.done, in_time);
+        if (in_time)
+            assert_int_equal(second.answer.status, DATABASE_UNAVAILABLE);
+        run_until_up(&connection);
+    }
+    assert_in_range(took_ms, 1400, 3000);
+    connection_close(&connection);
+}
+
+/* A free from within a callback, with more statements behind. */
+static void free_database(void *arg, const struct database_answer *answer)
+{
+    struct connection *connection = arg;
+    assert_int_equal(answer->status, DATABASE_OK);
+    connection_close(connection);
+    connection->down = true;
+}
+
+static void must_not_come(void *arg, const struct database_answer *answer)
+{
+    (void)arg, (void)answer;
+    fail_msg("a callback after database_free()");
+}
+
+static void test_freed_in_callback(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    assert_int_equal(
+        database_send(connection.database, "SELECT 1", NULL, false, free_database, &connection), 0);
+    assert_int_equal(
+        database_send(connection.database, "SELECT 1", NULL, false, must_not_come, NULL), 0);
+    run_until(*state, &connection.down);
+    run_for(*state, 50);
+    /* and at once, in each state of an attempt */
+    struct fixture *fixture = *state;
+    struct database_options options = connection_options(&connection, fixture);
+    for (int turns = 0; turns < 12; turns++) {
+        struct database *database = database_new(&fixture->loop, &options);
+        for (int i = 0; i < turns; i++)
+            event_loop_turn(&fixture->loop, 5);
+        database_free(database);
+    }
+    database_free(NULL);
+}
+
+/* A session that lives but cannot serve any more is replaced. */
+static void test_prepared_statements_discarded(void **state)
+{
+    static const char sql[] = "SELECT * FROM orders";
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct reply reply;
+    send_and_wait(&connection, sql, &reply);
+    execute(fixture, "ALTER TABLE orders ADD extra integer");
+    send_and_wait(&connection, sql, &reply);
+    assert_string_equal(reply.answer.sqlstate, "0A000"); /* cached plan must not change … */
+    run_until(fixture, &connection.down);
+    run_until_up(&connection);
+    send_and_wait(&connection, sql, &reply);
+    assert_int_equal(reply.answer.status, DATABASE_OK);
+    connection_close(&connection);
+}
+
+/* Several hosts, of which some do not exist, refuse, or accept and never answer. */
+static void test_many_hosts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(silent, 5), 0);
+    assert_int_equal(getsockname(silent, (struct sockaddr *)&address, &len), 0);
+
+    const char *name = query(fixture, "SELECT current_database()");
+    char dsn[300];
+    snprintf(dsn, sizeof dsn,
+             "postgresql://postgres@no-such-host.invalid:1,127.0.0.1:%u,localhost:1,localhost:%u/%s"
+             "?connect_timeout=3",
+             ntohs(address.sin_port), postgres_server_port(), name);
+    struct connection connection;
+    struct database_options options = connection_options(&connection, fixture);
+    options.dsn = dsn;
+    connection.database = database_new(&fixture->loop, &options);
+    run_until_up(&connection);
+    assert_int_equal(connection.downs, 1); /* the silent one; then it began with the next */
+    struct reply reply;
+    send_and_wait(&connection, "SELECT inet_server_port()", &reply);
+    assert_int_equal(strtol(reply.value, NULL, 10), postgres_server_port());
+    connection_close(&connection);
+
+    options.dsn = "host=no-such-host.invalid";
+    connection.down = false;
+    connection.database = database_new(&fixture->loop, &options);
+    run_until(fixture, &connection.down);
+    assert_non_null(strstr(connection.reason, "no-such-host.invalid"));
+    connection_close(&connection);
+    close(silent);
+}
+
+/* Does a DSN with these settings connect, over TLS? */
+static bool connects_by_tls(struct fixture *fixture, const char *settings)
+{
+    char dsn[600];
+    snprintf(dsn, sizeof dsn, "%s port=%u user=postgres dbname=%s", settings,
+             postgres_server_port(), query(fixture, "SELECT current_database()"));
+    struct connection connection;
+    struct database_options options = connection_options(&connection, fixture);
+    options.dsn = dsn;
+    connection.database = database_new(&fixture->loop, &options);
+    while (!connection.up && !connection.down)
+        event_loop_turn(&fixture->loop, 100);
+    if (connection.up) {
+        struct reply reply; /* more than one TLS record */
+        send_and_wait(&connection,
+                      "SELECT ssl, repeat('x', 1000) FROM pg_stat_ssl, generate_series(1, 1000)"
+                      " WHERE pid = pg_backend_pid()",
+                      &reply);
+        assert_int_equal(reply.rows, 1000);
+        assert_string_equal(reply.value, "t");
+    }
+    connection_close(&connection);
+    return connection.up;
+}
+
+/* The host's name is still what the certificate is checked against, although an address is
+ * connected to. */
+static void test_tls(void **state)
+{
+    struct fixture *fixture = *state;
+    char command[600], settings[300];
+    const char *folder = postgres_server_folder();
+    for (int i = 0; i < 2; i++) { /* the second is not the server's */
+        snprintf(command, sizeof command,
+                 "cd %s && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+                 " -addext subjectAltName=DNS:localhost -keyout %d.key -out %d.crt 2> openssl.log"
+                 " && chmod 600 %d.key && chown --reference=. %d.key %d.crt",
+                 folder, i, i, i, i, i);
+        assert_int_equal(system(command), 0);
+    }
+    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_cert_file = '%s/0.crt'", folder);
+    execute(fixture, command);
+    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_key_file = '%s/0.key'", folder);
+    execute(fixture, command);
+    execute(fixture, "ALTER SYSTEM SET ssl = on");
+    execute(fixture, "SELECT pg_reload_conf()");
+    run_until_query(fixture, "SHOW ssl", "on");
+
+    snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/0.crt",
+             folder);
+    assert_true(connects_by_tls(fixture, settings));
+    snprintf(settings, sizeof settings, "host=127.0.0.1 sslmode=verify-full sslrootcert=%s/0.crt",
+             folder);
+    assert_false(connects_by_tls(fixture, settings));
+    snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/1.crt",
+             folder);
+    assert_false(connects_by_tls(fixture, settings));
+    execute(fixture, "ALTER SYSTEM RESET ssl");
+    execute(fixture, "SELECT pg_reload_conf()");
+}
+
+static void assert_option(const char *dsn_text, const char *keyword, const char *expected)
+{
+    struct error err;
+    struct dsn *dsn = dsn_parse(dsn_text, &err);
+    assert_non_null(dsn);
+    struct server_list servers;
+    dsn_servers(dsn, &servers);
+    PGconn *conn = dsn_connect(dsn, &servers, 0, "test");
+    PQconninfoOption *options = PQconninfo(conn);
+    assert_non_null(options);
+    const PQconninfoOption *option = options;
+    while (option->keyword != NULL && strcmp(option->keyword, keyword) != 0)
+        option++;
+    assert_string_equal(option->val, expected);
+    PQconninfoFree(options);
+    PQfinish(conn);
+    dsn_free(dsn);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    assert_option("host=/nowhere", "gssencmode", "disable");
+    assert_option("host=/nowhere gssencmode=prefer", "gssencmode", "prefer");
+    assert_option("postgresql:///x?host=/nowhere", "keepalives_idle", "10");
+    assert_option("postgresql:///x?host=/nowhere&keepalives_idle=60", "keepalives_idle", "60");
+}
+
+static void test_servers_of_dsn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *dsn;
+        const char *servers; /* host/address/port, … */
+    } cases[] = {
+        {"dbname=x", ""},
+        {"hostaddr=10.0.0.1", ""},
+        {"host=db", "db//"},
+        {"host=db port=5433", "db//5433"},
+        {"host=a,b port=5433", "a//5433 b//5433"},
+        {"host=a,/run/pg,c port=1,2,3 hostaddr=10.0.0.1,,", "a/10.0.0.1/1 /run/pg//2 c//3"},
+        {"postgresql://u:p@a:1,b/x", "a//1 b//"},
+        {"host=a,b port=1,2,3", ""}, /* libpq refuses it */
+        {"host=a,b hostaddr=10.0.0.1", ""},
+        {"host=@abstract", "@abstract//"},
+    };
+    unsetenv("PGHOST");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct error err = {""};
+        struct dsn *dsn = dsn_parse(cases[i].dsn, &err);
+        assert_non_null(dsn);
+        struct server_list servers;
+        dsn_servers(dsn, &servers);
+        char text[300] = "";
+        for (size_t j = 0; j < servers.count; j++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s/%s/%s",
+                     j > 0 ? " " : "", servers.items[j].host, servers.items[j].address,
+                     servers.items[j].port);
+        assert_string_equal(text, cases[i].servers);
+        dsn_free(dsn);
+    }
+}
+
+static void test_validate_and_reach(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err = {""};
+    assert_int_equal(database_dsn_validate("host=db password=secret", &err), 0);
+    assert_int_equal(database_dsn_validate("postgresql://u:secret@db/x", &err), 0);
+    assert_int_equal(database_dsn_validate("host=@abstract,@other", &err), 0);
+    assert_int_equal(database_dsn_validate("postgresql://u:sec@ret@db/x", &err), -1);
+    assert_null(strstr(err.message, "ret@db"));
+    assert_int_equal(database_dsn_validate("password=secret hunter2", &err), -1);
+    assert_null(strstr(err.message, "hunter2"));
+    assert_int_equal(database_reach(fixture->dsn, &err), 0);
+    assert_string_equal(query(fixture, "SELECT to_regclass('orders') IS NULL"), "t");
+    assert_int_equal(database_reach("host=127.0.0.1 port=1", &err), -1);
+    assert_non_null(strstr(err.message, "refused"));
+    char dsn[300];
+    snprintf(dsn, sizeof dsn, "host=%s port=%u user=postgres dbname=absent",
+             postgres_server_folder(), postgres_server_port());
+    assert_int_equal(database_reach(dsn, &err), -1);
+    assert_non_null(strstr(err.message, "absent"));
+}
+
+int run_connection_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        DATABASE_TEST(test_statements),
+        DATABASE_TEST(test_many_kinds),
+        DATABASE_TEST(test_session),
+        DATABASE_TEST(test_terminated),
+        DATABASE_TEST(test_server_killed),
+        DATABASE_TEST(test_server_timeouts),
+        DATABASE_TEST(test_client_deadline),
+        DATABASE_TEST(test_freed_in_callback),
+        DATABASE_TEST(test_prepared_statements_discarded),
+        DATABASE_TEST(test_many_hosts),
+        DATABASE_TEST(test_tls),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_servers_of_dsn),
+        DATABASE_TEST(test_validate_and_reach),
+    };
+    return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
+}

@@ -1,0 +1,12 @@
+/* The database module against a real, private PostgreSQL. */
+#include "tests/unit/clients/postgres/fixture.h"
+#include "tests/unit/clients/postgres/postgres_server.h"
+
+int main(void)
+{
+    postgres_server_start();
+    int failures = run_connection_tests() + run_schema_tests() + run_orders_tests() +
+                   run_outbox_tests() + run_sales_view_tests();
+    postgres_server_stop();
+    return failures != 0;
+}

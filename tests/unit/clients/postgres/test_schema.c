@@ -1,0 +1,126 @@
+/* Installing the schema. */
+#include "services/clients/postgres/schema.h"
+#include "tests/unit/clients/postgres/fixture.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLICAS 8
+
+static const char indexes_sql[] = "SELECT string_agg(indexname, ',' ORDER BY indexname)"
+                                  " FROM pg_indexes WHERE schemaname = 'public'";
+static const char view_sql[] = "SELECT string_agg(sale_date || '=' || total_revenue, ' '"
+                               " ORDER BY sale_date) FROM daily_sales_mv";
+
+static void open_all(struct connection connections[REPLICAS], struct fixture *fixture)
+{
+    for (int i = 0; i < REPLICAS; i++) {
+        struct database_options options = connection_options(&connections[i], fixture);
+        connections[i].database = database_new(&fixture->loop, &options);
+    }
+    for (int i = 0; i < REPLICAS; i++)
+        run_until_up(&connections[i]);
+    for (int i = 0; i < REPLICAS; i++) {
+        assert_int_equal(connections[i].downs, 0);
+        connection_close(&connections[i]);
+    }
+}
+
+static void test_all_at_once_on_empty(void **state)
+{
+    struct connection connections[REPLICAS];
+    open_all(connections, *state);
+    assert_string_equal(query(*state, indexes_sql),
+                        "daily_sales_mv_date_idx,order_outbox_pkey,order_pipeline_schema_pkey,"
+                        "orders_pkey,sales_refresh_pkey,sales_refresh_tick_key");
+    assert_string_equal(query(*state, "SELECT pg_typeof(id) FROM"
+                                      " (SELECT (NULL::orders).id) AS o"),
+                        "uuid");
+    char version[12];
+    snprintf(version, sizeof version, "%d", SCHEMA_VERSION);
+    assert_string_equal(query(*state, "SELECT max(version) FROM order_pipeline_schema"), version);
+    assert_string_equal(query(*state, "SELECT relispopulated FROM pg_class"
+                                      " WHERE relname = 'daily_sales_mv'"),
+                        "t");
+}
+
+static void test_all_at_once_over_original(void **state)
+{
+    install_original_schema(*state);
+    struct connection connections[REPLICAS];
+    open_all(connections, *state);
+    assert_string_equal(query(*state, "SELECT count(*) FROM orders"), "5");
+    assert_string_equal(query(*state, "SELECT pg_typeof(id) FROM orders LIMIT 1"), "text");
+    /* The administrator's session, like the one that made the original's view, is in Tokyo: there,
+     * an hour before midnight UTC is the next day. NaN counts nothing. */
+    assert_string_equal(query(*state, view_sql), "2026-01-01=14.99 2026-01-02=1.005 infinity=1");
+    execute(*state, "REFRESH MATERIALIZED VIEW CONCURRENTLY daily_sales_mv");
+    assert_string_equal(query(*state, view_sql), "2026-01-01=14.99 2026-01-02=1.005 infinity=1");
+}
+
+/* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
+static void test_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    connection_close(&connection);
+    execute(fixture, "INSERT INTO orders VALUES (gen_random_uuid(), 'kept', 1, now())");
+    execute(fixture, "CREATE TABLE before AS SELECT oid FROM pg_class");
+    connection_open(&connection, fixture);
+    connection_close(&connection);
+    assert_string_equal(query(fixture, "SELECT count(*) FROM pg_class"
+                                       " WHERE oid NOT IN (SELECT oid FROM before)"
+                                       " AND relname <> 'before' AND relnamespace ="
+                                       " 'public'::regnamespace"),
+                        "0");
+    static const char *const drops[] = {"DROP MATERIALIZED VIEW daily_sales_mv",
+                                        "DROP INDEX daily_sales_mv_date_idx",
+                                        "DROP TABLE order_outbox", "DROP TABLE sales_refresh"};
+    for (size_t i = 0; i < COUNT(drops); i++) {
+        execute(fixture, drops[i]);
+        connection_open(&connection, fixture);
+        connection_close(&connection);
+        assert_string_equal(query(fixture, indexes_sql),
+                            "daily_sales_mv_date_idx,order_outbox_pkey,order_pipeline_schema_pkey,"
+                            "orders_pkey,sales_refresh_pkey,sales_refresh_tick_key");
+    }
+    assert_string_equal(query(fixture, "SELECT count(*) FROM orders"), "1");
+    /* of a later release: left alone */
+    execute(fixture, "INSERT INTO order_pipeline_schema VALUES (1000)");
+    connection_open(&connection, fixture);
+    connection_close(&connection);
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "1000");
+}
+
+/* A role that may use the tables and make none. */
+static void test_without_the_right_to_create(void **state)
+{
+    struct fixture *fixture = *state;
+    execute(fixture, "DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN");
+    char dsn[300];
+    snprintf(dsn, sizeof dsn, "%s user=modest", fixture->dsn);
+    struct connection connection;
+    struct database_options options = connection_options(&connection, fixture);
+    options.dsn = dsn;
+    connection.database = database_new(&fixture->loop, &options);
+    run_until(fixture, &connection.down);
+    assert_non_null(strstr(connection.reason, "the schema: permission denied"));
+    struct connection owner;
+    connection_open(&owner, fixture);
+    connection_close(&owner);
+    execute(fixture, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest");
+    run_until_up(&connection);
+    connection_close(&connection);
+}
+
+int run_schema_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        DATABASE_TEST(test_all_at_once_on_empty),
+        DATABASE_TEST(test_all_at_once_over_original),
+        DATABASE_TEST(test_again),
+        DATABASE_TEST(test_without_the_right_to_create),
+    };
+    return cmocka_run_group_tests_name("schema", tests, NULL, NULL);
+}

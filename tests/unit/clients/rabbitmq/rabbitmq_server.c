@@ -1,0 +1,232 @@
+#include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
+#include "services/base/clock.h"
+#include "services/clients/rabbitmq/connection.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_LIMIT_MS 60000
+
+static struct {
+    char folder[64];
+    uint16_t port, tls_port, dist_port, epmd_port;
+    char url[128], tls_url[128], ca_file[128], other_ca_file[128];
+    int alive_fd; /* the guard's pipe: closing it, or dying, ends the server */
+    pid_t guard;
+} server;
+
+static void must(int ok, const char *what)
+{
+    if (!ok) {
+        perror(what);
+        abort();
+    }
+}
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must(bind(fd, (struct sockaddr *)&address, len) == 0, "bind");
+    must(getsockname(fd, (struct sockaddr *)&address, &len) == 0, "getsockname");
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+__attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
+{
+    char command[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    if (system(command) != 0) {
+        (void)fprintf(stderr, "failed: %s\n", command);
+        abort();
+    }
+}
+
+static void set_environment(const char *name, const char *value)
+{
+    must(setenv(name, value, 1) == 0, name);
+}
+
+static void set_environment_port(const char *name, uint16_t port)
+{
+    char text[8];
+    (void)snprintf(text, sizeof text, "%u", (unsigned)port);
+    set_environment(name, text);
+}
+
+static void make_certificates(const char *folder)
+{
+    static const char new_key[] = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for (int i = 0; i < 2; i++) {
+        const char *ca = i == 0 ? "ca" : "other_ca";
+        run("openssl req -x509 %s -days 2 -subj /CN=%s -keyout %s/%s.key -out %s/%s.pem "
+            "2>>%s/openssl.log",
+            new_key, ca, folder, ca, folder, ca, folder);
+    }
+    run("openssl req %s -subj /CN=localhost -keyout %s/server.key -out %s/server.csr "
+        "2>>%s/openssl.log && "
+        "printf subjectAltName=DNS:localhost > %s/server.ext && "
+        "openssl x509 -req -in %s/server.csr -CA %s/ca.pem -CAkey %s/ca.key -CAcreateserial "
+        "-days 2 -extfile %s/server.ext -out %s/server.pem 2>>%s/openssl.log",
+        new_key, folder, folder, folder, folder, folder, folder, folder, folder, folder, folder);
+    run("chmod 644 %s/*.key", folder);
+}
+
+static void write_configuration(const char *folder)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/rabbitmq.conf", folder);
+    FILE *file = fopen(path, "w");
+    must(file != NULL, path);
+    (void)fprintf(file,
+                  "listeners.ssl.default = 127.0.0.1:%u\n"
+                  "ssl_options.cacertfile = %s/ca.pem\n"
+                  "ssl_options.certfile = %s/server.pem\n"
+                  "ssl_options.keyfile = %s/server.key\n"
+                  "ssl_options.verify = verify_none\n"
+                  "heartbeat = %d\n"
+                  "disk_free_limit.absolute = 10MB\n",
+                  (unsigned)server.tls_port, folder, folder, folder, RABBITMQ_SERVER_HEARTBEAT_S);
+    must(fclose(file) == 0, path);
+    set_environment("RABBITMQ_CONFIG_FILE", path);
+    (void)snprintf(path, sizeof path, "%s/enabled_plugins", folder);
+    file = fopen(path, "w");
+    must(file != NULL, path);
+    (void)fputs("[].\n", file);
+    must(fclose(file) == 0, path);
+    set_environment("RABBITMQ_ENABLED_PLUGINS_FILE", path);
+}
+
+/* A process group of its own for all that the server starts; killed when our end of the pipe
+ * closes. */
+static void guard(int alive_fd)
+{
+    must(setpgid(0, 0) == 0, "setpgid");
+    must(freopen("/dev/null", "r", stdin) && freopen("server.log", "w", stdout), "server.log");
+    must(dup2(STDOUT_FILENO, STDERR_FILENO) >= 0, "dup2");
+    if (fork() == 0) {
+        execlp("epmd", "epmd", (char *)NULL);
+        _exit(127);
+    }
+    if (fork() == 0) {
+        execl("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server", (char *)NULL);
+        _exit(127);
+    }
+    char byte;
+    while (read(alive_fd, &byte, 1) > 0)
+        continue;
+    kill(0, SIGKILL);
+}
+
+static void start_guard(void)
+{
+    int pipe_fds[2];
+    must(pipe(pipe_fds) == 0, "pipe");
+    server.guard = fork();
+    must(server.guard >= 0, "fork");
+    if (server.guard == 0) {
+        close(pipe_fds[1]);
+        must(chdir(server.folder) == 0, server.folder);
+        guard(pipe_fds[0]);
+        _exit(1);
+    }
+    close(pipe_fds[0]);
+    server.alive_fd = pipe_fds[1];
+}
+
+static void wait_until_ready(void)
+{
+    struct broker_options options = {.url = server.url, .name = "test"};
+    struct error err;
+    int64_t until_ms = clock_monotonic_ms() + START_LIMIT_MS;
+    while (broker_reach(&options, &err) != 0) {
+        if (clock_monotonic_ms() > until_ms) {
+            (void)fprintf(stderr, "RabbitMQ does not start: %s; see %s\n", err.message,
+                          server.folder);
+            abort();
+        }
+        usleep(100000);
+    }
+}
+
+void rabbitmq_server_start(void)
+{
+    (void)strcpy(server.folder, "/tmp/broker-test-XXXXXX");
+    must(mkdtemp(server.folder) != NULL, server.folder);
+    server.port = free_port();
+    server.tls_port = free_port();
+    server.dist_port = free_port();
+    server.epmd_port = free_port();
+    (void)snprintf(server.url, sizeof server.url, "amqp://guest:guest@127.0.0.1:%u/",
+                   (unsigned)server.port);
+    (void)snprintf(server.ca_file, sizeof server.ca_file, "%s/ca.pem", server.folder);
+    (void)snprintf(server.other_ca_file, sizeof server.other_ca_file, "%s/other_ca.pem",
+                   server.folder);
+    make_certificates(server.folder);
+    write_configuration(server.folder);
+
+    set_environment("HOME", server.folder); /* the Erlang cookie */
+    set_environment("RABBITMQ_NODENAME", "test@localhost");
+    set_environment("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1");
+    set_environment_port("RABBITMQ_NODE_PORT", server.port);
+    set_environment_port("RABBITMQ_DIST_PORT", server.dist_port);
+    set_environment_port("ERL_EPMD_PORT", server.epmd_port);
+    set_environment("ERL_EPMD_ADDRESS", "127.0.0.1");
+    set_environment("RABBITMQ_MNESIA_BASE", server.folder);
+    set_environment("RABBITMQ_LOG_BASE", server.folder);
+    set_environment("RABBITMQ_CONF_ENV_FILE", "/dev/null");
+    set_environment("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none");
+    start_guard();
+    wait_until_ready();
+}
+
+void rabbitmq_server_stop(void)
+{
+    close(server.alive_fd);
+    (void)waitpid(server.guard, NULL, 0);
+    run("rm -rf %s", server.folder);
+}
+
+const char *rabbitmq_server_url(void)
+{
+    return server.url;
+}
+
+uint16_t rabbitmq_server_port(void)
+{
+    return server.port;
+}
+
+const char *rabbitmq_server_tls_url(const char *host)
+{
+    (void)snprintf(server.tls_url, sizeof server.tls_url, "amqps://guest:guest@%s:%u/", host,
+                   (unsigned)server.tls_port);
+    return server.tls_url;
+}
+
+const char *rabbitmq_server_ca_file(void)
+{
+    return server.ca_file;
+}
+
+const char *rabbitmq_server_other_ca_file(void)
+{
+    return server.other_ca_file;
+}
+
+void rabbitmq_server_ctl(const char *arguments)
+{
+    run("/usr/lib/rabbitmq/bin/rabbitmqctl >>%s/ctl.log 2>&1 -q %s", server.folder, arguments);
+}

@@ -1,0 +1,265 @@
+/* The search against a server of this test that answers as it is told. */
+#include "services/base/clock.h"
+#include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/loop/event_loop_h2o.h"
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 30000 /* only a hang takes so long */
+
+/* ---- the server: one request on each connection; asked for the cluster's health it is well ----
+ */
+
+static int listen_fd;
+static char url[64];
+static pthread_t thread;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int status;         /* of searches; 0: no answer at all */
+static char request[4096]; /* the last search */
+
+static void *serve(void *arg)
+{
+    (void)arg;
+    int silent[16];
+    size_t silent_count = 0;
+    for (int fd; (fd = accept(listen_fd, NULL, NULL)) != -1;) {
+        char text[4096], answer[256];
+        size_t used = 0, wanted = SIZE_MAX;
+        while (used < wanted) {
+            ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, 0);
+            if (got <= 0)
+                break;
+            used += (size_t)got;
+            text[used] = '\0';
+            const char *end = strstr(text, "\r\n\r\n"),
+                       *length = strcasestr(text, "content-length:");
+            if (end != NULL)
+                wanted = (size_t)(end + 4 - text) +
+                         (length != NULL ? strtoul(length + 15, NULL, 10) : 0);
+        }
+        pthread_mutex_lock(&mutex);
+        bool search = strstr(text, "_search") != NULL;
+        int code = search ? status : 200;
+        if (search)
+            memcpy(request, text, used + 1);
+        pthread_mutex_unlock(&mutex);
+        if (code == 0) {
+            assert_true(silent_count < 16);
+            silent[silent_count++] = fd;
+            continue;
+        }
+        int len =
+            snprintf(answer, sizeof(answer),
+                     "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: 12\r\n"
+                     "Connection: close\r\n\r\n{\"status\":1}",
+                     code);
+        (void)!send(fd, answer, (size_t)len, MSG_NOSIGNAL);
+        close(fd);
+    }
+    while (silent_count > 0)
+        close(silent[--silent_count]);
+    return NULL;
+}
+
+static int start_server(void **state)
+{
+    (void)state;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    listen_fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    assert_int_equal(bind(listen_fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(listen_fd, 16), 0);
+    assert_int_equal(getsockname(listen_fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", ntohs(at.sin_port));
+    assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    shutdown(listen_fd, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listen_fd);
+    curl_global_cleanup();
+    return 0;
+}
+
+/* ---- the search ---- */
+
+static h2o_loop_t *evloop;
+static struct event_loop *events;
+static struct order_search *port;
+static bool up;
+static unsigned changes;
+
+static void on_state(void *arg, bool is_up, const char *reason)
+{
+    (void)arg;
+    up = is_up;
+    changes++;
+    assert_true(is_up == (reason == NULL));
+}
+
+static void open_search(const char *at)
+{
+    evloop = h2o_evloop_create();
+    events = event_loop_h2o_new(evloop);
+    up = false;
+    changes = 0;
+    port = elasticsearch_search_new(
+        events, &(struct elasticsearch_search_options){
+                    .client = {.url = at, .max_in_flight = 3, .max_response_bytes = 4096},
+                    .index = "orders",
+                    .on_state = on_state});
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    open_search(url);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    elasticsearch_search_free(port);
+    event_loop_h2o_free(events);
+    h2o_evloop_run(evloop, 0);
+    h2o_evloop_destroy(evloop);
+    return 0;
+}
+
+#define turn_until(condition)                                                                      \
+    do {                                                                                           \
+        int64_t end_ms_ = clock_monotonic_ms() + WAIT_MS;                                          \
+        bool reached_ = false;                                                                     \
+        while (!(reached_ = (condition)) && clock_monotonic_ms() < end_ms_)                        \
+            h2o_evloop_run(evloop, 5);                                                             \
+        assert_true(reached_);                                                                     \
+    } while (0)
+
+struct seen {
+    unsigned answers;
+    enum order_search_status status;
+    char body[64];
+};
+
+static void on_found(void *arg, enum order_search_status result, const char *body, size_t body_len)
+{
+    struct seen *seen = arg;
+    seen->answers++;
+    seen->status = result;
+    snprintf(seen->body, sizeof(seen->body), "%.*s", (int)body_len, body != NULL ? body : "");
+}
+
+static int search(struct seen *seen)
+{
+    return port->search(port->self, "gaming \"laptop\"", 15, 20, 40, on_found, seen);
+}
+
+static struct seen search_answered(int with_status)
+{
+    pthread_mutex_lock(&mutex);
+    status = with_status;
+    pthread_mutex_unlock(&mutex);
+    struct seen seen = {0};
+    assert_int_equal(search(&seen), 0);
+    assert_int_equal(seen.answers, 0); /* never from inside the call */
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static void test_request_and_answer(void **state)
+{
+    (void)state;
+    struct seen seen = search_answered(200);
+    assert_int_equal(seen.status, ORDER_SEARCH_OK);
+    assert_string_equal(seen.body, "{\"status\":1}"); /* unchanged */
+
+    assert_int_equal(
+        strncmp(request, "POST /orders/_search?ignore_unavailable=true HTTP/1.1\r\n", 54), 0);
+    json_t *expected =
+        json_pack("{s:{s:{s:s}}, s:i, s:i, s:b}", "query", "match", "product_name",
+                  "gaming \"laptop\"", "size", 20, "from", 40, "track_total_hits", 1);
+    json_t *body = json_loads(strstr(request, "\r\n\r\n") + 4, JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_equal(body, expected));
+    json_decref(body);
+    json_decref(expected);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    static const int statuses[] = {400, 401, 404, 429, 500, 503};
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+        assert_int_equal(search_answered(statuses[i]).status, ORDER_SEARCH_FAILED);
+    assert_int_equal(search_answered(200).status, ORDER_SEARCH_OK);
+}
+
+static void test_timeout_and_limit(void **state)
+{
+    (void)state;
+    turn_until(changes == 1); /* the probe is over */
+    pthread_mutex_lock(&mutex);
+    status = 0;
+    pthread_mutex_unlock(&mutex);
+    int64_t took_ms = INT64_MAX;
+    for (int attempt = 0; attempt < 5 && took_ms > ORDER_SEARCH_TIMEOUT_MS + 500; attempt++) {
+        struct seen seen[4] = {{0}};
+        int64_t begin_ms = clock_monotonic_ms();
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(search(&seen[i]), 0);
+        assert_int_equal(search(&seen[3]), -1);
+        turn_until(seen[0].answers + seen[1].answers + seen[2].answers == 3);
+        took_ms = clock_monotonic_ms() - begin_ms;
+        assert_true(took_ms >= ORDER_SEARCH_TIMEOUT_MS - 10);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(seen[i].status, ORDER_SEARCH_TIMEOUT);
+        assert_int_equal(seen[3].answers, 0);
+    }
+    assert_true(took_ms <= ORDER_SEARCH_TIMEOUT_MS + 500); /* but for a pause of the machine */
+}
+
+static void test_state_without_searches(void **state)
+{
+    (void)state;
+    turn_until(changes == 1);
+    assert_true(up);
+}
+
+static void test_unreachable(void **state)
+{
+    (void)state;
+    open_search("http://127.0.0.1:1");
+    turn_until(changes == 1);
+    assert_false(up);
+    assert_int_equal(search_answered(200).status, ORDER_SEARCH_FAILED);
+    assert_int_equal(changes, 1); /* told once */
+    tear_down(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_request_and_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_timeout_and_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_state_without_searches, set_up, tear_down),
+        cmocka_unit_test(test_unreachable),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}

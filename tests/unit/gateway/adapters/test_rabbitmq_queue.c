@@ -1,0 +1,200 @@
+/* The adapter between real loops and a fake publisher, which answers on a thread of its own. */
+#include "services/clients/rabbitmq/publisher.h"
+#include "services/gateway/adapters/rabbitmq_queue.h"
+#include "services/loop/event_loop_h2o.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- the publisher ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct publish_request *first, **end;
+    atomic_bool stopping;
+    atomic_bool accepts;
+} publisher = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = &publisher.first, .accepts = true};
+
+bool publisher_accepts(const struct publisher *unused)
+{
+    (void)unused;
+    return atomic_load(&publisher.accepts);
+}
+
+int publisher_submit(struct publisher *unused, struct publish_request *first, unsigned count)
+{
+    (void)unused;
+    assert_int_equal(count, 1);
+    pthread_mutex_lock(&publisher.lock);
+    first->next = NULL;
+    *publisher.end = first;
+    publisher.end = &first->next;
+    pthread_mutex_unlock(&publisher.lock);
+    return 0;
+}
+
+/* The result that the body asks for, after a look at what was submitted. */
+static void answer(struct publish_request *request)
+{
+    char expected[64];
+    int result = ((const char *)request->body)[0] - '0';
+    (void)snprintf(expected, sizeof expected, "%d %s", result, request->message_id);
+    assert_int_equal(request->body_len, strlen(expected));
+    assert_memory_equal(request->body, expected, request->body_len);
+    assert_string_equal(request->routing_key, "order_queue");
+    assert_string_equal(request->content_type, "application/json");
+    assert_int_equal(request->deadline_ms, 123);
+    assert_null(request->headers);
+    request->on_result(request, (enum publish_result)result);
+}
+
+static void *publisher_thread(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&publisher.stopping)) {
+        pthread_mutex_lock(&publisher.lock);
+        struct publish_request *first = publisher.first;
+        publisher.first = NULL;
+        publisher.end = &publisher.first;
+        pthread_mutex_unlock(&publisher.lock);
+        while (first) {
+            struct publish_request *next = first->next;
+            answer(first);
+            first = next;
+        }
+        usleep(100);
+    }
+    return NULL;
+}
+
+/* ---- loops that publish ---- */
+
+enum { ORDERS = 5000, IN_FLIGHT = 100 };
+
+struct looper {
+    pthread_t thread;
+    struct order_queue *queue;
+    unsigned published, answered;
+    bool inside; /* publish() */
+};
+
+struct expectation {
+    struct looper *looper;
+    enum order_queue_result result;
+};
+
+static void on_done(void *arg, enum order_queue_result result)
+{
+    struct expectation *expected = arg;
+    assert_true(pthread_equal(pthread_self(), expected->looper->thread));
+    assert_false(expected->looper->inside);
+    assert_int_equal(result, expected->result);
+    expected->looper->answered++;
+}
+
+static void publish_one(struct looper *looper, struct expectation *expected)
+{
+    static const enum order_queue_result results[] = {[PUBLISH_CONFIRMED] = ORDER_QUEUE_CONFIRMED,
+                                                      [PUBLISH_REFUSED] = ORDER_QUEUE_REFUSED,
+                                                      [PUBLISH_UNKNOWN] = ORDER_QUEUE_UNKNOWN};
+    struct order_id id = order_id_new(0);
+    char text[ORDER_ID_TEXT_LEN + 1], json[64];
+    order_id_format(&id, text);
+    int result = (int)(looper->published % 3);
+    int len = snprintf(json, sizeof json, "%d %s", result, text);
+    *expected = (struct expectation){looper, results[result]};
+    looper->inside = true;
+    assert_int_equal(
+        looper->queue->publish(looper->queue->self, &id, json, (size_t)len, 123, on_done, expected),
+        0);
+    looper->inside = false;
+    memset(json, 'x', sizeof json); /* it was copied */
+    looper->published++;
+}
+
+static void *run_loop(void *arg)
+{
+    struct looper *looper = arg;
+    looper->thread = pthread_self();
+    static _Thread_local struct expectation expected[ORDERS];
+    h2o_loop_t *evloop = h2o_evloop_create();
+    struct event_loop *events = event_loop_h2o_new(evloop);
+    looper->queue = rabbitmq_queue_new(events, NULL, "order_queue", -1);
+    while (looper->answered < ORDERS) {
+        while (looper->published < ORDERS && looper->published < looper->answered + IN_FLIGHT)
+            publish_one(looper, &expected[looper->published]);
+        (void)h2o_evloop_run(evloop, INT32_MAX);
+    }
+    rabbitmq_queue_free(looper->queue);
+    event_loop_h2o_free(events);
+    h2o_evloop_destroy(evloop);
+    return NULL;
+}
+
+static void answers_each_request_on_its_own_loop(void **state)
+{
+    (void)state;
+    struct looper loopers[2] = {0};
+    pthread_t threads[2], answering;
+    pthread_create(&answering, NULL, publisher_thread, NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, run_loop, &loopers[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&publisher.stopping, true);
+    pthread_join(answering, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(loopers[i].answered, ORDERS);
+}
+
+static void refuses_and_wakes(void **state)
+{
+    (void)state;
+    h2o_loop_t *evloop = h2o_evloop_create();
+    struct event_loop *events = event_loop_h2o_new(evloop);
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct order_queue *queue = rabbitmq_queue_new(events, NULL, "order_queue", wake_fd);
+    struct order_id id = order_id_new(0);
+    assert_true(queue->accepts(queue->self));
+    atomic_store(&publisher.accepts, false);
+    assert_false(queue->accepts(queue->self));
+    assert_int_equal(queue->publish(queue->self, &id, "{}", 2, 123, on_done, NULL), -1);
+    atomic_store(&publisher.accepts, true);
+
+    uint64_t wakes;
+    queue->wake_outbox(queue->self);
+    queue->wake_outbox(queue->self);
+    assert_int_equal(read(wake_fd, &wakes, sizeof wakes), sizeof wakes);
+    assert_int_equal(wakes, 2);
+
+    /* Answered and not delivered when the loop ends: freed, not called. */
+    struct looper looper = {.queue = queue};
+    struct expectation expected;
+    publish_one(&looper, &expected);
+    answer(publisher.first);
+    publisher.first = NULL;
+    publisher.end = &publisher.first;
+    rabbitmq_queue_free(queue);
+    assert_int_equal(looper.answered, 0);
+    close(wake_fd);
+    event_loop_h2o_free(events);
+    h2o_evloop_destroy(evloop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refuses_and_wakes),
+        cmocka_unit_test(answers_each_request_on_its_own_loop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

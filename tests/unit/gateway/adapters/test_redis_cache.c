@@ -1,0 +1,524 @@
+/* The cache on a private redis-server of this test, which is stopped, killed and restarted. Its
+ * deadlines are short, and the machine may stand still for longer: so the cache's time is the
+ * test's, and passes only where the test lets it. */
+#include "services/base/clock.h"
+#include "services/gateway/adapters/redis_cache.h"
+#include "services/loop/event_loop_h2o.h"
+#include <hiredis/hiredis.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TTL_S 3600
+#define WAIT_MS 30000 /* only a hang takes so long */
+
+static char folder[64], socket_path[96], address[128];
+static uint16_t port;
+static pid_t server;
+static redisContext *admin; /* a plain connection, to look and to meddle */
+
+static h2o_loop_t *evloop;
+static struct event_loop *events;
+static struct order_cache *cache;
+static bool up;
+static unsigned changes;
+static char reason[256];
+
+/* ---- time ---- */
+
+static int64_t cache_time_us = 1000000;
+
+int64_t clock_monotonic_us(void)
+{
+    return cache_time_us;
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    return cache_time_us / 1000;
+}
+
+static int64_t real_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- the server ---- */
+
+static void connect_admin(void)
+{
+    for (int64_t end_ms = real_ms() + WAIT_MS; real_ms() < end_ms;) {
+        admin = redisConnectUnix(socket_path);
+        if (admin->err == 0) {
+            redisReply *pong = redisCommand(admin, "PING");
+            freeReplyObject(pong);
+            if (pong != NULL)
+                return;
+        }
+        redisFree(admin);
+        usleep(10000);
+    }
+    fail_msg("redis-server does not come up");
+}
+
+static void start_server(void)
+{
+    char port_text[8];
+    snprintf(port_text, sizeof(port_text), "%u", port);
+    server = fork();
+    if (server == 0) {
+        execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1",
+               "--unixsocket", socket_path, "--save", "", "--dir", folder, "--logfile", "/dev/null",
+               (char *)NULL);
+        _exit(127);
+    }
+    connect_admin();
+}
+
+static void kill_server(void)
+{
+    redisFree(admin);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+}
+
+static uint16_t free_port(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(any);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &len), 0);
+    close(fd);
+    return ntohs(any.sin_port);
+}
+
+static int start_all(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/test_redis_cache.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
+    port = free_port();
+    redis_cache_register_metrics();
+    start_server();
+    return 0;
+}
+
+static int stop_all(void **state)
+{
+    (void)state;
+    kill_server();
+    unlink(socket_path);
+    rmdir(folder);
+    return 0;
+}
+
+/* An integer that Redis answers. */
+static long long ask(const char *command, const char *id)
+{
+    redisReply *reply = redisCommand(admin, "%s order:%s", command, id);
+    assert_non_null(reply);
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    long long integer = reply->integer;
+    freeReplyObject(reply);
+    return integer;
+}
+
+static void tell(const char *command)
+{
+    redisReply *reply = redisCommand(admin, command);
+    assert_non_null(reply);
+    assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
+    freeReplyObject(reply);
+}
+
+/* ---- the cache ---- */
+
+static void on_state(void *arg, bool is_up, const char *why)
+{
+    (void)arg;
+    up = is_up;
+    changes++;
+    snprintf(reason, sizeof(reason), "%s", why != NULL ? why : "");
+}
+
+/* Turn the loop until the condition holds; `passing_ms` of the cache's time pass at each turn. */
+#define turn_until_passing(condition, passing_ms)                                                  \
+    do {                                                                                           \
+        int64_t end_ms_ = real_ms() + WAIT_MS;                                                     \
+        bool reached_ = false;                                                                     \
+        while (!(reached_ = (condition)) && real_ms() < end_ms_) {                                 \
+            cache_time_us += (passing_ms)*INT64_C(1000);                                           \
+            h2o_evloop_run(evloop, 5);                                                             \
+        }                                                                                          \
+        assert_true(reached_);                                                                     \
+    } while (0)
+
+#define turn_until(condition) turn_until_passing(condition, 0)
+
+/* The loop's timers wake it in real time: soon after `ms` all that is due then has happened. */
+static void pass(int64_t ms)
+{
+    cache_time_us += ms * 1000;
+    for (int64_t end_ms = real_ms() + ms + 20; real_ms() < end_ms;)
+        h2o_evloop_run(evloop, 5);
+}
+
+static void open_cache(const char *username, const char *password)
+{
+    evloop = h2o_evloop_create();
+    events = event_loop_h2o_new(evloop);
+    up = false;
+    changes = 0;
+    cache = redis_cache_new(
+        evloop, events,
+        &(struct redis_options){
+            .address = address, .username = username, .password = password, .on_state = on_state},
+        TTL_S);
+}
+
+static void close_cache(void)
+{
+    redis_cache_free(cache);
+    event_loop_h2o_free(events);
+    h2o_evloop_run(evloop, 0);
+    h2o_evloop_destroy(evloop);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    tell("FLUSHALL");
+    snprintf(address, sizeof(address), "unix:%s", socket_path);
+    open_cache(NULL, NULL);
+    turn_until(up);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    close_cache();
+    return 0;
+}
+
+#define ID "0190c1f0-1111-7222-8333-444455556666"
+
+static struct order_id an_id(void)
+{
+    struct order_id id;
+    assert_int_equal(order_id_parse(ID, 36, &id), 0);
+    return id;
+}
+
+struct seen {
+    unsigned answers;
+    enum order_cache_status status;
+    char json[64];
+};
+
+static void on_done(void *arg, enum order_cache_status status, const char *json, size_t json_len)
+{
+    struct seen *seen = arg;
+    seen->answers++;
+    seen->status = status;
+    snprintf(seen->json, sizeof(seen->json), "%.*s", (int)json_len, json != NULL ? json : "");
+}
+
+static struct seen reserve(const char *json)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->reserve(cache->self, &id, json, strlen(json), on_done, &seen), 0);
+    assert_int_equal(seen.answers, 0); /* never from inside */
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static struct seen confirm(const char *json)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->confirm(cache->self, &id, json, strlen(json), on_done, &seen), 0);
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static struct seen remove_entry(void)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->remove(cache->self, &id, on_done, &seen), 0);
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static struct seen get(void)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->get(cache->self, &id, on_done, &seen), 0);
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+/* ---- tests ---- */
+
+static void test_reserve_then_confirm(void **state)
+{
+    (void)state;
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+    assert_int_equal(reserve("first").status, ORDER_CACHE_CREATED);
+    assert_in_range(ask("TTL", ID), ORDER_CACHE_PROVISIONAL_S - 20, ORDER_CACHE_PROVISIONAL_S);
+
+    struct seen second = reserve("second");
+    assert_int_equal(second.status, ORDER_CACHE_FOUND);
+    assert_string_equal(second.json, "first");
+
+    assert_int_equal(confirm("first").status, ORDER_CACHE_OK);
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    struct seen got = get();
+    assert_int_equal(got.status, ORDER_CACHE_FOUND);
+    assert_string_equal(got.json, "first");
+}
+
+static void test_confirm_what_has_vanished(void **state)
+{
+    (void)state;
+    assert_int_equal(confirm("order").status, ORDER_CACHE_OK);
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    assert_string_equal(get().json, "order");
+}
+
+static void test_remove_spares_what_was_confirmed(void **state)
+{
+    (void)state;
+    reserve("order");
+    assert_int_equal(remove_entry().status, ORDER_CACHE_OK);
+    assert_int_equal(ask("EXISTS", ID), 0);
+    reserve("order");
+    confirm("order");
+    assert_int_equal(remove_entry().status, ORDER_CACHE_OK);
+    assert_int_equal(ask("EXISTS", ID), 1);
+}
+
+static void test_fill_overwrites_nothing(void **state)
+{
+    (void)state;
+    struct order_id id = an_id();
+    cache->fill(cache->self, &id, "filled", 6);
+    assert_string_equal(get().json, "filled"); /* commands are executed in their order */
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    cache->fill(cache->self, &id, "again", 5);
+    assert_string_equal(get().json, "filled");
+}
+
+static void test_errors_of_redis(void **state)
+{
+    (void)state;
+    tell("RPUSH order:" ID " x");
+    assert_int_equal(get().status, ORDER_CACHE_UNAVAILABLE); /* WRONGTYPE */
+    assert_true(up);
+}
+
+/* A read that is not answered fails when its time is over, and not before. */
+static void expect_overdue(void)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->get(cache->self, &id, on_done, &seen), 0);
+    pass(REDIS_COMMAND_TIMEOUT_MS - 1);
+    assert_int_equal(seen.answers, 0);
+    pass(1);
+    turn_until(seen.answers == 1);
+    assert_int_equal(seen.status, ORDER_CACHE_UNAVAILABLE);
+}
+
+static void test_stall(void **state)
+{
+    (void)state;
+    unsigned changes_before = changes;
+    struct order_id id = an_id();
+    kill(server, SIGSTOP);
+    expect_overdue();
+    static struct seen seen;
+    seen = (struct seen){0};
+    assert_int_equal(cache->get(cache->self, &id, on_done, &seen), -1); /* the breaker */
+
+    /* a short stall costs no connection */
+    pass(900);
+    kill(server, SIGCONT);
+    turn_until(cache->get(cache->self, &id, on_done, &seen) == 0);
+    turn_until(seen.answers == 1);
+    assert_int_equal(seen.status, ORDER_CACHE_ABSENT);
+    assert_int_equal(changes, changes_before);
+
+    /* deadlines are kept after it too */
+    kill(server, SIGSTOP);
+    expect_overdue();
+    pass(999);
+    assert_true(up);
+    pass(1);
+    turn_until(!up);
+    assert_string_equal(reason, "Redis does not answer");
+    kill(server, SIGCONT);
+    turn_until_passing(up, 5);
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+}
+
+static void test_lost_connection(void **state)
+{
+    (void)state;
+    struct order_id id = an_id();
+    static struct seen seen[100];
+    memset(seen, 0, sizeof(seen));
+    kill(server, SIGSTOP);
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(cache->get(cache->self, &id, on_done, &seen[i]), 0);
+    kill_server();
+    turn_until(!up);
+    for (size_t i = 0; i < 100; i++) {
+        assert_int_equal(seen[i].answers, 1);
+        assert_int_equal(seen[i].status, ORDER_CACHE_UNAVAILABLE);
+    }
+    assert_int_equal(cache->get(cache->self, &id, on_done, &seen[0]), -1);
+    for (int i = 0; i < 3; i++)
+        pass(100); /* attempts that fail */
+    start_server();
+    turn_until_passing(up, 5);
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+}
+
+static long long count_keys(void)
+{
+    redisReply *reply = redisCommand(admin, "DBSIZE");
+    assert_non_null(reply);
+    long long keys = reply->integer;
+    freeReplyObject(reply);
+    return keys;
+}
+
+/* Orders accepted while Redis is away are written when it is back. */
+static void test_debts(void **state)
+{
+    (void)state;
+    struct order_id id = an_id();
+    static struct seen seen;
+    seen = (struct seen){0};
+    kill(server, SIGSTOP);
+    assert_int_equal(cache->confirm(cache->self, &id, "order", 5, on_done, &seen), 0);
+    pass(REDIS_COMMAND_TIMEOUT_MS);
+    turn_until(seen.answers == 1);
+    assert_int_equal(seen.status, ORDER_CACHE_UNAVAILABLE);
+    for (uint8_t i = 0; i < 200; i++) {
+        id.bytes[14] = 0;
+        id.bytes[15] = i;
+        assert_int_equal(cache->confirm(cache->self, &id, "late", 4, on_done, &seen), -1);
+    }
+    turn_until_passing(!up, 5);
+    kill(server, SIGCONT);
+    turn_until_passing(up, 5);
+    turn_until_passing(count_keys() == 201, 1);
+    turn_until(cache->get(cache->self, &id, on_done, &seen) == 0); /* the last answer is there */
+    turn_until(seen.answers == 2);
+    assert_string_equal(get().json, "order");
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    assert_in_range(ask("TTL", "0190c1f0-1111-7222-8333-444455550000"), TTL_S - 60, TTL_S);
+    assert_in_range(ask("TTL", "0190c1f0-1111-7222-8333-4444555500c7"), TTL_S - 60, TTL_S);
+}
+
+static void test_limit_of_commands(void **state)
+{
+    (void)state;
+    struct order_id id = an_id();
+    struct seen seen = {0};
+    unsigned sent = 0;
+    while (sent < 100000 && cache->get(cache->self, &id, on_done, &seen) == 0)
+        sent++;
+    assert_in_range(sent, 1000, 10000);
+    turn_until(seen.answers == sent);
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+}
+
+static void test_name_and_password(void **state)
+{
+    (void)state;
+    tell("FLUSHALL");
+    tell("CONFIG SET requirepass s3cret");
+    tell("ACL SETUSER gateway on >pass ~* +@all");
+    snprintf(address, sizeof(address), "localhost:%u", port);
+    static const struct {
+        const char *username, *password;
+        bool right;
+    } cases[] = {
+        {NULL, NULL, false},       {NULL, "wrong", false},      {NULL, "s3cret", true},
+        {"gateway", "pass", true}, {"gateway", "wrong", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        open_cache(cases[i].username, cases[i].password);
+        turn_until(changes > 0);
+        assert_int_equal(up, cases[i].right);
+        if (up)
+            assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+        else
+            assert_non_null(strstr(reason, "NOAUTH"));
+        close_cache();
+
+        struct error err;
+        const struct redis_options options = {
+            .address = address, .username = cases[i].username, .password = cases[i].password};
+        int reached = -1; /* in 2 s of real time, if the machine lets it */
+        for (int attempt = 0; attempt < (cases[i].right ? 3 : 1) && reached != 0; attempt++)
+            reached = redis_reach(&options, &err);
+        assert_int_equal(reached, cases[i].right ? 0 : -1);
+    }
+    tell("CONFIG SET requirepass ''");
+}
+
+static void test_unreachable(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"127.0.0.1:1", "unix:/nonexistent/socket",
+                                            "no-such-host.invalid:6379"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(address, sizeof(address), "%s", addresses[i]);
+        open_cache(NULL, NULL);
+        turn_until_passing(changes > 0, 5);
+        assert_false(up);
+        assert_true(reason[0] != '\0');
+        close_cache();
+        struct error err;
+        assert_int_equal(redis_reach(&(struct redis_options){.address = address}, &err), -1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_reserve_then_confirm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_confirm_what_has_vanished, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_remove_spares_what_was_confirmed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fill_overwrites_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_errors_of_redis, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stall, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lost_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_debts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limit_of_commands, set_up, tear_down),
+        cmocka_unit_test(test_name_and_password),
+        cmocka_unit_test(test_unreachable),
+    };
+    return cmocka_run_group_tests(tests, start_all, stop_all);
+}

@@ -1,0 +1,88 @@
+#include "services/base/clock.h"
+#include "services/loop/event_loop_core.h"
+#include "services/loop/name_lookup.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include <string.h>
+#include <sys/resource.h>
+
+#define PATIENCE_MS 30000 /* only a hang takes so long */
+
+struct answer {
+    bool came;
+    struct name_lookup_result result;
+    struct name_lookup *lookup;
+};
+
+static void on_done(void *arg, const struct name_lookup_result *result)
+{
+    struct answer *answer = arg;
+    assert_false(answer->came);
+    answer->came = true;
+    answer->result = *result;
+    name_lookup_free(answer->lookup);
+}
+
+static void ask(struct event_loop *loop, const char *host, struct answer *answer)
+{
+    *answer = (struct answer){.came = false};
+    answer->lookup = name_lookup_new(loop, host, on_done, answer);
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (!answer->came && clock_monotonic_ms() < deadline_ms)
+        event_loop_turn(loop, 10);
+    assert_true(answer->came);
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    struct event_loop loop;
+    event_loop_init(&loop);
+    struct answer answer;
+    ask(&loop, "127.0.0.1", &answer);
+    assert_int_equal(answer.result.count, 1);
+    assert_string_equal(answer.result.addresses[0], "127.0.0.1");
+    ask(&loop, "no..name", &answer);
+    assert_int_equal(answer.result.count, 0);
+    assert_non_null(strstr(answer.result.error.message, "cannot resolve \"no..name\""));
+    event_loop_release(&loop);
+}
+
+static void test_freed_before_its_answer(void **state)
+{
+    (void)state;
+    struct event_loop loop;
+    event_loop_init(&loop);
+    struct answer answer = {.came = false};
+    name_lookup_free(name_lookup_new(&loop, "127.0.0.1", on_done, &answer));
+    event_loop_turn(&loop, 100);
+    assert_false(answer.came);
+    event_loop_release(&loop);
+}
+
+static void test_without_descriptors(void **state)
+{
+    (void)state;
+    struct event_loop loop;
+    event_loop_init(&loop);
+    struct rlimit usual;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, usual.rlim_max}), 0);
+    struct answer answer;
+    ask(&loop, "127.0.0.1", &answer);
+    assert_int_equal(answer.result.count, 0);
+    assert_non_null(strstr(answer.result.error.message, "Too many open files"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    ask(&loop, "127.0.0.1", &answer);
+    assert_int_equal(answer.result.count, 1);
+    event_loop_release(&loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_freed_before_its_answer),
+        cmocka_unit_test(test_without_descriptors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
