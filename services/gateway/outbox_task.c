@@ -95,17 +95,17 @@ static void finish_when_answered(struct outbox_task *task)
     outbox_finish(task->relay, task->confirmed == task->count, on_finished, task);
 }
 
-static void on_published(void *arg, enum order_queue_result result)
+static void on_published(void *arg, enum publish_result result)
 {
     struct outbox_task *task = arg;
     assert(task->state == TASK_PUBLISHING);
     task->answered++;
     switch (result) {
-    case ORDER_QUEUE_CONFIRMED:
+    case PUBLISH_CONFIRMED:
         task->confirmed++;
         break;
-    case ORDER_QUEUE_REFUSED:
-    case ORDER_QUEUE_UNKNOWN:
+    case PUBLISH_REFUSED:
+    case PUBLISH_UNKNOWN:
         task->given_up = true;
         break;
     }

@@ -4,6 +4,7 @@
 #ifndef CLIENTS_RABBITMQ_PUBLISHER_H
 #define CLIENTS_RABBITMQ_PUBLISHER_H
 
+#include "services/clients/rabbitmq/publish_result.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -22,14 +23,6 @@ struct publisher_options {
     void *arg;
 };
 
-enum publish_result {
-    PUBLISH_CONFIRMED,
-    PUBLISH_REFUSED, /* nacked or returned as unroutable, or never sent: it is certainly not in the
-                        queue */
-    PUBLISH_UNKNOWN, /* sent, and no confirm until the deadline (or a refusal of the second of two
-                        sendings): it may or may not be in the queue */
-};
-
 /* One message to publish. The caller allocates it (usually inside its own request) and keeps it,
  * and what it points to, unchanged until on_result, which runs on the publisher's thread and must
  * not block. on_result comes exactly once, at most 100 ms after the deadline. */
@@ -42,8 +35,10 @@ struct publish_request {
     const amqp_table_t *headers; /* or NULL */
     int64_t deadline_ms;         /* on clock_monotonic_ms() */
     void (*on_result)(struct publish_request *request, enum publish_result result);
-    /* the publisher's own */
+    struct publish_mailbox *mailbox; /* for publish_mailbox_post() as on_result, else NULL */
+    /* The publisher's own; after on_result, the mailbox's. */
     struct publish_request *next;
+    enum publish_result result;
     bool sent; /* at least once, on an earlier connection */
 };
 

@@ -4,17 +4,12 @@
 #define GATEWAY_PORTS_ORDER_QUEUE_H
 
 #include "proto/order_id.h"
+#include "services/clients/rabbitmq/publish_result.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum order_queue_result {
-    ORDER_QUEUE_CONFIRMED, /* durably in the queue */
-    ORDER_QUEUE_REFUSED,   /* certainly not in the queue */
-    ORDER_QUEUE_UNKNOWN,   /* sent, and no confirm until the deadline: it may be in the queue */
-};
-
-typedef void order_queue_done_fn(void *arg, enum order_queue_result result);
+typedef void order_queue_done_fn(void *arg, enum publish_result result);
 
 struct order_queue {
     void *self;

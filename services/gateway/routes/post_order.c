@@ -125,17 +125,17 @@ static void refuse(struct post_order *post)
 
 /* ---- publish ---- */
 
-static void on_published(void *arg, enum order_queue_result result)
+static void on_published(void *arg, enum publish_result result)
 {
     struct post_order *post = arg;
     switch (result) {
-    case ORDER_QUEUE_CONFIRMED:
+    case PUBLISH_CONFIRMED:
         confirm_entry(post);
         return;
-    case ORDER_QUEUE_REFUSED:
+    case PUBLISH_REFUSED:
         refuse(post);
         return;
-    case ORDER_QUEUE_UNKNOWN:
+    case PUBLISH_UNKNOWN:
         metric_add(post->api->metrics->outcomes_unknown, 1);
         fail(post, PROBLEM_OUTCOME_UNKNOWN);
         return;

@@ -20,7 +20,7 @@ struct later {
         } cache;
         struct {
             order_queue_done_fn *done;
-            enum order_queue_result result;
+            enum publish_result result;
         } queue;
         struct {
             order_store_found_fn *done;
@@ -202,7 +202,7 @@ static int queue_publish(void *self, const struct order_id *id, const char *json
         abort(); /* what is published must be the order's JSON */
     struct later *later = answer_later(fakes, fakes->queue_mode, call_queue, arg);
     later->as.queue.done = done;
-    later->as.queue.result = fails(fakes->queue_mode) ? fakes->queue_result : ORDER_QUEUE_CONFIRMED;
+    later->as.queue.result = fails(fakes->queue_mode) ? fakes->queue_result : PUBLISH_CONFIRMED;
     return 0;
 }
 

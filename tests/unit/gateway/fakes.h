@@ -39,7 +39,7 @@ struct fakes {
     struct order_queue queue;
     bool queue_accepts;
     enum fake_mode queue_mode; /* FAKE_FAILS: `queue_result` */
-    enum order_queue_result queue_result;
+    enum publish_result queue_result;
     struct order published; /* the last one */
     unsigned outbox_wakes;
 

@@ -218,7 +218,7 @@ static bool accepts(void *self)
     return queue.accepts;
 }
 
-static void answer(size_t from, size_t to, enum order_queue_result result)
+static void answer(size_t from, size_t to, enum publish_result result)
 {
     for (size_t i = from; i < to; i++)
         queue.waiting[i].on_done(queue.waiting[i].arg, result);
@@ -303,9 +303,9 @@ static void deletes_only_after_all_confirms(void **state)
     (void)state;
     hand_out(3, &ok);
     assert_int_equal(queue.published, 3);
-    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    answer(0, 2, PUBLISH_CONFIRMED);
     assert_int_equal(database.finishes, 0);
-    answer(2, 3, ORDER_QUEUE_CONFIRMED);
+    answer(2, 3, PUBLISH_CONFIRMED);
     assert_int_equal(database.finishes, 1);
     assert_true(database.published);
     finish(&ok);
@@ -317,7 +317,7 @@ static void takes_the_next_batch_at_once_after_a_full_one(void **state)
 {
     (void)state;
     hand_out(OUTBOX_BATCH, &ok);
-    answer(0, OUTBOX_BATCH, ORDER_QUEUE_CONFIRMED);
+    answer(0, OUTBOX_BATCH, PUBLISH_CONFIRMED);
     finish(&ok);
     assert_int_equal(database.takes, 2);
 }
@@ -325,14 +325,14 @@ static void takes_the_next_batch_at_once_after_a_full_one(void **state)
 static void rolls_back_and_waits_when_one_is_not_confirmed(void **state)
 {
     (void)state;
-    const enum order_queue_result failures[] = {ORDER_QUEUE_REFUSED, ORDER_QUEUE_UNKNOWN};
+    const enum publish_result failures[] = {PUBLISH_REFUSED, PUBLISH_UNKNOWN};
     for (int i = 0; i < 2; i++) {
         queue.published = 0;
         hand_out(3, &ok);
         answer(0, 1, failures[i]);
-        answer(1, 2, ORDER_QUEUE_CONFIRMED);
+        answer(1, 2, PUBLISH_CONFIRMED);
         assert_null(database.on_done); /* one is still out */
-        answer(2, 3, ORDER_QUEUE_CONFIRMED);
+        answer(2, 3, PUBLISH_CONFIRMED);
         assert_false(database.published);
         unsigned takes = database.takes;
         finish(&ok);
@@ -349,12 +349,12 @@ static void goes_on_when_the_window_was_full(void **state)
     queue.room = 2;
     hand_out(5, &ok);
     assert_int_equal(queue.published, 2);
-    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    answer(0, 2, PUBLISH_CONFIRMED);
     assert_int_equal(database.finishes, 0);
     queue.room = 10;
     advance(50);
     assert_int_equal(queue.published, 5);
-    answer(2, 5, ORDER_QUEUE_CONFIRMED);
+    answer(2, 5, PUBLISH_CONFIRMED);
     assert_true(database.published);
     finish(&ok);
 }
@@ -364,7 +364,7 @@ static void gives_up_when_the_window_stays_full(void **state)
     (void)state;
     queue.room = 1;
     hand_out(5, &ok);
-    answer(0, 1, ORDER_QUEUE_CONFIRMED);
+    answer(0, 1, PUBLISH_CONFIRMED);
     advance(4000);
     assert_int_equal(database.finishes, 0);
     advance(2000);
@@ -396,7 +396,7 @@ static void a_failing_database_is_retried_with_backoff(void **state)
     advance(1100);
     assert_int_equal(database.takes, 2);
     hand_out(2, &ok);
-    answer(0, 2, ORDER_QUEUE_CONFIRMED);
+    answer(0, 2, PUBLISH_CONFIRMED);
     finish(&lost); /* committing */
     advance(200);
     assert_int_equal(database.takes, 2);

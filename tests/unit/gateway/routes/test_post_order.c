@@ -124,7 +124,7 @@ static void test_refused_orders_leave_nothing(void **state)
     assert_int_equal(fakes->entry_count, 0);
 
     fakes->queue_mode = FAKE_FAILS;
-    fakes->queue_result = ORDER_QUEUE_REFUSED;
+    fakes->queue_result = PUBLISH_REFUSED;
     post("", LAPTOP);
     assert_problem(&reply, 503, "queue_unavailable");
     assert_int_equal(fakes->entry_count, 0);
@@ -134,7 +134,7 @@ static void test_outcome_unknown_stays_provisional(void **state)
 {
     (void)state;
     fakes->queue_mode = FAKE_FAILS;
-    fakes->queue_result = ORDER_QUEUE_UNKNOWN;
+    fakes->queue_result = PUBLISH_UNKNOWN;
     post(KEY, LAPTOP);
     assert_problem(&reply, 503, "outcome_unknown");
     struct order_id id = key_id("k-1");
