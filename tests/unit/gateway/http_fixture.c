@@ -4,7 +4,7 @@
 #include "services/gateway/router.h"
 #include "services/loop/event_loop_h2o.h"
 #include "services/runtime/http_server.h"
-#include <arpa/inet.h>
+#include "tests/unit/support/loopback.h"
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -75,12 +75,9 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
                                       .arg = &fixture->api});
 
     struct error err;
-    int fd = http_listen("127.0.0.1", 0, false, &err);
+    fixture->port = loopback_free_ports(1);
+    int fd = http_listen("127.0.0.1", fixture->port, false, &err);
     assert_int_not_equal(fd, -1);
-    struct sockaddr_in address;
-    socklen_t len = sizeof(address);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    fixture->port = ntohs(address.sin_port);
     http_server_listen(fixture->server, fd);
     assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
     return fixture;
@@ -112,12 +109,8 @@ struct api_settings *http_fixture_settings(struct http_fixture *fixture)
 
 int http_connect(struct http_fixture *fixture)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(fixture->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval timeout = {30, 0};
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    int fd = loopback_connect(fixture->port);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
     return fd;
 }

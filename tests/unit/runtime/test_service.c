@@ -1,6 +1,6 @@
 /* service_main() as its users see it: the example service is run as a process. */
 #include "services/base/clock.h"
-#include <arpa/inet.h>
+#include "tests/unit/support/loopback.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,21 +31,15 @@ struct process {
     size_t len;
 };
 
+static uint16_t admin_port;
 static char port_text[8];
 
-/* A port nobody listens on now. */
 static int choose_port(void **state)
 {
     (void)state;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(fd, (struct sockaddr *)&address, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        return -1;
-    (void)snprintf(port_text, sizeof(port_text), "%u", ntohs(address.sin_port));
-    return close(fd);
+    admin_port = loopback_free_ports(1);
+    (void)snprintf(port_text, sizeof(port_text), "%u", admin_port);
+    return 0;
 }
 
 /* Start it with one argument (or NULL) and NAME=VALUE pairs on top of a usable configuration. */
@@ -252,12 +246,8 @@ static const struct {
 
 static int connect_admin(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(port_text)),
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     struct timeval limit = {.tv_sec = PATIENCE_MS / 1000};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    int fd = loopback_connect(admin_port);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
     return fd;
 }

@@ -1,6 +1,6 @@
 /* A small HTTP/1.1 server on threads, for clients under test. */
 #include "tests/unit/support/http_peer.h"
-#include <arpa/inet.h>
+#include "tests/unit/support/loopback.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -157,16 +157,9 @@ struct http_peer *http_peer_new_tls(SSL_CTX *context)
 {
     struct http_peer *peer = calloc(1, sizeof(*peer));
     peer->tls = context;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(address);
-    peer->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(peer->listen_fd, (struct sockaddr *)&address, len) != 0 ||
-        listen(peer->listen_fd, 64) != 0 ||
-        getsockname(peer->listen_fd, (struct sockaddr *)&address, &len) != 0 ||
-        pthread_create(&peer->thread, NULL, peer_run, peer) != 0)
+    peer->listen_fd = loopback_listen(&peer->port);
+    if (pthread_create(&peer->thread, NULL, peer_run, peer) != 0)
         abort();
-    peer->port = ntohs(address.sin_port);
     return peer;
 }
 

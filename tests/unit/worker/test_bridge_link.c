@@ -4,15 +4,14 @@
 #include "services/loop/event_loop_zloop.h"
 #include "services/worker/bridge_link.h"
 #include "services/worker/link_socket.h"
+#include "tests/unit/support/loopback.h"
 #include "tests/unit/support/name_service.h"
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -145,31 +144,13 @@ static void make(struct fixture *fixture, const char *text, const char *bridges)
     bridge_link_want_jobs(fixture->link, true);
 }
 
-/* The first of three free ports in a row, as far as one can tell. */
-static unsigned free_ports(void)
-{
-    for (unsigned port = 20000 + (unsigned)getpid() % 3000 * 3;; port += 3) {
-        unsigned free_count = 0;
-        for (unsigned i = 0; i < 3; i++) {
-            int fd = socket(AF_INET, SOCK_STREAM, 0);
-            struct sockaddr_in address = {.sin_family = AF_INET,
-                                          .sin_port = htons((uint16_t)(port + i)),
-                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-            free_count += bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-            close(fd);
-        }
-        if (free_count == 3)
-            return port;
-    }
-}
-
 /* A bridge, which the link knows as `host` and in the list of bridges has `others` behind it. */
 static int setup(void **state, const char *host, const char *others)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     char bridges[128];
     assert_non_null(fixture);
-    fixture->port = free_ports();
+    fixture->port = loopback_free_ports(3);
     snprintf(fixture->text, sizeof(fixture->text), "tcp://127.0.0.1:%u", fixture->port);
     snprintf(bridges, sizeof(bridges), "tcp://%s:%u%s", host, fixture->port, others);
     make(fixture, fixture->text, bridges);

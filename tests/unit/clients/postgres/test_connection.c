@@ -3,6 +3,7 @@
 #include "services/clients/postgres/dsn.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/support/loopback.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -295,19 +296,15 @@ static void test_prepared_statements_discarded(void **state)
 static void test_many_hosts(void **state)
 {
     struct fixture *fixture = *state;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(silent, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(silent, 5), 0);
-    assert_int_equal(getsockname(silent, (struct sockaddr *)&address, &len), 0);
+    uint16_t silent_port;
+    int silent = loopback_listen(&silent_port);
 
     const char *name = query(fixture, "SELECT current_database()");
     char dsn[300];
     snprintf(dsn, sizeof dsn,
              "postgresql://postgres@no-such-host.invalid:1,127.0.0.1:%u,localhost:1,localhost:%u/%s"
              "?connect_timeout=3",
-             ntohs(address.sin_port), postgres_server_port(), name);
+             silent_port, postgres_server_port(), name);
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;

@@ -1,25 +1,17 @@
+/* The private RabbitMQ of a test program. */
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include "services/base/clock.h"
 #include "services/clients/rabbitmq/connection.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "tests/unit/support/loopback.h"
+#include "tests/unit/support/server_process.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define START_LIMIT_MS 60000
 
 static struct {
-    char folder[64];
+    char folder[SERVER_FOLDER_SIZE];
     uint16_t port, tls_port, dist_port, epmd_port;
     char url[128], tls_url[128], ca_file[128], other_ca_file[128];
-    int alive_fd; /* the guard's pipe: closing it, or dying, ends the server */
-    pid_t guard;
 } server;
 
 static void must(int ok, const char *what)
@@ -28,17 +20,6 @@ static void must(int ok, const char *what)
         perror(what);
         abort();
     }
-}
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(bind(fd, (struct sockaddr *)&address, len) == 0, "bind");
-    must(getsockname(fd, (struct sockaddr *)&address, &len) == 0, "getsockname");
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
@@ -109,66 +90,28 @@ static void write_configuration(const char *folder)
     set_environment("RABBITMQ_ENABLED_PLUGINS_FILE", path);
 }
 
-/* A process group of its own for all that the server starts; killed when our end of the pipe
- * closes. */
-static void guard(int alive_fd)
-{
-    must(setpgid(0, 0) == 0, "setpgid");
-    must(freopen("/dev/null", "r", stdin) && freopen("server.log", "w", stdout), "server.log");
-    must(dup2(STDOUT_FILENO, STDERR_FILENO) >= 0, "dup2");
-    if (fork() == 0) {
-        execlp("epmd", "epmd", (char *)NULL);
-        _exit(127);
-    }
-    if (fork() == 0) {
-        execl("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server", (char *)NULL);
-        _exit(127);
-    }
-    char byte;
-    while (read(alive_fd, &byte, 1) > 0)
-        continue;
-    kill(0, SIGKILL);
-}
-
-static void start_guard(void)
-{
-    int pipe_fds[2];
-    must(pipe(pipe_fds) == 0, "pipe");
-    server.guard = fork();
-    must(server.guard >= 0, "fork");
-    if (server.guard == 0) {
-        close(pipe_fds[1]);
-        must(chdir(server.folder) == 0, server.folder);
-        guard(pipe_fds[0]);
-        _exit(1);
-    }
-    close(pipe_fds[0]);
-    server.alive_fd = pipe_fds[1];
-}
-
-static void wait_until_ready(void)
+static bool ready(void)
 {
     struct broker_options options = {.url = server.url, .name = "test"};
     struct error err;
-    int64_t until_ms = clock_monotonic_ms() + START_LIMIT_MS;
-    while (broker_reach(&options, &err) != 0) {
-        if (clock_monotonic_ms() > until_ms) {
-            (void)fprintf(stderr, "RabbitMQ does not start: %s; see %s\n", err.message,
-                          server.folder);
-            abort();
-        }
-        usleep(100000);
-    }
+    return broker_reach(&options, &err) == 0;
 }
+
+static struct server_process epmd = {
+    .argv = (const char *const[]){"epmd", NULL}, .folder = server.folder, .end_signal = SIGKILL};
+static struct server_process broker = {
+    .argv = (const char *const[]){"/usr/lib/rabbitmq/bin/rabbitmq-server", NULL},
+    .folder = server.folder,
+    .end_signal = SIGKILL,
+    .ready = ready};
 
 void rabbitmq_server_start(void)
 {
-    (void)strcpy(server.folder, "/tmp/broker-test-XXXXXX");
-    must(mkdtemp(server.folder) != NULL, server.folder);
-    server.port = free_port();
-    server.tls_port = free_port();
-    server.dist_port = free_port();
-    server.epmd_port = free_port();
+    server_folder_make(server.folder, NULL);
+    server.port = loopback_free_ports(1);
+    server.tls_port = loopback_free_ports(1);
+    server.dist_port = loopback_free_ports(1);
+    server.epmd_port = loopback_free_ports(1);
     (void)snprintf(server.url, sizeof server.url, "amqp://guest:guest@127.0.0.1:%u/",
                    (unsigned)server.port);
     (void)snprintf(server.ca_file, sizeof server.ca_file, "%s/ca.pem", server.folder);
@@ -188,15 +131,17 @@ void rabbitmq_server_start(void)
     set_environment("RABBITMQ_LOG_BASE", server.folder);
     set_environment("RABBITMQ_CONF_ENV_FILE", "/dev/null");
     set_environment("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none");
-    start_guard();
-    wait_until_ready();
+    /* The script becomes the server then, instead of waiting for a server as its child. */
+    set_environment("RUNNING_UNDER_SYSTEMD", "1");
+    server_process_start(&epmd);
+    server_process_start(&broker);
 }
 
 void rabbitmq_server_stop(void)
 {
-    close(server.alive_fd);
-    (void)waitpid(server.guard, NULL, 0);
-    run("rm -rf %s", server.folder);
+    server_process_end(&broker, SIGKILL);
+    server_process_end(&epmd, SIGKILL);
+    server_folder_remove(server.folder);
 }
 
 const char *rabbitmq_server_url(void)

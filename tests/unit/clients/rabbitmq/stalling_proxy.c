@@ -1,5 +1,6 @@
+/* A proxy between a client under test and RabbitMQ, which stalls or cuts connections. */
 #include "tests/unit/clients/rabbitmq/stalling_proxy.h"
-#include <arpa/inet.h>
+#include "tests/unit/support/loopback.h"
 #include <assert.h>
 #include <poll.h>
 #include <pthread.h>
@@ -41,17 +42,12 @@ static void close_pair(struct stalling_proxy *proxy, size_t index)
 
 static void accept_pair(struct stalling_proxy *proxy)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)},
-                                  .sin_port = htons(proxy->server_port)};
     struct pair pair = {.client_fd = accept(proxy->listen_fd, NULL, NULL)};
     if (pair.client_fd < 0)
         return;
-    pair.server_fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (proxy->count == PAIRS_MAX ||
-        connect(pair.server_fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    pair.server_fd = proxy->count < PAIRS_MAX ? loopback_connect(proxy->server_port) : -1;
+    if (pair.server_fd < 0) {
         close(pair.client_fd);
-        close(pair.server_fd);
         return;
     }
     proxy->pairs[proxy->count++] = pair;
@@ -105,15 +101,12 @@ struct stalling_proxy *stalling_proxy_new(uint16_t server_port)
     struct stalling_proxy *proxy = calloc(1, sizeof *proxy);
     assert(proxy);
     proxy->server_port = server_port;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    proxy->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(proxy->listen_fd, (struct sockaddr *)&address, len) != 0 ||
-        getsockname(proxy->listen_fd, (struct sockaddr *)&address, &len) != 0 ||
-        listen(proxy->listen_fd, 16) != 0 || pthread_create(&proxy->thread, NULL, run, proxy) != 0)
+    uint16_t port;
+    proxy->listen_fd = loopback_listen(&port);
+    if (pthread_create(&proxy->thread, NULL, run, proxy) != 0)
         abort();
     (void)snprintf(proxy->url, sizeof proxy->url, "amqp://guest:guest@127.0.0.1:%u/",
-                   (unsigned)ntohs(address.sin_port));
+                   (unsigned)port);
     return proxy;
 }
 

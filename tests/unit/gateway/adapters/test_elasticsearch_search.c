@@ -2,6 +2,7 @@
 #include "services/base/clock.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/loop/event_loop_h2o.h"
+#include "tests/unit/support/loopback.h"
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <jansson.h>
@@ -76,13 +77,9 @@ static int start_server(void **state)
 {
     (void)state;
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    listen_fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    assert_int_equal(bind(listen_fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(listen(listen_fd, 16), 0);
-    assert_int_equal(getsockname(listen_fd, (struct sockaddr *)&at, &len), 0);
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u", ntohs(at.sin_port));
+    uint16_t listen_port;
+    listen_fd = loopback_listen(&listen_port);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", listen_port);
     assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
     return 0;
 }

@@ -4,27 +4,22 @@
 #include "services/base/clock.h"
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/loop/event_loop_h2o.h"
+#include "tests/unit/support/loopback.h"
+#include "tests/unit/support/real_time.h"
+#include "tests/unit/support/server_process.h"
 #include <hiredis/hiredis.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #define TTL_S 3600
-#define WAIT_MS 30000 /* only a hang takes so long */
 
-static char folder[64], socket_path[96], address[128];
+static char folder[SERVER_FOLDER_SIZE], socket_path[96], port_text[8], address[128];
 static uint16_t port;
-static pid_t server;
 static redisContext *admin; /* a plain connection, to look and to meddle */
 
 static h2o_loop_t *evloop;
@@ -48,72 +43,41 @@ int64_t clock_monotonic_ms(void)
     return cache_time_us / 1000;
 }
 
-static int64_t real_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- the server ---- */
 
-static void connect_admin(void)
+/* It has answered, and `admin` is connected to it. */
+static bool ready(void)
 {
-    for (int64_t end_ms = real_ms() + WAIT_MS; real_ms() < end_ms;) {
-        admin = redisConnectUnix(socket_path);
-        if (admin->err == 0) {
-            redisReply *pong = redisCommand(admin, "PING");
-            freeReplyObject(pong);
-            if (pong != NULL)
-                return;
-        }
+    admin = redisConnectUnix(socket_path);
+    redisReply *pong = admin->err == 0 ? redisCommand(admin, "PING") : NULL;
+    freeReplyObject(pong);
+    if (pong == NULL)
         redisFree(admin);
-        usleep(10000);
-    }
-    fail_msg("redis-server does not come up");
+    return pong != NULL;
 }
 
-static void start_server(void)
-{
-    char port_text[8];
-    snprintf(port_text, sizeof(port_text), "%u", port);
-    server = fork();
-    if (server == 0) {
-        execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1",
-               "--unixsocket", socket_path, "--save", "", "--dir", folder, "--logfile", "/dev/null",
-               (char *)NULL);
-        _exit(127);
-    }
-    connect_admin();
-}
+static struct server_process server = {
+    .argv = (const char *const[]){"redis-server", "--port", port_text, "--bind", "127.0.0.1",
+                                  "--unixsocket", socket_path, "--save", "", NULL},
+    .folder = folder,
+    .end_signal = SIGKILL,
+    .ready = ready};
 
 static void kill_server(void)
 {
     redisFree(admin);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-}
-
-static uint16_t free_port(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(any);
-    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &len), 0);
-    close(fd);
-    return ntohs(any.sin_port);
+    server_process_end(&server, SIGKILL);
 }
 
 static int start_all(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/test_redis_cache.XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    server_folder_make(folder, NULL);
     snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
-    port = free_port();
+    port = loopback_free_ports(1);
+    snprintf(port_text, sizeof(port_text), "%u", port);
     redis_cache_register_metrics();
-    start_server();
+    server_process_start(&server);
     return 0;
 }
 
@@ -121,8 +85,7 @@ static int stop_all(void **state)
 {
     (void)state;
     kill_server();
-    unlink(socket_path);
-    rmdir(folder);
+    server_folder_remove(folder);
     return 0;
 }
 
@@ -158,9 +121,9 @@ static void on_state(void *arg, bool is_up, const char *why)
 /* Turn the loop until the condition holds; `passing_ms` of the cache's time pass at each turn. */
 #define turn_until_passing(condition, passing_ms)                                                  \
     do {                                                                                           \
-        int64_t end_ms_ = real_ms() + WAIT_MS;                                                     \
+        int64_t end_ms_ = real_time_ms() + PATIENCE_MS;                                            \
         bool reached_ = false;                                                                     \
-        while (!(reached_ = (condition)) && real_ms() < end_ms_) {                                 \
+        while (!(reached_ = (condition)) && real_time_ms() < end_ms_) {                            \
             cache_time_us += (passing_ms)*INT64_C(1000);                                           \
             h2o_evloop_run(evloop, 5);                                                             \
         }                                                                                          \
@@ -173,7 +136,7 @@ static void on_state(void *arg, bool is_up, const char *why)
 static void pass(int64_t ms)
 {
     cache_time_us += ms * 1000;
-    for (int64_t end_ms = real_ms() + ms + 20; real_ms() < end_ms;)
+    for (int64_t end_ms = real_time_ms() + ms + 20; real_time_ms() < end_ms;)
         h2o_evloop_run(evloop, 5);
 }
 
@@ -352,7 +315,7 @@ static void test_stall(void **state)
     (void)state;
     unsigned changes_before = changes;
     struct order_id id = an_id();
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     expect_overdue();
     static struct seen seen;
     seen = (struct seen){0};
@@ -360,21 +323,21 @@ static void test_stall(void **state)
 
     /* a short stall costs no connection */
     pass(900);
-    kill(server, SIGCONT);
+    kill(server.pid, SIGCONT);
     turn_until(cache->get(cache->self, &id, on_done, &seen) == 0);
     turn_until(seen.answers == 1);
     assert_int_equal(seen.status, ORDER_CACHE_ABSENT);
     assert_int_equal(changes, changes_before);
 
     /* deadlines are kept after it too */
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     expect_overdue();
     pass(999);
     assert_true(up);
     pass(1);
     turn_until(!up);
     assert_string_equal(reason, "Redis does not answer");
-    kill(server, SIGCONT);
+    kill(server.pid, SIGCONT);
     turn_until_passing(up, 5);
     assert_int_equal(get().status, ORDER_CACHE_ABSENT);
 }
@@ -385,7 +348,7 @@ static void test_lost_connection(void **state)
     struct order_id id = an_id();
     static struct seen seen[100];
     memset(seen, 0, sizeof(seen));
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     for (size_t i = 0; i < 100; i++)
         assert_int_equal(cache->get(cache->self, &id, on_done, &seen[i]), 0);
     kill_server();
@@ -397,7 +360,7 @@ static void test_lost_connection(void **state)
     assert_int_equal(cache->get(cache->self, &id, on_done, &seen[0]), -1);
     for (int i = 0; i < 3; i++)
         pass(100); /* attempts that fail */
-    start_server();
+    server_process_start(&server);
     turn_until_passing(up, 5);
     assert_int_equal(get().status, ORDER_CACHE_ABSENT);
 }
@@ -418,7 +381,7 @@ static void test_debts(void **state)
     struct order_id id = an_id();
     static struct seen seen;
     seen = (struct seen){0};
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     assert_int_equal(cache->confirm(cache->self, &id, "order", 5, on_done, &seen), 0);
     pass(REDIS_COMMAND_TIMEOUT_MS);
     turn_until(seen.answers == 1);
@@ -429,7 +392,7 @@ static void test_debts(void **state)
         assert_int_equal(cache->confirm(cache->self, &id, "late", 4, on_done, &seen), -1);
     }
     turn_until_passing(!up, 5);
-    kill(server, SIGCONT);
+    kill(server.pid, SIGCONT);
     turn_until_passing(up, 5);
     turn_until_passing(count_keys() == 201, 1);
     turn_until(cache->get(cache->self, &id, on_done, &seen) == 0); /* the last answer is there */
