@@ -10,7 +10,7 @@
 #include "services/bridge/report.h"
 #include "services/bridge/settings.h"
 #include "services/bridge/workers.h"
-#include "services/loop/event_loop_zloop.h"
+#include "services/loop/event_loop.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,6 @@
 #define STOP_DRAIN_MS 500     /* for dead letters without confirm, after that */
 
 struct bridge {
-    zloop_t *zloop;
     struct event_loop *loop;
     struct intake *intake;
     struct workers *workers;
@@ -104,7 +103,7 @@ static bool drained(const struct bridge *bridge)
 static void finish(struct bridge *bridge)
 {
     bridge->finished = true;
-    event_loop_zloop_stop(bridge->loop);
+    event_loop_stop(bridge->loop);
 }
 
 static void set_deadline(struct bridge *bridge, int64_t now_ms)
@@ -273,8 +272,7 @@ static void run_loop(struct bridge *bridge, int stop_fd)
     loop_watch_want(bridge->stop_watch, true, false);
     on_report(bridge);
     intake_start(bridge->intake);
-    while (!bridge->finished)
-        (void)zloop_start(bridge->zloop); /* comes back early when a signal interrupts poll() */
+    event_loop_run(bridge->loop);
     loop_watch_free(bridge->stop_watch);
     loop_timer_free(bridge->stop_timer);
     loop_timer_free(bridge->report_timer);
@@ -285,11 +283,8 @@ int bridge_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct bridge_settings *settings = arg;
     struct bridge bridge = {.finished = false};
-    zsys_handler_set(NULL); /* czmq leaves the signals alone: stop_fd tells */
-    bridge.zloop = zloop_new();
-    if (bridge.zloop == NULL)
-        abort();
-    bridge.workers = workers_new(bridge.zloop,
+    bridge.loop = event_loop_new();
+    bridge.workers = workers_new(bridge.loop,
                                  &(struct workers_options){
                                      .bind = settings->bind,
                                      .on_reply = on_reply,
@@ -299,10 +294,9 @@ int bridge_run(const void *arg, int stop_fd, struct error *err)
                                  },
                                  err);
     if (bridge.workers == NULL) {
-        zloop_destroy(&bridge.zloop);
+        event_loop_free(bridge.loop);
         return -1;
     }
-    bridge.loop = event_loop_zloop_new(bridge.zloop);
     bridge.report = report_new((size_t)settings->prefetch);
     make_flow(&bridge, (size_t)settings->prefetch);
     make_queues(&bridge, settings);
@@ -314,8 +308,7 @@ int bridge_run(const void *arg, int stop_fd, struct error *err)
     intake_free(bridge.intake);
     workers_free(bridge.workers);
     report_free(bridge.report);
-    event_loop_zloop_free(bridge.loop);
-    zloop_destroy(&bridge.zloop);
+    event_loop_free(bridge.loop);
     return 0;
 }
 

@@ -15,14 +15,14 @@ struct job_line {
     struct workers *workers;
     enum stage stage;
     zsock_t *socket;
-    bool awaited; /* zloop watches for writability */
+    struct loop_watch *watch; /* for writability, while it is awaited */
 };
 
 struct workers {
-    zloop_t *loop;
     struct workers_options options;
     struct job_line lines[STAGES];
     zsock_t *replies;
+    struct loop_watch *replies_watch;
     bool within_reply; /* the last frame read had more behind it */
     struct metric_counter *malformed;
     uint8_t buffer[MESSAGE_MAX_BYTES];
@@ -30,42 +30,19 @@ struct workers {
 
 /* Jobs */
 
-static zmq_pollitem_t writable_item(const struct job_line *line)
+static void on_writable(void *arg, bool readable, bool writable)
 {
-    return (zmq_pollitem_t){.socket = zsock_resolve(line->socket), .events = ZMQ_POLLOUT};
-}
-
-static void stop_awaiting(struct job_line *line)
-{
-    if (!line->awaited)
-        return;
-    line->awaited = false;
-    zmq_pollitem_t item = writable_item(line);
-    zloop_poller_end(line->workers->loop, &item);
-}
-
-static int on_writable(zloop_t *loop, zmq_pollitem_t *item, void *arg)
-{
-    (void)loop;
-    (void)item;
+    (void)readable, (void)writable;
     struct job_line *line = arg;
     const struct workers_options *options = &line->workers->options;
-    stop_awaiting(line);
+    loop_watch_want(line->watch, false, false);
     options->on_writable(options->arg, line->stage);
     options->on_turn(options->arg);
-    return 0;
 }
 
 void workers_await_writable(struct workers *workers, enum stage stage)
 {
-    struct job_line *line = &workers->lines[stage - 1];
-    if (line->awaited)
-        return;
-    line->awaited = true;
-    zmq_pollitem_t item = writable_item(line);
-    if (zloop_poller(workers->loop, &item, on_writable, line) != 0)
-        abort();
-    zloop_poller_set_tolerant(workers->loop, &item);
+    loop_watch_want(workers->lines[stage - 1].watch, false, true);
 }
 
 bool workers_writable(const struct workers *workers, enum stage stage)
@@ -105,15 +82,13 @@ static bool read_frame(struct workers *workers)
     return true;
 }
 
-static int on_readable(zloop_t *loop, zsock_t *reader, void *arg)
+static void on_readable(void *arg, bool readable, bool writable)
 {
-    (void)loop;
-    (void)reader;
+    (void)readable, (void)writable;
     struct workers *workers = arg;
     for (unsigned i = 0; i < REPLIES_PER_WAKE && read_frame(workers); i++)
         continue;
     workers->options.on_turn(workers->options.arg);
-    return 0;
 }
 
 /* Life */
@@ -131,13 +106,13 @@ static int bind_socket(zsock_t *socket, const char *endpoint, struct error *err)
     return -1;
 }
 
-struct workers *workers_new(zloop_t *loop, const struct workers_options *options, struct error *err)
+struct workers *workers_new(struct event_loop *loop, const struct workers_options *options,
+                            struct error *err)
 {
     struct bridge_endpoints endpoints;
     if (bridge_endpoints_parse(options->bind, &endpoints, err) != 0)
         return NULL;
     struct workers *workers = memory_new(sizeof *workers);
-    workers->loop = loop;
     workers->options = *options;
     workers->malformed = metric_counter("bridge_malformed_replies_total", NULL,
                                         "Messages on the reply socket that make no sense.");
@@ -154,9 +129,11 @@ struct workers *workers_new(zloop_t *loop, const struct workers_options *options
         workers_free(workers);
         return NULL;
     }
-    if (zloop_reader(loop, workers->replies, on_readable, workers) != 0)
-        abort();
-    zloop_reader_set_tolerant(loop, workers->replies);
+    for (size_t i = 0; i < STAGES; i++)
+        workers->lines[i].watch =
+            event_loop_watch_zmq(loop, workers->lines[i].socket, on_writable, &workers->lines[i]);
+    workers->replies_watch = event_loop_watch_zmq(loop, workers->replies, on_readable, workers);
+    loop_watch_want(workers->replies_watch, true, false);
     return workers;
 }
 
@@ -164,10 +141,10 @@ void workers_free(struct workers *workers)
 {
     if (workers == NULL)
         return;
-    zloop_reader_end(workers->loop, workers->replies);
+    loop_watch_free(workers->replies_watch);
     zsock_destroy(&workers->replies);
     for (size_t i = 0; i < STAGES; i++) {
-        stop_awaiting(&workers->lines[i]);
+        loop_watch_free(workers->lines[i].watch);
         zsock_destroy(&workers->lines[i].socket);
     }
     free(workers);

@@ -5,7 +5,7 @@
 
 #include "proto/job.h"
 #include "proto/reply.h"
-#include <czmq.h>
+#include "services/loop/event_loop.h"
 
 struct workers_options {
     const char
@@ -21,8 +21,8 @@ struct workers_options {
 struct workers;
 
 /* Bind the three sockets. Returns NULL with `err` set when that is not possible. */
-struct workers *workers_new(zloop_t *loop, const struct workers_options *options, struct error *err)
-    __attribute__((warn_unused_result));
+struct workers *workers_new(struct event_loop *loop, const struct workers_options *options,
+                            struct error *err) __attribute__((warn_unused_result));
 void workers_free(struct workers *workers);
 
 /* Send a job to some worker of route->stage. Returns 0, or -1 when none takes it now. */

@@ -1,22 +1,26 @@
 /* The event loop: an epoll set with one timerfd in it. An epoll set can itself be polled, so
- * libh2o's evloop or czmq's zloop only watches this one descriptor and calls event_loop_turn() when
- * it is readable. So watches and timers are written once, independent of the limits of both (h2o:
- * a write notification is one-shot and cannot be cancelled, timers are on the wall clock; zloop: a
- * changed interest rebuilds the poll set, cancelled timers can still fire).
+ * libh2o's evloop can drive a loop by watching its descriptor (event_loop_h2o.c); every other
+ * thread runs event_loop_run().
+ *
+ * A ZeroMQ socket has a descriptor (ZMQ_FD) that only tells when to ask for ZMQ_EVENTS, and asking
+ * clears it (zmq_getsockopt(3)). So a turn asks each watched socket twice: before it waits, because
+ * what it already has to say wakes nobody, and after.
  *
  * Freeing inside callbacks: a turn holds up to EVENTS_PER_TURN events that name watches, so a watch
  * freed during a turn is only marked, and its memory goes when the turn ends. Timers are a binary
  * heap by (due, sequence); a turn fires those that were started before it and are due. A timer
  * started during the turn is due at that moment or later, so it sorts after all of those. */
+#include "services/loop/event_loop.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
-#include "services/loop/event_loop_core.h"
 #include <assert.h>
+#include <czmq.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -27,6 +31,8 @@
 struct loop_watch {
     struct event_loop *loop;
     int fd;
+    void *zmq_socket; /* or NULL; `fd` is its ZMQ_FD then */
+    LIST_ENTRY(loop_watch) zmq_link;
     uint32_t interest; /* EPOLLIN, EPOLLOUT; 0: not in the epoll set, where hang-ups would show */
     loop_ready_fn *on_ready;
     void *arg;
@@ -40,6 +46,19 @@ struct loop_timer {
     uint64_t sequence;
     loop_expired_fn *on_expired;
     void *arg;
+};
+
+struct event_loop {
+    int epoll_fd; /* readable whenever a watch may be ready or a timer has expired */
+    int timer_fd; /* a member of epoll_fd */
+    void *driver;
+    bool turning, stopped;
+    LIST_HEAD(, loop_watch) zmq_watches;
+    struct loop_watch *freed; /* during a turn: events in hand may still name them */
+    struct loop_timer **heap; /* running timers, the earliest first */
+    size_t timer_count, timer_capacity;
+    uint64_t timer_sequence; /* of the next start() */
+    int64_t armed_us;        /* when timer_fd becomes readable; INT64_MAX: never */
 };
 
 /* Only for what cannot fail unless the system is out of memory or descriptors. */
@@ -62,6 +81,41 @@ struct loop_watch *event_loop_watch(struct event_loop *loop, int fd, loop_ready_
     return watch;
 }
 
+struct loop_watch *event_loop_watch_zmq(struct event_loop *loop, void *socket,
+                                        loop_ready_fn *on_ready, void *arg)
+{
+    void *zmq_socket = zsock_resolve(socket);
+    int fd;
+    size_t size = sizeof fd;
+    if (zmq_getsockopt(zmq_socket, ZMQ_FD, &fd, &size) != 0)
+        die("ZMQ_FD");
+    struct loop_watch *watch = event_loop_watch(loop, fd, on_ready, arg);
+    watch->zmq_socket = zmq_socket;
+    LIST_INSERT_HEAD(&loop->zmq_watches, watch, zmq_link);
+    return watch;
+}
+
+/* What a ZeroMQ socket is ready for, of what is wanted. */
+static uint32_t zmq_ready(const struct loop_watch *watch)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    if (watch->interest == 0 ||
+        zmq_getsockopt(watch->zmq_socket, ZMQ_EVENTS, &events, &size) != 0) /* EINTR, or ETERM */
+        return 0;
+    return watch->interest & ((events & ZMQ_POLLIN ? (uint32_t)EPOLLIN : 0) |
+                              (events & ZMQ_POLLOUT ? (uint32_t)EPOLLOUT : 0));
+}
+
+static bool any_zmq_ready(const struct event_loop *loop)
+{
+    const struct loop_watch *watch;
+    LIST_FOREACH(watch, &loop->zmq_watches, zmq_link)
+    if (zmq_ready(watch) != 0)
+        return true;
+    return false;
+}
+
 void loop_watch_want(struct loop_watch *watch, bool readable, bool writable)
 {
     uint32_t interest = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
@@ -70,7 +124,8 @@ void loop_watch_want(struct loop_watch *watch, bool readable, bool writable)
     int operation = interest == 0          ? EPOLL_CTL_DEL
                     : watch->interest == 0 ? EPOLL_CTL_ADD
                                            : EPOLL_CTL_MOD;
-    struct epoll_event event = {.events = interest, .data.ptr = watch};
+    struct epoll_event event = {.events = watch->zmq_socket != NULL ? (uint32_t)EPOLLIN : interest,
+                                .data.ptr = watch};
     /* A removal fails only when the descriptor was closed first, which removed it too. */
     if (epoll_ctl(watch->loop->epoll_fd, operation, watch->fd, &event) != 0 &&
         operation != EPOLL_CTL_DEL)
@@ -78,17 +133,27 @@ void loop_watch_want(struct loop_watch *watch, bool readable, bool writable)
     watch->interest = interest;
 }
 
+/* Free the memory of the watches that were freed. */
+static void bury(struct event_loop *loop)
+{
+    while (loop->freed != NULL) {
+        struct loop_watch *watch = loop->freed;
+        loop->freed = watch->next_freed;
+        if (watch->zmq_socket != NULL)
+            LIST_REMOVE(watch, zmq_link);
+        free(watch);
+    }
+}
+
 void loop_watch_free(struct loop_watch *watch)
 {
     if (watch == NULL)
         return;
     loop_watch_want(watch, false, false);
-    if (watch->loop->turning) {
-        watch->next_freed = watch->loop->freed;
-        watch->loop->freed = watch;
-    } else {
-        free(watch);
-    }
+    watch->next_freed = watch->loop->freed;
+    watch->loop->freed = watch;
+    if (!watch->loop->turning)
+        bury(watch->loop);
 }
 
 static void watch_dispatch(struct loop_watch *watch, uint32_t events)
@@ -229,9 +294,10 @@ static void timers_fire(struct event_loop *loop)
 
 /* The loop */
 
-void event_loop_init(struct event_loop *loop)
+struct event_loop *event_loop_new(void)
 {
-    *loop = (struct event_loop){.armed_us = INT64_MAX};
+    struct event_loop *loop = memory_new(sizeof(*loop));
+    loop->armed_us = INT64_MAX;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
         die("epoll_create1");
@@ -241,20 +307,41 @@ void event_loop_init(struct event_loop *loop)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event) != 0)
         die("epoll_ctl");
+    return loop;
 }
 
-void event_loop_release(struct event_loop *loop)
+bool event_loop_idle(const struct event_loop *loop)
 {
-    assert(!loop->turning && loop->timer_count == 0);
+    return !loop->turning && loop->timer_count == 0;
+}
+
+void event_loop_free(struct event_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    assert(event_loop_idle(loop) && LIST_EMPTY(&loop->zmq_watches));
     free(loop->heap);
     (void)close(loop->timer_fd);
     (void)close(loop->epoll_fd);
+    free(loop);
+}
+
+int event_loop_fd(const struct event_loop *loop)
+{
+    return loop->epoll_fd;
+}
+
+void **event_loop_driver(struct event_loop *loop)
+{
+    return &loop->driver;
 }
 
 void event_loop_turn(struct event_loop *loop, int wait_ms)
 {
     assert(!loop->turning); /* a callback runs no loop */
     struct epoll_event events[EVENTS_PER_TURN];
+    if (any_zmq_ready(loop))
+        wait_ms = 0;
     int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, wait_ms);
     if (count < 0 && errno != EINTR)
         die("epoll_wait");
@@ -262,19 +349,30 @@ void event_loop_turn(struct event_loop *loop, int wait_ms)
     bool expired = false;
     loop->turning = true;
     for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr == NULL)
+        struct loop_watch *watch = events[i].data.ptr;
+        if (watch == NULL)
             expired = true;
-        else
-            watch_dispatch(events[i].data.ptr, events[i].events);
+        else if (watch->zmq_socket == NULL)
+            watch_dispatch(watch, events[i].events);
     }
+    struct loop_watch *watch;
+    LIST_FOREACH(watch, &loop->zmq_watches, zmq_link)
+    watch_dispatch(watch, zmq_ready(watch));
     if (expired) /* after the watches: an answer that came in time beats its deadline */
         timers_fire(loop);
     loop->turning = false;
     timers_arm(loop);
+    bury(loop);
+}
 
-    while (loop->freed != NULL) {
-        struct loop_watch *watch = loop->freed;
-        loop->freed = watch->next_freed;
-        free(watch);
-    }
+void event_loop_run(struct event_loop *loop)
+{
+    while (!loop->stopped)
+        event_loop_turn(loop, -1);
+    loop->stopped = false;
+}
+
+void event_loop_stop(struct event_loop *loop)
+{
+    loop->stopped = true;
 }

@@ -23,7 +23,7 @@ struct name_lookup;
 typedef void name_lookup_done_fn(void *arg, const struct name_lookup_result *result);
 
 /* Look `host` up (a name or a numeric address; copied). The callback comes once, from the loop.
- * There is no deadline: whoever waits has one, and frees the lookup when it passes. */
+ * There is no deadline: the caller has one, and frees the lookup when it passes. */
 struct name_lookup *name_lookup_new(struct event_loop *loop, const char *host,
                                     name_lookup_done_fn *on_done, void *arg);
 

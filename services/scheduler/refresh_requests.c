@@ -30,7 +30,7 @@ struct asker {
 };
 
 struct refresh_requests {
-    zloop_t *zloop;
+    struct loop_watch *watch;
     zsock_t *socket;
     struct loop_timer *keep_alive;
     refresh_requested_fn *on_request;
@@ -116,13 +116,11 @@ static bool read_message(struct refresh_requests *requests)
     return true;
 }
 
-static int on_readable(zloop_t *zloop, zsock_t *socket, void *arg)
+static void on_readable(void *arg, bool readable, bool writable)
 {
-    (void)zloop;
-    (void)socket;
+    (void)readable, (void)writable;
     for (int i = 0; i < READ_AT_ONCE && read_message(arg); i++)
         continue;
-    return 0;
 }
 
 static void on_keep_alive(void *arg)
@@ -142,8 +140,7 @@ static void on_keep_alive(void *arg)
     loop_timer_start(requests->keep_alive, KEEP_ALIVE_MS);
 }
 
-struct refresh_requests *refresh_requests_new(zloop_t *zloop, struct event_loop *loop,
-                                              const char *endpoint,
+struct refresh_requests *refresh_requests_new(struct event_loop *loop, const char *endpoint,
                                               refresh_requested_fn *on_request, void *arg,
                                               struct error *err)
 {
@@ -165,7 +162,6 @@ struct refresh_requests *refresh_requests_new(zloop_t *zloop, struct event_loop 
     }
 
     struct refresh_requests *requests = memory_new(sizeof *requests);
-    requests->zloop = zloop;
     requests->socket = socket;
     requests->on_request = on_request;
     requests->arg = arg;
@@ -177,9 +173,8 @@ struct refresh_requests *refresh_requests_new(zloop_t *zloop, struct event_loop 
                                        "Messages that were no valid request");
     requests->keep_alive = event_loop_timer(loop, on_keep_alive, requests);
     loop_timer_start(requests->keep_alive, KEEP_ALIVE_MS);
-    if (zloop_reader(zloop, socket, on_readable, requests) != 0)
-        abort(); /* out of memory */
-    zloop_reader_set_tolerant(zloop, socket);
+    requests->watch = event_loop_watch_zmq(loop, socket, on_readable, requests);
+    loop_watch_want(requests->watch, true, false);
     return requests;
 }
 
@@ -187,7 +182,7 @@ void refresh_requests_free(struct refresh_requests *requests)
 {
     if (requests == NULL)
         return;
-    zloop_reader_end(requests->zloop, requests->socket);
+    loop_watch_free(requests->watch);
     zsock_destroy(&requests->socket);
     loop_timer_free(requests->keep_alive);
     while (requests->askers != NULL)

@@ -18,8 +18,7 @@ struct refresh_requests;
 typedef uint64_t refresh_requested_fn(void *arg);
 
 /* Bind `endpoint`. Returns NULL with `err` set when it cannot be had. Registers metrics. */
-struct refresh_requests *refresh_requests_new(zloop_t *zloop, struct event_loop *loop,
-                                              const char *endpoint,
+struct refresh_requests *refresh_requests_new(struct event_loop *loop, const char *endpoint,
                                               refresh_requested_fn *on_request, void *arg,
                                               struct error *err);
 void refresh_requests_free(struct refresh_requests *requests);

@@ -1,4 +1,4 @@
-/* Ties the parts together on one zloop: the plan decides, the database refreshes, the askers are
+/* Ties the parts together on one loop: the plan decides, the database refreshes, the askers are
  * told. Everything that happens ends in drive(), which begins what the plan says and sets the one
  * timer for the next look. */
 #include "services/scheduler/scheduler.h"
@@ -7,7 +7,7 @@
 #include "services/base/log.h"
 #include "services/base/metrics.h"
 #include "services/clients/postgres/sales_view.h"
-#include "services/loop/event_loop_zloop.h"
+#include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/refresh_plan.h"
 #include "services/scheduler/refresh_requests.h"
@@ -26,7 +26,6 @@ struct scheduler_metrics {
 };
 
 struct scheduler {
-    zloop_t *zloop;
     struct event_loop *loop;
     struct loop_timer *timer, *drain_timer;
     struct loop_watch *stop_watch;
@@ -62,7 +61,7 @@ static void finish(struct scheduler *scheduler)
 {
     refresh_requests_answer(scheduler->requests, UINT64_MAX, REFRESH_ANSWER_DECLINED, "");
     scheduler->finished = true;
-    event_loop_zloop_stop(scheduler->loop);
+    event_loop_stop(scheduler->loop);
 }
 
 static void tell_done(struct scheduler *scheduler)
@@ -248,12 +247,9 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     scheduler.health = health_check("postgres", HEALTH_REQUIRED);
     init_plan(&scheduler, &cron);
 
-    scheduler.zloop = zloop_new();
-    if (scheduler.zloop == NULL)
-        abort(); /* out of memory */
-    scheduler.loop = event_loop_zloop_new(scheduler.zloop);
-    scheduler.requests = refresh_requests_new(scheduler.zloop, scheduler.loop, settings->bind,
-                                              on_request, &scheduler, err);
+    scheduler.loop = event_loop_new();
+    scheduler.requests =
+        refresh_requests_new(scheduler.loop, settings->bind, on_request, &scheduler, err);
     bool bound = scheduler.requests != NULL;
     if (bound) {
         scheduler.timer = event_loop_timer(scheduler.loop, on_timer, &scheduler);
@@ -271,9 +267,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
         scheduler.stop_watch = event_loop_watch(scheduler.loop, stop_fd, on_stop, &scheduler);
         loop_watch_want(scheduler.stop_watch, true, false);
         loop_timer_start(scheduler.timer, 0);
-        while (!scheduler.finished)
-            (void)zloop_start(
-                scheduler.zloop); /* comes back early when a signal interrupts poll() */
+        event_loop_run(scheduler.loop);
     }
 
     loop_watch_free(scheduler.stop_watch);
@@ -281,7 +275,6 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     loop_timer_free(scheduler.drain_timer);
     loop_timer_free(scheduler.timer);
     refresh_requests_free(scheduler.requests);
-    event_loop_zloop_free(scheduler.loop);
-    zloop_destroy(&scheduler.zloop);
+    event_loop_free(scheduler.loop);
     return bound ? 0 : -1;
 }

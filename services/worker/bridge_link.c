@@ -74,7 +74,6 @@ static void on_replies_writable(void *arg)
 static void make_connections(struct bridge *bridge)
 {
     struct link_connection_options options = {
-        .zloop = bridge->link->options.zloop,
         .loop = bridge->link->options.loop,
         .end = LINK_JOBS_FROM_BRIDGE,
         .endpoint = bridge->link->options.stage == STAGE_PERSIST ? bridge->endpoints.persist

@@ -1,5 +1,5 @@
 /* A worker's sockets: for each bridge one PULL for jobs and one PUSH for replies, so that an answer
- * goes to the bridge that asked. On a zloop; never blocks. Metrics: worker_bridge_*. */
+ * goes to the bridge that asked. Never blocks. Metrics: worker_bridge_*. */
 #ifndef WORKER_BRIDGE_LINK_H
 #define WORKER_BRIDGE_LINK_H
 
@@ -11,8 +11,7 @@
 struct bridge_link;
 
 struct bridge_link_options {
-    zloop_t *zloop;
-    struct event_loop *loop;             /* on zloop */
+    struct event_loop *loop;
     const struct endpoint_list *bridges; /* BRIDGE_ENDPOINTS; each is a triplet of sockets */
     enum stage stage;                    /* which of the two job sockets; other jobs are dropped */
     void (*on_readable)(void *arg);      /* there are jobs to read */

@@ -11,73 +11,56 @@ struct link_connection {
     struct link_connection_options options;
     zsock_t *socket;
     zsock_t *events; /* libzmq's monitor of the socket */
+    struct loop_watch *socket_watch, *events_watch;
     bool up, wanted;
     int64_t down_since_ms;
     struct loop_timer *timer;
     struct zmq_address *address;
 };
 
-static zmq_pollitem_t poll_item(const struct link_connection *connection)
+static void on_ready(void *arg, bool readable, bool writable)
 {
-    bool reads = connection->options.end == LINK_JOBS_FROM_BRIDGE;
-    return (zmq_pollitem_t){.socket = link_connection_socket(connection),
-                            .events = reads ? ZMQ_POLLIN : ZMQ_POLLOUT};
-}
-
-static int on_ready(zloop_t *zloop, zmq_pollitem_t *item, void *arg)
-{
-    (void)zloop;
-    (void)item;
+    (void)readable, (void)writable;
     struct link_connection *connection = arg;
     connection->options.on_ready(connection->options.arg);
-    return 0;
 }
 
 static void watch(struct link_connection *connection)
 {
-    zmq_pollitem_t item = poll_item(connection);
-    if (zloop_poller(connection->options.zloop, &item, on_ready, connection) != 0)
-        abort();
-    zloop_poller_set_tolerant(connection->options.zloop, &item);
+    bool reads = connection->options.end == LINK_JOBS_FROM_BRIDGE;
+    loop_watch_want(connection->socket_watch, connection->wanted && reads,
+                    connection->wanted && !reads);
 }
 
-static void unwatch(struct link_connection *connection)
+static void on_event(void *arg, bool readable, bool writable)
 {
-    zmq_pollitem_t item = poll_item(connection);
-    zloop_poller_end(connection->options.zloop, &item);
-}
-
-static int on_event(zloop_t *zloop, zsock_t *reader, void *arg)
-{
-    (void)zloop;
+    (void)readable, (void)writable;
     struct link_connection *connection = arg;
     int value;
-    bool up = link_socket_read_event(reader, &value) == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
-    if (up != connection->up) {
-        connection->up = up;
-        connection->down_since_ms = clock_monotonic_ms();
-        connection->options.on_change(connection->options.arg);
-    }
-    return 0;
+    bool up = link_socket_read_event(connection->events, &value) == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    if (up == connection->up)
+        return;
+    connection->up = up;
+    connection->down_since_ms = clock_monotonic_ms();
+    connection->options.on_change(connection->options.arg);
 }
 
 static void make_socket(struct link_connection *connection)
 {
+    struct event_loop *loop = connection->options.loop;
     connection->socket = link_socket_new(connection->options.end);
     connection->events = link_socket_monitor(connection->socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                                                                      ZMQ_EVENT_DISCONNECTED);
-    if (zloop_reader(connection->options.zloop, connection->events, on_event, connection) != 0)
-        abort();
-    zloop_reader_set_tolerant(connection->options.zloop, connection->events);
-    if (connection->wanted)
-        watch(connection);
+    connection->socket_watch = event_loop_watch_zmq(loop, connection->socket, on_ready, connection);
+    connection->events_watch = event_loop_watch_zmq(loop, connection->events, on_event, connection);
+    loop_watch_want(connection->events_watch, true, false);
+    watch(connection);
 }
 
 static void destroy_socket(struct link_connection *connection)
 {
-    if (connection->wanted)
-        unwatch(connection);
-    zloop_reader_end(connection->options.zloop, connection->events);
+    loop_watch_free(connection->socket_watch);
+    loop_watch_free(connection->events_watch);
     zsock_destroy(&connection->socket);
     zsock_destroy(&connection->events);
 }
@@ -151,13 +134,8 @@ bool link_connection_up(const struct link_connection *connection)
 
 void link_connection_want(struct link_connection *connection, bool wanted)
 {
-    if (wanted == connection->wanted)
-        return;
     connection->wanted = wanted;
-    if (wanted)
-        watch(connection);
-    else
-        unwatch(connection);
+    watch(connection);
 }
 
 void *link_connection_socket(const struct link_connection *connection)

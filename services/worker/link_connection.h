@@ -2,8 +2,7 @@
  * connects again by itself after a loss, but not after the peer broke the protocol (a frame over
  * the limit; some other server on that port for a moment), seen with 4.3.4. So a socket that has
  * been without a connection for 5 s is replaced by a new one. A name is looked up off the loop,
- * anew while there is no connection, and its first IPv4 address is used. On a zloop; never blocks.
- */
+ * anew while there is no connection; each look takes the next of its addresses. Never blocks. */
 #ifndef WORKER_LINK_CONNECTION_H
 #define WORKER_LINK_CONNECTION_H
 
@@ -13,8 +12,7 @@
 struct link_connection;
 
 struct link_connection_options {
-    zloop_t *zloop;
-    struct event_loop *loop;      /* on zloop */
+    struct event_loop *loop;
     enum link_end end;            /* one of the two that connect */
     const char *endpoint;         /* stays the caller's; well-formed */
     void (*on_ready)(void *arg);  /* can be read or written, and that is wanted */

@@ -1,11 +1,10 @@
-/* Ties the parts together: bridge_link (sockets) and batcher (decisions) on one zloop, with the
+/* Ties the parts together: bridge_link (sockets) and batcher (decisions) on one loop, with the
  * backend; logs, metrics and health; stopping. */
 #include "services/worker/worker.h"
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
-#include "services/loop/event_loop_zloop.h"
 #include "services/worker/batcher.h"
 #include "services/worker/bridge_link.h"
 #include <stdlib.h>
@@ -18,7 +17,6 @@
 
 struct worker {
     struct worker_options options;
-    zloop_t *zloop;
     struct event_loop *loop;
     struct bridge_link *link;
     struct batcher *batcher;
@@ -181,7 +179,7 @@ static void on_stop_tick(void *arg)
         log_warn("stopped with orders unanswered: their bridge delivers them again",
                  log_number("orders", held));
     worker->finished = true;
-    event_loop_zloop_stop(worker->loop);
+    event_loop_stop(worker->loop);
 }
 
 static void on_stop(void *arg, bool readable, bool writable)
@@ -225,17 +223,11 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     struct endpoint_list bridges;
     if (endpoint_list_parse(options->bridge_endpoints, &bridges, err) != 0)
         return NULL;
-    zsys_handler_set(NULL); /* czmq leaves the signals alone: stop_fd tells */
     struct worker *worker = memory_new(sizeof(*worker));
-    zloop_t *zloop = zloop_new();
-    if (!zloop)
-        abort();
     worker->options = *options;
-    worker->zloop = zloop;
-    worker->loop = event_loop_zloop_new(zloop);
+    worker->loop = event_loop_new();
     worker->link = bridge_link_new(
         &(struct bridge_link_options){
-            .zloop = zloop,
             .loop = worker->loop,
             .bridges = &bridges,
             .stage = options->stage,
@@ -245,8 +237,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
         },
         err);
     if (!worker->link) {
-        event_loop_zloop_free(worker->loop);
-        zloop_destroy(&zloop);
+        event_loop_free(worker->loop);
         free(worker);
         return NULL;
     }
@@ -277,8 +268,7 @@ void worker_free(struct worker *worker)
     loop_timer_free(worker->stop_tick);
     batcher_free(worker->batcher);
     bridge_link_free(worker->link);
-    event_loop_zloop_free(worker->loop);
-    zloop_destroy(&worker->zloop);
+    event_loop_free(worker->loop);
     free(worker);
 }
 
@@ -292,7 +282,6 @@ void worker_run(struct worker *worker, const struct worker_backend *backend, int
     worker->backend = *backend;
     worker->stop_watch = event_loop_watch(worker->loop, stop_fd, on_stop, worker);
     loop_watch_want(worker->stop_watch, true, false);
-    while (!worker->finished)
-        (void)zloop_start(worker->zloop); /* comes back early when a signal interrupts poll() */
+    event_loop_run(worker->loop);
     loop_watch_free(worker->stop_watch);
 }

@@ -9,7 +9,7 @@
 #include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/elasticsearch_url.h"
-#include "services/loop/event_loop_core.h"
+#include "services/loop/event_loop.h"
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -396,19 +396,18 @@ static void on_reached(void *arg, long status, bool timed_out, const char *body,
 
 int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
 {
-    struct event_loop loop;
     struct reach reach = {.done = false};
     struct elasticsearch_options own = *options;
     own.max_in_flight = 1;
     own.max_response_bytes = REACH_RESPONSE_MAX_BYTES;
-    event_loop_init(&loop);
-    struct elasticsearch *client = elasticsearch_new(&loop, &own);
+    struct event_loop *loop = event_loop_new();
+    struct elasticsearch *client = elasticsearch_new(loop, &own);
     MUST(elasticsearch_request(client, "GET", "/_cluster/health", NULL, NULL, 0, false,
                                REACH_TIMEOUT_MS, on_reached, &reach));
     while (!reach.done)
-        event_loop_turn(&loop, REACH_TIMEOUT_MS);
+        event_loop_turn(loop, REACH_TIMEOUT_MS);
     elasticsearch_free(client);
-    event_loop_release(&loop);
+    event_loop_free(loop);
     if (reach.status == 200)
         return 0;
     if (reach.status != 0)

@@ -2,7 +2,7 @@
 #include "services/base/clock.h"
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/dsn.h"
-#include "services/loop/event_loop_core.h"
+#include "services/loop/event_loop.h"
 
 #define REACH_TIMEOUT_MS 5000
 
@@ -40,15 +40,14 @@ int database_reach(const char *dsn, struct error *err)
         .on_state = on_state,
         .arg = &reach,
     };
-    struct event_loop loop;
-    event_loop_init(&loop);
-    struct database *database = database_new(&loop, &options);
+    struct event_loop *loop = event_loop_new();
+    struct database *database = database_new(loop, &options);
     int64_t deadline_ms = clock_monotonic_ms() + REACH_TIMEOUT_MS;
     int64_t left_ms = REACH_TIMEOUT_MS;
     for (; !reach.known && left_ms > 0; left_ms = deadline_ms - clock_monotonic_ms())
-        event_loop_turn(&loop, (int)left_ms);
+        event_loop_turn(loop, (int)left_ms);
     database_free(database);
-    event_loop_release(&loop);
+    event_loop_free(loop);
     if (reach.up)
         return 0;
     error_set(err, "%s", reach.reason.message);

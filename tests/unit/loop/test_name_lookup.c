@@ -1,5 +1,5 @@
 #include "services/base/clock.h"
-#include "services/loop/event_loop_core.h"
+#include "services/loop/event_loop.h"
 #include "services/loop/name_lookup.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <string.h>
@@ -35,46 +35,43 @@ static void ask(struct event_loop *loop, const char *host, struct answer *answer
 static void test_addresses(void **state)
 {
     (void)state;
-    struct event_loop loop;
-    event_loop_init(&loop);
+    struct event_loop *loop = event_loop_new();
     struct answer answer;
-    ask(&loop, "127.0.0.1", &answer);
+    ask(loop, "127.0.0.1", &answer);
     assert_int_equal(answer.result.count, 1);
     assert_string_equal(answer.result.addresses[0], "127.0.0.1");
-    ask(&loop, "no..name", &answer);
+    ask(loop, "no..name", &answer);
     assert_int_equal(answer.result.count, 0);
     assert_non_null(strstr(answer.result.error.message, "cannot resolve \"no..name\""));
-    event_loop_release(&loop);
+    event_loop_free(loop);
 }
 
 static void test_freed_before_its_answer(void **state)
 {
     (void)state;
-    struct event_loop loop;
-    event_loop_init(&loop);
+    struct event_loop *loop = event_loop_new();
     struct answer answer = {.came = false};
-    name_lookup_free(name_lookup_new(&loop, "127.0.0.1", on_done, &answer));
-    event_loop_turn(&loop, 100);
+    name_lookup_free(name_lookup_new(loop, "127.0.0.1", on_done, &answer));
+    event_loop_turn(loop, 100);
     assert_false(answer.came);
-    event_loop_release(&loop);
+    event_loop_free(loop);
 }
 
 static void test_without_descriptors(void **state)
 {
     (void)state;
-    struct event_loop loop;
-    event_loop_init(&loop);
+    struct event_loop *loop = event_loop_new();
     struct rlimit usual;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, usual.rlim_max}), 0);
     struct answer answer;
-    ask(&loop, "127.0.0.1", &answer);
+    ask(loop, "127.0.0.1", &answer);
     assert_int_equal(answer.result.count, 0);
     assert_non_null(strstr(answer.result.error.message, "Too many open files"));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
-    ask(&loop, "127.0.0.1", &answer);
+    ask(loop, "127.0.0.1", &answer);
     assert_int_equal(answer.result.count, 1);
-    event_loop_release(&loop);
+    event_loop_free(loop);
 }
 
 int main(void)

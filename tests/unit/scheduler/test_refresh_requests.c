@@ -1,7 +1,7 @@
 /* The real socket, asked by a raw ZeroMQ client. */
 #include "services/base/clock.h"
 #include "services/base/metrics.h"
-#include "services/loop/event_loop_zloop.h"
+#include "services/loop/event_loop.h"
 #include "services/scheduler/refresh_requests.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdio.h>
@@ -13,7 +13,6 @@
 #define CROWD (REFRESH_REQUESTS_MAX / ASKER_REQUESTS)
 
 struct fixture {
-    zloop_t *zloop;
     struct event_loop *loop;
     struct loop_timer *tick;
     struct refresh_requests *requests;
@@ -35,13 +34,13 @@ static uint64_t on_request(void *arg)
 static void on_tick(void *arg)
 {
     struct fixture *f = arg;
-    event_loop_zloop_stop(f->loop);
+    event_loop_stop(f->loop);
 }
 
 static void turn(struct fixture *f)
 {
     loop_timer_start(f->tick, 5);
-    (void)zloop_start(f->zloop);
+    event_loop_run(f->loop);
 }
 
 static zsock_t *new_asker(const struct fixture *f)
@@ -59,12 +58,11 @@ static int set_up(void **state)
     struct error err;
     zsys_handler_set(NULL);
     f->attempt = 1;
-    f->zloop = zloop_new();
-    f->loop = event_loop_zloop_new(f->zloop);
+    f->loop = event_loop_new();
     f->tick = event_loop_timer(f->loop, on_tick, f);
     (void)snprintf(f->endpoint, sizeof f->endpoint, "ipc:///tmp/refresh-requests-%d", getpid());
     f->began_ms = clock_monotonic_ms();
-    f->requests = refresh_requests_new(f->zloop, f->loop, f->endpoint, on_request, f, &err);
+    f->requests = refresh_requests_new(f->loop, f->endpoint, on_request, f, &err);
     assert_non_null(f->requests);
     f->asker = new_asker(f);
     *state = f;
@@ -79,8 +77,7 @@ static int tear_down(void **state)
         zsock_destroy(&f->crowd[i]);
     refresh_requests_free(f->requests);
     loop_timer_free(f->tick);
-    event_loop_zloop_free(f->loop);
-    zloop_destroy(&f->zloop);
+    event_loop_free(f->loop);
     free(f);
     return 0;
 }
@@ -269,7 +266,7 @@ static void test_an_address_in_use_is_an_error(void **state)
     int port = zsock_bind(other, "tcp://127.0.0.1:*");
     assert_true(port > 0);
     (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", port);
-    assert_null(refresh_requests_new(f->zloop, f->loop, endpoint, on_request, f, &err));
+    assert_null(refresh_requests_new(f->loop, endpoint, on_request, f, &err));
     assert_string_equal(err.message, "SCHEDULER_BIND: Address already in use");
     zsock_destroy(&other);
 }

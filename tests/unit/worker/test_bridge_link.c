@@ -1,7 +1,7 @@
 /* A worker's sockets against those of a bridge, over TCP, in one process. */
 #include "services/base/clock.h"
 #include "services/base/metrics.h"
-#include "services/loop/event_loop_zloop.h"
+#include "services/loop/event_loop.h"
 #include "services/worker/bridge_link.h"
 #include "services/worker/link_socket.h"
 #include "tests/unit/support/loopback.h"
@@ -24,7 +24,6 @@ struct fixture {
     struct endpoint_list list;
     struct bridge_endpoints endpoints;
     zsock_t *jobs, *replies; /* the bridge's */
-    zloop_t *zloop;
     struct event_loop *loop;
     struct loop_timer *timer;
     struct bridge_link *link;
@@ -62,13 +61,13 @@ static void kill_bridge(struct fixture *fixture)
 static void on_timer(void *arg)
 {
     struct fixture *fixture = arg;
-    event_loop_zloop_stop(fixture->loop);
+    event_loop_stop(fixture->loop);
 }
 
 static void on_readable(void *arg)
 {
     struct fixture *fixture = arg;
-    event_loop_zloop_stop(fixture->loop);
+    event_loop_stop(fixture->loop);
 }
 
 static void on_connected(void *arg, unsigned connected)
@@ -76,14 +75,14 @@ static void on_connected(void *arg, unsigned connected)
     struct fixture *fixture = arg;
     fixture->losses += connected < fixture->connected;
     fixture->connected = connected;
-    event_loop_zloop_stop(fixture->loop);
+    event_loop_stop(fixture->loop);
 }
 
 /* Let the loop run until something happens, or for 20 ms. */
 static void turn(struct fixture *fixture)
 {
     loop_timer_start(fixture->timer, 20);
-    (void)zloop_start(fixture->zloop);
+    event_loop_run(fixture->loop);
 }
 
 static void wait_connected(struct fixture *fixture, unsigned count)
@@ -128,11 +127,9 @@ static void make(struct fixture *fixture, const char *text, const char *bridges)
     zsys_handler_set(NULL);
     assert_int_equal(endpoint_list_parse(bridges, &fixture->list, &err), 0);
     bind_bridge_to(fixture, text);
-    fixture->zloop = zloop_new();
-    fixture->loop = event_loop_zloop_new(fixture->zloop);
+    fixture->loop = event_loop_new();
     fixture->timer = event_loop_timer(fixture->loop, on_timer, fixture);
-    fixture->link = bridge_link_new(&(struct bridge_link_options){.zloop = fixture->zloop,
-                                                                  .loop = fixture->loop,
+    fixture->link = bridge_link_new(&(struct bridge_link_options){.loop = fixture->loop,
                                                                   .bridges = &fixture->list,
                                                                   .stage = STAGE_PERSIST,
                                                                   .on_readable = on_readable,
@@ -193,8 +190,7 @@ static int teardown(void **state)
     bridge_link_free(fixture->link);
     kill_bridge(fixture);
     loop_timer_free(fixture->timer);
-    event_loop_zloop_free(fixture->loop);
-    zloop_destroy(&fixture->zloop);
+    event_loop_free(fixture->loop);
     if (fixture->directory[0] != '\0') {
         static const char *const names[] = {"persist", "index", "reply"};
         for (size_t i = 0; i < 3; i++) {

@@ -2,7 +2,7 @@
 #include "services/base/clock.h"
 #include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/clients/elasticsearch/elasticsearch_url.h"
-#include "services/loop/event_loop_core.h"
+#include "services/loop/event_loop.h"
 #include "tests/unit/support/certificates.h"
 #include "tests/unit/support/http_peer.h"
 #include <setjmp.h>
@@ -24,7 +24,7 @@
 
 struct scene {
     struct http_peer *peer;
-    struct event_loop loop;
+    struct event_loop *loop;
     struct elasticsearch *client;
     int done; /* callbacks seen */
     long status;
@@ -68,7 +68,7 @@ static void run_until(struct scene *scene, int done)
 {
     int64_t deadline_ms = clock_monotonic_ms() + 30000;
     while (scene->done < done && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(&scene->loop, 100);
+        event_loop_turn(scene->loop, 100);
     assert_int_equal(scene->done, done);
 }
 
@@ -82,14 +82,14 @@ static void start(struct scene *scene, const char *credentials, const char *api_
                                                   .api_key = api_key,
                                                   .max_in_flight = IN_FLIGHT_MAX,
                                                   .max_response_bytes = RESPONSE_MAX};
-    event_loop_init(&scene->loop);
-    scene->client = elasticsearch_new(&scene->loop, &options);
+    scene->loop = event_loop_new();
+    scene->client = elasticsearch_new(scene->loop, &options);
 }
 
 static void finish(struct scene *scene)
 {
     elasticsearch_free(scene->client);
-    event_loop_release(&scene->loop);
+    event_loop_free(scene->loop);
     http_peer_free(scene->peer);
 }
 
@@ -234,9 +234,9 @@ static void test_connections(void **state)
                  PATIENCE_MS); /* the server closes a kept connection */
     run_until(&scene, 42 + IN_FLIGHT_MAX);
     while (http_peer_closed(scene.peer) < http_peer_connections(scene.peer))
-        event_loop_turn(&scene.loop, 5);
+        event_loop_turn(scene.loop, 5);
     for (int i = 0; i < 5; i++)
-        event_loop_turn(&scene.loop, 5);
+        event_loop_turn(scene.loop, 5);
     send_request(&scene, "POST", "/status/201", "x", PATIENCE_MS);
     run_until(&scene, 43 + IN_FLIGHT_MAX);
     assert_int_equal(scene.status, 201);
@@ -252,7 +252,7 @@ static void test_free_with_pending(void **state)
     send_request(&scene, "POST", "/silent", "x", 5000);
     send_request(&scene, "GET", "/status/200", NULL, 5000);
     for (int i = 0; i < 5; i++)
-        event_loop_turn(&scene.loop, 5);
+        event_loop_turn(scene.loop, 5);
     send_request(&scene, "GET", "/silent", NULL, 5000); /* not even begun */
     scene.done = 0;
     finish(&scene);

@@ -18,7 +18,7 @@ int fixture_setup(void **state)
     static unsigned databases;
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    event_loop_init(&fixture->loop);
+    fixture->loop = event_loop_new();
     char address[120];
     snprintf(address, sizeof address, "host=%s port=%u user=postgres", postgres_server_folder(),
              postgres_server_port());
@@ -38,8 +38,8 @@ int fixture_teardown(void **state)
     struct fixture *fixture = *state;
     PQfinish(fixture->admin);
     /* A test that failed leaves its connections, and the loop in the middle of a turn. */
-    if (!fixture->loop.turning && fixture->loop.timer_count == 0) {
-        event_loop_release(&fixture->loop);
+    if (event_loop_idle(fixture->loop)) {
+        event_loop_free(fixture->loop);
         free(fixture);
     }
     return 0;
@@ -49,7 +49,7 @@ void run_until(struct fixture *fixture, const bool *flag)
 {
     int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
     while (!*flag && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(&fixture->loop, 20);
+        event_loop_turn(fixture->loop, 20);
     assert_true(*flag);
 }
 
@@ -57,7 +57,7 @@ void run_for(struct fixture *fixture, int64_t for_ms)
 {
     int64_t deadline_ms = clock_monotonic_ms() + for_ms;
     while (clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(&fixture->loop, 5);
+        event_loop_turn(fixture->loop, 5);
 }
 
 void execute(struct fixture *fixture, const char *sql)
@@ -122,7 +122,7 @@ struct database_options connection_options(struct connection *connection, struct
 void connection_open(struct connection *connection, struct fixture *fixture)
 {
     struct database_options options = connection_options(connection, fixture);
-    connection->database = database_new(&fixture->loop, &options);
+    connection->database = database_new(fixture->loop, &options);
     run_until_up(connection);
 }
 
@@ -131,7 +131,7 @@ void connection_open_hasty(struct connection *connection, struct fixture *fixtur
     struct database_options options = connection_options(connection, fixture);
     options.statement_timeout_ms = 1000;
     options.lock_timeout_ms = 500;
-    connection->database = database_new(&fixture->loop, &options);
+    connection->database = database_new(fixture->loop, &options);
     run_until_up(connection);
 }
 

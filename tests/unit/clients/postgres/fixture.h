@@ -5,14 +5,14 @@
 
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/orders.h"
-#include "services/loop/event_loop_core.h"
+#include "services/loop/event_loop.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <libpq-fe.h>
 
 #define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct fixture {
-    struct event_loop loop;
+    struct event_loop *loop;
     PGconn *admin; /* blocking, for what the tests do to the server and see in it */
     char dsn[200];
 };

@@ -265,9 +265,9 @@ static void test_freed_in_callback(void **state)
     struct fixture *fixture = *state;
     struct database_options options = connection_options(&connection, fixture);
     for (int turns = 0; turns < 12; turns++) {
-        struct database *database = database_new(&fixture->loop, &options);
+        struct database *database = database_new(fixture->loop, &options);
         for (int i = 0; i < turns; i++)
-            event_loop_turn(&fixture->loop, 5);
+            event_loop_turn(fixture->loop, 5);
         database_free(database);
     }
     database_free(NULL);
@@ -308,7 +308,7 @@ static void test_many_hosts(void **state)
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;
-    connection.database = database_new(&fixture->loop, &options);
+    connection.database = database_new(fixture->loop, &options);
     run_until_up(&connection);
     assert_int_equal(connection.downs, 1); /* the silent one; then it began with the next */
     struct reply reply;
@@ -318,7 +318,7 @@ static void test_many_hosts(void **state)
 
     options.dsn = "host=no-such-host.invalid";
     connection.down = false;
-    connection.database = database_new(&fixture->loop, &options);
+    connection.database = database_new(fixture->loop, &options);
     run_until(fixture, &connection.down);
     assert_non_null(strstr(connection.reason, "no-such-host.invalid"));
     connection_close(&connection);
@@ -334,9 +334,9 @@ static bool connects_by_tls(struct fixture *fixture, const char *settings)
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;
-    connection.database = database_new(&fixture->loop, &options);
+    connection.database = database_new(fixture->loop, &options);
     while (!connection.up && !connection.down)
-        event_loop_turn(&fixture->loop, 100);
+        event_loop_turn(fixture->loop, 100);
     if (connection.up) {
         struct reply reply; /* more than one TLS record */
         send_and_wait(&connection,

@@ -195,9 +195,9 @@ static void open_relays(struct relays *relays, struct fixture *fixture)
     connection_open(&relays->store, fixture);
     struct database_options options = connection_options(&relays->first, fixture);
     options.application_name = "relay";
-    relays->relay = outbox_relay_new(&fixture->loop, &options);
+    relays->relay = outbox_relay_new(fixture->loop, &options);
     options = connection_options(&relays->second, fixture);
-    relays->other = outbox_relay_new(&fixture->loop, &options);
+    relays->other = outbox_relay_new(fixture->loop, &options);
     run_until(fixture, &relays->first.up);
     run_until(fixture, &relays->second.up);
     relays->orders = calloc(SIZE, sizeof *relays->orders);

@@ -16,7 +16,7 @@ static void open_all(struct connection connections[REPLICAS], struct fixture *fi
 {
     for (int i = 0; i < REPLICAS; i++) {
         struct database_options options = connection_options(&connections[i], fixture);
-        connections[i].database = database_new(&fixture->loop, &options);
+        connections[i].database = database_new(fixture->loop, &options);
     }
     for (int i = 0; i < REPLICAS; i++)
         run_until_up(&connections[i]);
@@ -103,7 +103,7 @@ static void test_without_the_right_to_create(void **state)
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;
-    connection.database = database_new(&fixture->loop, &options);
+    connection.database = database_new(fixture->loop, &options);
     run_until(fixture, &connection.down);
     assert_non_null(strstr(connection.reason, "the schema: permission denied"));
     struct connection owner;

@@ -25,7 +25,7 @@ static void store_open(struct store *store, struct fixture *fixture)
     *store = (struct store){.fixture = fixture};
     const struct postgres_store_options options = {
         .dsn = fixture->dsn, .on_state = on_state, .arg = store};
-    store->port = postgres_store_new(&fixture->loop, &options);
+    store->port = postgres_store_new(fixture->loop, &options);
     run_until(fixture, &store->up);
 }
 

@@ -2,9 +2,10 @@
 #include "proto/refresh_message.h"
 #include "services/base/clock.h"
 #include "services/gateway/adapters/scheduler_client.h"
-#include "services/loop/event_loop_zloop.h"
+#include "services/loop/event_loop.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/name_service.h"
+#include <czmq.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ struct fake_scheduler {
     struct fixture *fixture;
     enum manner manner;
     zsock_t *socket; /* NULL: absent */
+    struct loop_watch *watch;
     int requests;
     uint8_t asker[256];
     size_t asker_len;
@@ -35,7 +37,6 @@ struct fake_scheduler {
 };
 
 struct fixture {
-    zloop_t *zloop;
     struct event_loop *loop;
     struct loop_timer *tick, *late;
     struct sales_refresh *client;
@@ -82,15 +83,15 @@ static void on_late(void *arg)
     }
 }
 
-static int on_request(zloop_t *zloop, zsock_t *socket, void *arg)
+static void on_request(void *arg, bool readable, bool writable)
 {
-    (void)zloop;
+    (void)readable, (void)writable;
     struct fake_scheduler *scheduler = arg;
     uint8_t message[REFRESH_MESSAGE_MAX_BYTES];
     struct error err;
-    scheduler->asker_len =
-        (size_t)zmq_recv(zsock_resolve(socket), scheduler->asker, sizeof scheduler->asker, 0);
-    int len = zmq_recv(zsock_resolve(socket), message, sizeof message, 0);
+    scheduler->asker_len = (size_t)zmq_recv(zsock_resolve(scheduler->socket), scheduler->asker,
+                                            sizeof scheduler->asker, 0);
+    int len = zmq_recv(zsock_resolve(scheduler->socket), message, sizeof message, 0);
     assert_int_equal(refresh_request_decode(message, (size_t)len, &scheduler->request_id, &err), 0);
     if (scheduler->requests++ == 0)
         scheduler->first_request_id = scheduler->request_id;
@@ -117,13 +118,12 @@ static int on_request(zloop_t *zloop, zsock_t *socket, void *arg)
     case IS_ABSENT:
         break;
     }
-    return 0;
 }
 
 static void on_tick(void *arg)
 {
     struct fixture *f = arg;
-    event_loop_zloop_stop(f->loop);
+    event_loop_stop(f->loop);
 }
 
 static void on_state(void *arg, bool up, const char *reason)
@@ -146,7 +146,7 @@ static void on_done(void *arg, enum sales_refresh_status status)
 static void turn(struct fixture *f)
 {
     loop_timer_start(f->tick, 5);
-    (void)zloop_start(f->zloop);
+    event_loop_run(f->loop);
 }
 
 static void turn_for(struct fixture *f, int64_t for_ms)
@@ -192,8 +192,7 @@ static struct fixture *fixture_new_at(const char *host, enum manner first, enum 
     const enum manner manners[SCHEDULERS] = {first, second};
     char endpoints[128] = "";
     zsys_handler_set(NULL);
-    f->zloop = zloop_new();
-    f->loop = event_loop_zloop_new(f->zloop);
+    f->loop = event_loop_new();
     f->tick = event_loop_timer(f->loop, on_tick, f);
     f->late = event_loop_timer(f->loop, on_late, f);
     for (size_t i = 0; i < SCHEDULERS; i++) {
@@ -207,10 +206,12 @@ static struct fixture *fixture_new_at(const char *host, enum manner first, enum 
         size_t len = strlen(endpoints);
         (void)snprintf(endpoints + len, sizeof endpoints - len, "%stcp://%s:%d", i == 0 ? "" : ", ",
                        i == 0 ? host : own_address(), port);
-        if (manners[i] == IS_ABSENT)
+        if (manners[i] == IS_ABSENT) {
             zsock_destroy(&scheduler->socket);
-        else
-            assert_int_equal(zloop_reader(f->zloop, scheduler->socket, on_request, scheduler), 0);
+            continue;
+        }
+        scheduler->watch = event_loop_watch_zmq(f->loop, scheduler->socket, on_request, scheduler);
+        loop_watch_want(scheduler->watch, true, false);
     }
     const struct scheduler_client_options options = {endpoints, on_state, f};
     f->client = scheduler_client_new(f->loop, &options);
@@ -225,12 +226,13 @@ static struct fixture *fixture_new(enum manner first, enum manner second)
 static void fixture_free(struct fixture *f)
 {
     scheduler_client_free(f->client);
-    for (size_t i = 0; i < SCHEDULERS; i++)
+    for (size_t i = 0; i < SCHEDULERS; i++) {
+        loop_watch_free(f->schedulers[i].watch);
         zsock_destroy(&f->schedulers[i].socket);
+    }
     loop_timer_free(f->tick);
     loop_timer_free(f->late);
-    event_loop_zloop_free(f->loop);
-    zloop_destroy(&f->zloop);
+    event_loop_free(f->loop);
     free(f);
 }
 
@@ -334,7 +336,8 @@ static void test_state_is_told_once_per_change(void **state)
     assert_true(f->up);
     assert_int_equal(f->ups, 1);
 
-    zloop_reader_end(f->zloop, f->schedulers[0].socket);
+    loop_watch_free(f->schedulers[0].watch);
+    f->schedulers[0].watch = NULL;
     zsock_destroy(&f->schedulers[0].socket);
     turn_until_up(f, false);
     turn_for(f, 1500);

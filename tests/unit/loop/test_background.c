@@ -1,0 +1,150 @@
+/* A call off the loop: its result, its end when nobody waits any more, and the lack of threads and
+ * descriptors. */
+#include "services/base/clock.h"
+#include "services/loop/background.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define PATIENCE_MS 30000 /* only a hang takes so long */
+
+struct scene {
+    struct event_loop *loop;
+    struct background *background;
+    atomic_bool may_end; /* the call waits for it */
+    atomic_int runs, releases;
+    int dones;
+    bool frees;
+    struct error failure;
+};
+
+static void run(void *work)
+{
+    struct scene *scene = work;
+    while (!atomic_load(&scene->may_end))
+        sched_yield();
+    atomic_fetch_add(&scene->runs, 1);
+}
+
+static void release(void *work)
+{
+    struct scene *scene = work;
+    atomic_fetch_add(&scene->releases, 1);
+}
+
+static void on_done(void *arg, const struct error *failure)
+{
+    struct scene *scene = arg;
+    scene->dones++;
+    assert_int_equal(atomic_load(&scene->releases), 0);
+    if (failure != NULL)
+        scene->failure = *failure;
+    if (scene->frees) {
+        background_free(scene->background);
+        scene->background = NULL;
+    }
+}
+
+static void start(struct scene *scene)
+{
+    *scene = (struct scene){.loop = event_loop_new()};
+    scene->background = background_new(
+        scene->loop,
+        &(struct background_call){
+            .work = scene, .run = run, .release = release, .on_done = on_done, .arg = scene});
+}
+
+static void turn_until_done(struct scene *scene)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (scene->dones == 0 && clock_monotonic_ms() < deadline_ms)
+        event_loop_turn(scene->loop, 100);
+    event_loop_turn(scene->loop, 0);
+    assert_int_equal(scene->dones, 1); /* and not twice */
+}
+
+/* The thread may be the last to let go. */
+static void wait_for_release(struct scene *scene)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (atomic_load(&scene->releases) == 0 && clock_monotonic_ms() < deadline_ms)
+        sched_yield();
+    assert_int_equal(scene->releases, 1);
+}
+
+static void test_done(void **state)
+{
+    (void)state;
+    struct scene scene;
+    start(&scene);
+    event_loop_turn(scene.loop, 10); /* not yet */
+    assert_int_equal(scene.dones, 0);
+    atomic_store(&scene.may_end, true);
+    turn_until_done(&scene);
+    assert_int_equal(scene.runs, 1);
+    assert_int_equal(scene.failure.message[0], '\0');
+    background_free(scene.background);
+    wait_for_release(&scene);
+    event_loop_free(scene.loop);
+}
+
+static void test_freed_in_its_callback(void **state)
+{
+    (void)state;
+    struct scene scene;
+    start(&scene);
+    scene.frees = true;
+    atomic_store(&scene.may_end, true);
+    turn_until_done(&scene);
+    wait_for_release(&scene);
+    event_loop_free(scene.loop);
+}
+
+static void test_freed_before_its_end(void **state)
+{
+    (void)state;
+    struct scene scene;
+    start(&scene);
+    background_free(scene.background);
+    assert_int_equal(scene.releases, 0); /* the call still runs */
+    atomic_store(&scene.may_end, true);
+    wait_for_release(&scene);
+    event_loop_turn(scene.loop, 0);
+    assert_int_equal(scene.dones, 0);
+    event_loop_free(scene.loop);
+}
+
+static void test_without_descriptors(void **state)
+{
+    (void)state;
+    struct rlimit usual;
+    struct event_loop *loop = event_loop_new();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, usual.rlim_max}), 0);
+    struct scene scene = {.loop = loop};
+    scene.background = background_new(
+        loop,
+        &(struct background_call){
+            .work = &scene, .run = run, .release = release, .on_done = on_done, .arg = &scene});
+    assert_int_equal(scene.dones, 0); /* from the loop, not from within the call */
+    turn_until_done(&scene);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_non_null(strstr(scene.failure.message, "Too many open files"));
+    assert_int_equal(scene.runs, 0);
+    background_free(scene.background);
+    assert_int_equal(scene.releases, 1);
+    event_loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_done),
+        cmocka_unit_test(test_freed_in_its_callback),
+        cmocka_unit_test(test_freed_before_its_end),
+        cmocka_unit_test(test_without_descriptors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
