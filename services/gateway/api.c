@@ -1,4 +1,6 @@
+/* What is common to the routes: their metrics, and the words for what the store says. */
 #include "services/gateway/api.h"
+#include <stdlib.h>
 
 const struct api_metrics *api_metrics(void)
 {
@@ -17,4 +19,21 @@ const struct api_metrics *api_metrics(void)
         metric_counter("order_outcomes_unknown_total", NULL,
                        "Orders published without a confirm until their deadline");
     return &metrics;
+}
+
+enum problem order_store_problem(enum order_store_status status)
+{
+    switch (status) {
+    case ORDER_STORE_OK:
+        break;
+    case ORDER_STORE_CONFLICT:
+        return PROBLEM_IDEMPOTENCY_KEY_REUSED;
+    case ORDER_STORE_UNKNOWN:
+        return PROBLEM_OUTCOME_UNKNOWN;
+    case ORDER_STORE_UNAVAILABLE:
+        return PROBLEM_STORE_UNAVAILABLE;
+    case ORDER_STORE_FAILED:
+        return PROBLEM_STORE_FAILED;
+    }
+    abort(); /* success is no problem */
 }

@@ -7,6 +7,7 @@
 #include "services/base/metrics.h"
 #include "services/gateway/ports/order_cache.h"
 #include "services/gateway/ports/order_queue.h"
+#include "services/gateway/ports/order_reader.h"
 #include "services/gateway/ports/order_search.h"
 #include "services/gateway/ports/order_store.h"
 #include "services/gateway/ports/sales_refresh.h"
@@ -25,7 +26,7 @@ struct api_metrics {
     struct metric_counter *outcomes_unknown;
 };
 
-/* Who reads the daily sales (routes/sales.c). */
+/* The requests that read the daily sales (routes/sales.c). */
 struct sales_reader;
 struct sales_readers {
     struct sales_reader *asked;   /* share the query under way */
@@ -37,6 +38,7 @@ struct api {
     struct order_queue *queue;
     struct order_search *search;
     struct order_store *store;
+    struct order_reader *reader;
     struct sales_refresh *sales_refresh;
     const struct api_settings *settings;
     const struct api_metrics *metrics;
@@ -46,5 +48,8 @@ struct api {
 
 /* Register the metrics; before threads start. */
 const struct api_metrics *api_metrics(void);
+
+/* The problem that tells a client why the store did not do it; not for ORDER_STORE_OK. */
+enum problem order_store_problem(enum order_store_status status);
 
 #endif

@@ -34,7 +34,6 @@ struct gateway_loop {
     struct event_loop *events;
     struct http_server *server;
     struct api api;
-    struct order_store *postgres;
     struct outbox_task *outbox; /* loop 0 only, as is: */
     struct database
         *outbox_backlog_reader; /* the task's own connection is mostly in a transaction */
@@ -132,9 +131,9 @@ static void add_clients(struct gateway_loop *loop)
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->postgres),
     };
-    loop->postgres = postgres_store_new(loop->events, &postgres);
-    loop->api.store =
-        shared_reads_new(shared->reads, loop->postgres, http_server_context(loop->server)->queue);
+    loop->api.store = postgres_store_new(loop->events, &postgres);
+    loop->api.reader = shared_reads_new(shared->reads, postgres_store_reader(loop->api.store),
+                                        http_server_context(loop->server)->queue);
 
     loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue,
                                          shared->outbox_wake_fd);
@@ -223,8 +222,8 @@ void gateway_loop_free(struct gateway_loop *loop)
     database_free(loop->outbox_backlog_reader);
     scheduler_client_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
-    shared_reads_free(loop->api.store);
-    postgres_store_free(loop->postgres);
+    shared_reads_free(loop->api.reader);
+    postgres_store_free(loop->api.store);
     elasticsearch_search_free(loop->api.search);
     redis_cache_free(loop->api.cache);
     requests_release(&loop->api.requests);

@@ -38,6 +38,7 @@ struct outbox_task {
 
     /* The batch. */
     const struct order *orders;
+    char *json[OUTBOX_BATCH]; /* of those that are published, until all are answered */
     size_t count, published, answered, confirmed;
     bool given_up; /* no more of it is published */
     int64_t deadline_ms;
@@ -85,12 +86,19 @@ static void on_finished(void *arg, const struct database_answer *answer)
     }
 }
 
+static void forget_json(struct outbox_task *task)
+{
+    while (task->published > 0)
+        free(task->json[--task->published]);
+}
+
 static void finish_when_answered(struct outbox_task *task)
 {
     bool all_published = task->published == task->count || task->given_up;
     if (!all_published || task->answered < task->published)
         return;
     loop_timer_stop(task->timer);
+    forget_json(task);
     task->state = TASK_FINISHING;
     outbox_finish(task->relay, task->confirmed == task->count, on_finished, task);
 }
@@ -121,12 +129,14 @@ static void publish_more(struct outbox_task *task)
     while (task->published < task->count && !task->given_up) {
         const struct order *order = &task->orders[task->published];
         size_t len = order_to_json(order, json);
-        if (task->queue->publish(task->queue->self, &order->id, json, len, task->deadline_ms,
+        char *kept = memory_copy(json, len);
+        if (task->queue->publish(task->queue->self, &order->id, kept, len, task->deadline_ms,
                                  on_published, task) != 0) {
+            free(kept);
             loop_timer_start(task->timer, FULL_WINDOW_PAUSE_MS);
             break;
         }
-        task->published++;
+        task->json[task->published++] = kept;
     }
     finish_when_answered(task);
 }
@@ -146,7 +156,7 @@ static void on_batch(void *arg, const struct order *orders, size_t count,
     task->state = TASK_PUBLISHING;
     task->orders = orders;
     task->count = count;
-    task->published = task->answered = task->confirmed = 0;
+    task->answered = task->confirmed = 0;
     task->given_up = false;
     task->deadline_ms = clock_monotonic_ms() + BATCH_DEADLINE_MS;
     publish_more(task);
@@ -247,5 +257,6 @@ void outbox_task_free(struct outbox_task *task)
     loop_timer_free(task->timer);
     loop_timer_free(task->backlog_timer);
     outbox_relay_free(task->relay);
+    forget_json(task);
     free(task);
 }

@@ -1,8 +1,7 @@
+/* The table of problems, and their JSON. */
 #include "services/gateway/problem.h"
-#include "services/gateway/request.h"
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct problem_kind {
     int status;
@@ -78,16 +77,4 @@ char *problem_render(enum problem problem, const char *detail)
         abort(); /* out of memory */
     json_decref(json);
     return text;
-}
-
-void problem_send(struct request *request, enum problem problem, const char *detail)
-{
-    if (request == NULL)
-        return;
-    int status = problem_status(problem);
-    if (status == 503)
-        reply_header(request, "retry-after", "1");
-    char *text = problem_render(problem, detail);
-    reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
-    free(text);
 }

@@ -3,8 +3,6 @@
 #ifndef GATEWAY_PROBLEM_H
 #define GATEWAY_PROBLEM_H
 
-struct request;
-
 enum problem {
     PROBLEM_MALFORMED_REQUEST,
     PROBLEM_MALFORMED_ORDER,
@@ -37,16 +35,13 @@ enum problem {
     PROBLEM_REFRESH_TIMEOUT,
 };
 
-/* Answer with a problem; `detail` is for a person, and NULL when the title says it all. Problems of
- * status 503 carry Retry-After. */
-void problem_send(struct request *request, enum problem problem, const char *detail);
-
 /* The problem that fits an error status which libh2o answers by itself. */
 enum problem problem_of_status(int status);
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
-/* The problem's status and JSON; the text is malloc'd, free() it. */
+/* The problem's status and JSON. `detail` is for a person, and NULL when the title says it all. The
+ * text is malloc'd: free() it. */
 int problem_status(enum problem problem);
 char *problem_render(enum problem problem, const char *detail);
 

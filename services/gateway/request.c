@@ -1,7 +1,8 @@
+/* The life of a request: its guard and deadline, its headers, its answer. */
 #include "services/gateway/request.h"
 #include "services/base/clock.h"
+#include "services/base/memory.h"
 #include "services/gateway/api.h"
-#include "services/gateway/problem.h"
 #include "services/gateway/route_metrics.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include <sys/random.h>
 
 #define SWEEP_INTERVAL_MS 100
-/* Later than the operation's own end, which tells more, and well before 110 % of its time. */
+/* The guard answers only if the operation failed to report its own timeout, which tells more. It
+ * answers within 110 % of the operation's time. */
 #define GUARD_MARGIN_MS 100
 
 /* ---- deadlines ---- */
@@ -25,7 +27,7 @@ static void on_sweep(void *arg)
         next = node->next;
         struct request_guard *guard = H2O_STRUCT_FROM_MEMBER(struct request_guard, link, node);
         if (guard->deadline_ms <= now_ms)
-            problem_send(guard->request, guard->late, NULL);
+            reply_problem(guard->request, guard->late, NULL);
     }
     loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
 }
@@ -61,25 +63,31 @@ static void detach_guard(struct request *request)
     request->guard = NULL;
 }
 
-void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms,
-                        enum problem late)
+void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms, enum problem late)
 {
     assert(!request->answered && request->guard == NULL);
-    *guard = (struct request_guard){
-        .request = request,
-        .requests = &request->api->requests,
-        .deadline_ms = clock_monotonic_ms() + timeout_ms + GUARD_MARGIN_MS,
-        .late = late,
-    };
+    struct request_guard *guard = memory_new(size);
+    guard->request = request;
+    guard->requests = &request->api->requests;
+    guard->deadline_ms = clock_monotonic_ms() + timeout_ms + GUARD_MARGIN_MS;
+    guard->late = late;
     request->guard = guard;
     guard->requests->open++;
     h2o_linklist_insert(&guard->requests->waiting, &guard->link);
+    return guard;
 }
 
-void request_guard_close(struct request_guard *guard)
+void request_guard_end(struct request_guard *guard)
 {
     assert(guard->request == NULL && "the route ended without an answer");
     guard->requests->open--;
+    free(guard);
+}
+
+void request_guard_fail(struct request_guard *guard, enum problem problem)
+{
+    reply_problem(guard->request, problem, NULL);
+    request_guard_end(guard);
 }
 
 /* ---- requests ---- */
@@ -220,4 +228,16 @@ void reply_send(struct request *request, int status, const char *content_type, c
                    strlen(content_type));
     reply_common_headers(req);
     h2o_send_inline(req, body, body_len);
+}
+
+void reply_problem(struct request *request, enum problem problem, const char *detail)
+{
+    if (request == NULL)
+        return;
+    int status = problem_status(problem);
+    if (status == 503)
+        reply_header(request, "retry-after", "1");
+    char *text = problem_render(problem, detail);
+    reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
+    free(text);
 }

@@ -1,11 +1,11 @@
 /* One HTTP request on its way to one answer.
  *
  * `struct request` lives in libh2o's pool of the request. A route that answers later keeps its own
- * state on the heap and puts a `struct request_guard` into it; the route's chain of operations runs
- * to its end in any case, and the guard knows whether there is still somebody to answer: its
- * `request` becomes NULL when the request was answered (by the route or by its deadline) or has
- * gone. Every function here that takes a request takes NULL too and then does nothing, so that a
- * chain never has to ask. One loop's thread only. */
+ * state in a block on the heap that begins with a `struct request_guard`. The route's chain of
+ * operations runs to its end in any case, and the guard knows whether there is still a client to
+ * answer: its `request` becomes NULL when the request was answered (by the route or by its
+ * deadline) or has gone. Every function here that takes a request takes NULL too and then does
+ * nothing, so that a chain never has to ask. One loop's thread only. */
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
 
@@ -18,7 +18,6 @@
 
 struct api;
 struct route_metrics;
-struct request_guard;
 
 #define REQUEST_ID_MAX_LEN 64
 
@@ -57,12 +56,16 @@ bool requests_full(const struct requests *requests);
 struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics);
 
 /* The request is answered later: by the route, or with the problem `late` when its operation, which
- * has `timeout_ms`, has not ended 0.1 to 0.2 s after its time. */
-void request_guard_open(struct request_guard *guard, struct request *request, int64_t timeout_ms,
+ * has `timeout_ms`, has not ended 0.1 to 0.2 s after its time. Returns the route's state: `size`
+ * zeroed bytes, which begin with the guard. */
+void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms,
                         enum problem late);
 
-/* The route's chain has come to its end; the request must have been answered. */
-void request_guard_close(struct request_guard *guard);
+/* The route's chain has come to its end; the request must have been answered. Frees the state. */
+void request_guard_end(struct request_guard *guard);
+
+/* Answer with a problem without detail, and end. */
+void request_guard_fail(struct request_guard *guard, enum problem problem);
 
 /* The value of a request header given exactly once. Returns how often it was given. `name` is in
  * lower case. */
@@ -75,6 +78,10 @@ void reply_header(struct request *request, const char *name, const char *value);
  */
 void reply_send(struct request *request, int status, const char *content_type, const char *body,
                 size_t body_len);
+
+/* Answer with a problem; `detail` as for problem_render(). A problem of status 503 carries
+ * Retry-After. */
+void reply_problem(struct request *request, enum problem problem, const char *detail);
 
 /* The headers that every answer carries, also those that libh2o makes by itself. */
 void reply_common_headers(h2o_req_t *req);

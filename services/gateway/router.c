@@ -99,7 +99,7 @@ static enum request_head_fault check_head(const h2o_req_t *req)
 static void refuse_and_close(struct request *request, enum problem problem)
 {
     request->req->http1_is_persistent = 0;
-    problem_send(request, problem, NULL);
+    reply_problem(request, problem, NULL);
 }
 
 struct router {
@@ -133,14 +133,14 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
 
     const struct route *route = index < ROUTE_COUNT ? &routes[index] : NULL;
     if (route == NULL && method_usual(req->method)) {
-        problem_send(request, PROBLEM_NOT_FOUND, NULL);
+        reply_problem(request, PROBLEM_NOT_FOUND, NULL);
     } else if (route == NULL || !method_allowed(route, req->method)) {
         reply_header(request, "allow", route != NULL ? route->methods : READ ", " WRITE);
-        problem_send(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
+        reply_problem(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
     } else if (req->entity.len > route->body_max_bytes) {
-        problem_send(request, PROBLEM_BODY_TOO_LARGE, NULL);
+        reply_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
     } else if (!route->always && requests_full(&api->requests)) {
-        problem_send(request, PROBLEM_OVERLOADED, NULL);
+        reply_problem(request, PROBLEM_OVERLOADED, NULL);
     } else {
         route->handle(request, rest);
     }

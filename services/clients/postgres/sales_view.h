@@ -3,13 +3,8 @@
 #define CLIENTS_POSTGRES_SALES_VIEW_H
 
 #include "services/clients/postgres/connection.h"
+#include "services/clients/postgres/sales_day.h"
 
-#define SALES_DAYS_MAX 30
-
-struct sales_day {
-    int64_t date_us;        /* midnight UTC */
-    char total_revenue[64]; /* exact decimal, as JSON number */
-};
 typedef void sales_read_fn(void *arg, const struct sales_day *days, size_t count,
                            const struct database_answer *answer);
 

@@ -1,3 +1,5 @@
+/* The ports on three pipelined connections. Each operation under way is a `struct call` in a list;
+ * calls that are left are freed with the store. */
 #include "services/gateway/adapters/postgres_store.h"
 #include "services/base/clock.h"
 #include "services/base/log.h"
@@ -13,8 +15,6 @@
 #define READS_IN_FLIGHT 256 /* on each */
 #define BULKS_IN_FLIGHT 4   /* one after another on their connection, within the time limit */
 #define LOCK_TIMEOUT_MS 4000
-
-_Static_assert(ORDER_STORE_SALES_DAYS_MAX == SALES_DAYS_MAX, "as many days as the port wants");
 
 struct postgres_store;
 
@@ -33,7 +33,7 @@ struct operation_metrics {
     struct metric_counter *failures;
 };
 
-/* An operation under way, and who wants to know. */
+/* An operation under way, and its callback. */
 struct call {
     struct call *next, **link; /* in the store's list */
     const struct operation_metrics *metrics;
@@ -48,8 +48,9 @@ struct call {
 
 struct postgres_store {
     struct order_store port;
+    struct order_reader reader;
     struct operation_metrics metrics[OPERATIONS];
-    struct call *calls; /* those that are left are freed with the store */
+    struct call *calls;
     struct connection reads[READ_CONNECTIONS];
     unsigned next_read; /* in turn */
     struct connection bulks;
@@ -149,10 +150,7 @@ static void on_sales(void *arg, const struct sales_day *days, size_t count,
 {
     enum order_store_status status = status_of(answer);
     struct call call = call_end(arg, status);
-    struct order_store_sales_day port_days[SALES_DAYS_MAX];
-    for (size_t i = 0; i < count; i++)
-        port_days[i] = (struct order_store_sales_day){days[i].date_us, days[i].total_revenue};
-    call.on_done.sales(call.arg, status, port_days, count);
+    call.on_done.sales(call.arg, status, days, count);
 }
 
 static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
@@ -241,10 +239,10 @@ struct order_store *postgres_store_new(struct event_loop *loop,
     struct postgres_store *store = memory_new(sizeof(*store));
     store->port = (struct order_store){
         .self = store,
-        .find = find,
         .read_sales = read_sales,
         .insert_bulk = insert_bulk,
     };
+    store->reader = (struct order_reader){.self = store, .find = find};
     register_metrics(store);
     store->on_state = options->on_state;
     store->arg = options->arg;
@@ -252,6 +250,12 @@ struct order_store *postgres_store_new(struct event_loop *loop,
         open_connection(store, &store->reads[i], loop, options->dsn, READS_IN_FLIGHT);
     open_connection(store, &store->bulks, loop, options->dsn, BULKS_IN_FLIGHT);
     return &store->port;
+}
+
+struct order_reader *postgres_store_reader(struct order_store *port)
+{
+    struct postgres_store *store = port->self;
+    return &store->reader;
 }
 
 void postgres_store_free(struct order_store *port)

@@ -4,7 +4,6 @@
 #include "services/base/memory.h"
 #include "services/clients/rabbitmq/publish_mailbox.h"
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 struct rabbitmq_queue {
@@ -20,7 +19,6 @@ struct publication {
     order_queue_done_fn *on_done;
     void *arg;
     char message_id[ORDER_ID_TEXT_LEN + 1];
-    char json[];
 };
 
 static void on_result(void *arg, struct publish_request *request, enum publish_result result)
@@ -42,14 +40,13 @@ static int publish(void *self, const struct order_id *id, const char *json, size
     struct rabbitmq_queue *queue = self;
     if (!publisher_accepts(queue->publisher))
         return -1;
-    struct publication *publication = memory_new(sizeof *publication + json_len);
+    struct publication *publication = memory_new(sizeof *publication);
     publication->on_done = on_done;
     publication->arg = arg;
     order_id_format(id, publication->message_id);
-    memcpy(publication->json, json, json_len);
     publication->request = (struct publish_request){
         .routing_key = queue->queue_name,
-        .body = publication->json,
+        .body = json,
         .body_len = json_len,
         .content_type = "application/json",
         .message_id = publication->message_id,

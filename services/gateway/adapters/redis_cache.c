@@ -76,9 +76,9 @@ struct operation {
     struct redis_cache *cache;
     order_cache_done_fn *on_done;
     void *arg;
-    struct order_id id; /* confirm: the rest too */
+    const struct order_id *id; /* confirm: the order, which is the caller's */
+    const char *json;
     size_t json_len;
-    char json[];
 };
 
 static struct operation *operation_new(struct redis_cache *cache, order_cache_done_fn *on_done,
@@ -215,7 +215,7 @@ static int reserve(void *self, const struct order_id *id, const char *json, size
 
 static void confirm_failed(struct operation *operation)
 {
-    add_debt(operation->cache, &operation->id, operation->json, operation->json_len);
+    add_debt(operation->cache, operation->id, operation->json, operation->json_len);
     end(operation, ORDER_CACHE_UNAVAILABLE, NULL);
 }
 
@@ -235,7 +235,7 @@ static void on_expire(void *arg, const redisReply *reply)
     } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         end(operation, ORDER_CACHE_OK, NULL);
     } else { /* there is no such key (any more) */
-        if (send_set(operation->cache, &operation->id, operation->json, operation->json_len, on_set,
+        if (send_set(operation->cache, operation->id, operation->json, operation->json_len, on_set,
                      operation) != 0)
             confirm_failed(operation);
     }
@@ -250,13 +250,10 @@ static int confirm(void *self, const struct order_id *id, const char *json, size
     const char *argv[] = {"EXPIRE", key, cache->ttl};
     const size_t lengths[] = {6, KEY_LEN, strlen(cache->ttl)};
 
-    struct operation *operation = memory_new(sizeof(*operation) + json_len);
-    operation->cache = cache;
-    operation->on_done = on_done;
-    operation->arg = arg;
-    operation->id = *id;
+    struct operation *operation = operation_new(cache, on_done, arg);
+    operation->id = id;
+    operation->json = json;
     operation->json_len = json_len;
-    memcpy(operation->json, json, json_len);
     if (redis_connection_send(cache->connection, 3, argv, lengths, on_expire, operation) == 0)
         return 0;
     add_debt(cache, id, json, json_len);

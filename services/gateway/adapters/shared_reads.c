@@ -1,6 +1,6 @@
 /* The first reader of an order asks the store, on its own loop, and becomes the leader of a read in
- * the table. Who wants the same order until the answer comes joins that read. The answer goes to
- * every reader on the reader's own loop. */
+ * the table. Readers who want the same order before the answer comes join that read. The answer
+ * goes to every reader on the reader's own loop. */
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/base/memory.h"
 #include <pthread.h>
@@ -10,8 +10,8 @@
 #define BUCKETS 1024 /* a power of two */
 
 struct shared_reads {
-    struct order_store port;
-    struct order_store *store;
+    struct order_reader port;
+    struct order_reader *store;
     struct read_table *table;
     h2o_multithread_receiver_t receiver;
 };
@@ -136,36 +136,18 @@ static int find(void *self, const struct order_id *id, order_store_found_fn *on_
     return -1;
 }
 
-static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
-{
-    struct shared_reads *shared = self;
-    return shared->store->read_sales(shared->store->self, on_done, arg);
-}
-
-static int insert_bulk(void *self, const struct order *orders, size_t count,
-                       order_store_inserted_fn *on_done, void *arg)
-{
-    struct shared_reads *shared = self;
-    return shared->store->insert_bulk(shared->store->self, orders, count, on_done, arg);
-}
-
-struct order_store *shared_reads_new(struct read_table *table, struct order_store *store,
-                                     h2o_multithread_queue_t *queue)
+struct order_reader *shared_reads_new(struct read_table *table, struct order_reader *store,
+                                      h2o_multithread_queue_t *queue)
 {
     struct shared_reads *shared = memory_new(sizeof(*shared));
-    shared->port = (struct order_store){
-        .self = shared,
-        .find = find,
-        .read_sales = read_sales,
-        .insert_bulk = insert_bulk,
-    };
+    shared->port = (struct order_reader){.self = shared, .find = find};
     shared->store = store;
     shared->table = table;
     h2o_multithread_register_receiver(queue, &shared->receiver, on_messages);
     return &shared->port;
 }
 
-void shared_reads_free(struct order_store *port)
+void shared_reads_free(struct order_reader *port)
 {
     if (port == NULL)
         return;

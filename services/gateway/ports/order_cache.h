@@ -2,9 +2,10 @@
  *
  * Common to all ports: one instance belongs to one loop and is used on its thread only. A call
  * returns 0 and then answers exactly once, from the loop and never from inside the call, within its
- * deadline; or it returns -1 at once, and no answer comes. Arguments are copied. An operation
- * cannot be cancelled: `arg` must live until the answer (request_guard.h does that for requests
- * whose client has had an answer already). What a callback receives lives during the callback only.
+ * deadline; or it returns -1 at once, and no answer comes. Arguments are the caller's, and needed
+ * during the call only unless it is said otherwise. An operation cannot be cancelled: `arg` must
+ * live until the answer, also when the client has had an answer already (request.h, the guard).
+ * What a callback receives lives during the callback only.
  */
 #ifndef GATEWAY_PORTS_ORDER_CACHE_H
 #define GATEWAY_PORTS_ORDER_CACHE_H
@@ -36,8 +37,8 @@ struct order_cache {
 
     /* Make the entry of an accepted order last for the cache's whole TTL, whatever became of the
      * provisional one: EXPIRE, and SET when there was none. When the cache cannot be reached the
-     * adapter keeps the order (bounded) and writes it when it can. Returns -1 when it cannot be
-     * reached now. */
+     * adapter keeps the order (bounded) and writes it when it can. `id` and `json` must live,
+     * unchanged, until the answer. Returns -1 when the cache cannot be reached now. */
     int (*confirm)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg);
 

@@ -14,9 +14,10 @@ typedef void order_queue_done_fn(void *arg, enum publish_result result);
 struct order_queue {
     void *self;
 
-    /* Publish one order's JSON (copied) with its id as message_id. `deadline_ms` is on
-     * clock_monotonic_ms(). Returns -1 at once when the broker is known to be down or blocked, or
-     * the window is full: then it is certainly not in the queue and no answer comes. */
+    /* Publish one order's JSON with its id as message_id. `json` must live, unchanged, until the
+     * answer. `deadline_ms` is on clock_monotonic_ms(). Returns -1 at once when the broker is known
+     * to be down or blocked, or the window is full: then it is certainly not in the queue and no
+     * answer comes. */
     int (*publish)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    int64_t deadline_ms, order_queue_done_fn *on_done, void *arg);
 

@@ -4,8 +4,8 @@
 #define GATEWAY_PORTS_ORDER_STORE_H
 
 #include "proto/order.h"
+#include "services/clients/postgres/sales_day.h"
 #include <stddef.h>
-#include <stdint.h>
 
 #define ORDER_STORE_TIMEOUT_MS 5000
 
@@ -17,31 +17,16 @@ enum order_store_status {
     ORDER_STORE_FAILED,      /* the server refused; certainly nothing was stored */
 };
 
-/* `order` is NULL when there is no such row (with ORDER_STORE_OK) or the status is not OK. */
-typedef void order_store_found_fn(void *arg, enum order_store_status status,
-                                  const struct order *order);
-
-#define ORDER_STORE_SALES_DAYS_MAX 30
-
-struct order_store_sales_day {
-    int64_t date_us;           /* midnight UTC */
-    const char *total_revenue; /* exact decimal, valid as a JSON number */
-};
-
 typedef void order_store_sales_fn(void *arg, enum order_store_status status,
-                                  const struct order_store_sales_day *days, size_t count);
+                                  const struct sales_day *days, size_t count);
 
 typedef void order_store_inserted_fn(void *arg, enum order_store_status status);
 
 struct order_store {
     void *self;
 
-    /* Read one order: for a GET that missed the cache, and to know what an Idempotency-Key stands
-     * for. Returns -1 at once without a connection or with too many reads under way. */
-    int (*find)(void *self, const struct order_id *id, order_store_found_fn *on_done, void *arg);
-
-    /* Revenue by day, newest first, at most ORDER_STORE_SALES_DAYS_MAX; none when the view is empty
-     * or was never filled. */
+    /* Revenue by day, newest first, at most SALES_DAYS_MAX; none when the view is empty or was
+     * never filled. Returns -1 at once without a connection or with too many reads under way. */
     int (*read_sales)(void *self, order_store_sales_fn *on_done, void *arg);
 
     /* Store orders and their outbox rows in one transaction, all or none. `orders` (1..1000) stay

@@ -6,13 +6,11 @@
  * to it when it is back (adapters/redis_cache.c). Left is a cache that loses what it had been given
  * (restarted without persistence, evicting) before the order is stored.
  *
- * Both ways the answer is the order encoded anew, so that HIT and MISS are the same bytes whoever
- * wrote the entry. */
+ * Both ways the answer is the order encoded anew, so that HIT and MISS are the same bytes
+ * whichever program wrote the entry. */
 #include "proto/order_json.h"
 #include "services/gateway/api.h"
-#include "services/gateway/problem.h"
 #include "services/gateway/routes/routes.h"
-#include <stdlib.h>
 
 struct get_order {
     struct request_guard guard;
@@ -21,16 +19,25 @@ struct get_order {
     bool cache_answered;
 };
 
-static void finish(struct get_order *get)
-{
-    request_guard_close(&get->guard);
-    free(get);
-}
+/* The callbacks, in the order of the flow. */
+static order_cache_done_fn on_entry;
+static order_store_found_fn on_row;
 
-static void fail(struct get_order *get, enum problem problem)
+void get_order(struct request *request, h2o_iovec_t rest)
 {
-    problem_send(get->guard.request, problem, NULL);
-    finish(get);
+    struct order_id id;
+    if (order_id_parse(rest.base, rest.len, &id) != 0) {
+        reply_problem(request, PROBLEM_INVALID_ORDER_ID, NULL);
+        return;
+    }
+
+    struct get_order *get =
+        request_guard_new(request, sizeof(*get), ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
+    get->api = request->api;
+    get->id = id;
+    struct order_cache *cache = get->api->cache;
+    if (cache->get(cache->self, &get->id, on_entry, get) != 0)
+        on_entry(get, ORDER_CACHE_UNAVAILABLE, NULL, 0);
 }
 
 static void answer(struct get_order *get, const char *cache, const char *json, size_t json_len)
@@ -39,25 +46,7 @@ static void answer(struct get_order *get, const char *cache, const char *json, s
     reply_header(request, "x-cache", cache);
     reply_header(request, "cache-control", "no-store");
     reply_send(request, 200, "application/json", json, json_len);
-    finish(get);
-}
-
-static void on_row(void *arg, enum order_store_status status, const struct order *order)
-{
-    struct get_order *get = arg;
-    if (status == ORDER_STORE_UNAVAILABLE) {
-        fail(get, PROBLEM_STORE_UNAVAILABLE);
-    } else if (status != ORDER_STORE_OK) {
-        fail(get, PROBLEM_STORE_FAILED);
-    } else if (order == NULL) {
-        fail(get, get->cache_answered ? PROBLEM_ORDER_NOT_FOUND : PROBLEM_ORDER_STATE_UNKNOWN);
-    } else {
-        struct order_cache *cache = get->api->cache;
-        char json[ORDER_JSON_SIZE];
-        size_t len = order_to_json(order, json);
-        cache->fill(cache->self, &get->id, json, len);
-        answer(get, "MISS", json, len);
-    }
+    request_guard_end(&get->guard);
 }
 
 static void on_entry(void *arg, enum order_cache_status status, const char *entry, size_t entry_len)
@@ -78,24 +67,24 @@ static void on_entry(void *arg, enum order_cache_status status, const char *entr
 
     get->cache_answered = status == ORDER_CACHE_ABSENT;
     metric_add(get->cache_answered ? metrics->cache_misses : metrics->cache_failures, 1);
-    struct order_store *store = get->api->store;
-    if (store->find(store->self, &get->id, on_row, get) != 0)
-        fail(get, PROBLEM_STORE_UNAVAILABLE);
+    struct order_reader *reader = get->api->reader;
+    if (reader->find(reader->self, &get->id, on_row, get) != 0)
+        on_row(get, ORDER_STORE_UNAVAILABLE, NULL);
 }
 
-void get_order(struct request *request, h2o_iovec_t rest)
+static void on_row(void *arg, enum order_store_status status, const struct order *order)
 {
-    struct order_id id;
-    if (order_id_parse(rest.base, rest.len, &id) != 0) {
-        problem_send(request, PROBLEM_INVALID_ORDER_ID, NULL);
-        return;
+    struct get_order *get = arg;
+    if (status != ORDER_STORE_OK) {
+        request_guard_fail(&get->guard, order_store_problem(status));
+    } else if (order == NULL) {
+        request_guard_fail(&get->guard, get->cache_answered ? PROBLEM_ORDER_NOT_FOUND
+                                                            : PROBLEM_ORDER_STATE_UNKNOWN);
+    } else {
+        struct order_cache *cache = get->api->cache;
+        char json[ORDER_JSON_SIZE];
+        size_t len = order_to_json(order, json);
+        cache->fill(cache->self, &get->id, json, len);
+        answer(get, "MISS", json, len);
     }
-
-    struct get_order *get = h2o_mem_alloc(sizeof(*get));
-    *get = (struct get_order){.api = request->api, .id = id};
-    request_guard_open(&get->guard, request, ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
-
-    struct order_cache *cache = get->api->cache;
-    if (cache->get(cache->self, &get->id, on_entry, get) != 0)
-        on_entry(get, ORDER_CACHE_UNAVAILABLE, NULL, 0);
 }

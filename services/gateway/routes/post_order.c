@@ -16,13 +16,10 @@
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
-#include "services/base/memory.h"
 #include "services/gateway/api.h"
 #include "services/gateway/idempotency_key.h"
-#include "services/gateway/problem.h"
 #include "services/gateway/routes/routes.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ANSWER_TIMEOUT_MS 5000
@@ -34,186 +31,111 @@ struct post_order {
     int64_t deadline_ms;
     bool reserved;     /* this request created the cache entry */
     bool cache_absent; /* the cache has answered that it does not know the key */
+    struct order_id id;
     size_t json_len;
-    char *json;         /* of `order` */
-    struct order order; /* only the bytes in use: thousands of requests may wait */
+    char json[]; /* the order, for cache and queue; with room for any created_at */
 };
 
-static void encode(struct post_order *post)
-{
-    char json[ORDER_JSON_SIZE];
-    post->json_len = order_to_json(&post->order, json);
-    free(post->json);
-    post->json = memory_copy(json, post->json_len);
-}
+/* The steps, each with the callback in which the flow goes on. */
+static void look_in_cache(struct post_order *post);
+static order_cache_done_fn on_entry;
+static void look_in_store(struct post_order *post);
+static order_store_found_fn on_row;
+static void reserve(struct post_order *post);
+static order_cache_done_fn on_reserved;
+static void publish(struct post_order *post);
+static order_queue_done_fn on_published;
+static void confirm_entry(struct post_order *post);
+static order_cache_done_fn on_entry_confirmed;
+static void refuse(struct post_order *post);
+static order_cache_done_fn on_entry_removed;
 
 static struct post_order *post_order_new(struct request *request, const struct order *order)
 {
-    struct post_order *post = memory_new(offsetof(struct post_order, order) + order_size(order));
+    char json[ORDER_JSON_SIZE];
+    size_t json_len = order_to_json(order, json);
+    struct post_order *post =
+        request_guard_new(request, sizeof(*post) + json_len + TIMESTAMP_TEXT_SIZE,
+                          ANSWER_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
     post->api = request->api;
     post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
-    order_copy(&post->order, order);
-    encode(post);
-    request_guard_open(&post->guard, request, ANSWER_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
+    post->id = order->id;
+    post->json_len = json_len;
+    memcpy(post->json, json, json_len);
     return post;
 }
 
-static void finish(struct post_order *post)
+void post_order(struct request *request, h2o_iovec_t rest)
 {
-    request_guard_close(&post->guard);
-    free(post->json);
-    free(post);
-}
+    (void)rest;
+    struct api *api = request->api;
+    struct order order;
+    struct error err;
+    const h2o_iovec_t body = request->req->entity;
 
-static void fail(struct post_order *post, enum problem problem)
-{
-    problem_send(post->guard.request, problem, NULL);
-    finish(post);
-}
-
-/* ---- accepted ---- */
-
-static void accept_order(struct post_order *post)
-{
-    char id[ORDER_ID_TEXT_LEN + 1], location[64], body[128];
-    order_id_format(&post->order.id, id);
-    snprintf(location, sizeof(location), "/api/orders/%s", id);
-    int len = snprintf(body, sizeof(body), "{\"status\":\"processing\",\"order_id\":\"%s\"}", id);
-
-    struct request *request = post->guard.request;
-    reply_header(request, "location", location);
-    reply_header(request, "cache-control", "no-store");
-    reply_send(request, 202, "application/json", body, (size_t)len);
-    metric_add(post->api->metrics->orders_accepted, 1);
-    finish(post);
-}
-
-static void on_entry_confirmed(void *arg, enum order_cache_status status, const char *json,
-                               size_t json_len)
-{
-    (void)status; /* the cache keeps what it could not write (order_cache.h) */
-    (void)json;
-    (void)json_len;
-    accept_order(arg);
-}
-
-static void confirm_entry(struct post_order *post)
-{
-    struct order_cache *cache = post->api->cache;
-    if (cache->confirm(cache->self, &post->order.id, post->json, post->json_len, on_entry_confirmed,
-                       post) != 0)
-        accept_order(post);
-}
-
-/* ---- refused ---- */
-
-static void on_entry_removed(void *arg, enum order_cache_status status, const char *json,
-                             size_t json_len)
-{
-    (void)status; /* it vanishes by itself when it could not be removed */
-    (void)json;
-    (void)json_len;
-    fail(arg, PROBLEM_QUEUE_UNAVAILABLE);
-}
-
-static void refuse(struct post_order *post)
-{
-    struct order_cache *cache = post->api->cache;
-    if (!post->reserved || cache->remove(cache->self, &post->order.id, on_entry_removed, post) != 0)
-        fail(post, PROBLEM_QUEUE_UNAVAILABLE);
-}
-
-/* ---- publish ---- */
-
-static void on_published(void *arg, enum publish_result result)
-{
-    struct post_order *post = arg;
-    switch (result) {
-    case PUBLISH_CONFIRMED:
-        confirm_entry(post);
+    switch (order_request_from_json(body.base != NULL ? body.base : "", body.len, &order, &err)) {
+    case DECODE_MALFORMED:
+        reply_problem(request, PROBLEM_MALFORMED_ORDER, err.message);
         return;
-    case PUBLISH_REFUSED:
-        refuse(post);
+    case DECODE_UNACCEPTABLE:
+        reply_problem(request, PROBLEM_UNACCEPTABLE_ORDER, err.message);
         return;
-    case PUBLISH_UNKNOWN:
-        metric_add(post->api->metrics->outcomes_unknown, 1);
-        fail(post, PROBLEM_OUTCOME_UNKNOWN);
+    case DECODE_OK:
+        break;
+    }
+
+    h2o_iovec_t key;
+    enum idempotency_key_result keyed = idempotency_key_read(request, &key);
+    if (keyed == IDEMPOTENCY_KEY_INVALID) {
+        reply_problem(request, PROBLEM_INVALID_IDEMPOTENCY_KEY, NULL);
         return;
     }
-}
-
-static void publish(struct post_order *post)
-{
-    struct order_queue *queue = post->api->queue;
-    if (queue->publish(queue->self, &post->order.id, post->json, post->json_len, post->deadline_ms,
-                       on_published, post) != 0)
-        refuse(post);
-}
-
-/* ---- what is known under this id ---- */
-
-/* The key stands for `stored` already. Returns whether this request is a replay of it, and has
- * taken its place; else the request has been answered and `post` is gone. */
-static bool take_stored(struct post_order *post, const struct order *stored)
-{
-    if (!order_same_payload(&post->order, stored)) {
-        fail(post, PROBLEM_IDEMPOTENCY_KEY_REUSED);
-        return false;
+    if (!api->queue->accepts(api->queue->self)) {
+        reply_problem(request, PROBLEM_QUEUE_UNAVAILABLE, NULL);
+        return;
     }
-    order_copy(&post->order, stored); /* of the same name, so of the same size */
-    encode(post);
-    return true;
+
+    order.created_at_us = timestamp_now_us();
+    order.id = keyed == IDEMPOTENCY_KEY_GIVEN ? idempotency_key_order(request, key)
+                                              : order_id_new(order.created_at_us / 1000);
+
+    struct post_order *post = post_order_new(request, &order);
+    if (keyed == IDEMPOTENCY_KEY_GIVEN)
+        look_in_cache(post);
+    else
+        reserve(post);
 }
 
-/* The order of a cache entry. An entry that is none (somebody else's writing) counts for nothing.
- */
+/* ---- what does the key stand for? ---- */
+
+/* The order of a cache entry. An entry of a foreign writer may be none: it counts for nothing. */
 static bool parse_entry(const struct post_order *post, const char *json, size_t json_len,
                         struct order *ret_order)
 {
     return order_from_json(json, json_len, ret_order, NULL) == DECODE_OK &&
-           order_id_equal(&ret_order->id, &post->order.id);
+           order_id_equal(&ret_order->id, &post->id);
 }
 
-static void on_reserved(void *arg, enum order_cache_status status, const char *json,
-                        size_t json_len)
+/* The key stands for `stored` already. Returns true when this request is a replay of it: then the
+ * stored order takes the place of the request's own. Else the request is answered and `post` is
+ * gone. */
+static bool take_stored(struct post_order *post, const struct order *stored)
 {
-    struct post_order *post = arg;
-    struct order stored;
-    if (status == ORDER_CACHE_CREATED)
-        post->reserved = true;
-    else if (status == ORDER_CACHE_FOUND && parse_entry(post, json, json_len, &stored) &&
-             !take_stored(post, &stored))
-        return;
-    publish(post);
+    struct order own;
+    if (order_from_json(post->json, post->json_len, &own, NULL) != DECODE_OK ||
+        !order_same_payload(&own, stored)) {
+        request_guard_fail(&post->guard, PROBLEM_IDEMPOTENCY_KEY_REUSED);
+        return false;
+    }
+    post->json_len = order_to_json(stored, post->json); /* differs in created_at alone */
+    return true;
 }
 
-static void reserve(struct post_order *post)
+static void look_in_cache(struct post_order *post)
 {
     struct order_cache *cache = post->api->cache;
-    if (cache->reserve(cache->self, &post->order.id, post->json, post->json_len, on_reserved,
-                       post) != 0)
-        publish(post);
-}
-
-static void on_row(void *arg, enum order_store_status status, const struct order *row)
-{
-    struct post_order *post = arg;
-    if (status == ORDER_STORE_OK && row != NULL) {
-        /* It is in the store, so it came through the queue: there is nothing to publish. */
-        if (take_stored(post, row))
-            confirm_entry(post);
-    } else if (status == ORDER_STORE_OK || post->cache_absent) {
-        reserve(post);
-    } else {
-        fail(post, PROBLEM_IDEMPOTENCY_UNAVAILABLE);
-    }
-}
-
-static void look_in_store(struct post_order *post)
-{
-    struct order_store *store = post->api->store;
-    if (store->find(store->self, &post->order.id, on_row, post) != 0)
-        on_row(post, ORDER_STORE_UNAVAILABLE, NULL);
+    if (cache->get(cache->self, &post->id, on_entry, post) != 0)
+        on_entry(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
 }
 
 static void on_entry(void *arg, enum order_cache_status status, const char *json, size_t json_len)
@@ -229,52 +151,119 @@ static void on_entry(void *arg, enum order_cache_status status, const char *json
     look_in_store(post);
 }
 
-static void look_in_cache(struct post_order *post)
+static void look_in_store(struct post_order *post)
 {
-    struct order_cache *cache = post->api->cache;
-    if (cache->get(cache->self, &post->order.id, on_entry, post) != 0)
-        on_entry(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+    struct order_reader *reader = post->api->reader;
+    if (reader->find(reader->self, &post->id, on_row, post) != 0)
+        on_row(post, ORDER_STORE_UNAVAILABLE, NULL);
 }
 
-/* ---- the request ---- */
-
-void post_order(struct request *request, h2o_iovec_t rest)
+static void on_row(void *arg, enum order_store_status status, const struct order *row)
 {
-    (void)rest;
-    struct api *api = request->api;
-    struct order order;
-    struct error err;
-    const h2o_iovec_t body = request->req->entity;
-
-    switch (order_request_from_json(body.base != NULL ? body.base : "", body.len, &order, &err)) {
-    case DECODE_MALFORMED:
-        problem_send(request, PROBLEM_MALFORMED_ORDER, err.message);
-        return;
-    case DECODE_UNACCEPTABLE:
-        problem_send(request, PROBLEM_UNACCEPTABLE_ORDER, err.message);
-        return;
-    case DECODE_OK:
-        break;
-    }
-
-    h2o_iovec_t key;
-    enum idempotency_key_result keyed = idempotency_key_read(request, &key);
-    if (keyed == IDEMPOTENCY_KEY_INVALID) {
-        problem_send(request, PROBLEM_INVALID_IDEMPOTENCY_KEY, NULL);
-        return;
-    }
-    if (!api->queue->accepts(api->queue->self)) {
-        problem_send(request, PROBLEM_QUEUE_UNAVAILABLE, NULL);
-        return;
-    }
-
-    order.created_at_us = timestamp_now_us();
-    order.id = keyed == IDEMPOTENCY_KEY_GIVEN ? idempotency_key_order(request, key)
-                                              : order_id_new(order.created_at_us / 1000);
-
-    struct post_order *post = post_order_new(request, &order);
-    if (keyed == IDEMPOTENCY_KEY_GIVEN)
-        look_in_cache(post);
-    else
+    struct post_order *post = arg;
+    if (status == ORDER_STORE_OK && row != NULL) {
+        /* The order is in the store, so it came through the queue: there is nothing to publish. */
+        if (take_stored(post, row))
+            confirm_entry(post);
+    } else if (status == ORDER_STORE_OK || post->cache_absent) {
         reserve(post);
+    } else {
+        request_guard_fail(&post->guard, PROBLEM_IDEMPOTENCY_UNAVAILABLE);
+    }
+}
+
+/* ---- reserve the entry ---- */
+
+static void reserve(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (cache->reserve(cache->self, &post->id, post->json, post->json_len, on_reserved, post) != 0)
+        publish(post);
+}
+
+static void on_reserved(void *arg, enum order_cache_status status, const char *json,
+                        size_t json_len)
+{
+    struct post_order *post = arg;
+    struct order stored;
+    if (status == ORDER_CACHE_CREATED)
+        post->reserved = true;
+    else if (status == ORDER_CACHE_FOUND && parse_entry(post, json, json_len, &stored) &&
+             !take_stored(post, &stored))
+        return;
+    publish(post);
+}
+
+/* ---- publish ---- */
+
+static void publish(struct post_order *post)
+{
+    struct order_queue *queue = post->api->queue;
+    if (queue->publish(queue->self, &post->id, post->json, post->json_len, post->deadline_ms,
+                       on_published, post) != 0)
+        refuse(post);
+}
+
+static void on_published(void *arg, enum publish_result result)
+{
+    struct post_order *post = arg;
+    switch (result) {
+    case PUBLISH_CONFIRMED:
+        confirm_entry(post);
+        return;
+    case PUBLISH_REFUSED:
+        refuse(post);
+        return;
+    case PUBLISH_UNKNOWN:
+        metric_add(post->api->metrics->outcomes_unknown, 1);
+        request_guard_fail(&post->guard, PROBLEM_OUTCOME_UNKNOWN);
+        return;
+    }
+}
+
+/* ---- accepted ---- */
+
+static void confirm_entry(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (cache->confirm(cache->self, &post->id, post->json, post->json_len, on_entry_confirmed,
+                       post) != 0)
+        on_entry_confirmed(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+}
+
+/* Whatever the cache says: it keeps what it could not write (order_cache.h). */
+static void on_entry_confirmed(void *arg, enum order_cache_status status, const char *entry,
+                               size_t entry_len)
+{
+    (void)status, (void)entry, (void)entry_len;
+    struct post_order *post = arg;
+    char id[ORDER_ID_TEXT_LEN + 1], location[64], body[128];
+    order_id_format(&post->id, id);
+    snprintf(location, sizeof(location), "/api/orders/%s", id);
+    int len = snprintf(body, sizeof(body), "{\"status\":\"processing\",\"order_id\":\"%s\"}", id);
+
+    struct request *request = post->guard.request;
+    reply_header(request, "location", location);
+    reply_header(request, "cache-control", "no-store");
+    reply_send(request, 202, "application/json", body, (size_t)len);
+    metric_add(post->api->metrics->orders_accepted, 1);
+    request_guard_end(&post->guard);
+}
+
+/* ---- refused ---- */
+
+static void refuse(struct post_order *post)
+{
+    struct order_cache *cache = post->api->cache;
+    if (!post->reserved || cache->remove(cache->self, &post->id, on_entry_removed, post) != 0)
+        request_guard_fail(&post->guard, PROBLEM_QUEUE_UNAVAILABLE);
+}
+
+/* Whatever the cache says: an entry that could not be removed vanishes by itself. */
+static void on_entry_removed(void *arg, enum order_cache_status status, const char *entry,
+                             size_t entry_len)
+{
+    (void)status, (void)entry, (void)entry_len;
+    struct post_order *post = arg;
+    request_guard_fail(&post->guard, PROBLEM_QUEUE_UNAVAILABLE);
 }

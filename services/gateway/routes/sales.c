@@ -5,73 +5,34 @@
  * So a crowd of readers costs two queries at a time, and each answer is rendered once. */
 #include "proto/timestamp.h"
 #include "services/gateway/api.h"
-#include "services/gateway/problem.h"
 #include "services/gateway/routes/routes.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 #define DAY_TEXT_SIZE 160 /* of one day in JSON */
-#define SALES_JSON_SIZE (2 + ORDER_STORE_SALES_DAYS_MAX * DAY_TEXT_SIZE + 1)
+#define SALES_JSON_SIZE (2 + SALES_DAYS_MAX * DAY_TEXT_SIZE + 1)
 
 struct sales_reader {
     struct request_guard guard;
     struct sales_reader *next;
 };
 
-static size_t render(const struct order_store_sales_day *days, size_t count,
-                     char json[SALES_JSON_SIZE])
-{
-    size_t len = 0;
-    json[len++] = '[';
-    for (size_t i = 0; i < count && i < ORDER_STORE_SALES_DAYS_MAX; i++) {
-        char date[TIMESTAMP_TEXT_SIZE];
-        timestamp_format(days[i].date_us, date);
-        len += (size_t)snprintf(json + len, DAY_TEXT_SIZE,
-                                "%s{\"date\":\"%s\",\"total_revenue\":%.80s}", i > 0 ? "," : "",
-                                date, days[i].total_revenue);
-    }
-    json[len++] = ']';
-    return len;
-}
-
-static void answer(struct request *request, enum order_store_status status, const char *json,
-                   size_t json_len)
-{
-    if (status == ORDER_STORE_OK) {
-        reply_header(request, "cache-control", "no-store");
-        reply_send(request, 200, "application/json", json, json_len);
-    } else {
-        problem_send(request,
-                     status == ORDER_STORE_UNAVAILABLE ? PROBLEM_STORE_UNAVAILABLE
-                                                       : PROBLEM_STORE_FAILED,
-                     NULL);
-    }
-}
-
-static void answer_all(struct sales_reader *readers, enum order_store_status status,
-                       const char *json, size_t json_len)
-{
-    struct sales_reader *next;
-    for (struct sales_reader *reader = readers; reader != NULL; reader = next) {
-        next = reader->next;
-        answer(reader->guard.request, status, json, json_len);
-        request_guard_close(&reader->guard);
-        free(reader);
-    }
-}
-
+/* The steps, in the order of the flow. */
 static void query(struct api *api);
+static order_store_sales_fn on_sales;
+static size_t render(const struct sales_day *days, size_t count, char json[SALES_JSON_SIZE]);
+static void answer_all(struct sales_reader *readers, enum order_store_status status,
+                       const char *json, size_t json_len);
 
-static void on_sales(void *arg, enum order_store_status status,
-                     const struct order_store_sales_day *days, size_t count)
+void read_sales(struct request *request, h2o_iovec_t rest)
 {
-    struct api *api = arg;
-    struct sales_reader *readers = api->sales.asked;
-    char json[SALES_JSON_SIZE];
-    size_t len = status == ORDER_STORE_OK ? render(days, count, json) : 0;
-    api->sales.asked = NULL;
-    query(api); /* the server works while these are answered */
-    answer_all(readers, status, json, len);
+    (void)rest;
+    struct api *api = request->api;
+    struct sales_reader *reader = request_guard_new(
+        request, sizeof(*reader), ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
+    reader->next = api->sales.waiting;
+    api->sales.waiting = reader;
+    if (api->sales.asked == NULL)
+        query(api);
 }
 
 /* Ask for all who wait. */
@@ -88,14 +49,45 @@ static void query(struct api *api)
     }
 }
 
-void read_sales(struct request *request, h2o_iovec_t rest)
+static void on_sales(void *arg, enum order_store_status status, const struct sales_day *days,
+                     size_t count)
 {
-    (void)rest;
-    struct api *api = request->api;
-    struct sales_reader *reader = h2o_mem_alloc(sizeof(*reader));
-    request_guard_open(&reader->guard, request, ORDER_STORE_TIMEOUT_MS, PROBLEM_DEADLINE_EXCEEDED);
-    reader->next = api->sales.waiting;
-    api->sales.waiting = reader;
-    if (api->sales.asked == NULL)
-        query(api);
+    struct api *api = arg;
+    struct sales_reader *readers = api->sales.asked;
+    char json[SALES_JSON_SIZE];
+    size_t len = status == ORDER_STORE_OK ? render(days, count, json) : 0;
+    api->sales.asked = NULL;
+    query(api); /* the server works while these are answered */
+    answer_all(readers, status, json, len);
+}
+
+static size_t render(const struct sales_day *days, size_t count, char json[SALES_JSON_SIZE])
+{
+    size_t len = 0;
+    json[len++] = '[';
+    for (size_t i = 0; i < count && i < SALES_DAYS_MAX; i++) {
+        char date[TIMESTAMP_TEXT_SIZE];
+        timestamp_format(days[i].date_us, date);
+        len +=
+            (size_t)snprintf(json + len, DAY_TEXT_SIZE, "%s{\"date\":\"%s\",\"total_revenue\":%s}",
+                             i > 0 ? "," : "", date, days[i].total_revenue);
+    }
+    json[len++] = ']';
+    return len;
+}
+
+static void answer_all(struct sales_reader *readers, enum order_store_status status,
+                       const char *json, size_t json_len)
+{
+    struct sales_reader *next;
+    for (struct sales_reader *reader = readers; reader != NULL; reader = next) {
+        next = reader->next;
+        if (status != ORDER_STORE_OK) {
+            request_guard_fail(&reader->guard, order_store_problem(status));
+            continue;
+        }
+        reply_header(reader->guard.request, "cache-control", "no-store");
+        reply_send(reader->guard.request, 200, "application/json", json, json_len);
+        request_guard_end(&reader->guard);
+    }
 }

@@ -1,38 +1,14 @@
 /* GET /api/search?q=TERM[&size=N][&from=N]: the search engine's own answer, unchanged. */
 #include "services/gateway/api.h"
-#include "services/gateway/problem.h"
 #include "services/gateway/request_head.h"
 #include "services/gateway/routes/query_string.h"
 #include "services/gateway/routes/routes.h"
 #include <jansson.h>
-#include <stdlib.h>
 
 #define SIZE_DEFAULT 10
 #define SIZE_LARGEST 100
 
-struct search {
-    struct request_guard guard;
-};
-
-static void on_found(void *arg, enum order_search_status status, const char *body, size_t body_len)
-{
-    struct search *search = arg;
-    struct request *request = search->guard.request;
-    switch (status) {
-    case ORDER_SEARCH_OK:
-        reply_header(request, "cache-control", "no-store");
-        reply_send(request, 200, "application/json", body, body_len);
-        break;
-    case ORDER_SEARCH_FAILED:
-        problem_send(request, PROBLEM_SEARCH_FAILED, NULL);
-        break;
-    case ORDER_SEARCH_TIMEOUT:
-        problem_send(request, PROBLEM_SEARCH_TIMEOUT, NULL);
-        break;
-    }
-    request_guard_close(&search->guard);
-    free(search);
-}
+static order_search_done_fn on_found;
 
 static bool is_utf8(const char *text, size_t len)
 {
@@ -57,25 +33,40 @@ void search_orders(struct request *request, h2o_iovec_t rest)
     unsigned size = SIZE_DEFAULT, from = 0;
     if (query_text(query, query_len, "q", term, sizeof(term), &term_len) != QUERY_FOUND ||
         term_len == 0 || !is_utf8(term, term_len)) {
-        problem_send(request, PROBLEM_INVALID_PARAMETER, "q must be a text that is not empty");
+        reply_problem(request, PROBLEM_INVALID_PARAMETER, "q must be a text that is not empty");
         return;
     }
     if (query_number(query, query_len, "size", 1, SIZE_LARGEST, &size) == QUERY_MALFORMED) {
-        problem_send(request, PROBLEM_INVALID_PARAMETER, "size must be 1 to 100");
+        reply_problem(request, PROBLEM_INVALID_PARAMETER, "size must be 1 to 100");
         return;
     }
     if (query_number(query, query_len, "from", 0, ORDER_SEARCH_WINDOW, &from) == QUERY_MALFORMED ||
         from + size > ORDER_SEARCH_WINDOW) {
-        problem_send(request, PROBLEM_INVALID_PARAMETER, "from + size must be at most 10000");
+        reply_problem(request, PROBLEM_INVALID_PARAMETER, "from + size must be at most 10000");
         return;
     }
 
-    struct search *search = h2o_mem_alloc(sizeof(*search));
-    request_guard_open(&search->guard, request, ORDER_SEARCH_TIMEOUT_MS, PROBLEM_SEARCH_TIMEOUT);
-    struct order_search *port = request->api->search;
-    if (port->search(port->self, term, term_len, size, from, on_found, search) != 0) {
-        problem_send(request, PROBLEM_OVERLOADED, NULL);
-        request_guard_close(&search->guard);
-        free(search);
+    struct request_guard *guard =
+        request_guard_new(request, sizeof(*guard), ORDER_SEARCH_TIMEOUT_MS, PROBLEM_SEARCH_TIMEOUT);
+    struct order_search *search = request->api->search;
+    if (search->search(search->self, term, term_len, size, from, on_found, guard) != 0)
+        request_guard_fail(guard, PROBLEM_OVERLOADED);
+}
+
+static void on_found(void *arg, enum order_search_status status, const char *body, size_t body_len)
+{
+    struct request_guard *guard = arg;
+    switch (status) {
+    case ORDER_SEARCH_OK:
+        reply_header(guard->request, "cache-control", "no-store");
+        reply_send(guard->request, 200, "application/json", body, body_len);
+        request_guard_end(guard);
+        return;
+    case ORDER_SEARCH_FAILED:
+        request_guard_fail(guard, PROBLEM_SEARCH_FAILED);
+        return;
+    case ORDER_SEARCH_TIMEOUT:
+        request_guard_fail(guard, PROBLEM_SEARCH_TIMEOUT);
+        return;
     }
 }

@@ -385,10 +385,10 @@ void fakes_reset(struct fakes *fakes)
     };
     fakes->store = (struct order_store){
         .self = fakes,
-        .find = store_find,
         .read_sales = store_read_sales,
         .insert_bulk = store_insert_bulk,
     };
+    fakes->reader = (struct order_reader){.self = fakes, .find = store_find};
     fakes->search = (struct order_search){.self = fakes, .search = search_search};
     fakes->sales_refresh = (struct sales_refresh){.self = fakes, .refresh = refresh_refresh};
 }

@@ -44,12 +44,13 @@ struct fakes {
     unsigned outbox_wakes;
 
     struct order_store store;
+    struct order_reader reader;
     enum fake_mode store_mode;
     enum fake_mode find_mode;             /* of find alone, while the store works */
     enum order_store_status store_status; /* FAKE_FAILS */
     struct order rows[FAKE_ORDERS_MAX];
     size_t row_count;
-    struct order_store_sales_day days[ORDER_STORE_SALES_DAYS_MAX];
+    struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer, as is: */
     _Atomic bool sales_held;      /* none of them is answered */

@@ -59,6 +59,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .queue = &fixture->fakes.queue,
         .search = &fixture->fakes.search,
         .store = &fixture->fakes.store,
+        .reader = &fixture->fakes.reader,
         .sales_refresh = &fixture->fakes.sales_refresh,
         .settings = &fixture->settings,
         .metrics = api_metrics(),

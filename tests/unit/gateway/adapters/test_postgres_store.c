@@ -9,6 +9,7 @@
 struct store {
     struct fixture *fixture;
     struct order_store *port;
+    struct order_reader *reader;
     bool up, down;
 };
 
@@ -26,6 +27,7 @@ static void store_open(struct store *store, struct fixture *fixture)
     const struct postgres_store_options options = {
         .dsn = fixture->dsn, .on_state = on_state, .arg = store};
     store->port = postgres_store_new(fixture->loop, &options);
+    store->reader = postgres_store_reader(store->port);
     run_until(fixture, &store->up);
 }
 
@@ -48,8 +50,8 @@ static void on_found(void *arg, enum order_store_status status, const struct ord
         order_copy(&answer->order, order);
 }
 
-static void on_sales(void *arg, enum order_store_status status,
-                     const struct order_store_sales_day *days, size_t count)
+static void on_sales(void *arg, enum order_store_status status, const struct sales_day *days,
+                     size_t count)
 {
     struct answer *answer = arg;
     answer->done = true;
@@ -69,7 +71,7 @@ static void on_inserted(void *arg, enum order_store_status status)
 static void find(struct store *store, const struct order_id *id, struct answer *answer)
 {
     memset(answer, 0, sizeof *answer);
-    assert_int_equal(store->port->find(store->port->self, id, on_found, answer), 0);
+    assert_int_equal(store->reader->find(store->reader->self, id, on_found, answer), 0);
     run_until(store->fixture, &answer->done);
 }
 
@@ -180,7 +182,7 @@ static void test_bounded(void **state)
     assert_non_null(answers);
     int taken = 0, bulks = 0;
     for (int i = 0; i < MANY; i++)
-        taken += store.port->find(store.port->self, &order.id, on_found, &answers[taken]) == 0;
+        taken += store.reader->find(store.reader->self, &order.id, on_found, &answers[taken]) == 0;
     assert_in_range(taken, 100, 1000);
     for (int i = 0; i < taken; i++) {
         run_until(fixture, &answers[i].done);
@@ -204,7 +206,7 @@ static bool taken(struct store *store, size_t kind, const struct order *order)
 {
     struct order_store *port = store->port;
     struct answer answer = {.done = false};
-    int rc = kind == 0   ? port->find(port->self, &order->id, on_found, &answer)
+    int rc = kind == 0   ? store->reader->find(store->reader->self, &order->id, on_found, &answer)
              : kind == 1 ? port->read_sales(port->self, on_sales, &answer)
                          : port->insert_bulk(port->self, order, 1, on_inserted, &answer);
     if (rc == 0)
@@ -219,7 +221,7 @@ static void test_server_killed(void **state)
     store_open(&store, fixture);
     struct order order = make_order(1, "a", 1);
     struct answer answer = {.done = false};
-    assert_int_equal(store.port->find(store.port->self, &order.id, on_found, &answer), 0);
+    assert_int_equal(store.reader->find(store.reader->self, &order.id, on_found, &answer), 0);
     postgres_server_kill();
     run_until(fixture, &store.down);
     run_until(fixture, &answer.done); /* either way */
@@ -248,7 +250,7 @@ static void test_one_connection_lost(void **state)
     run_until(fixture, &store.down);
     for (int i = 0; i < 4; i++) {
         struct answer answer = {.done = false};
-        if (store.port->find(store.port->self, &order.id, on_found, &answer) == 0)
+        if (store.reader->find(store.reader->self, &order.id, on_found, &answer) == 0)
             run_until(fixture, &answer.done);
         else
             fail_msg("a read was refused although a connection is left");
@@ -272,7 +274,7 @@ static void test_freed(void **state)
     struct order order = make_order(1, "a", 1);
     struct answer answer = {.done = false};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(store.port->find(store.port->self, &order.id, must_not_come, NULL), 0);
+        assert_int_equal(store.reader->find(store.reader->self, &order.id, must_not_come, NULL), 0);
     assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
     assert_int_equal(store.port->read_sales(store.port->self, on_sales, &answer), 0);
     postgres_store_free(store.port);

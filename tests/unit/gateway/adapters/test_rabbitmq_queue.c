@@ -90,6 +90,7 @@ struct looper {
 struct expectation {
     struct looper *looper;
     enum publish_result result;
+    char json[64]; /* until the answer */
 };
 
 static void on_done(void *arg, enum publish_result result)
@@ -104,17 +105,17 @@ static void on_done(void *arg, enum publish_result result)
 static void publish_one(struct looper *looper, struct expectation *expected)
 {
     struct order_id id = order_id_new(0);
-    char text[ORDER_ID_TEXT_LEN + 1], json[64];
+    char text[ORDER_ID_TEXT_LEN + 1], *json = expected->json;
     order_id_format(&id, text);
     int result = (int)(looper->published % 3);
-    int len = snprintf(json, sizeof json, "%d %s", result, text);
-    *expected = (struct expectation){looper, (enum publish_result)result};
+    int len = snprintf(json, sizeof expected->json, "%d %s", result, text);
+    expected->looper = looper;
+    expected->result = (enum publish_result)result;
     looper->inside = true;
     assert_int_equal(
         looper->queue->publish(looper->queue->self, &id, json, (size_t)len, 123, on_done, expected),
         0);
     looper->inside = false;
-    memset(json, 'x', sizeof json); /* it was copied */
     looper->published++;
 }
 

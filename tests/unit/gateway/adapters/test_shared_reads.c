@@ -14,7 +14,7 @@ struct side {
     h2o_multithread_queue_t *queue;
     struct event_loop *events;
     struct fakes fakes;
-    struct order_store *shared;
+    struct order_reader *shared;
 };
 
 static struct side left, right;
@@ -26,7 +26,7 @@ static void begin(struct side *side)
     side->queue = h2o_multithread_create_queue(side->loop);
     side->events = event_loop_h2o_new(side->loop);
     fakes_init(&side->fakes, side->events);
-    side->shared = shared_reads_new(table, &side->fakes.store, side->queue);
+    side->shared = shared_reads_new(table, &side->fakes.reader, side->queue);
 }
 
 static void end(struct side *side)

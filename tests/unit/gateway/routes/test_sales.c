@@ -15,8 +15,8 @@ static void get(void)
 static void test_days(void **state)
 {
     (void)state;
-    fakes->days[0] = (struct order_store_sales_day){INT64_C(1795392000000000), "9402573.12"};
-    fakes->days[1] = (struct order_store_sales_day){INT64_C(1795305600000000), "-0.01"};
+    fakes->days[0] = (struct sales_day){INT64_C(1795392000000000), "9402573.12"};
+    fakes->days[1] = (struct sales_day){INT64_C(1795305600000000), "-0.01"};
     fakes->day_count = 2;
     get();
     assert_int_equal(reply.status, 200);
@@ -29,11 +29,11 @@ static void test_days(void **state)
 static void test_most_days(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ORDER_STORE_SALES_DAYS_MAX; i++)
-        fakes->days[i] = (struct order_store_sales_day){
-            INT64_C(1795392000000000),
-            "99999999999999999999999999999999999999999999999999999999999.99"};
-    fakes->day_count = ORDER_STORE_SALES_DAYS_MAX;
+    for (size_t i = 0; i < SALES_DAYS_MAX; i++)
+        fakes->days[i] =
+            (struct sales_day){INT64_C(1795392000000000),
+                               "99999999999999999999999999999999999999999999999999999999999.99"};
+    fakes->day_count = SALES_DAYS_MAX;
     get();
     assert_int_equal(reply.status, 200);
     assert_int_equal(reply.body[reply.body_len - 1], ']');
@@ -98,7 +98,7 @@ static void read_one(int fd)
 static void test_a_crowd_shares_the_next_query(void **state)
 {
     (void)state;
-    fakes->days[0] = (struct order_store_sales_day){INT64_C(1795392000000000), "1.25"};
+    fakes->days[0] = (struct sales_day){INT64_C(1795392000000000), "1.25"};
     fakes->day_count = 1;
     gather_crowd();
     assert_int_equal(fakes->sales_reads, 1);
