@@ -5,7 +5,7 @@
 
 #include "proto/error.h"
 #include "proto/order.h"
-#include "proto/outcome.h"
+#include "proto/stage.h"
 #include <stddef.h>
 #include <stdint.h>
 

@@ -245,12 +245,12 @@ int message_read_route(struct message_reader *reader, struct job_route *ret_rout
     uint64_t stage, count;
     if (!message_read_bytes(reader, route.incarnation, sizeof route.incarnation) ||
         !message_read_unsigned(reader, 0, UINT64_MAX, &route.epoch) ||
-        !message_read_unsigned(reader, STAGE_PERSIST, STAGE_INDEX, &stage) ||
+        !message_read_unsigned(reader, 1, STAGES, &stage) ||
         !message_read_array(reader, 1, JOB_MAX_ORDERS, &count)) {
         error_set(err, "message with a bad route or count");
         return -1;
     }
-    route.stage = (enum stage)stage;
+    route.stage = (enum stage)(stage - 1); /* on the wire from 1 */
     *ret_route = route;
     *ret_item_count = (size_t)count;
     return 0;

@@ -31,7 +31,7 @@ void message_write_route(struct message_writer *writer, const struct job_route *
 {
     message_write_bytes(writer, route->incarnation, sizeof route->incarnation);
     message_write_unsigned(writer, route->epoch);
-    message_write_unsigned(writer, route->stage);
+    message_write_unsigned(writer, (uint64_t)route->stage + 1);
     message_write_array(writer, item_count);
 }
 

@@ -1,16 +1,5 @@
 #include "proto/outcome.h"
 
-const char *stage_name(enum stage stage)
-{
-    switch (stage) {
-    case STAGE_PERSIST:
-        return "persist";
-    case STAGE_INDEX:
-        return "index";
-    }
-    return "unknown";
-}
-
 const char *outcome_name(enum outcome outcome)
 {
     switch (outcome) {

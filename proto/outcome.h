@@ -2,19 +2,13 @@
 #ifndef PROTO_OUTCOME_H
 #define PROTO_OUTCOME_H
 
-enum stage {
-    STAGE_PERSIST = 1,
-    STAGE_INDEX = 2,
-};
-
 enum outcome {
     OUTCOME_DONE = 1,   /* durable */
     OUTCOME_RETRY = 2,  /* the backend cannot now; the same order may succeed later */
     OUTCOME_REJECT = 3, /* this order can never succeed */
 };
 
-/* "persist", "index"; "done", "retry", "reject": for logs, metrics and headers. */
-const char *stage_name(enum stage stage);
+/* "done", "retry", "reject": for logs and metrics. */
 const char *outcome_name(enum outcome outcome);
 
 #endif

@@ -4,6 +4,7 @@
 #define PROTO_REPLY_H
 
 #include "proto/job.h"
+#include "proto/outcome.h"
 
 #define REPLY_MAX_ITEMS JOB_MAX_ORDERS
 #define REPLY_CODE_SIZE 40

@@ -1,7 +1,6 @@
 /* Addresses as configured. Error messages never quote the text: it may hold a password. */
 #include "services/base/endpoint.h"
 #include <arpa/inet.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -293,12 +292,24 @@ int zmq_endpoint_validate(const char *text, struct error *err)
     return 0;
 }
 
-static int endpoint_write(char buffer[ENDPOINT_SIZE], const char *scheme, struct span name,
-                          const char *suffix)
+/* The endpoint of one of the bridge's sockets: `offset` from its port, or `suffix` to its path. */
+static int bridge_endpoint_write(char buffer[ENDPOINT_SIZE], const char *scheme, struct span name,
+                                 uint16_t port, unsigned offset, const char *suffix,
+                                 struct error *err)
 {
-    int len =
-        snprintf(buffer, ENDPOINT_SIZE, "%s%.*s%s", scheme, (int)name.len, name.start, suffix);
-    return len > 0 && len < ENDPOINT_SIZE ? 0 : -1;
+    if (port + offset > UINT16_MAX) {
+        error_set(err, "the port must leave room for " STAGE_MORE_PORTS);
+        return -1;
+    }
+    char end[32];
+    if (port > 0)
+        (void)snprintf(end, sizeof(end), ":%u", port + offset);
+    else
+        (void)snprintf(end, sizeof(end), ".%s", suffix);
+    if (name.len >= ENDPOINT_SIZE || (port == 0 && name.len + strlen(end) >= SOCKET_PATH_SIZE))
+        return name_too_long(err);
+    int len = snprintf(buffer, ENDPOINT_SIZE, "%s%.*s%s", scheme, (int)name.len, name.start, end);
+    return len < ENDPOINT_SIZE ? 0 : name_too_long(err);
 }
 
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
@@ -307,20 +318,14 @@ int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struc
     struct span name;
     uint16_t port;
     struct bridge_endpoints parsed;
-    char suffixes[3][16] = {".persist", ".index", ".reply"};
-    if (zmq_endpoint_parse(text, &scheme, &name, &port, err) != 0)
+    if (zmq_endpoint_parse(text, &scheme, &name, &port, err) != 0 ||
+        bridge_endpoint_write(parsed.reply, scheme, name, port, STAGE_REPLY_PORT, "reply", err) !=
+            0)
         return -1;
-    if (port > 65535 - 2) {
-        error_set(err, "the port must leave room for the next two");
-        return -1;
-    }
-    for (unsigned i = 0; port != 0 && i < 3; i++)
-        (void)snprintf(suffixes[i], sizeof(suffixes[i]), ":%u", port + i);
-    if ((port == 0 && name.len + strlen(".persist") >= SOCKET_PATH_SIZE) || name.len > INT_MAX ||
-        endpoint_write(parsed.persist, scheme, name, suffixes[0]) != 0 ||
-        endpoint_write(parsed.index, scheme, name, suffixes[1]) != 0 ||
-        endpoint_write(parsed.reply, scheme, name, suffixes[2]) != 0)
-        return name_too_long(err);
+    for (size_t i = 0; i < STAGES; i++)
+        if (bridge_endpoint_write(parsed.jobs[i], scheme, name, port, stages[i].port,
+                                  stages[i].name, err) != 0)
+            return -1;
     *ret = parsed;
     return 0;
 }

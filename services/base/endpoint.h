@@ -3,6 +3,7 @@
 #define BASE_ENDPOINT_H
 
 #include "proto/error.h"
+#include "proto/stage.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,11 +26,11 @@ struct amqp_url {
 int amqp_url_parse(const char *text, struct amqp_url *ret, struct error *err)
     __attribute__((warn_unused_result));
 
-/* A bridge's three sockets, from its one endpoint: tcp://H:P gives P, P+1, P+2; ipc://PATH gives
+/* A bridge's sockets, from its one endpoint: tcp://H:P gives P, P+1, P+2; ipc://PATH gives
  * PATH.persist, PATH.index, PATH.reply. */
 #define ENDPOINT_SIZE 256
 struct bridge_endpoints {
-    char persist[ENDPOINT_SIZE], index[ENDPOINT_SIZE], reply[ENDPOINT_SIZE];
+    char jobs[STAGES][ENDPOINT_SIZE], reply[ENDPOINT_SIZE];
 };
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
     __attribute__((warn_unused_result));

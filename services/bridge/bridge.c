@@ -141,8 +141,9 @@ static void on_deadline(void *arg)
 static void on_report(void *arg)
 {
     struct bridge *bridge = arg;
-    const bool writable[] = {workers_writable(bridge->workers, STAGE_PERSIST),
-                             workers_writable(bridge->workers, STAGE_INDEX)};
+    bool writable[STAGES];
+    for (enum stage stage = 0; stage < STAGES; stage++)
+        writable[stage] = workers_writable(bridge->workers, stage);
     report_flow(bridge->report, bridge->flow, writable, clock_monotonic_ms());
     loop_timer_start(bridge->report_timer, REPORT_MS);
 }

@@ -122,10 +122,10 @@ static void unhash(struct delivery_table *table, struct delivery *delivery)
 
 static void enter(struct delivery_table *table, struct delivery *delivery)
 {
-    table->in_state[delivery->state][delivery->stage - 1]++;
+    table->in_state[delivery->state][delivery->stage]++;
     switch (delivery->state) {
     case DELIVERY_WAITING:
-        TAILQ_INSERT_TAIL(&table->waiting[delivery->stage - 1], delivery, by_state);
+        TAILQ_INSERT_TAIL(&table->waiting[delivery->stage], delivery, by_state);
         break;
     case DELIVERY_PUSHED:
     case DELIVERY_HELD:
@@ -145,10 +145,10 @@ static void enter(struct delivery_table *table, struct delivery *delivery)
 
 static void leave(struct delivery_table *table, struct delivery *delivery)
 {
-    table->in_state[delivery->state][delivery->stage - 1]--;
+    table->in_state[delivery->state][delivery->stage]--;
     switch (delivery->state) {
     case DELIVERY_WAITING:
-        TAILQ_REMOVE(&table->waiting[delivery->stage - 1], delivery, by_state);
+        TAILQ_REMOVE(&table->waiting[delivery->stage], delivery, by_state);
         break;
     case DELIVERY_PUSHED:
     case DELIVERY_HELD:
@@ -176,7 +176,7 @@ struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct
     *delivery = (struct delivery){
         .tag = tag,
         .state = DELIVERY_WAITING,
-        .stage = STAGE_PERSIST,
+        .stage = STAGE_FIRST,
         .message = message,
         .delivered_ms = now_ms,
         .hash_next = *bucket(table, tag),

@@ -20,7 +20,6 @@ enum delivery_state {
     DELIVERY_DONE,         /* finished, its ack not sent yet */
 };
 #define DELIVERY_STATES 7
-#define STAGES 2 /* the index of a stage is its number less one */
 
 struct delivery {
     uint64_t tag;
@@ -28,12 +27,12 @@ struct delivery {
     enum stage stage;
     struct message *message;
     int64_t deadline_ms; /* while PUSHED or HELD */
-    uint32_t attempt;    /* pushes so far, in both stages; a reply must carry it */
+    uint32_t attempt;    /* pushes so far, in all stages; a reply must carry it */
     uint32_t retries;    /* "retry" answers of this stage while it was up */
     uint32_t strikes;    /* those of them that came while the stage succeeded for others */
     uint64_t dones_seen; /* of the stage, when it last failed here or was reached */
     int64_t delivered_ms, first_push_ms, pushed_ms, done_ms;
-    int64_t at_workers_ms; /* spent there since the last answer "retry", before pushed_ms */
+    int64_t at_workers_ms; /* at workers before pushed_ms, since the last answer "retry" */
     /* the table's own */
     size_t heap_index;
     struct delivery *hash_next;
@@ -68,7 +67,7 @@ struct delivery_table {
 void delivery_table_init(struct delivery_table *table, size_t capacity);
 void delivery_table_release(struct delivery_table *table);
 
-/* Take a slot for `tag`, in state WAITING for STAGE_PERSIST, owning the message reference. NULL
+/* Take a slot for `tag`, in state WAITING for STAGE_FIRST, owning the message reference. NULL
  * when the table is full or the tag is not above all before. */
 struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct message *message,
                               int64_t now_ms) __attribute__((warn_unused_result));

@@ -30,7 +30,7 @@ struct flow {
 
 static struct stage_line *line_of(struct flow *flow, enum stage stage)
 {
-    return &flow->lines[stage - 1];
+    return &flow->lines[stage];
 }
 
 static uint32_t random_of(struct flow *flow)
@@ -106,7 +106,7 @@ int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *messa
         return -1;
     }
     flow->stats.delivered++;
-    delivery->dones_seen = line_of(flow, STAGE_PERSIST)->health.dones;
+    delivery->dones_seen = line_of(flow, STAGE_FIRST)->health.dones;
     if (flow->stopping) {
         flow->stats.requeued_stopping++;
         give_back(flow, delivery);
@@ -124,23 +124,24 @@ static void on_done(struct flow *flow, struct delivery *delivery, int64_t create
                     int64_t now_ms)
 {
     struct stage_health *health = &line_of(flow, delivery->stage)->health;
-    flow->stats.stage[delivery->stage - 1].done++;
+    flow->stats.stage[delivery->stage].done++;
     stage_health_done(health);
-    if (delivery->stage == STAGE_INDEX) {
+    enum stage next = stages[delivery->stage].next;
+    if (next == STAGES) {
         finish(flow, delivery, now_ms);
         return;
     }
     delivery->at_workers_ms += now_ms - delivery->pushed_ms;
-    if (delivery->at_workers_ms >= FLOW_HANG_MS) { /* just too late: no time left for the index */
+    if (delivery->at_workers_ms >= FLOW_HANG_MS) { /* no time is left for the next stage */
         flow->stats.requeued_hung++;
         give_back(flow, delivery);
         return;
     }
-    /* The document shows what the row says (database/orders.h, struct insert_result). */
-    delivery->message->order->created_at_us = created_at_us;
+    if (delivery->stage == STAGE_PERSIST) /* later stages show what the row says */
+        delivery->message->order->created_at_us = created_at_us;
     delivery->retries = delivery->strikes = 0;
-    delivery->dones_seen = line_of(flow, STAGE_INDEX)->health.dones;
-    wait_for(flow, delivery, STAGE_INDEX);
+    delivery->dones_seen = line_of(flow, next)->health.dones;
+    wait_for(flow, delivery, next);
 }
 
 /* The stage could not, so the order waits: for its own turn while the stage works for others, else
@@ -164,7 +165,6 @@ static void hold(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
     struct stage_health *health = &line_of(flow, delivery->stage)->health;
-    flow->stats.stage[delivery->stage - 1].retry++;
     if (health->dones > delivery->dones_seen)
         delivery->strikes++;
     delivery->dones_seen = health->dones;
@@ -178,7 +178,6 @@ static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_m
 static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
     struct stage_health *health = &line_of(flow, delivery->stage)->health;
-    flow->stats.stage[delivery->stage - 1].reject++;
     /* A conflict of two orders is theirs alone, however many come in a row. */
     if (strcmp(delivery->code, "id_conflict") == 0 ||
         stage_health_reject(health, now_ms, random_of(flow)))
@@ -263,7 +262,7 @@ static void pushed(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 /* One job of at most `limit` orders from the head of the stage's line, which is not empty. */
 static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t now_ms)
 {
-    struct delivery_list *waiting = &flow->table.waiting[stage - 1];
+    struct delivery_list *waiting = &flow->table.waiting[stage];
     struct delivery *delivery = TAILQ_FIRST(waiting);
     struct job_item items[JOB_MAX_ORDERS];
     size_t count = 0;
@@ -281,8 +280,8 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
         line_of(flow, stage)->blocked = true;
         return;
     }
-    flow->stats.stage[stage - 1].jobs++;
-    flow->stats.stage[stage - 1].pushed += count;
+    flow->stats.stage[stage].jobs++;
+    flow->stats.stage[stage].pushed += count;
     for (size_t i = 0; i < count; i++)
         pushed(flow, TAILQ_FIRST(waiting), now_ms);
 }
@@ -291,7 +290,7 @@ static void push_stage(struct flow *flow, enum stage stage, int64_t now_ms)
 {
     struct stage_line *line = line_of(flow, stage);
     size_t limit;
-    while (!line->blocked && !TAILQ_EMPTY(&flow->table.waiting[stage - 1]) &&
+    while (!line->blocked && !TAILQ_EMPTY(&flow->table.waiting[stage]) &&
            (limit = stage_health_allowance(&line->health, now_ms, JOB_MAX_ORDERS)) > 0) {
         push_job(flow, stage, limit, now_ms);
         if (line->health.state != STAGE_UP && !line->blocked)
@@ -306,7 +305,7 @@ void flow_writable(struct flow *flow, enum stage stage)
 
 bool flow_blocked(const struct flow *flow, enum stage stage)
 {
-    return flow->lines[stage - 1].blocked;
+    return flow->lines[stage].blocked;
 }
 
 /* Dead letters */
@@ -320,7 +319,7 @@ static void send_dead_letters(struct flow *flow, int64_t now_ms)
             .epoch = flow->route.epoch,
             .delivery_tag = delivery->tag,
             .reason = delivery->reason,
-            .stage = delivery->attempt > 0 ? stage_name(delivery->stage) : NULL,
+            .stage = delivery->attempt > 0 ? stages[delivery->stage].name : NULL,
             .detail = delivery->detail,
             .attempts = delivery->attempt,
             .first_attempt_ms = delivery->first_push_ms,
@@ -405,8 +404,8 @@ void flow_turn(struct flow *flow, int64_t now_ms)
         flow->ports.renew(flow->ports.self);
         return;
     }
-    push_stage(flow, STAGE_INDEX, now_ms);
-    push_stage(flow, STAGE_PERSIST, now_ms);
+    for (enum stage stage = STAGES; stage-- > 0;) /* later stages first: they end orders */
+        push_stage(flow, stage, now_ms);
     send_dead_letters(flow, now_ms);
 }
 
@@ -442,8 +441,8 @@ void flow_stop(struct flow *flow, int64_t now_ms)
     struct delivery *delivery = TAILQ_FIRST(&flow->table.by_tag);
     while (delivery != NULL) {
         struct delivery *next = TAILQ_NEXT(delivery, by_tag);
-        bool begun =
-            delivery->stage == STAGE_INDEX && line_of(flow, STAGE_INDEX)->health.state == STAGE_UP;
+        bool begun = delivery->stage != STAGE_FIRST &&
+                     line_of(flow, delivery->stage)->health.state == STAGE_UP;
         if (delivery->state == DELIVERY_HELD || (delivery->state == DELIVERY_WAITING && !begun)) {
             flow->stats.requeued_stopping++;
             give_back(flow, delivery);
@@ -455,7 +454,7 @@ void flow_stop(struct flow *flow, int64_t now_ms)
 
 enum stage_state flow_stage_state(const struct flow *flow, enum stage stage)
 {
-    return flow->lines[stage - 1].health.state;
+    return flow->lines[stage].health.state;
 }
 
 void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)
@@ -469,8 +468,8 @@ void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)
         ret_stats->dead_waiting += table->in_state[DELIVERY_DEAD_WAITING][i];
         ret_stats->dead_sent += table->in_state[DELIVERY_DEAD_SENT][i];
         ret_stats->done_unacked += table->in_state[DELIVERY_DONE][i];
-        ret_stats->waiting[i] = table->in_state[DELIVERY_WAITING][i];
-        ret_stats->pushed[i] = table->in_state[DELIVERY_PUSHED][i];
-        ret_stats->held[i] = table->in_state[DELIVERY_HELD][i];
+        ret_stats->stage[i].waiting = table->in_state[DELIVERY_WAITING][i];
+        ret_stats->stage[i].at_workers = table->in_state[DELIVERY_PUSHED][i];
+        ret_stats->stage[i].held = table->in_state[DELIVERY_HELD][i];
     }
 }

@@ -3,9 +3,9 @@
  * function calls with the time; what must happen goes out through `struct flow_ports`. It reads no
  * clock, makes no random number, does no input or output, and so can be simulated.
  *
- *   delivered → WAITING(persist) → PUSHED → WAITING(index) → PUSHED → DONE → acked
- *                   ↑ retry: HELD ↲ │           ↑ retry: HELD ↲ │
- *                                   └ reject ─→ DEAD_WAITING ←──┘
+ *   delivered → WAITING(first stage) → PUSHED → WAITING(next stage) → PUSHED → DONE → acked
+ *                   ↑ retry: HELD ↲ │               ↑ retry: HELD ↲ │
+ *                                   └ reject ─→ DEAD_WAITING ←──────┘
  *                                               → DEAD_SENT → confirmed → DONE → acked
  *   PUSHED for 10 s → nacked with requeue
  *
@@ -18,7 +18,7 @@
 #include "services/bridge/message.h"
 #include "services/bridge/retry_policy.h"
 
-#define FLOW_HANG_MS 10000             /* at workers, both stages together, without an outcome */
+#define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */
 #define FLOW_ACK_DELAY_MS 10           /* a finished order behind a straggler is acked by itself */
 #define FLOW_RENEW_MS (20 * 60 * 1000) /* well before RabbitMQ's consumer_timeout of 30 min */
 
@@ -62,16 +62,18 @@ struct flow_options {
     size_t window;           /* deliveries in flight at most: the prefetch count */
 };
 
-/* Counters since the start, and how many are in each state now. */
+struct stage_stats {
+    uint64_t pushed, jobs, done;        /* counted since the start */
+    uint64_t waiting, at_workers, held; /* now */
+};
+
 struct flow_stats {
+    /* counted since the start; dropped: with their connection */
     uint64_t delivered, acked, ack_calls, dead_lettered, dead_letter_failures, stale_replies;
-    uint64_t requeued_hung, requeued_stopping, dropped; /* dropped: with their connection */
-    struct {
-        uint64_t pushed, jobs, done, retry, reject;
-    } stage[2];
-    size_t in_flight, dead_waiting, dead_sent, done_unacked;
-    size_t waiting[2], pushed[2], held[2];
+    uint64_t requeued_hung, requeued_stopping, dropped;
+    uint64_t in_flight, dead_waiting, dead_sent, done_unacked; /* now */
     int64_t oldest_ms; /* when the oldest in flight was delivered; 0 when there is none */
+    struct stage_stats stage[STAGES];
 };
 
 struct flow;

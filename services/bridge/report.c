@@ -1,3 +1,5 @@
+/* What the bridge says of itself. The counters and gauges of the flow are rows of a table: each
+ * names a number in the flow's statistics. */
 #include "services/bridge/report.h"
 #include "proto/timestamp.h"
 #include "services/base/log.h"
@@ -8,14 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAGES 2
 #define WORKERLESS_AFTER_MS 3000
-#define SERIES_MAX 128 /* of codes that workers choose: a broken one must not fill the memory */
+#define SERIES_MAX 128 /* a worker that makes up codes must not fill the memory */
 #define LABELS_SIZE 128
 
 struct stage_report {
-    struct metric_counter *pushed, *jobs, *done;
-    struct metric_gauge *up, *waiting, *at_workers, *held;
+    struct metric_gauge *up;
     struct metric_histogram *worker_seconds, *age_seconds;
     struct health_check *health;
     struct error failure; /* while the stage is not up */
@@ -32,20 +32,76 @@ struct report {
     struct stage_report stages[STAGES];
     struct coded_counter coded[SERIES_MAX];
     size_t coded_count;
-    struct metric_counter *delivered, *acked, *acks, *hung, *stopping, *dropped, *stale;
-    struct metric_counter *letters_confirmed, *letters_failed;
-    struct metric_gauge *in_flight, *letters_waiting, *letters_sent, *oldest_seconds;
     struct metric_histogram *queue_seconds;
     struct flow_stats last;
 };
 
-static const char *const workers_of[STAGES] = {"persisters", "indexers"};
 static const char outcomes_help[] = "Outcomes that workers answered, by reason.";
-static const char letters_help[] = "Messages sent to the dead-letter queue, by reason.";
+static const char letters_help[] = "Deliveries sent to the dead-letter queue, by reason.";
+static const char requeued_help[] = "Deliveries given back.";
 
-static struct stage_report *stage_of(struct report *report, enum stage stage)
+/* A uint64_t in struct flow_stats or struct stage_stats. The stage's labels come before `labels`.
+ */
+struct row {
+    enum { COUNTER, GAUGE } kind;
+    size_t offset;
+    const char *name, *labels, *help;
+};
+
+#define FLOW(field) offsetof(struct flow_stats, field)
+static const struct row flow_rows[] = {
+    {COUNTER, FLOW(delivered), "bridge_delivered_total", "", "Deliveries taken from the queue."},
+    {COUNTER, FLOW(acked), "bridge_acked_total", "", "Deliveries acked."},
+    {COUNTER, FLOW(ack_calls), "bridge_ack_frames_total", "", "Acks that took."},
+    {COUNTER, FLOW(requeued_hung), "bridge_requeued_total", "reason=\"hung\"", requeued_help},
+    {COUNTER, FLOW(requeued_stopping), "bridge_requeued_total", "reason=\"stopping\"",
+     requeued_help},
+    {COUNTER, FLOW(dropped), "bridge_dropped_total", "",
+     "Deliveries forgotten with the connection they came from."},
+    {COUNTER, FLOW(stale_replies), "bridge_stale_replies_total", "",
+     "Outcomes that match no order at a worker."},
+    {COUNTER, FLOW(dead_lettered), "bridge_dead_letters_confirmed_total", "",
+     "Dead letters that the broker has."},
+    {COUNTER, FLOW(dead_letter_failures), "bridge_dead_letter_failures_total", "",
+     "Dead letters that must be published again."},
+    {GAUGE, FLOW(in_flight), "bridge_in_flight", "", "Deliveries neither acked nor back."},
+    {GAUGE, FLOW(dead_waiting), "bridge_dead_letters_waiting", "",
+     "Not taken by the publisher yet."},
+    {GAUGE, FLOW(dead_sent), "bridge_dead_letters_unconfirmed", "",
+     "Published, not confirmed yet."},
+};
+
+#define STAGE(field) offsetof(struct stage_stats, field)
+static const struct row stage_rows[] = {
+    {COUNTER, STAGE(pushed), "bridge_pushed_orders_total", "", "Orders given to workers."},
+    {COUNTER, STAGE(jobs), "bridge_pushed_jobs_total", "", "Jobs they travelled in."},
+    {COUNTER, STAGE(done), "bridge_outcomes_total", ",outcome=\"done\",code=\"\"", outcomes_help},
+    {GAUGE, STAGE(waiting), "bridge_waiting_orders", "", "Orders that wait for a worker."},
+    {GAUGE, STAGE(at_workers), "bridge_orders_at_workers", "", "Orders without outcome."},
+    {GAUGE, STAGE(held), "bridge_held_orders", "", "Orders that wait for their next attempt."},
+};
+
+static uint64_t number_at(const void *stats, size_t offset)
 {
-    return &report->stages[stage - 1];
+    uint64_t number;
+    memcpy(&number, (const char *)stats + offset, sizeof number);
+    return number;
+}
+
+static void report_rows(const struct row *rows, size_t count, const char *stage_labels,
+                        const void *now, const void *last)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct row *row = &rows[i];
+        char labels[LABELS_SIZE];
+        (void)snprintf(labels, sizeof labels, "%s%s", stage_labels, row->labels); /* it fits */
+        uint64_t number = number_at(now, row->offset);
+        if (row->kind == COUNTER)
+            metric_add(metric_counter(row->name, labels, row->help),
+                       number - number_at(last, row->offset));
+        else
+            metric_set(metric_gauge(row->name, labels, row->help), (double)number);
+    }
 }
 
 /* The counter of `name` with `labels`, which end in the label's name of the code; or, past
@@ -68,13 +124,14 @@ static void count_coded(struct report *report, const char *name, const char *lab
         metric_add(metric_counter(name, text, help), 1);
         return;
     }
+    struct coded_counter *coded = &report->coded[i];
     if (i == report->coded_count) {
-        struct coded_counter *coded = &report->coded[report->coded_count++];
+        report->coded_count++;
         coded->name = name;
         memcpy(coded->labels, text, sizeof text);
         coded->counter = metric_counter(name, text, help);
     }
-    metric_add(report->coded[i].counter, 1);
+    metric_add(coded->counter, 1);
 }
 
 /* Events */
@@ -94,14 +151,14 @@ void report_message(struct report *report, const struct message *message)
 void report_outcome(struct report *report, enum stage stage, const struct reply_item *item,
                     const struct order *order, int64_t at_worker_ms)
 {
-    struct stage_report *about = stage_of(report, stage);
+    struct stage_report *about = &report->stages[stage];
     metric_observe(about->worker_seconds, (double)at_worker_ms / 1e3);
     if (item->outcome == OUTCOME_DONE) {
         metric_observe(about->age_seconds, seconds_since(order->created_at_us));
         return;
     }
     char labels[64];
-    (void)snprintf(labels, sizeof labels, "stage=\"%s\",outcome=\"%s\",code", stage_name(stage),
+    (void)snprintf(labels, sizeof labels, "stage=\"%s\",outcome=\"%s\",code", stages[stage].name,
                    outcome_name(item->outcome)); /* it fits */
     count_coded(report, "bridge_outcomes_total", labels, item->code, outcomes_help);
 }
@@ -109,10 +166,10 @@ void report_outcome(struct report *report, enum stage stage, const struct reply_
 void report_stage(struct report *report, enum stage stage, enum stage_state state,
                   const struct reply_item *item)
 {
-    struct stage_report *about = stage_of(report, stage);
+    struct stage_report *about = &report->stages[stage];
     metric_set(about->up, state == STAGE_UP);
     if (state == STAGE_UP) {
-        log_info("stage works again", log_text("stage", stage_name(stage)));
+        log_info("stage works again", log_text("stage", stages[stage].name));
         return; /* report_flow() tells its health */
     }
     error_set(&about->failure, "%s: %s: %.150s", stage_state_name(state), item->code, item->detail);
@@ -120,7 +177,7 @@ void report_stage(struct report *report, enum stage stage, enum stage_state stat
     log_error(state == STAGE_SYSTEMIC
                   ? "stage rejects every order: stopped, the configuration must be repaired"
                   : "stage is down: its orders wait",
-              log_text("stage", stage_name(stage)), log_text("code", item->code),
+              log_text("stage", stages[stage].name), log_text("code", item->code),
               log_text("detail", item->detail));
 }
 
@@ -136,127 +193,62 @@ void report_dead_letter(struct report *report, const struct dead_letter_report *
 
 /* States */
 
-static void report_counters(struct report *report, const struct flow_stats *now)
+static void report_readiness(struct stage_report *about, const char *stage, int64_t now_ms)
 {
-    const struct flow_stats *last = &report->last;
-    const struct {
-        struct metric_counter *counter;
-        uint64_t now, last;
-    } counters[] = {
-        {report->delivered, now->delivered, last->delivered},
-        {report->acked, now->acked, last->acked},
-        {report->acks, now->ack_calls, last->ack_calls},
-        {report->hung, now->requeued_hung, last->requeued_hung},
-        {report->stopping, now->requeued_stopping, last->requeued_stopping},
-        {report->dropped, now->dropped, last->dropped},
-        {report->stale, now->stale_replies, last->stale_replies},
-        {report->letters_confirmed, now->dead_lettered, last->dead_lettered},
-        {report->letters_failed, now->dead_letter_failures, last->dead_letter_failures},
-        {report->stages[0].pushed, now->stage[0].pushed, last->stage[0].pushed},
-        {report->stages[1].pushed, now->stage[1].pushed, last->stage[1].pushed},
-        {report->stages[0].jobs, now->stage[0].jobs, last->stage[0].jobs},
-        {report->stages[1].jobs, now->stage[1].jobs, last->stage[1].jobs},
-        {report->stages[0].done, now->stage[0].done, last->stage[0].done},
-        {report->stages[1].done, now->stage[1].done, last->stage[1].done},
-    };
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        metric_add(counters[i].counter, counters[i].now - counters[i].last);
-}
-
-static void report_readiness(struct report *report, const struct flow *flow, enum stage stage,
-                             int64_t now_ms)
-{
-    struct stage_report *about = stage_of(report, stage);
-    if (flow_stage_state(flow, stage) != STAGE_UP)
-        return; /* report_stage() has told */
     bool alive = now_ms - about->alive_ms < WORKERLESS_AFTER_MS;
     if (!health_set(about->health, alive, alive ? NULL : "no worker takes jobs"))
         return;
     if (alive)
-        log_info("workers take jobs", log_text("stage", stage_name(stage)));
+        log_info("workers take jobs", log_text("stage", stage));
     else
-        log_warn("no worker takes jobs: orders wait", log_text("stage", stage_name(stage)));
+        log_warn("no worker takes jobs: orders wait", log_text("stage", stage));
 }
 
-void report_flow(struct report *report, const struct flow *flow, const bool writable[2],
+void report_flow(struct report *report, const struct flow *flow, const bool writable[STAGES],
                  int64_t now_ms)
 {
     struct flow_stats now;
     flow_stats(flow, &now);
-    report_counters(report, &now);
-    metric_set(report->in_flight, (double)now.in_flight);
-    metric_set(report->letters_waiting, (double)now.dead_waiting);
-    metric_set(report->letters_sent, (double)now.dead_sent);
-    metric_set(report->oldest_seconds,
+    report_rows(flow_rows, sizeof flow_rows / sizeof flow_rows[0], "", &now, &report->last);
+    metric_set(metric_gauge("bridge_oldest_seconds", NULL, "How long the oldest is in flight."),
                now.in_flight > 0 ? (double)(now_ms - now.oldest_ms) / 1e3 : 0);
-    for (size_t i = 0; i < STAGES; i++) {
-        struct stage_report *about = &report->stages[i];
-        metric_set(about->waiting, (double)now.waiting[i]);
-        metric_set(about->at_workers, (double)now.pushed[i]);
-        metric_set(about->held, (double)now.held[i]);
-        if (writable[i] || now.stage[i].done > report->last.stage[i].done)
+    for (enum stage stage = 0; stage < STAGES; stage++) {
+        struct stage_report *about = &report->stages[stage];
+        const struct stage_stats *last = &report->last.stage[stage];
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "stage=\"%s\"", stages[stage].name); /* it fits */
+        report_rows(stage_rows, sizeof stage_rows / sizeof stage_rows[0], labels, &now.stage[stage],
+                    last);
+        if (writable[stage] || now.stage[stage].done > last->done)
             about->alive_ms = now_ms;
-        report_readiness(report, flow, i == 0 ? STAGE_PERSIST : STAGE_INDEX, now_ms);
+        if (flow_stage_state(flow, stage) == STAGE_UP) /* else report_stage() has told */
+            report_readiness(about, stages[stage].name, now_ms);
     }
     report->last = now;
 }
 
 /* Life */
 
-static void register_stage(struct stage_report *about, enum stage stage)
-{
-    char labels[64], done[96];
-    (void)snprintf(labels, sizeof labels, "stage=\"%s\"", stage_name(stage)); /* they fit */
-    (void)snprintf(done, sizeof done, "%s,outcome=\"done\",code=\"\"", labels);
-    about->pushed =
-        metric_counter("bridge_pushed_orders_total", labels, "Orders given to workers.");
-    about->jobs = metric_counter("bridge_pushed_jobs_total", labels, "Messages they travelled in.");
-    about->done = metric_counter("bridge_outcomes_total", done, outcomes_help);
-    about->up = metric_gauge("bridge_stage_up", labels, "0 while the stage is down or systemic.");
-    about->waiting =
-        metric_gauge("bridge_waiting_orders", labels, "Orders that wait for a worker.");
-    about->at_workers = metric_gauge("bridge_orders_at_workers", labels, "Orders without outcome.");
-    about->held =
-        metric_gauge("bridge_held_orders", labels, "Orders that wait for their next attempt.");
-    about->worker_seconds = metric_histogram_seconds("bridge_worker_seconds", labels,
-                                                     "From giving an order away to its outcome.");
-    about->age_seconds =
-        metric_histogram_ages("bridge_order_age_seconds", labels, "From created_at to done.");
-    metric_set(about->up, 1);
-    about->alive_ms = -WORKERLESS_AFTER_MS;
-    about->health = health_check(workers_of[stage - 1], HEALTH_REQUIRED);
-}
-
 struct report *report_new(size_t window)
 {
     struct report *report = memory_new(sizeof *report);
-    const char *requeued_name = "bridge_requeued_total", *requeued_help = "Orders given back.";
-    report->delivered =
-        metric_counter("bridge_delivered_total", NULL, "Messages taken from the queue.");
-    report->acked = metric_counter("bridge_acked_total", NULL, "Messages acked.");
-    report->acks = metric_counter("bridge_ack_frames_total", NULL, "Acks that took.");
-    report->hung = metric_counter(requeued_name, "reason=\"hung\"", requeued_help);
-    report->stopping = metric_counter(requeued_name, "reason=\"stopping\"", requeued_help);
-    report->dropped = metric_counter("bridge_dropped_total", NULL,
-                                     "Messages forgotten with the connection they came from.");
-    report->stale = metric_counter("bridge_stale_replies_total", NULL,
-                                   "Outcomes that match no order at a worker.");
-    report->letters_confirmed = metric_counter("bridge_dead_letters_confirmed_total", NULL,
-                                               "Dead letters that the broker has.");
-    report->letters_failed = metric_counter("bridge_dead_letter_failures_total", NULL,
-                                            "Dead letters that must be published again.");
-    report->in_flight = metric_gauge("bridge_in_flight", NULL, "Messages neither acked nor back.");
-    report->letters_waiting =
-        metric_gauge("bridge_dead_letters_waiting", NULL, "Not taken by the publisher yet.");
-    report->letters_sent =
-        metric_gauge("bridge_dead_letters_unconfirmed", NULL, "Published, not confirmed yet.");
-    report->oldest_seconds =
-        metric_gauge("bridge_oldest_seconds", NULL, "How long the oldest is in flight.");
     report->queue_seconds =
         metric_histogram_ages("bridge_queue_seconds", NULL, "From created_at to the bridge.");
-    metric_set(metric_gauge("bridge_window", NULL, "Messages in flight at most."), (double)window);
-    for (size_t i = 0; i < STAGES; i++)
-        register_stage(&report->stages[i], i == 0 ? STAGE_PERSIST : STAGE_INDEX);
+    metric_set(metric_gauge("bridge_window", NULL, "Deliveries in flight at most."),
+               (double)window);
+    for (enum stage stage = 0; stage < STAGES; stage++) {
+        struct stage_report *about = &report->stages[stage];
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "stage=\"%s\"", stages[stage].name); /* it fits */
+        about->up = metric_gauge("bridge_stage_up", labels, "0 while it is down or systemic.");
+        metric_set(about->up, 1);
+        about->worker_seconds = metric_histogram_seconds(
+            "bridge_worker_seconds", labels, "From giving an order away to its outcome.");
+        about->age_seconds =
+            metric_histogram_ages("bridge_order_age_seconds", labels, "From created_at to done.");
+        about->alive_ms = -WORKERLESS_AFTER_MS;
+        about->health = health_check(stages[stage].workers, HEALTH_REQUIRED);
+    }
     return report;
 }
 

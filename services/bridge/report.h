@@ -1,4 +1,4 @@
-/* What the bridge says of itself: metrics (bridge_*), the readiness of the two stages, and log
+/* What the bridge says of itself: metrics (bridge_*), the readiness of the stages, and log
  * lines, one per change or rate-limited. */
 #ifndef BRIDGE_REPORT_H
 #define BRIDGE_REPORT_H
@@ -24,7 +24,7 @@ void report_dead_letter(struct report *report, const struct dead_letter_report *
 
 /* From time to time: the state of the flow, and whether some worker of each stage takes jobs now.
  */
-void report_flow(struct report *report, const struct flow *flow, const bool writable[2],
+void report_flow(struct report *report, const struct flow *flow, const bool writable[STAGES],
                  int64_t now_ms);
 
 #endif

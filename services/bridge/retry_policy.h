@@ -1,6 +1,6 @@
 /* When to try again: the policy of the bridge's retries, apart from the bookkeeping in flow.c.
  *
- * A stage is one of the two backends as seen through its workers. It is
+ * A stage is a backend as seen through its workers. It is
  *   up        orders are pushed as fast as workers take them;
  *   down      it answered "retry" and, for a second since, nothing but failures: only a probe of a
  *             few orders goes out per backoff step, until one is done;

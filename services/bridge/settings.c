@@ -1,4 +1,5 @@
 #include "services/bridge/settings.h"
+#include "services/base/endpoint.h"
 #include "services/clients/rabbitmq/options.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/runtime/options.h"
@@ -20,8 +21,8 @@ const struct config_option bridge_options[] = {
     {
         .name = "BRIDGE_BIND",
         .default_text = "tcp://*:7100",
-        .help = "where workers connect: tcp://address:port (also uses the next two ports) or "
-                "ipc://path",
+        .help = "where workers connect: tcp://address:port (also uses " STAGE_MORE_PORTS
+                ") or ipc://path",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct bridge_settings, bind),
         .validate = bridge_endpoint_validate,

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #define REPLIES_PER_WAKE 64 /* then the rest of the loop has its turn */
-#define STAGES 2
 
 struct job_line {
     struct workers *workers;
@@ -42,19 +41,19 @@ static void on_writable(void *arg, bool readable, bool writable)
 
 void workers_await_writable(struct workers *workers, enum stage stage)
 {
-    loop_watch_want(workers->lines[stage - 1].watch, false, true);
+    loop_watch_want(workers->lines[stage].watch, false, true);
 }
 
 bool workers_writable(const struct workers *workers, enum stage stage)
 {
-    return (zsock_events(workers->lines[stage - 1].socket) & ZMQ_POLLOUT) != 0;
+    return (zsock_events(workers->lines[stage].socket) & ZMQ_POLLOUT) != 0;
 }
 
 int workers_push(struct workers *workers, const struct job_route *route,
                  const struct job_item *items, size_t count)
 {
     size_t len = job_encode(route, items, count, workers->buffer);
-    void *socket = zsock_resolve(workers->lines[route->stage - 1].socket);
+    void *socket = zsock_resolve(workers->lines[route->stage].socket);
     return zmq_send(socket, workers->buffer, len, ZMQ_DONTWAIT) == (int)len ? 0 : -1;
 }
 
@@ -116,22 +115,21 @@ struct workers *workers_new(struct event_loop *loop, const struct workers_option
     workers->options = *options;
     workers->malformed = metric_counter("bridge_malformed_replies_total", NULL,
                                         "Messages on the reply socket that make no sense.");
-    for (size_t i = 0; i < STAGES; i++)
-        workers->lines[i] = (struct job_line){
-            .workers = workers,
-            .stage = i == 0 ? STAGE_PERSIST : STAGE_INDEX,
-            .socket = link_socket_new(LINK_JOBS_TO_WORKERS),
-        };
     workers->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
-    if (bind_socket(workers->lines[0].socket, endpoints.persist, err) != 0 ||
-        bind_socket(workers->lines[1].socket, endpoints.index, err) != 0 ||
-        bind_socket(workers->replies, endpoints.reply, err) != 0) {
+    int bound = bind_socket(workers->replies, endpoints.reply, err);
+    for (enum stage stage = 0; stage < STAGES; stage++) {
+        struct job_line *line = &workers->lines[stage];
+        line->workers = workers;
+        line->stage = stage;
+        line->socket = link_socket_new(LINK_JOBS_TO_WORKERS);
+        line->watch = event_loop_watch_zmq(loop, line->socket, on_writable, line);
+        if (bound == 0)
+            bound = bind_socket(line->socket, endpoints.jobs[stage], err);
+    }
+    if (bound != 0) {
         workers_free(workers);
         return NULL;
     }
-    for (size_t i = 0; i < STAGES; i++)
-        workers->lines[i].watch =
-            event_loop_watch_zmq(loop, workers->lines[i].socket, on_writable, &workers->lines[i]);
     workers->replies_watch = event_loop_watch_zmq(loop, workers->replies, on_readable, workers);
     loop_watch_want(workers->replies_watch, true, false);
     return workers;

@@ -8,8 +8,7 @@
 #include "services/loop/event_loop.h"
 
 struct workers_options {
-    const char
-        *bind; /* BRIDGE_BIND: tcp://address:port is the first of three, ipc://path a prefix */
+    const char *bind; /* BRIDGE_BIND, for bridge_endpoints_parse() */
     /* A reply message, decoded strictly. */
     void (*on_reply)(void *arg, const struct job_route *route, const struct reply_item *items,
                      size_t count);
@@ -20,7 +19,7 @@ struct workers_options {
 
 struct workers;
 
-/* Bind the three sockets. Returns NULL with `err` set when that is not possible. */
+/* Bind the sockets. Returns NULL with `err` set when that is not possible. */
 struct workers *workers_new(struct event_loop *loop, const struct workers_options *options,
                             struct error *err) __attribute__((warn_unused_result));
 void workers_free(struct workers *workers);

@@ -76,8 +76,7 @@ static void make_connections(struct bridge *bridge)
     struct link_connection_options options = {
         .loop = bridge->link->options.loop,
         .end = LINK_JOBS_FROM_BRIDGE,
-        .endpoint = bridge->link->options.stage == STAGE_PERSIST ? bridge->endpoints.persist
-                                                                 : bridge->endpoints.index,
+        .endpoint = bridge->endpoints.jobs[bridge->link->options.stage],
         .on_ready = on_jobs_readable,
         .on_change = on_change,
         .arg = bridge,

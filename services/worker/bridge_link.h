@@ -12,8 +12,8 @@ struct bridge_link;
 
 struct bridge_link_options {
     struct event_loop *loop;
-    const struct endpoint_list *bridges; /* BRIDGE_ENDPOINTS; each is a triplet of sockets */
-    enum stage stage;                    /* which of the two job sockets; other jobs are dropped */
+    const struct endpoint_list *bridges; /* BRIDGE_ENDPOINTS; each has several sockets */
+    enum stage stage;                    /* whose jobs are taken; other jobs are dropped */
     void (*on_readable)(void *arg);      /* there are jobs to read */
     /* The number of bridges connected to, for jobs and for replies, has changed. */
     void (*on_connected)(void *arg, unsigned connected);

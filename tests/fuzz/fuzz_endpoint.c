@@ -20,8 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(url.host[0] != '\0' && url.port != 0 && url.user[0] != '\0' &&
                 url.vhost[0] != '\0');
     if (bridge_endpoints_parse(text, &endpoints, &err) == 0)
-        REQUIRE(strcmp(endpoints.persist, endpoints.index) != 0 &&
-                strcmp(endpoints.index, endpoints.reply) != 0);
+        REQUIRE(strcmp(endpoints.jobs[STAGE_PERSIST], endpoints.jobs[STAGE_INDEX]) != 0 &&
+                strcmp(endpoints.jobs[STAGE_INDEX], endpoints.reply) != 0);
     if (endpoint_list_parse(text, &list, &err) == 0)
         REQUIRE(list.count >= 1 && list.count <= ENDPOINT_LIST_MAX);
     return 0;

@@ -170,8 +170,8 @@ static void test_bridge_endpoints(void **state)
             fail_msg("%s: %d %s", cases[i].text, failed, err.message);
         if (failed)
             continue;
-        assert_string_equal(parsed.persist, cases[i].persist);
-        assert_string_equal(parsed.index, cases[i].index);
+        assert_string_equal(parsed.jobs[STAGE_PERSIST], cases[i].persist);
+        assert_string_equal(parsed.jobs[STAGE_INDEX], cases[i].index);
         assert_string_equal(parsed.reply, cases[i].reply);
     }
 }

@@ -42,7 +42,7 @@ static void compare(const struct delivery_table *table, const struct expected *e
         assert_int_equal(delivery->stage, expected[i].stage);
         if (has_deadline(expected[i].state) && expected[i].deadline_ms < first_ms)
             first_ms = expected[i].deadline_ms;
-        waiting[expected[i].stage - 1] += expected[i].state == DELIVERY_WAITING;
+        waiting[expected[i].stage] += expected[i].state == DELIVERY_WAITING;
     }
     assert_int_equal(table->count, count);
     const struct delivery *first = delivery_first_deadline(table);
@@ -77,12 +77,12 @@ static void test_random_walk(void **state)
         struct expected *slot = &expected[rand() % CAPACITY];
         if (slot->tag == 0) {
             assert_non_null(delivery_add(&table, next_tag, new_message(), step));
-            *slot = (struct expected){next_tag++, DELIVERY_WAITING, STAGE_PERSIST, 0};
+            *slot = (struct expected){next_tag++, DELIVERY_WAITING, STAGE_FIRST, 0};
         } else {
             struct delivery *delivery = delivery_find(&table, slot->tag);
             assert_non_null(delivery);
             slot->state = (enum delivery_state)(rand() % DELIVERY_STATES);
-            slot->stage = rand() % 2 == 0 ? STAGE_PERSIST : STAGE_INDEX;
+            slot->stage = (enum stage)(rand() % STAGES);
             slot->deadline_ms = rand() % 1000;
             if (has_deadline(slot->state) && !has_deadline(delivery->state))
                 delivery->deadline_ms = slot->deadline_ms;

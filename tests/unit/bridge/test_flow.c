@@ -26,7 +26,7 @@ struct world {
     struct flow *flow;
     int64_t now_ms;
     uint64_t epoch;
-    bool blocked[2], refuse_dead;
+    bool blocked[STAGES], refuse_dead;
     enum stage stage[TAGS]; /* of the last push */
     uint32_t attempt[TAGS];
     size_t large_bytes;
@@ -64,9 +64,9 @@ static int port_push(void *self, const struct job_route *route, const struct job
     assert_memory_equal(route->incarnation, incarnation, sizeof incarnation);
     assert_int_equal(route->epoch, world->epoch);
     assert_in_range(count, 1, JOB_MAX_ORDERS);
-    if (world->blocked[route->stage - 1])
+    if (world->blocked[route->stage])
         return -1;
-    note(world, "%s[", stage_name(route->stage));
+    note(world, "%s[", stages[route->stage].name);
     for (size_t i = 0; i < count; i++) {
         uint64_t tag = items[i].delivery_tag;
         note(world, "%llu:%u", (unsigned long long)tag, items[i].attempt);
@@ -122,7 +122,7 @@ static void port_on_stage(void *self, enum stage stage, enum stage_state state,
                           const struct reply_item *item)
 {
     assert_non_null(item);
-    note(self, "%s %s", stage_name(stage), stage_state_name(state));
+    note(self, "%s %s", stages[stage].name, stage_state_name(state));
 }
 
 static struct message *make_message(struct world *world, uint64_t tag, const char *fault)
@@ -194,7 +194,7 @@ static void run_command(struct world *world, const char *command)
             flow_deliver(world->flow, first, make_message(world, first, reason), world->now_ms), 0);
     } else if (strcmp(verb, "block") == 0 || strcmp(verb, "unblock") == 0) {
         assert_int_equal(sscanf(rest, "%31s", word), 1);
-        world->blocked[stage_of(word) - 1] = verb[0] == 'b';
+        world->blocked[stage_of(word)] = verb[0] == 'b';
         if (verb[0] == 'u')
             flow_writable(world->flow, stage_of(word));
     } else if (strcmp(verb, "refuse") == 0 || strcmp(verb, "take") == 0) {

@@ -8,7 +8,7 @@
 
 static uint8_t frame[MESSAGE_MAX_BYTES];
 static struct reply_item items[REPLY_MAX_ITEMS], ret_items[REPLY_MAX_ITEMS];
-static const struct job_route route = {.incarnation = "fifteen letters", .epoch = 7, .stage = 2};
+static const struct job_route route = {.incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX};
 
 static int decode(const void *bytes, size_t len, struct job_route *ret_route, size_t *ret_count,
                   struct error *err)

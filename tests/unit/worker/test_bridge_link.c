@@ -48,7 +48,7 @@ static void bind_bridge(struct fixture *fixture)
     fixture->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
     zsock_set_sndtimeo(fixture->jobs, PATIENCE_MS);
     zsock_set_rcvtimeo(fixture->replies, PATIENCE_MS);
-    bind_when_free(fixture->jobs, fixture->endpoints.persist);
+    bind_when_free(fixture->jobs, fixture->endpoints.jobs[STAGE_PERSIST]);
     bind_when_free(fixture->replies, fixture->endpoints.reply);
 }
 
@@ -371,7 +371,7 @@ static void a_port_in_use_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
     zsock_t *other = link_socket_new(LINK_JOBS_TO_WORKERS);
-    assert_int_equal(link_socket_bind(other, fixture->endpoints.persist), -1);
+    assert_int_equal(link_socket_bind(other, fixture->endpoints.jobs[STAGE_PERSIST]), -1);
     assert_int_equal(errno, EADDRINUSE);
     zsock_destroy(&other);
 }

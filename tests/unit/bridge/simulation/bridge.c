@@ -2,6 +2,7 @@
  * Each port checks that the flow was entitled to what it does. */
 #include "services/base/memory.h"
 #include "tests/unit/bridge/simulation/world.h"
+#include <inttypes.h>
 #include <string.h>
 
 #define DEADLINE_SLACK_MS 1
@@ -15,7 +16,7 @@ static struct sim_delivery *delivery_of(struct world *world, uint64_t tag)
 
 static bool is_finished(const struct sim_delivery *delivery)
 {
-    return delivery->indexed || delivery->buried;
+    return delivery->next == STAGES || delivery->buried;
 }
 
 static uint32_t port_random(void *self)
@@ -40,8 +41,8 @@ static int port_push(void *self, const struct job_route *route, const struct job
         CHECK(world, !delivery->rejected || !delivery->believed, "push of a rejected order");
         CHECK(world, world->messages[delivery->message].kind != POISON, "poison was pushed");
         CHECK(world, items[i].attempt == delivery->attempt + 1, "attempts are not consecutive");
-        CHECK(world, route->stage == (delivery->persisted ? STAGE_INDEX : STAGE_PERSIST),
-              "pushed to %s out of turn", stage_name(route->stage));
+        CHECK(world, route->stage == delivery->next, "pushed to %s out of turn",
+              stages[route->stage].name);
         delivery->at_worker = true;
         delivery->stage = route->stage;
         delivery->attempt = items[i].attempt;
@@ -56,9 +57,9 @@ static void check_finished(struct world *world, uint64_t tag)
     if (delivery == NULL || delivery->settled)
         return;
     const struct sim_message *message = &world->messages[delivery->message];
-    CHECK(world, is_finished(delivery) && (delivery->persisted || delivery->buried),
-          "acked tag %llu before it was finished", (unsigned long long)tag);
-    CHECK(world, (message->persisted && message->indexed) || message->dead_letters > 0,
+    CHECK(world, is_finished(delivery), "acked tag %llu before it was finished",
+          (unsigned long long)tag);
+    CHECK(world, broker_message_done(message) || message->dead_letters > 0,
           "acked tag %llu, which is nowhere", (unsigned long long)tag);
     delivery->settled = true;
     world->tally->acked++;
@@ -168,7 +169,7 @@ static void port_on_stage(void *self, enum stage stage, enum stage_state state,
 {
     struct world *world = self;
     CHECK(world, (state == STAGE_UP) == (item->outcome == OUTCOME_DONE), "%s is %s by mistake",
-          stage_name(stage), stage_state_name(state));
+          stages[stage].name, stage_state_name(state));
     world->tally->stage_down += state == STAGE_DOWN;
     world->tally->stage_systemic += state == STAGE_SYSTEMIC;
 }
@@ -239,17 +240,14 @@ static void learn(struct world *world, const struct job_route *route,
         delivery->attempt != item->attempt)
         goto stale;
 
-    unsigned *rejects_in_row = &world->rejects_in_row[route->stage - 1];
+    unsigned *rejects_in_row = &world->rejects_in_row[route->stage];
     delivery->at_worker = false;
     switch (item->outcome) {
     case OUTCOME_DONE:
         *rejects_in_row = 0;
         delivery->at_workers_ms += world->now_ms - delivery->pushed_ms;
         delivery->retries = 0;
-        if (route->stage == STAGE_PERSIST)
-            delivery->persisted = true;
-        else
-            delivery->indexed = true;
+        delivery->next = stages[route->stage].next;
         delivery->finished_ms = world->now_ms;
         return;
     case OUTCOME_RETRY:
@@ -301,12 +299,12 @@ static void check_pushed(struct world *world)
 {
     struct flow_stats stats;
     flow_stats(world->flow, &stats);
-    for (enum stage stage = STAGE_PERSIST; stage <= STAGE_INDEX; stage++)
+    for (enum stage stage = 0; stage < STAGES; stage++)
         CHECK(world,
-              stats.waiting[stage - 1] == 0 || flow_blocked(world->flow, stage) ||
+              stats.stage[stage].waiting == 0 || flow_blocked(world->flow, stage) ||
                   flow_stage_state(world->flow, stage) != STAGE_UP,
-              "%zu orders wait for %s, which takes them", stats.waiting[stage - 1],
-              stage_name(stage));
+              "%" PRIu64 " orders wait for %s, which takes them", stats.stage[stage].waiting,
+              stages[stage].name);
 }
 
 void bridge_turn(struct world *world)
@@ -334,26 +332,27 @@ void bridge_stop(struct world *world)
  * state, none is forgotten, none is held any longer than that. */
 static void compare(struct world *world, const struct flow_stats *stats)
 {
-    size_t in_flight = 0, at_worker[2] = {0}, dead_sent = 0, finished = 0;
+    uint64_t in_flight = 0, at_worker[STAGES] = {0}, dead_sent = 0, finished = 0;
     for (uint64_t tag = world->first_unsettled; tag <= world->tags && world->connected; tag++) {
         const struct sim_delivery *delivery = &world->deliveries[tag];
         if (!delivery->received || delivery->settled)
             continue;
         in_flight++;
-        at_worker[delivery->stage == STAGE_INDEX] += delivery->at_worker;
+        at_worker[delivery->stage] += delivery->at_worker;
         dead_sent += delivery->dead_sent;
         finished += is_finished(delivery);
     }
-    CHECK(world, stats->in_flight == in_flight, "%zu deliveries in flight, not %zu",
+    CHECK(world, stats->in_flight == in_flight, "%" PRIu64 " deliveries in flight, not %" PRIu64,
           stats->in_flight, in_flight);
-    CHECK(world, stats->pushed[0] == at_worker[0] && stats->pushed[1] == at_worker[1],
-          "%zu + %zu at workers, not %zu + %zu", stats->pushed[0], stats->pushed[1], at_worker[0],
-          at_worker[1]);
-    CHECK(world, stats->dead_sent == dead_sent, "%zu dead letters under way, not %zu",
+    for (enum stage stage = 0; stage < STAGES; stage++)
+        CHECK(world, stats->stage[stage].at_workers == at_worker[stage],
+              "%" PRIu64 " at workers of %s, not %" PRIu64, stats->stage[stage].at_workers,
+              stages[stage].name, at_worker[stage]);
+    CHECK(world, stats->dead_sent == dead_sent, "%" PRIu64 " dead letters under way, not %" PRIu64,
           stats->dead_sent, dead_sent);
-    CHECK(world, stats->done_unacked == finished, "%zu finished, not %zu", stats->done_unacked,
-          finished);
-    CHECK(world, world->live_messages == in_flight, "%zu messages kept for %zu deliveries",
+    CHECK(world, stats->done_unacked == finished, "%" PRIu64 " finished, not %" PRIu64,
+          stats->done_unacked, finished);
+    CHECK(world, world->live_messages == in_flight, "%zu messages kept for %" PRIu64 " deliveries",
           world->live_messages, in_flight);
 }
 
@@ -361,12 +360,11 @@ void bridge_check(struct world *world)
 {
     struct flow_stats stats;
     flow_stats(world->flow, &stats);
-    CHECK(world, stats.in_flight <= world->window, "%zu in flight", stats.in_flight);
-    CHECK(world,
-          stats.in_flight == stats.waiting[0] + stats.waiting[1] + stats.pushed[0] +
-                                 stats.pushed[1] + stats.held[0] + stats.held[1] +
-                                 stats.dead_waiting + stats.dead_sent + stats.done_unacked,
-          "states do not add up");
+    CHECK(world, stats.in_flight <= world->window, "%" PRIu64 " in flight", stats.in_flight);
+    uint64_t sum = stats.dead_waiting + stats.dead_sent + stats.done_unacked;
+    for (enum stage stage = 0; stage < STAGES; stage++)
+        sum += stats.stage[stage].waiting + stats.stage[stage].at_workers + stats.stage[stage].held;
+    CHECK(world, stats.in_flight == sum, "states do not add up");
     while (world->connected && world->first_unsettled <= world->tags &&
            world->deliveries[world->first_unsettled].settled)
         world->first_unsettled++;

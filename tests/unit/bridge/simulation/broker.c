@@ -10,8 +10,18 @@ void broker_publish(struct world *world, enum message_kind kind)
         return;
     unsigned number = (unsigned)world->message_count++;
     world->messages[number] = (struct sim_message){.kind = kind, .state = READY};
+    if (kind == REJECTED)
+        world->messages[number].rejected_by = (enum stage)world_below(world, STAGES);
     world->ready[world->ready_count++] = number;
     broker_deliver_more(world);
+}
+
+bool broker_message_done(const struct sim_message *message)
+{
+    for (enum stage stage = 0; stage < STAGES; stage++)
+        if (!message->done[stage])
+            return false;
+    return true;
 }
 
 static struct sim_delivery *new_delivery(struct world *world, unsigned message)

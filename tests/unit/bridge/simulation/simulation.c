@@ -41,7 +41,7 @@ static void replace_bridge(struct world *world)
 
 static void break_worker(struct world *world, bool crash)
 {
-    unsigned number = world_below(world, 2 * WORKERS_PER_STAGE);
+    unsigned number = world_below(world, WORKERS);
     if (crash)
         worker_crash(world, number);
     else
@@ -52,10 +52,9 @@ static void break_worker(struct world *world, bool crash)
 
 static void break_backend(struct world *world, enum backend how, int64_t outage_ms)
 {
-    unsigned stage = world_below(world, 2);
+    unsigned stage = world_below(world, STAGES);
     world->backend[stage] = how;
-    world_schedule(world, outage_ms,
-                   (struct event){.kind = EVENT_MEND, .number = 2 * WORKERS_PER_STAGE + stage});
+    world_schedule(world, outage_ms, (struct event){.kind = EVENT_MEND, .number = WORKERS + stage});
 }
 
 static void break_something(struct world *world)
@@ -93,10 +92,10 @@ static void break_something(struct world *world)
 
 static void mend(struct world *world, unsigned number)
 {
-    if (number < 2 * WORKERS_PER_STAGE)
+    if (number < WORKERS)
         worker_mend(world, number);
     else
-        world->backend[number - 2 * WORKERS_PER_STAGE] = BACKEND_GOOD;
+        world->backend[number - WORKERS] = BACKEND_GOOD;
 }
 
 static void become_calm(struct world *world)
@@ -107,7 +106,7 @@ static void become_calm(struct world *world)
         world->retry = 0;
         if (world->stopping)
             replace_bridge(world);
-        for (unsigned i = 0; i < 2 * WORKERS_PER_STAGE + 2; i++)
+        for (unsigned i = 0; i < WORKERS + STAGES; i++)
             mend(world, i);
     }
     broker_publish(world, HEALTHY);
@@ -170,9 +169,9 @@ static void check_end(struct world *world)
               message->deliveries);
         if (message->state != GONE)
             continue;
-        CHECK(world, (message->persisted && message->indexed) || message->dead_letters > 0,
+        CHECK(world, broker_message_done(message) || message->dead_letters > 0,
               "message %zu is lost", i);
-        CHECK(world, message->kind != POISON || !message->persisted, "poison was stored");
+        CHECK(world, message->kind != POISON || !message->done[STAGE_FIRST], "poison was stored");
     }
 }
 
@@ -199,7 +198,7 @@ static void publish_originals(struct world *world)
     for (unsigned i = 0; i < count; i++) {
         enum message_kind kind = world_chance(world, healthy)
                                      ? HEALTHY
-                                     : (enum message_kind)world_below(world, FLAKY + 1);
+                                     : (enum message_kind)world_below(world, REJECTED + 1);
         if (kind != HEALTHY && kind != POISON && room-- == 0) {
             kind = HEALTHY;
             room = 0;

@@ -12,7 +12,7 @@ static void start_next(struct world *world, unsigned number)
     worker->busy = worker->queue[0];
     memmove(worker->queue, worker->queue + 1, --worker->queued * sizeof worker->queue[0]);
 
-    enum backend backend = world->backend[worker->stage - 1];
+    enum backend backend = world->backend[worker->stage];
     int64_t duration_ms = 1 + world_below(world, world->slow);
     if (backend == BACKEND_FAILS_FAST)
         duration_ms = 1 + world_below(world, 50);
@@ -27,18 +27,18 @@ static void start_next(struct world *world, unsigned number)
 
 void workers_start(struct world *world)
 {
-    for (unsigned i = 0; i < 2 * WORKERS_PER_STAGE; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         world->workers[i] = (struct worker){
-            .stage = i % 2 == 0 ? STAGE_PERSIST : STAGE_INDEX,
-            .alive = i < 2 || world_chance(world, 50),
+            .stage = (enum stage)(i % STAGES),
+            .alive = i < STAGES || world_chance(world, 50),
         };
 }
 
 int workers_push(struct world *world, const struct job_route *route, const struct job_item *items,
                  size_t count)
 {
-    for (unsigned i = 0; i < 2 * WORKERS_PER_STAGE; i++) {
-        unsigned number = (world->next_worker + i) % (2 * WORKERS_PER_STAGE);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        unsigned number = (world->next_worker + i) % WORKERS;
         struct worker *worker = &world->workers[number];
         if (worker->stage != route->stage || !worker->alive || worker->queued == WORKER_QUEUE)
             continue;
@@ -61,7 +61,7 @@ int workers_push(struct world *world, const struct job_route *route, const struc
 
 static enum outcome outcome_of(struct world *world, enum stage stage, struct sim_message *message)
 {
-    switch (world->backend[stage - 1]) {
+    switch (world->backend[stage]) {
     case BACKEND_FAILS_FAST:
     case BACKEND_FAILS_SLOWLY:
         return OUTCOME_RETRY;
@@ -70,16 +70,15 @@ static enum outcome outcome_of(struct world *world, enum stage stage, struct sim
     case BACKEND_GOOD:
         break;
     }
-    if (message->kind == (stage == STAGE_PERSIST ? REJECTED_BY_PERSIST : REJECTED_BY_INDEX))
+    if (message->kind == REJECTED && message->rejected_by == stage)
         return OUTCOME_REJECT;
     if (world_chance(world, message->kind == FLAKY ? 97 : world->retry))
         return OUTCOME_RETRY;
 
-    CHECK(world, stage == STAGE_PERSIST || message->persisted, "a document without its row");
-    if (stage == STAGE_PERSIST)
-        message->persisted = true;
-    else
-        message->indexed = true;
+    for (enum stage before = STAGE_FIRST; before != stage; before = stages[before].next)
+        CHECK(world, message->done[before], "%s before %s", stages[stage].name,
+              stages[before].name);
+    message->done[stage] = true;
     return OUTCOME_DONE;
 }
 
@@ -113,7 +112,7 @@ static void forge_reply(struct world *world, const struct parcel *parcel)
         forged.items[0].attempt--;
         break;
     case 3:
-        forged.route.stage = STAGE_PERSIST + STAGE_INDEX - forged.route.stage;
+        forged.route.stage = (forged.route.stage + 1) % STAGES;
         break;
     case 4:
         forged.items[0].tag += 1000000;
@@ -200,6 +199,6 @@ void worker_mend(struct world *world, unsigned number)
 
 void workers_free(struct world *world)
 {
-    for (unsigned i = 0; i < 2 * WORKERS_PER_STAGE; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         lose_jobs(&world->workers[i]);
 }

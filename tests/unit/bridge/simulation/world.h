@@ -13,7 +13,7 @@
 
 #define WINDOW_MAX 20
 #define MESSAGES_MAX 512
-#define WORKERS_PER_STAGE 3
+#define WORKERS (3 * STAGES)
 #define WORKER_QUEUE 2
 
 /* Events */
@@ -58,12 +58,13 @@ struct parcel {
 
 /* The broker's side */
 
-enum message_kind { HEALTHY, POISON, REJECTED_BY_PERSIST, REJECTED_BY_INDEX, FLAKY };
+enum message_kind { HEALTHY, POISON, FLAKY, REJECTED /* by its stage */ };
 
 struct sim_message {
     enum message_kind kind;
+    enum stage rejected_by;
     enum { READY, UNACKED, GONE } state;
-    bool persisted, indexed;
+    bool done[STAGES];
     unsigned dead_letters, deliveries;
 };
 
@@ -72,7 +73,8 @@ struct sim_delivery {
     unsigned message;
     bool at_broker; /* the broker has not seen it settled */
     bool received, settled;
-    bool persisted, indexed, buried; /* valid replies and confirms that reached the flow */
+    enum stage next; /* by the valid replies that reached the flow; STAGES: it is done */
+    bool buried;     /* by a confirm that reached the flow */
     bool rejected, believed, dead_sent;
     bool at_worker;
     enum stage stage; /* of the last push */
@@ -125,12 +127,12 @@ struct world {
     uint64_t process, epoch;
     int64_t turn_at_ms;
     bool renew_wanted, stopping;
-    unsigned rejects_in_row[2];
+    unsigned rejects_in_row[STAGES];
     size_t live_messages; /* that the flow has not freed */
 
-    struct worker workers[2 * WORKERS_PER_STAGE];
+    struct worker workers[WORKERS];
     unsigned next_worker;
-    enum backend backend[2];
+    enum backend backend[STAGES];
 
     /* how this schedule treats the bridge, percent */
     unsigned lose_reply, late_reply, double_reply, forge_reply, retry, publisher_down;
@@ -151,6 +153,7 @@ void world_fail(struct world *world, const char *format, ...) __attribute__((for
 
 /* broker.c */
 void broker_publish(struct world *world, enum message_kind kind);
+bool broker_message_done(const struct sim_message *message); /* in every stage */
 void broker_deliver_more(struct world *world);
 void broker_lose_connection(struct world *world);
 void broker_settled(struct world *world, const struct event *event);
