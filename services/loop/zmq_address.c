@@ -1,3 +1,4 @@
+/* A name is looked up in the background, and its addresses are offered one after the other. */
 #include "services/loop/zmq_address.h"
 #include "services/base/clock.h"
 #include "services/base/endpoint.h"
@@ -19,14 +20,9 @@ struct zmq_address {
     char port[ENDPOINT_SIZE];     /* with its colon */
     char endpoint[ENDPOINT_SIZE]; /* empty: not known yet */
     struct name_lookup *lookup;   /* while one is under way */
+    bool next;                    /* nobody answers at `endpoint` */
     int64_t next_look_ms;
 };
-
-static bool is_ipv4(const char *host)
-{
-    struct in_addr address;
-    return inet_pton(AF_INET, host, &address) == 1;
-}
 
 struct zmq_address *zmq_address_new(struct event_loop *loop, const char *endpoint,
                                     zmq_address_moved_fn *on_moved, void *arg)
@@ -40,7 +36,8 @@ struct zmq_address *zmq_address_new(struct event_loop *loop, const char *endpoin
         (void)snprintf(address->name, sizeof address->name, "%.*s", (int)(port - host), host);
         (void)snprintf(address->port, sizeof address->port, "%s", port); /* both fit */
     }
-    if (address->name[0] == '\0' || is_ipv4(address->name)) {
+    struct in_addr numeric;
+    if (address->name[0] == '\0' || inet_pton(AF_INET, address->name, &numeric) == 1) {
         address->name[0] = '\0';
         (void)snprintf(address->endpoint, sizeof address->endpoint, "%s", endpoint); /* it fits */
     }
@@ -58,23 +55,31 @@ void zmq_address_free(struct zmq_address *address)
 static void on_looked_up(void *arg, const struct name_lookup_result *result)
 {
     struct zmq_address *address = arg;
-    char endpoint[sizeof address->endpoint] = "";
-    for (size_t i = 0; i < result->count && endpoint[0] == '\0'; i++)
-        if (is_ipv4(result->addresses[i]) &&
-            snprintf(endpoint, sizeof endpoint, TCP "%s%s", result->addresses[i], address->port) >=
-                (int)sizeof endpoint)
-            endpoint[0] = '\0';
+    char endpoints[NAME_LOOKUP_ADDRESSES_MAX][ENDPOINT_SIZE];
+    size_t chosen = 0;
+    for (size_t i = 0; i < result->count; i++) {
+        const char *host = result->addresses[i];
+        bool ipv6 = strchr(host, ':') != NULL;
+        if (snprintf(endpoints[i], sizeof endpoints[i], TCP "%s%s%s%s", ipv6 ? "[" : "", host,
+                     ipv6 ? "]" : "", address->port) >= ENDPOINT_SIZE)
+            abort(); /* a numeric address and a port fit */
+        if (strcmp(endpoints[i], address->endpoint) == 0)
+            chosen = address->next ? (i + 1) % result->count : i;
+    }
+    bool moved = result->count > 0 && strcmp(endpoints[chosen], address->endpoint) != 0;
+    if (moved)
+        memcpy(address->endpoint, endpoints[chosen], sizeof address->endpoint);
+    address->next = false;
     name_lookup_free(address->lookup);
     address->lookup = NULL;
-    if (endpoint[0] == '\0' || strcmp(endpoint, address->endpoint) == 0)
-        return;
-    memcpy(address->endpoint, endpoint, sizeof endpoint);
-    address->on_moved(address->arg);
+    if (moved)
+        address->on_moved(address->arg);
 }
 
-void zmq_address_look(struct zmq_address *address)
+void zmq_address_look(struct zmq_address *address, bool next)
 {
     int64_t now_ms = clock_monotonic_ms();
+    address->next |= next;
     if (address->name[0] == '\0' || address->lookup != NULL || now_ms < address->next_look_ms)
         return;
     address->next_look_ms = now_ms + LOOK_MS;

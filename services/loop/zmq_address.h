@@ -20,10 +20,11 @@ struct zmq_address *zmq_address_new(struct event_loop *loop, const char *endpoin
 /* NULL is legal. Never waits. */
 void zmq_address_free(struct zmq_address *address);
 
-/* Look the name up, off the loop, unless that is under way or was begun less than a second ago. Of
- * its addresses the first of IPv4 is taken: others are not for sockets without ZMQ_IPV6. Does
- * nothing for an endpoint without a name. */
-void zmq_address_look(struct zmq_address *address);
+/* Look the name up, off the loop, unless that is under way or was begun less than a second ago. An
+ * address that the name still has stays the endpoint; with `next` the following one of its
+ * addresses takes its place, because nobody answers there. Does nothing for an endpoint without a
+ * name. */
+void zmq_address_look(struct zmq_address *address, bool next);
 
 /* The endpoint to connect to, or NULL while it is not known; it always is when the endpoint has no
  * name. Valid until the next look. */

@@ -92,9 +92,10 @@ static void on_look(void *arg)
     loop_timer_start(connection->timer, LOOK_MS);
     if (connection->up)
         return;
-    zmq_address_look(connection->address);
-    if (zmq_address_endpoint(connection->address) != NULL &&
-        clock_monotonic_ms() - connection->down_since_ms >= REPLACE_MS)
+    bool in_vain = zmq_address_endpoint(connection->address) != NULL &&
+                   clock_monotonic_ms() - connection->down_since_ms >= REPLACE_MS;
+    zmq_address_look(connection->address, in_vain);
+    if (in_vain)
         replace_socket(connection);
 }
 
@@ -123,7 +124,7 @@ void link_connection_open(struct link_connection *connection)
     if (zmq_address_endpoint(connection->address) != NULL)
         connect_socket(connection);
     else
-        zmq_address_look(connection->address);
+        zmq_address_look(connection->address, false);
     loop_timer_start(connection->timer, LOOK_MS);
 }
 

@@ -2,7 +2,8 @@
  * connects again by itself after a loss, but not after the peer broke the protocol (a frame over
  * the limit; some other server on that port for a moment), seen with 4.3.4. So a socket that has
  * been without a connection for 5 s is replaced by a new one. A name is looked up off the loop,
- * anew while there is no connection; each look takes the next of its addresses. Never blocks. */
+ * anew while there is no connection; its next address takes the place of one where nobody has
+ * answered for 5 s. Never blocks. */
 #ifndef WORKER_LINK_CONNECTION_H
 #define WORKER_LINK_CONNECTION_H
 

@@ -40,6 +40,7 @@ zsock_t *link_socket_new(enum link_end end)
     if (!socket)
         abort();
 
+    zsock_set_ipv6(socket, 1); /* a wildcard address then listens on both families */
     zsock_set_maxmsgsize(socket, MESSAGE_MAX_BYTES);
     zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(socket, LINK_TIMEOUT_MS);

@@ -196,7 +196,7 @@ static void on_turn(void *arg)
         while (read_message(&client->links[i]))
             continue;
         if (!connected(&client->links[i]))
-            zmq_address_look(client->links[i].address);
+            zmq_address_look(client->links[i].address, true);
     }
 
     int64_t now_ms = clock_monotonic_ms();
@@ -268,7 +268,7 @@ static void add_link(struct scheduler_client *client, const char *endpoint)
     if (zmq_address_endpoint(link->address) != NULL)
         connect_link(link);
     else
-        zmq_address_look(link->address);
+        zmq_address_look(link->address, false);
     link->watch = event_loop_watch(client->loop, zsock_fd(socket), on_readable, link);
     loop_watch_want(link->watch, true, false);
 }

@@ -8,7 +8,8 @@
 void name_service_be_silent(void);
 void name_service_speak(void);
 
-/* The address of found.test; NULL, and so it is at first: there is no such name. */
-void name_service_set(const char *address);
+/* The numeric addresses of found.test, a comma between them. NULL, and so it is at first: there is
+ * no such name. The string stays the caller's. */
+void name_service_set(const char *addresses);
 
 #endif

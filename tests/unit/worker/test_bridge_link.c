@@ -172,6 +172,35 @@ static int setup_name(void **state)
     return setup(state, "found.test", "");
 }
 
+/* Nobody answers at the first address of its name. */
+static int setup_name_of_two(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    char text[64], bridges[64];
+    assert_non_null(fixture);
+    fixture->port = loopback_free_ports(3);
+    snprintf(text, sizeof(text), "tcp://[::1]:%u", fixture->port);
+    snprintf(bridges, sizeof(bridges), "tcp://found.test:%u", fixture->port);
+    name_service_set("127.0.0.9,::1");
+    make(fixture, text, bridges);
+    *state = fixture;
+    return 0;
+}
+
+static int setup_ipv6(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    char text[64], bridges[64];
+    assert_non_null(fixture);
+    fixture->port = loopback_free_ports(3);
+    snprintf(text, sizeof(text), "tcp://[::]:%u", fixture->port);
+    snprintf(bridges, sizeof(bridges), "tcp://[::1]:%u,tcp://127.0.0.1:%u", fixture->port,
+             fixture->port);
+    make(fixture, text, bridges);
+    *state = fixture;
+    return 0;
+}
+
 static int setup_ipc(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -367,6 +396,22 @@ static void a_name_is_looked_up_until_the_bridge_is_found(void **state)
     assert_true(read_job(fixture, PATIENCE_MS));
 }
 
+static void each_address_of_a_name_is_tried(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    send_job(fixture, 7, STAGE_PERSIST);
+    assert_true(read_job(fixture, PATIENCE_MS));
+    reply_done(fixture, 7);
+    assert_int_equal(receive_reply(fixture), 7);
+}
+
+/* One bridge, known by two addresses. */
+static void both_families_reach_a_bridge_on_any_address(void **state)
+{
+    wait_connected(*state, 2);
+}
+
 static void a_port_in_use_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
@@ -391,6 +436,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_without_an_answer_holds_up_no_other_bridge,
                                         setup_slow_name, teardown_slow_name),
         cmocka_unit_test_setup_teardown(a_name_is_looked_up_until_the_bridge_is_found, setup_name,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(each_address_of_a_name_is_tried, setup_name_of_two,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(both_families_reach_a_bridge_on_any_address, setup_ipv6,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error, setup_tcp, teardown),
     };
