@@ -1,12 +1,12 @@
 /* The cache on a private redis-server of this test, which is stopped, killed and restarted. Its
- * deadlines are short, and the machine may stand still for longer: so the cache's time is the
- * test's, and passes only where the test lets it. */
-#include "services/base/clock.h"
+ * deadlines are short, and the machine may stand still for longer: so the cache's time passes
+ * only where the test lets it. */
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/loop/event_loop_h2o.h"
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/server_process.h"
+#include "tests/unit/support/test_clock.h"
 #include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -28,20 +28,6 @@ static struct order_cache *cache;
 static bool up;
 static unsigned changes;
 static char reason[256];
-
-/* ---- time ---- */
-
-static int64_t cache_time_us = 1000000;
-
-int64_t clock_monotonic_us(void)
-{
-    return cache_time_us;
-}
-
-int64_t clock_monotonic_ms(void)
-{
-    return cache_time_us / 1000;
-}
 
 /* ---- the server ---- */
 
@@ -118,27 +104,13 @@ static void on_state(void *arg, bool is_up, const char *why)
     snprintf(reason, sizeof(reason), "%s", why != NULL ? why : "");
 }
 
-/* Turn the loop until the condition holds; `passing_ms` of the cache's time pass at each turn. */
-#define turn_until_passing(condition, passing_ms)                                                  \
-    do {                                                                                           \
-        int64_t end_ms_ = real_time_ms() + PATIENCE_MS;                                            \
-        bool reached_ = false;                                                                     \
-        while (!(reached_ = (condition)) && real_time_ms() < end_ms_) {                            \
-            cache_time_us += (passing_ms)*INT64_C(1000);                                           \
-            h2o_evloop_run(evloop, 5);                                                             \
-        }                                                                                          \
-        assert_true(reached_);                                                                     \
-    } while (0)
+#define turn_until(condition) wait_until(condition, h2o_evloop_run(evloop, 1))
 
-#define turn_until(condition) turn_until_passing(condition, 0)
+/* `ms` of the cache's time pass at each turn. */
+#define turn_until_passing(condition, ms)                                                          \
+    wait_until(condition, test_clock_advance(ms); h2o_evloop_run(evloop, 1))
 
-/* The loop's timers wake it in real time: soon after `ms` all that is due then has happened. */
-static void pass(int64_t ms)
-{
-    cache_time_us += ms * 1000;
-    for (int64_t end_ms = real_time_ms() + ms + 20; real_time_ms() < end_ms;)
-        h2o_evloop_run(evloop, 5);
-}
+#define pass(ms) test_clock_pass(ms, h2o_evloop_run(evloop, 0))
 
 static void open_cache(const char *username, const char *password)
 {
