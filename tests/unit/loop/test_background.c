@@ -1,14 +1,12 @@
 /* A call off the loop: its result, its end when nobody waits any more, and the lack of threads and
  * descriptors. */
-#include "services/base/clock.h"
 #include "services/loop/background.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/run_loop.h"
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct scene {
     struct event_loop *loop;
@@ -58,9 +56,7 @@ static void start(struct scene *scene)
 
 static void turn_until_done(struct scene *scene)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (scene->dones == 0 && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(scene->loop, 100);
+    run_loop_until(scene->loop, scene->dones > 0);
     event_loop_turn(scene->loop, 0);
     assert_int_equal(scene->dones, 1); /* and not twice */
 }
@@ -68,9 +64,7 @@ static void turn_until_done(struct scene *scene)
 /* The thread may be the last to let go. */
 static void wait_for_release(struct scene *scene)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (atomic_load(&scene->releases) == 0 && clock_monotonic_ms() < deadline_ms)
-        sched_yield();
+    wait_until(atomic_load(&scene->releases) > 0, sched_yield());
     assert_int_equal(scene->releases, 1);
 }
 

@@ -3,6 +3,7 @@
 #include "services/base/clock.h"
 #include "services/loop/event_loop.h"
 #include "services/loop/event_loop_h2o.h"
+#include "tests/unit/support/real_time.h"
 #include <czmq.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 30000 /* only a hang takes so long */
 #define WATCHES_MAX 200
 
 /* One kind of loop: make it, run it until *stop or for `for_ms`, free it. */
@@ -490,9 +490,7 @@ static bool pull(struct zmq_scene *scene)
 
 static void turn_until(struct zmq_scene *scene, const int *count, int wanted)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (*count < wanted && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(scene->loop, PATIENCE_MS);
+    wait_until(*count >= wanted, event_loop_turn(scene->loop, PATIENCE_MS));
     assert_int_equal(*count, wanted);
 }
 

@@ -1,11 +1,9 @@
-#include "services/base/clock.h"
 #include "services/loop/event_loop.h"
 #include "services/loop/name_lookup.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/run_loop.h"
 #include <string.h>
 #include <sys/resource.h>
-
-#define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct answer {
     bool came;
@@ -26,10 +24,7 @@ static void ask(struct event_loop *loop, const char *host, struct answer *answer
 {
     *answer = (struct answer){.came = false};
     answer->lookup = name_lookup_new(loop, host, on_done, answer);
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (!answer->came && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(loop, 10);
-    assert_true(answer->came);
+    run_loop_until(loop, answer->came);
 }
 
 static void test_addresses(void **state)

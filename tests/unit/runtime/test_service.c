@@ -1,6 +1,7 @@
 /* service_main() as its users see it: the example service is run as a process. */
 #include "services/base/clock.h"
 #include "tests/unit/support/loopback.h"
+#include "tests/unit/support/real_time.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,8 +21,7 @@
 #include <cmocka.h>
 
 #define OUTPUT_SIZE 16384
-#define PATIENCE_MS 30000 /* only a hang takes so long */
-#define ATTEMPTS 5        /* at what takes too long when the machine pauses */
+#define ATTEMPTS 5 /* at what takes too long when the machine pauses */
 #define CANARY "canary-5f2b"
 
 struct process {

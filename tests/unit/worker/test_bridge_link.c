@@ -6,6 +6,7 @@
 #include "services/worker/link_socket.h"
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/name_service.h"
+#include "tests/unit/support/real_time.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define PATIENCE_MS 30000 /* only a hang takes so long */
 
 struct fixture {
     char directory[64], text[128];
@@ -34,12 +33,10 @@ struct fixture {
 /* A bridge that was killed leaves its ports a little later. */
 static void bind_when_free(zsock_t *socket, const char *endpoint)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (link_socket_bind(socket, endpoint) != 0) {
+    wait_until(link_socket_bind(socket, endpoint) == 0, {
         assert_int_equal(errno, EADDRINUSE);
-        assert_true(clock_monotonic_ms() < deadline_ms);
         usleep(1000);
-    }
+    });
 }
 
 static void bind_bridge(struct fixture *fixture)
@@ -87,19 +84,13 @@ static void turn(struct fixture *fixture)
 
 static void wait_connected(struct fixture *fixture, unsigned count)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (fixture->connected != count && clock_monotonic_ms() < deadline_ms)
-        turn(fixture);
-    assert_int_equal(fixture->connected, count);
+    wait_until(fixture->connected == count, turn(fixture));
 }
 
 /* A connection has been lost; it may be there again. */
 static void wait_lost(struct fixture *fixture)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (fixture->losses == 0 && clock_monotonic_ms() < deadline_ms)
-        turn(fixture);
-    assert_true(fixture->losses > 0);
+    wait_until(fixture->losses > 0, turn(fixture));
 }
 
 static bool read_job(struct fixture *fixture, int64_t for_ms)
@@ -340,9 +331,7 @@ static void replies_wait_for_a_bridge_that_restarts(void **state)
     assert_int_equal(count_of("worker_bridge_dropped_replies_total") - before, 301 - unsent);
     bind_bridge(fixture);
     wait_connected(fixture, 1);
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (bridge_link_unsent(fixture->link) > 0 && clock_monotonic_ms() < deadline_ms)
-        turn(fixture);
+    wait_until(bridge_link_unsent(fixture->link) == 0, turn(fixture));
     for (uint64_t tag = 300 - unsent + 1; tag <= 300; tag++)
         assert_int_equal(receive_reply(fixture), tag);
 }

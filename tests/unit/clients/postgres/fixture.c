@@ -1,6 +1,6 @@
 #include "tests/unit/clients/postgres/fixture.h"
-#include "services/base/clock.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/support/run_loop.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,17 +47,12 @@ int fixture_teardown(void **state)
 
 void run_until(struct fixture *fixture, const bool *flag)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (!*flag && clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(fixture->loop, 20);
-    assert_true(*flag);
+    run_loop_until(fixture->loop, *flag);
 }
 
 void run_for(struct fixture *fixture, int64_t for_ms)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + for_ms;
-    while (clock_monotonic_ms() < deadline_ms)
-        event_loop_turn(fixture->loop, 5);
+    run_loop_for(fixture->loop, for_ms);
 }
 
 void execute(struct fixture *fixture, const char *sql)
@@ -82,11 +77,7 @@ const char *query(struct fixture *fixture, const char *sql)
 
 void run_until_query(struct fixture *fixture, const char *sql, const char *value)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (strcmp(query(fixture, sql), value) != 0) {
-        assert_true(clock_monotonic_ms() < deadline_ms);
-        run_for(fixture, 20);
-    }
+    wait_until(strcmp(query(fixture, sql), value) == 0, run_for(fixture, 20));
 }
 
 static void on_state(void *arg, bool up, const char *reason)

@@ -9,8 +9,6 @@
 #include "tests/unit/support/cmocka_headers.h"
 #include <libpq-fe.h>
 
-#define PATIENCE_MS 30000 /* only a hang takes so long */
-
 struct fixture {
     struct event_loop *loop;
     PGconn *admin; /* blocking, for what the tests do to the server and see in it */

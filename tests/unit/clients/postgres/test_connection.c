@@ -4,6 +4,7 @@
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include "tests/unit/support/loopback.h"
+#include "tests/unit/support/run_loop.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -335,8 +336,7 @@ static bool connects_by_tls(struct fixture *fixture, const char *settings)
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;
     connection.database = database_new(fixture->loop, &options);
-    while (!connection.up && !connection.down)
-        event_loop_turn(fixture->loop, 100);
+    run_loop_until(fixture->loop, connection.up || connection.down);
     if (connection.up) {
         struct reply reply; /* more than one TLS record */
         send_and_wait(&connection,

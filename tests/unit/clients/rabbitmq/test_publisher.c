@@ -5,6 +5,7 @@
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/clients/rabbitmq/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
+#include "tests/unit/support/real_time.h"
 #include <amqp_framing.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,8 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 30000 /* for what must come, however slow the machine */
-#define AT_ONCE_MS 1000   /* without waiting for a deadline of 5 s */
+#define AT_ONCE_MS 1000 /* without waiting for a deadline of 5 s */
 #define CROWD 6
 
 /* Of the running test. Not on its stack: the publisher's thread uses them until tear_down(), also
