@@ -15,7 +15,7 @@
 main() {
     cd "$ROOT" || exit
     need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
-    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    need_elasticsearch
     step "Tools for Python" make_python_environment
     # Its own --help lists the measures.
     if [[ " $* " != *' -h '* && " $* " != *' --help '* ]]; then

@@ -15,15 +15,17 @@ TEXT
 }
 
 main() {
-    case " $* " in
-    *' -h '* | *' --help '*)
-        help
-        return
-        ;;
-    esac
+    local options=()
+    read_arguments demo "$@"
     [[ -f $RUN/env ]] || die "Nothing has been started yet." "Start the system with: ./dev up"
     need_packages "${DEMO_PACKAGES[@]}"
     # shellcheck source=/dev/null
     . "$RUN/env"
-    exec /usr/bin/python3 "$ROOT/dev.d/demo.py" "$@"
+    exec /usr/bin/python3 "$ROOT/dev.d/demo.py" "${options[@]}"
+}
+
+# demo.py knows what they mean.
+argument() {
+    options+=("$1")
+    take 1
 }

@@ -15,15 +15,7 @@ TEXT
 
 main() {
     local yes=no
-    case ${1:-} in
-    '') ;;
-    --yes | -y) yes=yes ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev destroy does not know '$1'." "./dev destroy --help tells what it knows." ;;
-    esac
+    read_arguments destroy "$@"
     if [[ ! -d $RUN ]]; then
         say "Nothing to delete: there is no $(short_path "$RUN")."
         return
@@ -43,4 +35,13 @@ main() {
     [[ $servers != "/var/lib/order-pipeline/$RUN_KEY" ]] || rm -rf "$servers"
     rm -rf "/tmp/order-pipeline-$(id -u)-$RUN_KEY" "$RUN"
     say "Deleted $(short_path "$RUN")."
+}
+
+argument() {
+    case $1 in
+    --yes | -y)
+        yes=yes
+        take 1
+        ;;
+    esac
 }

@@ -14,14 +14,7 @@ TEXT
 }
 
 main() {
-    case ${1:-} in
-    '') ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev down takes no arguments." ;;
-    esac
+    read_arguments down "$@"
     if [[ ! -d $RUN ]]; then
         say "Nothing to stop: there is no ${RUN/#"$ROOT/"/}."
         return

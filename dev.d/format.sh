@@ -15,14 +15,7 @@ TEXT
 }
 
 main() {
-    case ${1:-} in
-    '') ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev format takes no arguments." ;;
-    esac
+    read_arguments format "$@"
     cd "$ROOT" || exit
     need_packages "${LINT_PACKAGES[@]}"
     step "Formatting C" c_sources clang-format -i

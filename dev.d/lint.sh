@@ -16,14 +16,7 @@ TEXT
 }
 
 main() {
-    case ${1:-} in
-    '') ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev lint takes no arguments." ;;
-    esac
+    read_arguments lint "$@"
     cd "$ROOT" || exit
     need_packages "${BUILD_PACKAGES[@]}" "${LINT_PACKAGES[@]}"
     step "Format of C" c_sources clang-format --dry-run -Werror

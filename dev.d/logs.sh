@@ -15,23 +15,7 @@ TEXT
 
 main() {
     local follow=() lines=20 names=() files=()
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-        -h | --help)
-            help
-            return
-            ;;
-        -f | --follow) follow=(-F) ;;
-        -n)
-            [[ ${2:-} =~ ^[0-9]+$ ]] || die "-n needs a number of lines."
-            lines=$2
-            shift
-            ;;
-        -*) die "./dev logs does not know '$1'." "./dev logs --help tells what it knows." ;;
-        *) names+=("$1") ;;
-        esac
-        shift
-    done
+    read_arguments logs "$@"
     compgen -G "$LOGS/*.log" >/dev/null || die "There are no logs yet." "Start the system with: ./dev up"
 
     local name
@@ -49,4 +33,23 @@ main() {
             "There are: $(cd "$LOGS" && printf '%s ' *.log | sed 's/\.log//g')"
     done
     exec tail -v -n "$lines" "${follow[@]}" "${files[@]}"
+}
+
+argument() {
+    case $1 in
+    -f | --follow)
+        follow=(-F)
+        take 1
+        ;;
+    -n)
+        [[ ${2:-} =~ ^[0-9]+$ ]] || die "-n needs a number of lines."
+        lines=$2
+        take 2
+        ;;
+    -*) ;;
+    *)
+        names+=("$1")
+        take 1
+        ;;
+    esac
 }

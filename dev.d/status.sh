@@ -20,14 +20,7 @@ TEXT
 }
 
 main() {
-    case ${1:-} in
-    '') ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev status takes no arguments." ;;
-    esac
+    read_arguments status "$@"
     if ! supervisor_runs; then
         say "Nothing runs. Start it with: ./dev up"
         return 3

@@ -14,23 +14,40 @@
 # shellcheck source=dev.d/lib/sources.sh
 . "$ROOT/dev.d/lib/sources.sh"
 
-KINDS=(unit sanitize integration chaos containers)
+# A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
+# files in $results.
+KINDS=(quick unit sanitize integration faults chaos containers)
+USUAL=(sanitize integration faults)
+ALL=(unit sanitize integration chaos)
+ALL_AS_ROOT=(containers)
+if [[ -f $ROOT/dev.d/lib/debian13.sh ]]; then
+    # shellcheck source=/dev/null
+    . "$ROOT/dev.d/lib/debian13.sh"
+    KINDS+=(debian13)
+    ALL_AS_ROOT+=(debian13)
+fi
 
 help() {
     cat <<TEXT
 Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 
-Runs the tests of the named kinds, or of all. Ends with one line "N passed, M failed", and with 0 only if
-something ran and nothing failed.
+Runs the tests of the named kinds; without a name: ${USUAL[*]}, in 15 minutes at most on 2 cores.
+Prints the time of each kind, without that of packages and of building, then "N passed, M failed". Ends with 0
+only if something ran and nothing failed.
+
+  quick        everything that needs no server, in 2 minutes
+  all          everything, in 45 minutes: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
 
   unit         the unit tests of every module; the clients of a server start a private one
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
-  chaos        faults fired at the whole system under load, each with the verdict of an independent
-               ledger; started beside whatever runs, in .run-chaos
+  faults       one fault of each class, fired at the whole system under load, with the verdict of an
+               independent ledger; started beside whatever runs, in .run-chaos
+  chaos        every fault
   containers   the images, docker-compose.yml, the Debian package and the manifests; the whole system in
-               containers under load, scaled and killed. Needs root: left out for others, unless named
+               containers under load, scaled and killed. Needs root
+  debian13     the build and the quick tests in a fresh Debian 13. Needs root
 
 These take options of their own, which --help tells:
 
@@ -51,95 +68,153 @@ main() {
         return
         ;;
     esac
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-        -h | --help)
-            help
-            return
-            ;;
-        --)
-            shift
-            pytest_arguments=("$@")
-            break
-            ;;
-        *)
-            [[ " ${KINDS[*]} " == *" $1 "* ]] || die "There are no tests of kind '$1'." "Kinds: ${KINDS[*]}"
-            kinds+=("$1")
-            ;;
-        esac
-        shift
-    done
-    if [[ ${#kinds[@]} == 0 ]]; then
-        kinds=("${KINDS[@]}")
-        [[ $(id -u) == 0 ]] || unset 'kinds[-1]'
-    fi
+    read_arguments test "$@"
+    [[ ${#kinds[@]} -gt 0 ]] || kinds=("${USUAL[@]}")
 
     RESULTS=$ROOT/build/test-results
     rm -rf "$RESULTS"
     mkdir -p "$RESULTS"
     cd "$ROOT" || exit
-    need_packages "${BUILD_PACKAGES[@]}"
-    # Each kind runs even if one before it failed; what failed is read from the results.
-    set +e
+    # All is built before the first test, so that the times are those of the tests.
     for kind in "${kinds[@]}"; do
-        (
-            set -e
-            "test_$kind"
-        )
+        "prepare_$kind"
     done
+    local started=$SECONDS times=()
+    for kind in "${kinds[@]}"; do
+        run_kind "$kind"
+    done
+    print_sum
+}
+
+argument() {
+    take 1
+    case $1 in
+    --)
+        pytest_arguments=("${@:2}")
+        take $#
+        ;;
+    all)
+        kinds+=("${ALL[@]}")
+        if [[ $(id -u) == 0 ]]; then
+            kinds+=("${ALL_AS_ROOT[@]}")
+        else
+            say "Left out, because they need root: ${ALL_AS_ROOT[*]}"
+        fi
+        ;;
+    -*) take 0 ;;
+    *)
+        [[ " ${KINDS[*]} " == *" $1 "* ]] || die "There are no tests of kind '$1'." "Kinds: ${KINDS[*]} all"
+        kinds+=("$1")
+        ;;
+    esac
+}
+
+# Each kind runs even if one before it failed. Every kind has results of its own.
+run_kind() {
+    local begun=$SECONDS status results=$RESULTS/$1
+    mkdir -p "$results"
+    set +e
+    (
+        set -e
+        "test_$1"
+    )
+    status=$?
     set -e
-    print_sum "${kinds[@]}"
+    times+=("$1 $((SECONDS - begun)) $status")
+}
+
+prepare_quick() {
+    need_packages "${BUILD_PACKAGES[@]}" "${QUICK_TEST_PACKAGES[@]}"
+    need_prometheus
+    step "Building (release)" build_preset release
+    step "Tools for Python" make_python_environment
+}
+
+test_quick() {
+    say '' "${BOLD}What needs no server$PLAIN"
+    run_ctest release -LE server
+    "$VENV/bin/pytest" -q tests/chaos tests/bench tests/integration -m "not system" --junitxml "$results/python.xml" \
+        "${pytest_arguments[@]}"
+}
+
+prepare_unit() {
+    need_packages "${BUILD_PACKAGES[@]}" "${UNIT_TEST_PACKAGES[@]}"
+    step "Building (release)" build_preset release
 }
 
 test_unit() {
+    say '' "${BOLD}Unit tests$PLAIN"
     run_ctest release
 }
 
+prepare_sanitize() {
+    need_packages "${BUILD_PACKAGES[@]}" "${UNIT_TEST_PACKAGES[@]}"
+    step "Building (asan)" build_preset asan
+}
+
 test_sanitize() {
+    say '' "${BOLD}Unit tests under the sanitizers$PLAIN"
     run_ctest asan
 }
 
 run_ctest() {
-    say '' "${BOLD}Unit tests, $1$PLAIN"
-    need_packages "${UNIT_TEST_PACKAGES[@]}"
-    step "Building ($1)" build_preset "$1"
     LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0 \
-        ctest --preset "$1" -j "$(nproc)" --output-junit "$RESULTS/unit-$1.xml"
+        ctest --preset "$1" -j "$(nproc)" --output-junit "$results/unit.xml" "${@:2}"
+}
+
+prepare_integration() {
+    prepare_whole_system
 }
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
+    "$VENV/bin/pytest" tests/integration tests/bench --junitxml "$results/integration.xml" "${pytest_arguments[@]}"
+}
+
+prepare_faults() {
     prepare_whole_system
-    "$VENV/bin/pytest" tests/integration tests/bench --junitxml "$RESULTS/integration.xml" "${pytest_arguments[@]}"
+}
+
+test_faults() {
+    say '' "${BOLD}One fault of each class under load$PLAIN"
+    play_scenarios --one-per-class --junitxml "$results/chaos.xml"
+}
+
+prepare_chaos() {
+    prepare_whole_system
 }
 
 test_chaos() {
-    say '' "${BOLD}Faults under load$PLAIN"
-    run_chaos --junitxml "$RESULTS/chaos.xml"
+    say '' "${BOLD}Every fault under load$PLAIN"
+    play_scenarios --junitxml "$results/chaos.xml"
 }
 
 run_chaos() {
     prepare_chaos
+    play_scenarios "$@"
+}
+
+play_scenarios() {
+    try_verdict
     "$VENV/bin/python" "$ROOT/tests/chaos" --folder "$ROOT/.run-chaos" "$@"
+}
+
+# A verdict that finds nothing must be able to find something.
+try_verdict() {
+    step "Trying the verdict on what it must find" "$VENV/bin/pytest" -q "$ROOT/tests/chaos"
 }
 
 run_soak() {
     prepare_chaos
+    try_verdict
     "$VENV/bin/python" "$ROOT/tests/chaos/soak.py" --folder "$ROOT/.run-chaos" "$@"
 }
 
-# A verdict that finds nothing must be able to find something.
-prepare_chaos() {
-    prepare_whole_system
-    step "Trying the verdict on what it must find" "$VENV/bin/pytest" -q "$ROOT/tests/chaos"
-}
-
-test_containers() {
+prepare_containers() {
     local image
-    say '' "${BOLD}Containers$PLAIN"
     [[ $(id -u) == 0 ]] || die "Networks between containers need root." "Run: sudo ./dev test containers"
     need_packages "${CONTAINER_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
-    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    need_elasticsearch
     step "Tools for Python" make_python_environment
     step "Tools for containers" "$VENV/bin/pip" install -q -r tests/containers/requirements.txt
     export CONTAINERS_CONF=$ROOT/tests/containers/containers.conf
@@ -149,13 +224,17 @@ test_containers() {
         step "Image: $image" tests/containers/build "$image"
     done
     step "Image: machine with the Debian package" tests/containers/build machine tests/containers/package/Dockerfile
+}
+
+test_containers() {
+    say '' "${BOLD}Containers$PLAIN"
     "$VENV/bin/pytest" tests/containers -o "pythonpath=tests/integration tests/chaos" \
-        --junitxml "$RESULTS/containers.xml" "${pytest_arguments[@]}"
+        --junitxml "$results/containers.xml" "${pytest_arguments[@]}"
 }
 
 prepare_whole_system() {
     need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
-    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    need_elasticsearch
     need_prometheus
     step "Building (release)" build_preset release
     step "Tools for Python" make_python_environment
@@ -167,28 +246,38 @@ run_simulate() {
     "$ROOT/build/release/tests/unit/bridge/bridge_simulation" "$@"
 }
 
-# Sums the counts of the result files. A kind without such a file did not get as far as running.
+# Sums the counts of the result files. A kind that ended badly has failed, whatever its files say.
 print_sum() {
-    local kind file line total failed=0 passed=0 bad
-    for kind in "$@"; do
-        case $kind in
-        unit) file=$RESULTS/unit-release.xml ;;
-        sanitize) file=$RESULTS/unit-asan.xml ;;
-        integration | chaos | containers) file=$RESULTS/$kind.xml ;;
-        esac
-        if [[ ! -f $file ]]; then
-            say "The $kind tests did not run."
-            failed=$((failed + 1))
-            continue
-        fi
-        line=$(tr '\n\t' '  ' <"$file" | grep -o '<testsuite [^>]*>')
-        total=$(attribute tests "$line")
-        bad=$(($(attribute failures "$line") + $(attribute errors "$line")))
-        failed=$((failed + bad))
-        passed=$((passed + total - bad - $(attribute skipped "$line") - $(attribute disabled "$line")))
+    local line kind seconds status passed=0 failed=0 kind_passed kind_failed
+    say ''
+    for line in "${times[@]}"; do
+        read -r kind seconds status <<<"$line"
+        count_results "$RESULTS/$kind"
+        ((kind_failed > 0 || status == 0)) || kind_failed=1
+        passed=$((passed + kind_passed)) failed=$((failed + kind_failed))
+        printf '%-14s %s  %5d passed, %d failed\n' "$kind" "$(minutes "$seconds")" "$kind_passed" "$kind_failed"
     done
-    say '' "$passed passed, $failed failed"
+    printf '%-14s %s\n\n' "together" "$(minutes $((SECONDS - started)))"
+    say "$passed passed, $failed failed"
     ((passed > 0 && failed == 0))
+}
+
+minutes() {
+    printf '%2d min %02d s' $(($1 / 60)) $(($1 % 60))
+}
+
+# count_results FOLDER: sets kind_passed and kind_failed.
+count_results() {
+    local file suite bad
+    kind_passed=0 kind_failed=0
+    for file in "$1"/*.xml; do
+        [[ -f $file ]] || continue
+        suite=$(tr '\n\t' '  ' <"$file" | grep -o '<testsuite [^>]*>')
+        bad=$(($(attribute failures "$suite") + $(attribute errors "$suite")))
+        kind_failed=$((kind_failed + bad))
+        kind_passed=$((kind_passed + $(attribute tests "$suite") - bad - $(attribute skipped "$suite") - \
+            $(attribute disabled "$suite")))
+    done
 }
 
 # attribute NAME TAG: the number in NAME="…", or 0.

@@ -38,31 +38,12 @@ TEXT
 }
 
 main() {
-    local build=yes scale=()
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-        -h | --help)
-            help
-            return
-            ;;
-        --no-build) build=no ;;
-        --scale)
-            [[ ${2:-} == *=* ]] || die "--scale needs SERVICE=N, for example: ./dev up --scale persister=3 indexer=2"
-            while [[ ${2:-} == *=* && ${2:-} != -* ]]; do
-                check_scale "$2"
-                scale+=("$2")
-                shift
-            done
-            ;;
-        *) die "./dev up does not know '$1'." "./dev up --help tells what it knows." ;;
-        esac
-        shift
-    done
+    local build=yes scale=() pair
+    read_arguments up "$@"
 
     lock_run_folder
     chmod 711 "$RUN"
     remember_user_settings
-    local pair
     for pair in "${scale[@]}"; do
         remember scale "${pair%=*}" "${pair#*=}"
     done
@@ -80,6 +61,26 @@ main() {
     print_what_to_try
 }
 
+argument() {
+    case $1 in
+    --no-build)
+        build=no
+        take 1
+        ;;
+    --scale)
+        [[ ${2:-} == *=* ]] || die "--scale needs SERVICE=N, for example: ./dev up --scale persister=3 indexer=2"
+        local count=1
+        for pair in "${@:2}"; do
+            [[ $pair == *=* && $pair != -* ]] || break
+            check_scale "$pair"
+            scale+=("$pair")
+            count=$((count + 1))
+        done
+        take $count
+        ;;
+    esac
+}
+
 check_scale() {
     local service=${1%%=*} count=${1#*=}
     [[ " ${SERVICES[*]} " == *" $service "* ]] || die "There is no service '$service'." "Services: ${SERVICES[*]}"
@@ -89,9 +90,7 @@ check_scale() {
 
 install_what_is_missing() {
     need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}"
-    if is_private ELASTICSEARCH_URL && [[ ! -d $(elasticsearch_home) ]]; then
-        step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
-    fi
+    ! is_private ELASTICSEARCH_URL || need_elasticsearch
 }
 
 start_servers() {

@@ -18,14 +18,7 @@ TEXT
 }
 
 main() {
-    case ${1:-} in
-    '') ;;
-    -h | --help)
-        help
-        return
-        ;;
-    *) die "./dev watch takes no arguments." ;;
-    esac
+    read_arguments watch "$@"
     [[ -f $RUN/env ]] || die "Nothing has been started yet." "Start the system with: ./dev up"
     need_prometheus
     mkdir -p "$RUN/prometheus"

@@ -112,3 +112,29 @@ lock_run_folder() {
 quoted() {
     printf "'%s'" "${1//\'/\'\\\'\'}"
 }
+
+# read_arguments COMMAND "$@": prints help() for -h and --help. Every other word, with all words after it, is given to
+# argument(). A command that takes arguments defines that function: it calls take with the number of words that it has
+# used, and it does not when the first is unknown.
+read_arguments() {
+    local command=$1 used
+    shift
+    while [[ $# -gt 0 ]]; do
+        if [[ $1 == -h || $1 == --help ]]; then
+            help
+            exit
+        fi
+        used=0
+        argument "$@"
+        ((used > 0)) || die "./dev $command does not know '$1'." "./dev $command --help tells what it knows."
+        shift "$used"
+    done
+}
+
+argument() {
+    take 0
+}
+
+take() {
+    used=$1
+}

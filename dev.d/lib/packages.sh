@@ -6,6 +6,7 @@ BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libssl-dev libcmocka-dev)
 RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven
     tzdata)
+QUICK_TEST_PACKAGES=(python3-venv openssl tzdata)
 UNIT_TEST_PACKAGES=(postgresql-15 redis-server rabbitmq-server openssl tzdata)
 TEST_PACKAGES=(python3-venv libfaketime)
 BENCH_PACKAGES=(wrk redis-tools)

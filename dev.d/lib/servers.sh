@@ -186,6 +186,10 @@ elasticsearch_home() {
     fi
 }
 
+need_elasticsearch() {
+    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+}
+
 fetch_elasticsearch() {
     local home cache new
     home=$(elasticsearch_home)

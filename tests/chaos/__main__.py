@@ -141,6 +141,9 @@ def parse(scenarios: list[Scenario]) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help="which to run (default: all)")
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
+    parser.add_argument(
+        "--one-per-class", action="store_true", help="only the scenarios that stand for a class of faults"
+    )
     parser.add_argument("--long", action="store_true", help="the long form of each: more and longer faults")
     parser.add_argument(
         "--seed",
@@ -162,9 +165,15 @@ def main() -> int:
     arguments = parse(scenarios)
     if arguments.list:
         for scenario in scenarios:
-            print(f"{scenario.number:2}  {scenario.name:30}{scenario.summary}")
+            stands_for = scenario.stands_for and f" [{scenario.stands_for}]"
+            print(f"{scenario.number:2}  {scenario.name:30}{scenario.summary}{stands_for}")
         return 0
-    chosen = [scenario for scenario in scenarios if not arguments.names or scenario.name in arguments.names]
+    chosen = [
+        scenario
+        for scenario in scenarios
+        if (not arguments.names or scenario.name in arguments.names)
+        and (scenario.stands_for or not arguments.one_per_class)
+    ]
     print(f"{len(chosen)} scenarios, seed {arguments.seed}", flush=True)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     peaks: dict[str, int] = {}

@@ -10,6 +10,13 @@ from wait import eventually
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "timeout: see pytest-timeout")
+    config.addinivalue_line("markers", "system: needs the system, so it starts servers")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "system" in item.fixturenames:
+            item.add_marker("system")
 
 
 @pytest.fixture(scope="session")

@@ -16,16 +16,18 @@ class Scenario:
     name: str
     summary: str
     play: Callable
+    stands_for: str  # the class of faults that it represents in a short run, or nothing
 
 
 REGISTRY: dict[str, Scenario] = {}
 
 
-def scenario(number: int, name: str):
-    """Registers a function(run) under a name; its docstring is the summary."""
+def scenario(number: int, name: str, stands_for: str = ""):
+    """Registers a function(run) under a name; its docstring is the summary. `stands_for`: see Scenario; one
+    scenario for each class."""
 
     def register(play: Callable) -> Callable:
-        REGISTRY[name] = Scenario(number, name, " ".join(play.__doc__.split()), play)
+        REGISTRY[name] = Scenario(number, name, " ".join(play.__doc__.split()), play, stands_for)
         return play
 
     return register

@@ -68,7 +68,7 @@ ALARMS = {
 }
 
 
-@scenario(7, "broker-alarm")
+@scenario(7, "broker-alarm", stands_for="a server that refuses work")
 def broker_alarm(run):
     """A memory and a disk alarm: new orders 503 at once, reads unaffected, acks still processed."""
     with run.load():
@@ -95,7 +95,7 @@ def broker_alarm(run):
     run.recovered()
 
 
-@scenario(8, "queue-deleted")
+@scenario(8, "queue-deleted", stands_for="a server that has lost data")
 def queue_deleted(run):
     """The queue is deleted under load: no 202 for what cannot be stored, and it comes back by itself."""
     with run.load():
@@ -265,7 +265,7 @@ def many_lost_connections(run):
     run.recovered()
 
 
-@scenario(35, "huge-foreign-bodies")
+@scenario(35, "huge-foreign-bodies", stands_for="foreign messages")
 def huge_foreign_bodies(run):
     """Foreign bodies of 128 MiB: dead-lettered, cut, with their true size; the bridge's memory is bounded."""
     count, size = (20 if run.long else 3), 128 * 1024 * 1024

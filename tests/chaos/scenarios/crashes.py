@@ -64,7 +64,7 @@ def redelivered_to(run, bridge: str) -> float:
     return run.stand.metric(bridge, "bridge_redelivered_total")
 
 
-@scenario(3, "persister-dies-after-commit")
+@scenario(3, "persister-dies-after-commit", stands_for="answers that are lost")
 def persister_dies_after_commit(run):
     """A persister commits and dies before it can reply: what it held is stored once, within 11 s."""
     run.expects_redelivery = True
@@ -134,7 +134,7 @@ def scheduler_dies_in_refresh(run):
     run.check(run.dashboard_total() == run.stand.orders_total(), "the dashboard holds every order")
 
 
-@scenario(24, "everything-killed")
+@scenario(24, "everything-killed", stands_for="processes that die")
 def everything_killed(run):
     """All services and all servers are killed at once."""
     run.expects_redelivery = True
@@ -148,7 +148,7 @@ def everything_killed(run):
         run.until_accepted(500)
 
 
-@scenario(26, "late-reply-to-a-new-bridge")
+@scenario(26, "late-reply-to-a-new-bridge", stands_for="processes that stand still")
 def late_reply_to_a_new_bridge(run):
     """A persister stands still, the bridge is killed, the persister goes on: its late reply acks nothing."""
     run.expects_redelivery = True

@@ -41,7 +41,7 @@ def bridge(run):
     run.check(not lost, f"{len(lost)} dead letters are lost: {lost[:5]}")
 
 
-@scenario(23, "failing-calls-persister")
+@scenario(23, "failing-calls-persister", stands_for="system calls that fail")
 def persister(run):
     """Every call of the persister fails once."""
     victim = Victim(run.stand, "persister-1", run.ledger_path.parent)

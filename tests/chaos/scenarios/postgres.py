@@ -52,7 +52,7 @@ def postgres_sessions_terminated(run):
         run.until_accepted(300)
 
 
-@scenario(13, "orders-locked")
+@scenario(13, "orders-locked", stands_for="a server that waits")
 def orders_locked(run):
     """The orders table is locked: nothing is acknowledged or dead-lettered, one row each afterwards."""
     with run.load():
@@ -114,7 +114,7 @@ def small_tablespace(run):
         yield disk
 
 
-@scenario(14, "poison-row")
+@scenario(14, "poison-row", stands_for="one order that cannot be stored")
 def poison_row(run):
     """One row that PostgreSQL refuses is dead-lettered within 3 tries; its neighbours are not delayed."""
     name = f"{run.prefix}-poison row"
@@ -140,7 +140,7 @@ def poison_row(run):
         run.recovered()
 
 
-@scenario(29, "systemic-constraint")
+@scenario(29, "systemic-constraint", stands_for="no order that can be stored")
 def systemic_constraint(run):
     """A new constraint hits every order: the line stops, not ready, at most 20 dead letters, then drains."""
     with run.load():
@@ -201,7 +201,7 @@ def one_persister_cut_off(run):
     proxy.close()
 
 
-@scenario(34, "schema-at-once")
+@scenario(34, "schema-at-once", stands_for="first starts")
 def schema_at_once(run):
     """All replicas start at once on an empty database, and on the original's tables with data."""
     run.minimum_accepted = 0

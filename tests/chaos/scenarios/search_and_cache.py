@@ -48,7 +48,7 @@ def check_only_postgres_fills(run) -> None:
     run.check(not run.own_dead_letters(), "nothing is dead-lettered")
 
 
-@scenario(16, "mixed-bulk-answers")
+@scenario(16, "mixed-bulk-answers", stands_for="work that is done in part")
 def mixed_bulk_answers(run):
     """_bulk answers 200 with mixed items: only the failed ones again, the refused one dead-lettered."""
     poison = f"{run.prefix}-poison document"
@@ -93,7 +93,7 @@ def mixed_bulk_answers(run):
     run.recovered()
 
 
-@scenario(17, "redis-faults")
+@scenario(17, "redis-faults", stands_for="a cache that is away")
 def redis_faults(run):
     """Redis gone, stalled, out of memory: POST 202, reads from PostgreSQL, GET p99 <= 100 ms."""
     with run.load():
@@ -171,7 +171,7 @@ def cold_reads(run):
     run.check(waiting == 1, f"{waiting} queries for 1,000 reads of one order")
 
 
-@scenario(32, "one-key-two-payloads")
+@scenario(32, "one-key-two-payloads", stands_for="clients that compete")
 def one_key_two_payloads(run):
     """One Idempotency-Key, two payloads at once, Redis up and down: one row, the loser 422 or id_conflict."""
     with run.load():

@@ -18,7 +18,7 @@ from . import scenario
 HUNG = r'bridge_requeued_total\{reason="hung"\}'
 
 
-@scenario(11, "links")
+@scenario(11, "links", stands_for="links that break")
 def links(run):
     """Every server's link reset, half-closed, stalled, one byte a second: every wait keeps its deadline."""
     with run.load(rate=120, settle=60), concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -51,7 +51,7 @@ def links(run):
     run.recovered()
 
 
-@scenario(19, "two-schedulers")
+@scenario(19, "two-schedulers", stands_for="replicas that compete")
 def two_schedulers(run):
     """Two schedulers, 100 requests at once: at most 2 refreshes, each with what was committed before."""
     run.stand.scale(scheduler=2)
@@ -97,7 +97,7 @@ def one_refresh_per_tick(run):
                 run.check(len(done) - count <= span + 2, f"{len(done) - count} refreshes in {span:.0f} s")
 
 
-@scenario(20, "clock-jumps")
+@scenario(20, "clock-jumps", stands_for="a clock that jumps")
 def clock_jumps(run):
     """The clock jumps by an hour both ways, and to summer time: no tick is doubled, none is missing."""
     run.minimum_accepted = 0
