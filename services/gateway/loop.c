@@ -34,9 +34,7 @@ struct gateway_loop {
     struct event_loop *events;
     struct http_server *server;
     struct api api;
-    struct outbox_task *outbox; /* loop 0 only, as is: */
-    struct database
-        *outbox_backlog_reader; /* the task's own connection is mostly in a transaction */
+    struct outbox_task *outbox; /* on loop 0 only */
     struct loop_watch *stop_watch;
     struct loop_timer *tick;
     void (*on_tick)(void *arg);
@@ -128,6 +126,7 @@ static void add_clients(struct gateway_loop *loop)
 
     const struct postgres_store_options postgres = {
         .dsn = settings->postgres_dsn,
+        .outbox_wake_fd = shared->outbox_wake_fd,
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->postgres),
     };
@@ -135,8 +134,7 @@ static void add_clients(struct gateway_loop *loop)
     loop->api.reader = shared_reads_new(shared->reads, postgres_store_reader(loop->api.store),
                                         http_server_context(loop->server)->queue);
 
-    loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue,
-                                         shared->outbox_wake_fd);
+    loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue);
 
     const struct scheduler_client_options scheduler = {
         .endpoints = settings->scheduler_endpoints,
@@ -148,20 +146,14 @@ static void add_clients(struct gateway_loop *loop)
 
 static void add_outbox(struct gateway_loop *loop)
 {
-    struct database_options database = {
-        .dsn = loop->shared->settings->postgres_dsn,
-        .application_name = "gateway outbox",
-        .max_in_flight = OUTBOX_STATEMENTS_MAX,
-        .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
-        .installs_schema = true,
-        .on_state = dependency_report,
-    };
-    database.arg = dependency_link_new(loop->shared->postgres);
-    loop->outbox_backlog_reader = database_new(loop->events, &database);
-    database.arg = dependency_link_new(loop->shared->postgres);
     const struct outbox_task_options outbox = {
-        .database = database,
-        .backlog_reader = loop->outbox_backlog_reader,
+        .database = {.dsn = loop->shared->settings->postgres_dsn,
+                     .application_name = "gateway outbox",
+                     .max_in_flight = OUTBOX_STATEMENTS_MAX,
+                     .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
+                     .installs_schema = true,
+                     .on_state = dependency_report,
+                     .arg = dependency_link_new(loop->shared->postgres)},
         .queue = loop->api.queue,
         .wake_fd = loop->shared->outbox_wake_fd,
     };
@@ -219,7 +211,6 @@ bool gateway_loop_join(struct gateway_loop *loop)
 void gateway_loop_free(struct gateway_loop *loop)
 {
     outbox_task_free(loop->outbox);
-    database_free(loop->outbox_backlog_reader);
     scheduler_client_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.reader);

@@ -1,5 +1,5 @@
-/* Brings bulk orders from the outbox to the queue: batch after batch is locked, published,
- * confirmed, deleted and committed, on one loop and a database connection of its own. Several
+/* Brings bulk orders from the outbox to the queue: batch after batch is taken under a lease,
+ * published, confirmed and deleted, on one loop and a database connection of its own. Several
  * gateways may do so at once. */
 #ifndef GATEWAY_OUTBOX_TASK_H
 #define GATEWAY_OUTBOX_TASK_H
@@ -12,8 +12,6 @@ struct outbox_task;
 
 struct outbox_task_options {
     struct database_options database; /* of the task's own connection */
-    struct database *backlog_reader;  /* any connection on this loop: reads the age of the oldest
-                                     row now and then */
     struct order_queue *queue;        /* this loop's */
     int wake_fd;                      /* an eventfd that any thread writes to after rows were
                                          committed; else they are looked for every second */
@@ -23,8 +21,8 @@ struct outbox_task_options {
 struct outbox_task *outbox_task_new(struct event_loop *events,
                                     const struct outbox_task_options *options);
 
-/* At any time, but the queue may not answer any more. An unfinished batch is rolled back and
- * relayed again by whoever comes next: duplicates are harmless. */
+/* At any time, but the queue may not answer any more. The lease of an unfinished batch ends, and a
+ * gateway relays the batch again: duplicates are harmless. */
 void outbox_task_free(struct outbox_task *task);
 
 #endif

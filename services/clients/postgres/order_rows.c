@@ -5,6 +5,7 @@
  * (timestamptz_recv()). */
 #include "services/clients/postgres/order_rows.h"
 #include "proto/amount.h"
+#include "proto/order_json.h"
 #include "services/base/memory.h"
 #include <stdlib.h>
 #include <string.h>
@@ -79,16 +80,18 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
 }
 
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+                    size_t count, bool with_json, database_done_fn *on_done,
+                    void (*drop)(void *arg), void *arg)
 {
     size_t names_bytes = 0;
     for (size_t i = 0; i < count; i++)
         names_bytes += entries[i].order->product_name_len;
-    struct array arrays[ORDER_ROWS_PARAMETERS] = {
+    struct array arrays[] = {
         array_of(OID_UUID, count, count * sizeof(struct order_id)),
         array_of(OID_TEXT, count, names_bytes),
         array_of(OID_INT8, count, count * sizeof(int64_t)),
         array_of(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
+        with_json ? array_of(OID_TEXT, count, count * ORDER_JSON_SIZE) : (struct array){0},
     };
     for (size_t i = 0; i < count; i++) {
         const struct order *order = entries[i].order;
@@ -99,19 +102,26 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
         put_integer(&arrays[3], sizeof(int64_t), 4);
         put_integer(&arrays[3], (uint64_t)(order->created_at_us - POSTGRES_EPOCH_US),
                     sizeof(int64_t));
+        if (with_json) {
+            char json[ORDER_JSON_SIZE];
+            put_element(&arrays[4], json, order_to_json(order, json));
+        }
     }
 
-    const char *values[ORDER_ROWS_PARAMETERS];
-    int lengths[ORDER_ROWS_PARAMETERS], formats[ORDER_ROWS_PARAMETERS];
-    for (int i = 0; i < ORDER_ROWS_PARAMETERS; i++) {
+    enum { PARAMETERS = sizeof arrays / sizeof arrays[0] };
+    const char *values[PARAMETERS];
+    int lengths[PARAMETERS], formats[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++) {
         values[i] = arrays[i].bytes;
-        lengths[i] = (int)arrays[i].len; /* 1000 orders of 1 KB each */
+        lengths[i] = (int)arrays[i].len; /* 1000 orders of some KB each */
         formats[i] = 1;
     }
-    const struct database_parameters parameters = {
-        .count = ORDER_ROWS_PARAMETERS, .values = values, .lengths = lengths, .formats = formats};
+    const struct database_parameters parameters = {.count = with_json ? PARAMETERS : PARAMETERS - 1,
+                                                   .values = values,
+                                                   .lengths = lengths,
+                                                   .formats = formats};
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
-    for (int i = 0; i < ORDER_ROWS_PARAMETERS; i++)
+    for (int i = 0; i < PARAMETERS; i++)
         free(arrays[i].bytes);
     return status;
 }

@@ -24,13 +24,16 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
 #define ORDER_ROWS_FROM                                                                            \
     "unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[])"                                \
     " AS o(id, name, cents, created_at)"
-#define ORDER_ROWS_PARAMETERS 4
+/* The same with a fifth parameter: the order's JSON. */
+#define ORDER_ROWS_JSON_FROM                                                                       \
+    "unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[], $5::text[])"                    \
+    " AS o(id, name, cents, created_at, json)"
 
-/* Send `sql`, whose parameters are those of ORDER_ROWS_FROM, with these orders (at least one), in
- * this order. Returns as database_call(). */
+/* Send `sql`, whose parameters are those of ORDER_ROWS_FROM, or of ORDER_ROWS_JSON_FROM when
+ * `with_json`, with these orders (at least one), in this order. Returns as database_call(). */
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, database_done_fn *on_done, void (*drop)(void *arg), void *arg)
-    __attribute__((warn_unused_result));
+                    size_t count, bool with_json, database_done_fn *on_done,
+                    void (*drop)(void *arg), void *arg) __attribute__((warn_unused_result));
 
 /* What order_row_decode() wants to see selected, in binary. The id is cast since the original
  * program's tables have it as text. */

@@ -1,9 +1,18 @@
-/* Storing bulk orders together with their outbox rows. Who relays them: outbox_relay.c. */
+/* Storing bulk orders together with their outbox rows, and handing these out under a lease.
+ *
+ * A lease's end is also its name: a row is taken only when it has no lease or one that ended
+ * before, so the next lease of a row ends later. A row's order never changes, so a confirmed one is
+ * deleted whoever has its lease: a relay that is too late has published it all the same. Whatever
+ * goes wrong in between, the lease ends and the row is taken again: an order may be published
+ * twice, never not at all. */
 #include "services/clients/postgres/outbox.h"
+#include "proto/order_json.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/order_rows.h"
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,11 +89,12 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
                        bulk_stored_fn *on_done, void *arg)
 {
     static const char sql[] =
-        "WITH o AS (SELECT id, name, cents * 0.01 AS amount, created_at FROM " ORDER_ROWS_FROM "),"
+        "WITH o AS (SELECT id, name, cents * 0.01 AS amount, created_at, json"
+        " FROM " ORDER_ROWS_JSON_FROM "),"
         " stored AS (INSERT INTO orders (id, product_name, amount, created_at)"
         " SELECT id, name, amount, created_at FROM o)"
-        " INSERT INTO order_outbox (order_id, product_name, amount, created_at)"
-        " SELECT id, name, amount, created_at FROM o";
+        " INSERT INTO order_outbox (order_id, product_name, amount, created_at, json)"
+        " SELECT id, name, amount, created_at, json FROM o";
     assert(count > 0 && count <= ORDERS_BATCH_MAX);
     struct bulk *bulk = memory_new(sizeof *bulk);
     *bulk = (struct bulk){
@@ -97,10 +107,103 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
     for (size_t i = 0; i < count; i++)
         bulk->entries[i] = (struct order_entry){&orders[i], i};
     order_entries_sort(bulk->entries, count);
-    if (order_rows_send(database, sql, bulk->entries, count, on_inserted, bulk_free, bulk) == 0)
+    if (order_rows_send(database, sql, bulk->entries, count, true, on_inserted, bulk_free, bulk) ==
+        0)
         return 0;
     bulk_free(bulk);
     return -1;
+}
+
+struct take {
+    outbox_taken_fn *on_taken;
+    void *arg;
+};
+
+enum { COLUMN_SEQ = 4, COLUMN_JSON, COLUMN_LEASE }; /* behind those of order_row_decode() */
+
+/* Add a row to the batch, and its JSON at `text`. Returns the end of that. A gateway of schema
+ * version 1 stores no JSON. A row that is no order, which another hand has written, is left out: it
+ * stays in the table for a person to look at, and shows in outbox_backlog(). */
+static char *add_row(struct outbox_batch *batch, const PGresult *result, int i, char *text)
+{
+    struct order order;
+    const char *bad_column = order_row_decode(result, i, &order);
+    size_t len = (size_t)PQgetlength(result, i, COLUMN_JSON);
+    if (!PQgetisnull(result, i, COLUMN_JSON))
+        memcpy(text, PQgetvalue(result, i, COLUMN_JSON), len);
+    else if (bad_column == NULL)
+        len = order_to_json(&order, text);
+    else
+        return text;
+    batch->rows[batch->count++] = (struct outbox_row){
+        .seq = binary_integer(PQgetvalue(result, i, COLUMN_SEQ), sizeof(int64_t)),
+        .order_id = order.id, /* NOT NULL, so it is decoded in any case */
+        .json = text,
+        .json_len = len,
+    };
+    return text + len;
+}
+
+static void on_taken(void *arg, const struct database_answer *answer)
+{
+    struct take take = *(struct take *)arg;
+    free(arg);
+    int rows = answer->status == DATABASE_OK ? PQntuples(answer->result) : 0;
+    size_t text_bytes = 0;
+    for (int i = 0; i < rows; i++)
+        text_bytes += PQgetisnull(answer->result, i, COLUMN_JSON)
+                          ? ORDER_JSON_SIZE
+                          : (size_t)PQgetlength(answer->result, i, COLUMN_JSON);
+    struct outbox_batch *batch = rows > 0 ? memory_new(sizeof *batch + text_bytes) : NULL;
+    if (batch != NULL) {
+        memcpy(batch->lease, PQgetvalue(answer->result, 0, COLUMN_LEASE), sizeof batch->lease);
+        char *text = batch->text;
+        for (int i = 0; i < rows; i++)
+            text = add_row(batch, answer->result, i, text);
+        if (batch->count == 0) {
+            free(batch);
+            batch = NULL;
+        }
+    }
+    take.on_taken(take.arg, batch, answer);
+}
+
+int outbox_take(struct database *database, outbox_taken_fn *callback, void *arg)
+{
+    static const char sql[] =
+        "WITH due AS (SELECT seq FROM order_outbox WHERE lease IS NULL OR lease < now()"
+        " ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED),"
+        " taken AS (UPDATE order_outbox AS o SET lease = now() + interval '5 s'"
+        " FROM due WHERE o.seq = due.seq RETURNING o.*)"
+        " SELECT order_id, product_name, amount::text, created_at, seq, json, lease"
+        " FROM taken ORDER BY seq";
+    _Static_assert(OUTBOX_BATCH == 500 && OUTBOX_LEASE_MS == 5000, "the LIMIT and the interval");
+    struct take *take = memory_new(sizeof *take);
+    *take = (struct take){callback, arg};
+    if (database_call(database, sql, NULL, true, on_taken, free, take) == 0)
+        return 0;
+    free(take);
+    return -1;
+}
+
+int outbox_finish(struct database *database, const struct outbox_batch *batch, bool published,
+                  database_done_fn *on_done, void *arg)
+{
+    static const char delete[] = "DELETE FROM order_outbox WHERE seq = ANY ($1::bigint[])",
+                      end_lease[] = "UPDATE order_outbox SET lease = NULL"
+                                    " WHERE seq = ANY ($1::bigint[]) AND lease = $2";
+    char seqs[OUTBOX_BATCH * 21 + 3] = "{";
+    size_t len = 1;
+    for (size_t i = 0; i < batch->count; i++)
+        len += (size_t)snprintf(seqs + len, sizeof seqs - len, "%s%" PRId64, i > 0 ? "," : "",
+                                batch->rows[i].seq);
+    memcpy(seqs + len, "}", 2);
+    const char *const values[] = {seqs, batch->lease};
+    const int lengths[] = {0, sizeof batch->lease}, formats[] = {0, 1};
+    const struct database_parameters parameters = {
+        .count = published ? 1 : 2, .values = values, .lengths = lengths, .formats = formats};
+    return database_send(database, published ? delete : end_lease, &parameters, false, on_done,
+                         arg);
 }
 
 struct backlog_read {

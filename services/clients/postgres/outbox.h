@@ -1,5 +1,5 @@
 /* The outbox: bulk orders that still have to go to the queue, stored in the transaction that stored
- * the orders. */
+ * the orders. They are published under a lease, with no transaction open meanwhile. */
 #ifndef CLIENTS_POSTGRES_OUTBOX_H
 #define CLIENTS_POSTGRES_OUTBOX_H
 
@@ -26,27 +26,37 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
                        bulk_stored_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
 #define OUTBOX_BATCH 500
+#define OUTBOX_LEASE_MS 5000
 
-/* Relaying, on a connection of its own. One batch is one transaction: lock rows (FOR UPDATE SKIP
- * LOCKED), hand the orders over, and after the caller has had all of them confirmed by the broker,
- * delete and commit; otherwise roll back. The server ends the transaction if outbox_finish() does
- * not come within 15 s (idle_in_transaction_session_timeout). max_in_flight is not used. */
-struct outbox_relay;
-struct outbox_relay *outbox_relay_new(struct event_loop *loop,
-                                      const struct database_options *options);
-void outbox_relay_free(struct outbox_relay *relay);
+/* Orders of the outbox under a lease: until OUTBOX_LEASE_MS after they were taken, by the
+ * database's clock, no other gateway takes them. */
+struct outbox_batch {
+    size_t count;
+    struct outbox_row {
+        int64_t seq; /* the row's key */
+        struct order_id order_id;
+        const char *json; /* what to publish */
+        size_t json_len;
+    } rows[OUTBOX_BATCH];
+    char lease[8]; /* when it ends, as PostgreSQL's binary form: also the lease's name */
+    char text[];   /* of all rows */
+};
 
-/* `orders` lives until outbox_finish(), which must follow, from this callback or later. count 0:
- * nothing to do or a failure (see answer), no finish needed. Returns -1 when not connected, or when
- * a batch is being taken, held or finished. */
-typedef void outbox_batch_fn(void *arg, const struct order *orders, size_t count,
+/* `batch` is the receiver's: free() it. NULL when there is nothing to do, or see answer. */
+typedef void outbox_taken_fn(void *arg, struct outbox_batch *batch,
                              const struct database_answer *answer);
-int outbox_take(struct outbox_relay *relay, outbox_batch_fn *on_batch, void *arg)
+
+/* Take the oldest orders that are under no lease, at most OUTBOX_BATCH. Returns 0 or -1 as
+ * database_send(). */
+int outbox_take(struct database *database, outbox_taken_fn *on_taken, void *arg)
     __attribute__((warn_unused_result));
-/* `published`: all of the batch are confirmed. Answered exactly once, from the loop; unless that is
- * DATABASE_OK, the orders will be handed out again. */
-void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn *on_done,
-                   void *arg);
+
+/* All of the batch are in the queue: delete their rows, also those whose lease has ended. Or some
+ * are not (`published` is false): end the lease, unless another gateway has the rows by now.
+ * Without an answer of DATABASE_OK the rows are handed out again when the lease ends. Returns 0 or
+ * -1 as database_send(). */
+int outbox_finish(struct database *database, const struct outbox_batch *batch, bool published,
+                  database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
 #define OUTBOX_COUNT_MAX 10000
 

@@ -3,7 +3,7 @@
 #ifndef CLIENTS_POSTGRES_SCHEMA_H
 #define CLIENTS_POSTGRES_SCHEMA_H
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* Installing waits for the other replicas and may have to read all orders. A little more than the
  * server's own limit in schema.sql, twice: waiting, then working. */

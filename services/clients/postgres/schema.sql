@@ -70,4 +70,32 @@ GROUP BY 1;
 CREATE UNIQUE INDEX IF NOT EXISTS daily_sales_mv_date_idx ON daily_sales_mv (sale_date);
 
 INSERT INTO order_pipeline_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
+
+-- Version 2. The outbox row holds the JSON to publish, and until when a gateway has the row under a
+-- lease. A gateway of version 1 stores no JSON, and reads the other columns.
+ALTER TABLE order_outbox ADD COLUMN IF NOT EXISTS json text,
+                         ADD COLUMN IF NOT EXISTS lease timestamptz;
+
+-- Work that a gateway hands to the schedulers (jobs.h). Until `lease` ends, the job belongs to the
+-- scheduler whose `token` it has.
+CREATE TABLE IF NOT EXISTS jobs (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind      text NOT NULL,
+    state     text NOT NULL DEFAULT 'waiting', -- then 'running', then 'done' or 'failed'
+    requested timestamptz NOT NULL DEFAULT now(),
+    started   timestamptz,
+    lease     timestamptz,
+    token     uuid,
+    finished  timestamptz,
+    error     text -- why it failed
+);
+CREATE INDEX IF NOT EXISTS jobs_unfinished_idx ON jobs (id) WHERE finished IS NULL;
+
+-- When a scheduler was last there: one row.
+CREATE TABLE IF NOT EXISTS scheduler_seen (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    at       timestamptz NOT NULL
+);
+
+INSERT INTO order_pipeline_schema (version) VALUES (2) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 
 /* A transaction that waits for its client longer than this is rolled back by the server, so that a
- * frozen process does not keep its locks. The outbox relay waits for the broker's confirms in one.
- */
+ * frozen process does not keep its locks. */
 #define IDLE_IN_TRANSACTION_TIMEOUT "15s"
 
 /* What a role, a database or the server may have been configured to otherwise. search_path stays:

@@ -10,6 +10,7 @@
 #include "services/clients/postgres/sales_view.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READ_CONNECTIONS 2
 #define READS_IN_FLIGHT 256 /* on each */
@@ -36,6 +37,7 @@ struct operation_metrics {
 /* An operation under way, and its callback. */
 struct call {
     struct call *next, **link; /* in the store's list */
+    const struct postgres_store *store;
     const struct operation_metrics *metrics;
     int64_t began_us;
     void *arg;
@@ -54,6 +56,7 @@ struct postgres_store {
     struct connection reads[READ_CONNECTIONS];
     unsigned next_read; /* in turn */
     struct connection bulks;
+    int outbox_wake_fd;
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
 };
@@ -96,6 +99,7 @@ static struct database *read_connection(struct postgres_store *store)
 static struct call *call_new(struct postgres_store *store, enum operation operation, void *arg)
 {
     struct call *call = memory_new(sizeof(*call));
+    call->store = store;
     call->metrics = &store->metrics[operation];
     call->began_us = clock_monotonic_us();
     call->arg = arg;
@@ -163,11 +167,20 @@ static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
     return -1;
 }
 
+static void wake_outbox(const struct postgres_store *store)
+{
+    uint64_t one = 1;
+    /* The write fails only when the counter is full: then the task is about to wake. */
+    ssize_t written = write(store->outbox_wake_fd, &one, sizeof one);
+    (void)written;
+}
+
 static void on_stored(void *arg, enum bulk_result result, const struct database_answer *answer)
 {
     enum order_store_status status = ORDER_STORE_OK;
     switch (result) {
     case BULK_STORED:
+        wake_outbox(((struct call *)arg)->store);
         break;
     case BULK_CONFLICT:
         status = ORDER_STORE_CONFLICT;
@@ -244,6 +257,7 @@ struct order_store *postgres_store_new(struct event_loop *loop,
     };
     store->reader = (struct order_reader){.self = store, .find = find};
     register_metrics(store);
+    store->outbox_wake_fd = options->outbox_wake_fd;
     store->on_state = options->on_state;
     store->arg = options->arg;
     for (unsigned i = 0; i < READ_CONNECTIONS; i++)

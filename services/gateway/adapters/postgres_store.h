@@ -8,7 +8,8 @@
 #include <stdbool.h>
 
 struct postgres_store_options {
-    const char *dsn; /* copied */
+    const char *dsn;    /* copied */
+    int outbox_wake_fd; /* written to after a bulk was stored (outbox_task.h) */
     /* Called when all connections are up (NULL reason), and when one is not, with what it says. */
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;

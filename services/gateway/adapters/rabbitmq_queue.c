@@ -4,13 +4,11 @@
 #include "services/base/memory.h"
 #include "services/clients/rabbitmq/publish_mailbox.h"
 #include <stdlib.h>
-#include <unistd.h>
 
 struct rabbitmq_queue {
     struct order_queue port;
     struct publisher *publisher;
     const char *queue_name;
-    int outbox_wake_fd;
     struct publish_mailbox *mailbox;
 };
 
@@ -66,24 +64,13 @@ static bool accepts(void *self)
     return publisher_accepts(queue->publisher);
 }
 
-static void wake_outbox(void *self)
-{
-    const struct rabbitmq_queue *queue = self;
-    uint64_t one = 1;
-    /* The write fails only when the counter is full: then the task is about to wake. */
-    ssize_t written = write(queue->outbox_wake_fd, &one, sizeof one);
-    (void)written;
-}
-
 struct order_queue *rabbitmq_queue_new(struct event_loop *events, struct publisher *publisher,
-                                       const char *queue_name, int outbox_wake_fd)
+                                       const char *queue_name)
 {
     struct rabbitmq_queue *queue = memory_new(sizeof *queue);
-    queue->port = (struct order_queue){
-        .self = queue, .publish = publish, .accepts = accepts, .wake_outbox = wake_outbox};
+    queue->port = (struct order_queue){.self = queue, .publish = publish, .accepts = accepts};
     queue->publisher = publisher;
     queue->queue_name = queue_name;
-    queue->outbox_wake_fd = outbox_wake_fd;
     queue->mailbox = publish_mailbox_new(
         events, &(struct publish_receiver){.on_result = on_result, .discard = discard});
     return &queue->port;

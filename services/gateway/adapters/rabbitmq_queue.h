@@ -7,10 +7,9 @@
 
 struct publisher;
 
-/* `queue_name` is the routing key; wake_outbox writes to `outbox_wake_fd`, an eventfd
- * (outbox_task.h). All stay the caller's. */
+/* `queue_name` is the routing key. All stay the caller's. */
 struct order_queue *rabbitmq_queue_new(struct event_loop *events, struct publisher *publisher,
-                                       const char *queue_name, int outbox_wake_fd);
+                                       const char *queue_name);
 
 /* After the publisher was freed, which answers all that is under way; what the loop has not
  * delivered by then is dropped. */

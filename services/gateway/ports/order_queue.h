@@ -23,9 +23,6 @@ struct order_queue {
 
     /* Whether a publish would be taken now: asked before anything is stored for an order. */
     bool (*accepts)(void *self);
-
-    /* Outbox rows have been committed: relay them soon. */
-    void (*wake_outbox)(void *self);
 };
 
 #endif

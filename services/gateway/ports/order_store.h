@@ -29,7 +29,8 @@ struct order_store {
      * never filled. Returns -1 at once without a connection or with too many reads under way. */
     int (*read_sales)(void *self, order_store_sales_fn *on_done, void *arg);
 
-    /* Store orders and their outbox rows in one transaction, all or none. `orders` (1..1000) stay
+    /* Store orders and their outbox rows in one transaction, all or none, and have the outbox
+     * relayed soon. `orders` (1..1000) stay
      * the caller's, unchanged until the answer. ORDER_STORE_OK: all were stored now, or all were
      * stored before with the same names and amounts (a replay: the first created_at stays).
      * ORDER_STORE_CONFLICT: anything else was found under one of the ids, or only some of the ids

@@ -87,13 +87,11 @@ static void store_bulk(struct request *request, const struct order *orders, size
 static void on_stored(void *arg, enum order_store_status status)
 {
     struct bulk_orders *bulk = arg;
-    struct order_queue *queue = bulk->api->queue;
     struct order_reader *reader = bulk->api->reader;
     if (status != ORDER_STORE_OK) {
         request_guard_fail(&bulk->guard, order_store_problem(status));
         return;
     }
-    queue->wake_outbox(queue->self);
     if (!bulk->keyed)
         answer(bulk);
     else if (reader->find(reader->self, &bulk->beyond, on_beyond, bulk) != 0)

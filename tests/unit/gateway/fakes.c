@@ -211,11 +211,6 @@ static bool queue_accepts(void *self)
     return ((struct fakes *)self)->queue_accepts;
 }
 
-static void queue_wake_outbox(void *self)
-{
-    ((struct fakes *)self)->outbox_wakes++;
-}
-
 /* ---- store ---- */
 
 struct order *fakes_row(struct fakes *fakes, const struct order_id *id)
@@ -381,7 +376,6 @@ void fakes_reset(struct fakes *fakes)
         .self = fakes,
         .publish = queue_publish,
         .accepts = queue_accepts,
-        .wake_outbox = queue_wake_outbox,
     };
     fakes->store = (struct order_store){
         .self = fakes,

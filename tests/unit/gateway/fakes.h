@@ -41,7 +41,6 @@ struct fakes {
     enum fake_mode queue_mode; /* FAKE_FAILS: `queue_result` */
     enum publish_result queue_result;
     struct order published; /* the last one */
-    unsigned outbox_wakes;
 
     struct order_store store;
     struct order_reader reader;

@@ -105,7 +105,7 @@ static void advance(int64_t ms)
 
 static struct {
     bool connected;
-    outbox_batch_fn *on_batch; /* a batch is being taken */
+    outbox_taken_fn *on_taken; /* a batch is being taken */
     database_done_fn *on_done; /* a batch is being finished */
     void *arg;
     bool published, backlog_lost;
@@ -116,39 +116,43 @@ static struct {
 static const struct database_answer ok = {.status = DATABASE_OK};
 static const struct database_answer lost = {.status = DATABASE_UNAVAILABLE, .message = "lost"};
 
-struct outbox_relay *outbox_relay_new(struct event_loop *loop,
-                                      const struct database_options *options)
+struct database *database_new(struct event_loop *loop, const struct database_options *options)
 {
     (void)loop, (void)options;
-    return (struct outbox_relay *)&database;
+    return (struct database *)&database;
 }
 
-void outbox_relay_free(struct outbox_relay *relay)
+void database_free(struct database *freed)
 {
-    assert_ptr_equal(relay, &database);
+    assert_ptr_equal(freed, &database);
 }
 
-int outbox_take(struct outbox_relay *relay, outbox_batch_fn *on_batch, void *arg)
+int outbox_take(struct database *taker, outbox_taken_fn *on_taken, void *arg)
 {
-    (void)relay;
-    assert_null(database.on_batch);
+    assert_ptr_equal(taker, &database);
+    assert_null(database.on_taken);
     assert_null(database.on_done);
     if (!database.connected)
         return -1;
     database.takes++;
-    database.on_batch = on_batch;
+    database.on_taken = on_taken;
     database.arg = arg;
     return 0;
 }
 
-void outbox_finish(struct outbox_relay *relay, bool published, database_done_fn *on_done, void *arg)
+int outbox_finish(struct database *finisher, const struct outbox_batch *batch, bool published,
+                  database_done_fn *on_done, void *arg)
 {
-    (void)relay;
+    assert_ptr_equal(finisher, &database);
+    assert_non_null(batch);
     assert_null(database.on_done);
+    if (!database.connected)
+        return -1;
     database.finishes++;
     database.on_done = on_done;
     database.arg = arg;
     database.published = published;
+    return 0;
 }
 
 int outbox_backlog(struct database *reader, outbox_backlog_fn *on_done, void *arg)
@@ -161,16 +165,27 @@ int outbox_backlog(struct database *reader, outbox_backlog_fn *on_done, void *ar
 
 static void hand_out(size_t count, const struct database_answer *answer)
 {
-    outbox_batch_fn *on_batch = database.on_batch;
-    assert_non_null(on_batch);
-    database.on_batch = NULL;
+    outbox_taken_fn *on_taken = database.on_taken;
+    assert_non_null(on_taken);
+    database.on_taken = NULL;
+    struct outbox_batch *batch = calloc(1, sizeof *batch + count * ORDER_JSON_SIZE);
+    assert_non_null(batch);
+    char *text = batch->text;
     for (size_t i = 0; i < count; i++) {
-        database.orders[i].id.bytes[15] = (uint8_t)i;
-        database.orders[i].id.bytes[14] = (uint8_t)(i >> 8);
-        database.orders[i].amount_cents = 100;
-        order_set_name(&database.orders[i], "Laptop", 6);
+        struct order *order = &database.orders[i];
+        order->id.bytes[15] = (uint8_t)i;
+        order->id.bytes[14] = (uint8_t)(i >> 8);
+        order->amount_cents = 100;
+        order_set_name(order, "Laptop", 6);
+        size_t len = order_to_json(order, text);
+        batch->rows[batch->count++] = (struct outbox_row){(int64_t)i, order->id, text, len};
+        text += len;
     }
-    on_batch(database.arg, count ? database.orders : NULL, count, answer);
+    if (count == 0) {
+        free(batch);
+        batch = NULL;
+    }
+    on_taken(database.arg, batch, answer);
 }
 
 static void finish(const struct database_answer *answer)
@@ -322,7 +337,7 @@ static void takes_the_next_batch_at_once_after_a_full_one(void **state)
     assert_int_equal(database.takes, 2);
 }
 
-static void rolls_back_and_waits_when_one_is_not_confirmed(void **state)
+static void ends_the_lease_and_waits_when_one_is_not_confirmed(void **state)
 {
     (void)state;
     const enum publish_result failures[] = {PUBLISH_REFUSED, PUBLISH_UNKNOWN};
@@ -402,6 +417,15 @@ static void a_failing_database_is_retried_with_backoff(void **state)
     assert_int_equal(database.takes, 2);
     advance(3000);
     assert_int_equal(database.takes, 3);
+    queue.published = 0;
+    hand_out(2, &ok);
+    database.connected = false;
+    answer(0, 2, PUBLISH_CONFIRMED); /* nothing can be finished: the lease ends by itself */
+    database.connected = true;
+    advance(200);
+    assert_int_equal(database.takes, 3);
+    advance(5000);
+    assert_int_equal(database.takes, 4);
 }
 
 int main(void)
@@ -412,7 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(deletes_only_after_all_confirms, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_the_next_batch_at_once_after_a_full_one, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(rolls_back_and_waits_when_one_is_not_confirmed, set_up,
+        cmocka_unit_test_setup_teardown(ends_the_lease_and_waits_when_one_is_not_confirmed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(goes_on_when_the_window_was_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(gives_up_when_the_window_stays_full, set_up, tear_down),

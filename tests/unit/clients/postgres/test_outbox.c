@@ -1,4 +1,5 @@
-/* Bulk orders and the relay of their outbox. */
+/* Bulk orders, and taking their outbox rows under a lease. */
+#include "proto/order_json.h"
 #include "services/clients/postgres/outbox.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include <stdio.h>
@@ -120,45 +121,52 @@ static void test_bulk_at_once(void **state)
         connection_close(&connections[i]);
 }
 
-struct batch {
-    bool done, finished;
-    const struct order *orders;
-    size_t count;
-    struct database_answer answer, end;
+struct taken {
+    bool done;
+    struct outbox_batch *batch;
+    struct database_answer answer;
 };
 
-static void on_batch(void *arg, const struct order *orders, size_t count,
-                     const struct database_answer *answer)
+static void on_taken(void *arg, struct outbox_batch *batch, const struct database_answer *answer)
 {
-    struct batch *batch = arg;
-    assert_false(batch->done);
-    assert_true((orders != NULL) == (count > 0));
-    *batch = (struct batch){.done = true, .orders = orders, .count = count, .answer = *answer};
+    struct taken *taken = arg;
+    assert_false(taken->done);
+    assert_true(batch == NULL || batch->count > 0);
+    *taken = (struct taken){true, batch, *answer};
 }
 
-static void on_finished(void *arg, const struct database_answer *answer)
+/* Returns NULL when there is nothing to take. */
+static struct outbox_batch *take(struct connection *connection)
 {
-    struct batch *batch = arg;
-    assert_false(batch->finished);
-    batch->finished = true;
-    batch->end = *answer;
+    struct taken taken = {.done = false};
+    assert_int_equal(outbox_take(connection->database, on_taken, &taken), 0);
+    run_until(connection->fixture, &taken.done);
+    assert_int_equal(taken.answer.status, DATABASE_OK);
+    return taken.batch;
 }
 
-static void take(struct connection *connection, struct outbox_relay *relay, struct batch *batch)
+/* The batch is freed. */
+static struct database_answer finish(struct connection *connection, struct outbox_batch *batch,
+                                     bool published)
 {
-    *batch = (struct batch){.done = false};
-    assert_int_equal(outbox_take(relay, on_batch, batch), 0);
-    assert_int_equal(outbox_take(relay, on_batch, batch), -1);
-    run_until(connection->fixture, &batch->done);
+    struct reply reply = {.done = false};
+    assert_int_equal(outbox_finish(connection->database, batch, published, on_reply, &reply), 0);
+    free(batch);
+    run_until(connection->fixture, &reply.done);
+    return reply.answer;
 }
 
-static enum database_status finish(struct connection *connection, struct outbox_relay *relay,
-                                   struct batch *batch, bool published)
+static void expect_row(const struct outbox_row *row, const struct order *order)
 {
-    outbox_finish(relay, published, on_finished, batch);
-    assert_false(batch->finished);
-    run_until(connection->fixture, &batch->finished);
-    return batch->end.status;
+    char json[ORDER_JSON_SIZE];
+    assert_int_equal(row->json_len, order_to_json(order, json));
+    assert_memory_equal(row->json, json, row->json_len);
+    assert_true(order_id_equal(&row->order_id, &order->id));
+}
+
+static void end_leases(struct fixture *fixture)
+{
+    execute(fixture, "UPDATE order_outbox SET lease = lease - interval '6 s'");
 }
 
 struct backlog_read {
@@ -181,140 +189,163 @@ static struct outbox_backlog backlog_of(struct connection *connection)
     return read.backlog;
 }
 
-/* Two relays (`connection` is the first's), an outbox of 700 orders, each with its number as
- * amount. */
+/* Two gateways, and an outbox of 700 orders, each with its number as amount. */
 struct relays {
-    struct connection store, first, second;
-    struct outbox_relay *relay, *other;
+    struct connection first, second;
     struct order *orders;
 };
 
 static void open_relays(struct relays *relays, struct fixture *fixture)
 {
     enum { SIZE = 700 };
-    connection_open(&relays->store, fixture);
-    struct database_options options = connection_options(&relays->first, fixture);
-    options.application_name = "relay";
-    relays->relay = outbox_relay_new(fixture->loop, &options);
-    options = connection_options(&relays->second, fixture);
-    relays->other = outbox_relay_new(fixture->loop, &options);
-    run_until(fixture, &relays->first.up);
-    run_until(fixture, &relays->second.up);
+    connection_open(&relays->first, fixture);
+    connection_open(&relays->second, fixture);
     relays->orders = calloc(SIZE, sizeof *relays->orders);
     assert_non_null(relays->orders);
     for (unsigned i = 0; i < SIZE; i++)
-        relays->orders[i] = make_order(i, "relayed", i);
+        relays->orders[i] = make_order(i, "relayed \"1\"", i);
     struct stored stored;
-    insert_bulk(&relays->store, relays->orders, SIZE, &stored);
+    insert_bulk(&relays->first, relays->orders, SIZE, &stored);
     assert_int_equal(stored.result, BULK_STORED);
 }
 
 static void close_relays(struct relays *relays)
 {
     free(relays->orders);
-    outbox_relay_free(relays->relay);
-    outbox_relay_free(relays->other);
-    connection_close(&relays->store);
+    connection_close(&relays->first);
+    connection_close(&relays->second);
 }
 
 static void test_relay(void **state)
 {
     struct relays relays;
-    struct batch batch, other;
+    struct outbox_batch *batch, *other;
     open_relays(&relays, *state);
     execute(*state, "UPDATE order_outbox SET stored_at = stored_at - interval '1 minute'");
-    assert_true(backlog_of(&relays.store).oldest_seconds >= 60);
-    assert_int_equal(backlog_of(&relays.store).orders, 700);
+    assert_true(backlog_of(&relays.first).oldest_seconds >= 60);
+    assert_int_equal(backlog_of(&relays.first).orders, 700);
 
-    take(&relays.first, relays.relay, &batch);
-    assert_int_equal(batch.count, OUTBOX_BATCH);
-    for (unsigned i = 0; i < batch.count; i++)
-        assert_true(order_equal(&batch.orders[i], &relays.orders[i]));
-    take(&relays.second, relays.other, &other); /* what the first has not locked */
-    assert_int_equal(other.count, 200);
-    assert_true(order_equal(&other.orders[0], &relays.orders[500]));
-    assert_int_equal(finish(&relays.second, relays.other, &other, true), DATABASE_OK);
-    take(&relays.second, relays.other, &other);
-    assert_int_equal(other.count, 0);
-    assert_int_equal(other.answer.status, DATABASE_OK);
+    batch = take(&relays.first);
+    assert_int_equal(batch->count, OUTBOX_BATCH);
+    for (unsigned i = 0; i < batch->count; i++)
+        expect_row(&batch->rows[i], &relays.orders[i]);
+    other = take(&relays.second); /* what the first has no lease of */
+    assert_int_equal(other->count, 200);
+    expect_row(&other->rows[0], &relays.orders[500]);
+    assert_int_equal(finish(&relays.second, other, true).status, DATABASE_OK);
+    assert_null(take(&relays.second));
     expect_rows(*state, "700", "500");
 
-    /* not published: handed out again */
-    assert_int_equal(finish(&relays.first, relays.relay, &batch, false), DATABASE_OK);
+    /* not published: handed out again, at once */
+    assert_int_equal(finish(&relays.first, batch, false).status, DATABASE_OK);
     expect_rows(*state, "700", "500");
-    take(&relays.first, relays.relay, &batch);
-    assert_int_equal(batch.count, 500);
-    assert_int_equal(finish(&relays.first, relays.relay, &batch, true), DATABASE_OK);
+    batch = take(&relays.first);
+    assert_int_equal(batch->count, 500);
+    assert_int_equal(finish(&relays.first, batch, true).status, DATABASE_OK);
     expect_rows(*state, "700", "0");
-    assert_true(backlog_of(&relays.store).oldest_seconds == 0);
-    assert_int_equal(backlog_of(&relays.store).orders, 0);
+    assert_true(backlog_of(&relays.first).oldest_seconds == 0);
+    assert_int_equal(backlog_of(&relays.first).orders, 0);
     close_relays(&relays);
 }
 
-/* The connection, or the process, is gone while the batch is held. */
-static void test_relay_lost(void **state)
+/* While a batch is published no transaction is open, and its lease is 5 s of the database's clock.
+ * The gateway that took it is gone, or late: another one takes the rows. */
+static void test_lease(void **state)
 {
     struct fixture *fixture = *state;
     struct relays relays;
-    struct batch batch, other;
     open_relays(&relays, fixture);
-    take(&relays.first, relays.relay, &batch);
-    relays.first.up = relays.first.down = false;
-    execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                     " WHERE application_name = 'relay'");
-    run_until(fixture, &relays.first.down);
-    run_until(fixture, &relays.first.up);
-    assert_true(order_equal(&batch.orders[499], &relays.orders[499])); /* still there */
-    /* published, but the locks were lost: it does not touch what may be another's by now */
-    assert_int_equal(finish(&relays.first, relays.relay, &batch, true), DATABASE_UNAVAILABLE);
-    expect_rows(fixture, "700", "700");
-    take(&relays.first, relays.relay, &batch);
-    assert_int_equal(batch.count, OUTBOX_BATCH);
-    outbox_relay_free(relays.relay); /* as when its process dies */
-    relays.relay = NULL;
-    run_until_query(fixture,
-                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relay'", "0");
-    take(&relays.second, relays.other, &other);
-    assert_int_equal(other.count, OUTBOX_BATCH);
-    assert_int_equal(finish(&relays.second, relays.other, &other, true), DATABASE_OK);
+    struct outbox_batch *late = take(&relays.first);
+    assert_string_equal(query(fixture, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE"
+                                       " 'idle in%' AND datname = current_database()"),
+                        "0");
+    assert_string_equal(query(fixture, "SELECT count(*) FROM order_outbox WHERE lease"
+                                       " BETWEEN now() AND now() + interval '5 s'"),
+                        "500");
+    struct outbox_batch *rest = take(&relays.second);
+    assert_int_equal(rest->count, 200);
+    free(rest);
+    assert_null(take(&relays.second));
+    end_leases(fixture);
+    struct outbox_batch *batch = take(&relays.second);
+    assert_int_equal(batch->count, OUTBOX_BATCH);
+    expect_row(&batch->rows[499], &relays.orders[499]);
+
+    /* the late one's failure does not end the lease of the other */
+    struct outbox_batch *copy = malloc(sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, late, sizeof *copy);
+    assert_int_equal(finish(&relays.first, copy, false).status, DATABASE_OK);
+    assert_string_equal(query(fixture, "SELECT count(*) FROM order_outbox WHERE lease > now()"),
+                        "500");
+    /* but what it has published is published, also when each gateway needs longer than its lease */
+    assert_int_equal(finish(&relays.first, late, true).status, DATABASE_OK);
+    expect_rows(fixture, "700", "200");
+    assert_int_equal(finish(&relays.second, batch, true).status, DATABASE_OK);
     expect_rows(fixture, "700", "200");
     close_relays(&relays);
 }
 
-/* The deletion fails: the answer says so although COMMIT succeeds (as a rollback). And a row that
- * is no order delays nobody. */
+/* The deletion fails, and the answer says so. And a row that is no order delays no order. */
 static void test_relay_troubles(void **state)
 {
     struct fixture *fixture = *state;
     struct relays relays;
-    struct batch batch;
     open_relays(&relays, fixture);
-    execute(fixture, "UPDATE order_outbox SET amount = 'NaN' WHERE amount = 0.03;"
+    execute(fixture, "UPDATE order_outbox SET amount = 'NaN', json = NULL WHERE amount = 0.03;"
                      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
                      " $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
                      "CREATE TRIGGER refuse BEFORE DELETE ON order_outbox"
                      " FOR EACH ROW EXECUTE FUNCTION refuse()");
-    take(&relays.first, relays.relay, &batch);
-    assert_int_equal(batch.count, OUTBOX_BATCH - 1);
-    assert_int_equal(batch.orders[3].amount_cents, 4);
-    assert_int_equal(finish(&relays.first, relays.relay, &batch, true), DATABASE_FAILED);
-    assert_string_equal(batch.end.sqlstate, "P0001");
+    struct outbox_batch *batch = take(&relays.first);
+    assert_int_equal(batch->count, OUTBOX_BATCH - 1);
+    expect_row(&batch->rows[3], &relays.orders[4]);
+    struct database_answer refusal = finish(&relays.first, batch, true);
+    assert_int_equal(refusal.status, DATABASE_FAILED);
+    assert_string_equal(refusal.sqlstate, "P0001");
     execute(fixture, "DROP TRIGGER refuse ON order_outbox");
-    do {
-        take(&relays.first, relays.relay, &batch);
-        if (batch.count > 0)
-            assert_int_equal(finish(&relays.first, relays.relay, &batch, true), DATABASE_OK);
-    } while (batch.count > 0);
+    end_leases(fixture);
+    while ((batch = take(&relays.first)) != NULL)
+        assert_int_equal(finish(&relays.first, batch, true).status, DATABASE_OK);
     expect_rows(fixture, "700", "1");
+    close_relays(&relays);
+}
+
+/* A gateway of schema version 1 stores rows without JSON, and relays all rows in a transaction that
+ * locks them. */
+static void test_beside_version_1(void **state)
+{
+    struct fixture *fixture = *state;
+    struct relays relays;
+    open_relays(&relays, fixture);
+    execute(fixture, "UPDATE order_outbox SET json = NULL WHERE seq % 2 = 0");
+    execute(fixture, "BEGIN; SELECT order_id, product_name, amount::text, created_at, seq"
+                     " FROM order_outbox ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED");
+    struct outbox_batch *batch = take(&relays.first);
+    assert_int_equal(batch->count, 200);
+    for (unsigned i = 0; i < batch->count; i++)
+        expect_row(&batch->rows[i], &relays.orders[500 + i]);
+    assert_int_equal(finish(&relays.first, batch, true).status, DATABASE_OK);
+    execute(fixture, "DELETE FROM order_outbox WHERE seq <= 100; COMMIT");
+    batch = take(&relays.first);
+    assert_int_equal(batch->count, 400);
+    for (unsigned i = 0; i < batch->count; i++)
+        expect_row(&batch->rows[i], &relays.orders[100 + i]);
+    assert_int_equal(finish(&relays.first, batch, true).status, DATABASE_OK);
+    expect_rows(fixture, "700", "0");
     close_relays(&relays);
 }
 
 int run_outbox_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_bulk),         DATABASE_TEST(test_bulk_with_text_ids),
-        DATABASE_TEST(test_bulk_at_once), DATABASE_TEST(test_relay),
-        DATABASE_TEST(test_relay_lost),   DATABASE_TEST(test_relay_troubles),
+        DATABASE_TEST(test_bulk),
+        DATABASE_TEST(test_bulk_with_text_ids),
+        DATABASE_TEST(test_bulk_at_once),
+        DATABASE_TEST(test_relay),
+        DATABASE_TEST(test_lease),
+        DATABASE_TEST(test_relay_troubles),
+        DATABASE_TEST(test_beside_version_1),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* Installing the schema. */
+#include "services/clients/postgres/outbox.h"
 #include "services/clients/postgres/schema.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include <stdio.h>
@@ -9,6 +10,10 @@
 
 static const char indexes_sql[] = "SELECT string_agg(indexname, ',' ORDER BY indexname)"
                                   " FROM pg_indexes WHERE schemaname = 'public'";
+static const char all_indexes[] =
+    "daily_sales_mv_date_idx,jobs_pkey,jobs_unfinished_idx,order_outbox_pkey,"
+    "order_pipeline_schema_pkey,orders_pkey,sales_refresh_pkey,sales_refresh_tick_key,"
+    "scheduler_seen_pkey";
 static const char view_sql[] = "SELECT string_agg(sale_date || '=' || total_revenue, ' '"
                                " ORDER BY sale_date) FROM daily_sales_mv";
 
@@ -30,9 +35,7 @@ static void test_all_at_once_on_empty(void **state)
 {
     struct connection connections[REPLICAS];
     open_all(connections, *state);
-    assert_string_equal(query(*state, indexes_sql),
-                        "daily_sales_mv_date_idx,order_outbox_pkey,order_pipeline_schema_pkey,"
-                        "orders_pkey,sales_refresh_pkey,sales_refresh_tick_key");
+    assert_string_equal(query(*state, indexes_sql), all_indexes);
     assert_string_equal(query(*state, "SELECT pg_typeof(id) FROM"
                                       " (SELECT (NULL::orders).id) AS o"),
                         "uuid");
@@ -58,6 +61,100 @@ static void test_all_at_once_over_original(void **state)
     assert_string_equal(query(*state, view_sql), "2026-01-01=14.99 2026-01-02=1.005 infinity=1");
 }
 
+/* Version 1, as its release installed it. */
+static void install_version_1(struct fixture *fixture)
+{
+    static char sql[8000];
+    FILE *file = fopen(SCHEMA_VERSION_1_FILE, "r");
+    assert_non_null(file);
+    sql[fread(sql, 1, sizeof sql - 1, file)] = '\0';
+    fclose(file);
+    execute(fixture, sql);
+}
+
+/* As a gateway of version 1 stores a bulk order. */
+static void store_as_version_1(struct fixture *fixture, int number)
+{
+    char sql[400];
+    snprintf(sql, sizeof sql,
+             "WITH o AS (SELECT ('ab000000-0000-4000-8000-0000000001%02d')::uuid AS id,"
+             " 'old way' AS name, 12.30 AS amount, timestamptz '2026-01-01 23:30:00.5+00' AS at),"
+             " stored AS (INSERT INTO orders SELECT * FROM o)"
+             " INSERT INTO order_outbox (order_id, product_name, amount, created_at)"
+             " SELECT * FROM o",
+             number);
+    execute(fixture, sql);
+}
+
+static void on_taken(void *arg, struct outbox_batch *batch, const struct database_answer *answer)
+{
+    assert_int_equal(answer->status, DATABASE_OK);
+    *(struct outbox_batch **)arg = batch;
+}
+
+/* From version 1 with rows in the outbox, by all replicas at once, and with a gateway of version 1
+ * that still stores and relays. `original`: over the original's tables, with text ids. */
+static void upgrade(struct fixture *fixture)
+{
+    install_version_1(fixture);
+    bool original = strcmp(query(fixture, "SELECT pg_typeof(id) FROM (SELECT (NULL::orders).id)"
+                                          " AS o"),
+                           "text") == 0;
+    if (!original) {
+        store_as_version_1(fixture, 1);
+    } else {
+        execute(fixture, "INSERT INTO orders VALUES ('ab000000-0000-4000-8000-000000000101',"
+                         " 'old way', 12.30, '2026-01-01 23:30:00.5+00');"
+                         "INSERT INTO order_outbox (order_id, product_name, amount, created_at)"
+                         " SELECT id::uuid, product_name, amount, created_at FROM orders"
+                         " WHERE product_name = 'old way'");
+    }
+    struct connection connections[REPLICAS];
+    open_all(connections, fixture);
+    assert_string_equal(query(fixture, indexes_sql), all_indexes);
+    assert_string_equal(query(fixture, "SELECT string_agg(version::text, ',' ORDER BY version)"
+                                       " FROM order_pipeline_schema"),
+                        "1,2");
+    if (!original)
+        store_as_version_1(fixture, 2);
+
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct outbox_batch *batch = NULL;
+    assert_int_equal(outbox_take(connection.database, on_taken, &batch), 0);
+    run_until_query(fixture, "SELECT count(*) FROM order_outbox WHERE lease IS NULL", "0");
+    for (int i = 0; i < 100 && batch == NULL; i++)
+        run_for(fixture, 10);
+    assert_non_null(batch);
+    assert_int_equal(batch->count, original ? 1 : 2);
+    for (size_t i = 0; i < batch->count; i++) {
+        char json[200];
+        snprintf(json, sizeof json,
+                 "{\"id\":\"ab000000-0000-4000-8000-0000000001%02zu\",\"product_name\":"
+                 "\"old way\",\"amount\":12.3,\"created_at\":\"2026-01-01T23:30:00.5Z\"}",
+                 i + 1);
+        assert_int_equal(batch->rows[i].json_len, strlen(json));
+        assert_memory_equal(batch->rows[i].json, json, strlen(json));
+    }
+    free(batch);
+    connection_close(&connection);
+    /* A service of version 1 that starts now finds what it needs, and changes nothing. */
+    install_version_1(fixture);
+    assert_string_equal(query(fixture, indexes_sql), all_indexes);
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "2");
+}
+
+static void test_upgrade(void **state)
+{
+    upgrade(*state);
+}
+
+static void test_upgrade_over_original(void **state)
+{
+    install_original_schema(*state);
+    upgrade(*state);
+}
+
 /* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
 static void test_again(void **state)
 {
@@ -76,14 +173,16 @@ static void test_again(void **state)
                         "0");
     static const char *const drops[] = {"DROP MATERIALIZED VIEW daily_sales_mv",
                                         "DROP INDEX daily_sales_mv_date_idx",
-                                        "DROP TABLE order_outbox", "DROP TABLE sales_refresh"};
+                                        "DROP TABLE order_outbox",
+                                        "DROP TABLE sales_refresh",
+                                        "DROP TABLE jobs",
+                                        "DROP INDEX jobs_unfinished_idx",
+                                        "DROP TABLE scheduler_seen"};
     for (size_t i = 0; i < COUNT(drops); i++) {
         execute(fixture, drops[i]);
         connection_open(&connection, fixture);
         connection_close(&connection);
-        assert_string_equal(query(fixture, indexes_sql),
-                            "daily_sales_mv_date_idx,order_outbox_pkey,order_pipeline_schema_pkey,"
-                            "orders_pkey,sales_refresh_pkey,sales_refresh_tick_key");
+        assert_string_equal(query(fixture, indexes_sql), all_indexes);
     }
     assert_string_equal(query(fixture, "SELECT count(*) FROM orders"), "1");
     /* of a later release: left alone */
@@ -119,6 +218,8 @@ int run_schema_tests(void)
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_all_at_once_on_empty),
         DATABASE_TEST(test_all_at_once_over_original),
+        DATABASE_TEST(test_upgrade),
+        DATABASE_TEST(test_upgrade_over_original),
         DATABASE_TEST(test_again),
         DATABASE_TEST(test_without_the_right_to_create),
     };

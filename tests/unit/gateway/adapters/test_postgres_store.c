@@ -5,12 +5,15 @@
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct store {
     struct fixture *fixture;
     struct order_store *port;
     struct order_reader *reader;
     bool up, down;
+    int wake_fd;
 };
 
 static void on_state(void *arg, bool up, const char *reason)
@@ -23,12 +26,26 @@ static void on_state(void *arg, bool up, const char *reason)
 
 static void store_open(struct store *store, struct fixture *fixture)
 {
-    *store = (struct store){.fixture = fixture};
+    *store = (struct store){.fixture = fixture, .wake_fd = eventfd(0, EFD_NONBLOCK)};
     const struct postgres_store_options options = {
-        .dsn = fixture->dsn, .on_state = on_state, .arg = store};
+        .dsn = fixture->dsn, .outbox_wake_fd = store->wake_fd, .on_state = on_state, .arg = store};
     store->port = postgres_store_new(fixture->loop, &options);
     store->reader = postgres_store_reader(store->port);
     run_until(fixture, &store->up);
+}
+
+static void store_close(struct store *store)
+{
+    postgres_store_free(store->port);
+    close(store->wake_fd);
+}
+
+/* How often the outbox task was woken since the last time. */
+static uint64_t wakes(struct store *store)
+{
+    uint64_t count = 0;
+    ssize_t taken = read(store->wake_fd, &count, sizeof count);
+    return taken == sizeof count ? count : 0;
 }
 
 struct answer {
@@ -102,7 +119,9 @@ static void test_answers(void **state)
     assert_int_equal(answer.status, ORDER_STORE_OK);
     assert_false(answer.found);
     assert_int_equal(insert(&store, orders, 2), ORDER_STORE_OK);
+    assert_int_equal(wakes(&store), 1);
     assert_int_equal(insert(&store, orders, 2), ORDER_STORE_OK);
+    assert_int_equal(wakes(&store), 1);
     for (int i = 0; i < 4; i++) { /* on each connection */
         find(&store, &orders[i % 2].id, &answer);
         assert_true(answer.found);
@@ -127,7 +146,8 @@ static void test_answers(void **state)
     assert_int_equal(metric_count(failures), 0);
     assert_int_equal(insert(&store, &refused, 1), ORDER_STORE_FAILED);
     assert_int_equal(metric_count(failures), 1);
-    postgres_store_free(store.port);
+    assert_int_equal(wakes(&store), 0); /* neither by the conflict nor by the refusal */
+    store_close(&store);
 }
 
 /* A lock on the orders holds up the reads, not for ever; then the store is as before. */
@@ -144,7 +164,7 @@ static void test_locked(void **state)
     execute(fixture, "COMMIT");
     find(&store, &order.id, &answer);
     assert_int_equal(answer.status, ORDER_STORE_OK);
-    postgres_store_free(store.port);
+    store_close(&store);
 }
 
 /* Who waits for a lock in vain has stored nothing; whose connection is lost cannot know. */
@@ -167,7 +187,7 @@ static void test_bulk_without_answer(void **state)
     assert_int_equal(answer.status, ORDER_STORE_UNKNOWN);
     execute(fixture, "COMMIT");
     run_until(fixture, &store.up);
-    postgres_store_free(store.port);
+    store_close(&store);
 }
 
 /* Too much at once is refused at once; what was taken is answered. */
@@ -198,7 +218,7 @@ static void test_bounded(void **state)
         assert_int_equal(answers[i].status, ORDER_STORE_OK);
     }
     free(answers);
-    postgres_store_free(store.port);
+    store_close(&store);
 }
 
 /* Whether a request of one of the three kinds is taken; then it is waited for. */
@@ -235,7 +255,7 @@ static void test_server_killed(void **state)
     run_until(fixture, &store.up);
     find(&store, &order.id, &answer);
     assert_int_equal(answer.status, ORDER_STORE_OK);
-    postgres_store_free(store.port);
+    store_close(&store);
 }
 
 /* One read connection is lost: reads go on on the other. */
@@ -257,7 +277,7 @@ static void test_one_connection_lost(void **state)
         assert_int_equal(answer.status, ORDER_STORE_OK);
     }
     run_until(fixture, &store.up);
-    postgres_store_free(store.port);
+    store_close(&store);
 }
 
 static void must_not_come(void *arg, enum order_store_status status, const struct order *order)
@@ -277,7 +297,7 @@ static void test_freed(void **state)
         assert_int_equal(store.reader->find(store.reader->self, &order.id, must_not_come, NULL), 0);
     assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
     assert_int_equal(store.port->read_sales(store.port->self, on_sales, &answer), 0);
-    postgres_store_free(store.port);
+    store_close(&store);
     run_for(*state, 50);
     assert_false(answer.done);
 }
