@@ -1,3 +1,4 @@
+/* Exact conversions between cents, doubles and decimal text. */
 #include "proto/amount.h"
 #include <math.h>
 #include <stdbool.h>

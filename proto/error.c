@@ -1,3 +1,4 @@
+/* Filling in the error value. */
 #include "proto/error.h"
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,53 +1,20 @@
+/* The order itself: what a name may be, copies and comparisons. */
 #include "proto/order.h"
+#include "proto/utf8.h"
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
-
-/* The length in bytes of the UTF-8 character at `p`, 0 when it is not one (RFC 3629, section 4:
- * shortest form only, no surrogates, at most U+10FFFF). */
-static size_t utf8_character(const uint8_t *p, size_t left)
-{
-    size_t len;
-    uint8_t second_min = 0x80, second_max = 0xbf;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        len = 2;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        len = 3;
-        if (p[0] == 0xe0)
-            second_min = 0xa0;
-        else if (p[0] == 0xed)
-            second_max = 0x9f;
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        len = 4;
-        if (p[0] == 0xf0)
-            second_min = 0x90;
-        else if (p[0] == 0xf4)
-            second_max = 0x8f;
-    } else {
-        return 0;
-    }
-    if (left < len || p[1] < second_min || p[1] > second_max)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    return len;
-}
 
 bool order_name_valid(const char *name, size_t len_bytes)
 {
     if (len_bytes == 0 || len_bytes > ORDER_NAME_MAX_BYTES)
         return false;
-    const uint8_t *p = (const uint8_t *)name, *const end = p + len_bytes;
     size_t characters = 0;
-    while (p < end) {
-        size_t len = utf8_character(p, (size_t)(end - p));
-        if (len == 0 || *p < 0x20 || *p == 0x7f || ++characters > ORDER_NAME_MAX_CHARS)
+    for (size_t at = 0, len; at < len_bytes; at += len) {
+        uint32_t character = utf8_decode(name + at, len_bytes - at, &len);
+        if (character == UTF8_INVALID || character < 0x20 || character == 0x7f ||
+            ++characters > ORDER_NAME_MAX_CHARS)
             return false;
-        p += len;
     }
     return true;
 }

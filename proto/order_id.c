@@ -1,3 +1,4 @@
+/* UUIDs of orders: version 7 (RFC 9562, section 5.7) and version 5 (section 5.5), their text. */
 #include "proto/order_id.h"
 #include <stdlib.h>
 #include <string.h>
