@@ -1,3 +1,5 @@
+/* order_search by _search. The dependency's state follows the answers, and a probe asks for the
+ * cluster's health, so that the state is known without searches too. */
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/base/json_text.h"
 #include "services/base/memory.h"
@@ -12,7 +14,7 @@ struct elasticsearch_search {
     struct order_search port;
     struct elasticsearch_search_options options;
     struct elasticsearch *client;
-    struct loop_timer *probe; /* so that the state is known without searches too */
+    struct loop_timer *probe;
     bool reported, reported_up;
     char path[300];
 };
@@ -33,9 +35,12 @@ static void report(struct elasticsearch_search *search, bool up, const char *rea
     search->options.on_state(search->options.arg, up, up ? NULL : reason);
 }
 
-/* Any answer but a server's error shows that the cluster is there. */
+/* 400 and 429 refuse the one request, for its content or for its rate: the state stays as it was.
+ * Any other error is the server's, or one of the configuration, and concerns all searches. */
 static void report_answer(struct elasticsearch_search *search, long status, const struct error *err)
 {
+    if (status == 400 || status == 429)
+        return;
     char reason[64];
     snprintf(reason, sizeof(reason), "it answers with status %ld", status);
     report(search, status >= 200 && status < 300, status == 0 ? err->message : reason);

@@ -238,6 +238,28 @@ static void test_state_without_searches(void **state)
     assert_true(up);
 }
 
+/* A search that is refused for itself or for its rate says nothing about the cluster. */
+static void test_state_by_answers(void **state)
+{
+    (void)state;
+    static const int refusals[] = {400, 429}, failures[] = {401, 403, 404, 500, 503};
+    turn_until(changes == 1); /* the probe is over */
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+        for (size_t j = 0; j < 2; j++)
+            (void)search_answered(refusals[j]);
+        assert_true(up);
+        assert_int_equal(changes, 1);
+        (void)search_answered(failures[i]);
+        assert_false(up);
+        assert_int_equal(changes, 2);
+        (void)search_answered(429);
+        assert_false(up);
+        (void)search_answered(200);
+        assert_true(up);
+        changes = 1;
+    }
+}
+
 static void test_unreachable(void **state)
 {
     (void)state;
@@ -256,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_timeout_and_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_without_searches, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_state_by_answers, set_up, tear_down),
         cmocka_unit_test(test_unreachable),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
