@@ -31,6 +31,13 @@ struct config_option {
     int (*validate)(const char *value, struct error *err);
 };
 
+/* A row of the table: name, kind, the service's configuration struct, its member, and then any of
+ * the other fields as designated initializers. */
+#define CONFIG_OPTION(name_, kind_, type, member, ...)                                             \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .offset = offsetof(type, member), __VA_ARGS__            \
+    }
+
 /* Read every option into `settings`. Strings are allocated and live until config_release(). Returns
  * 0, or -1 with an error of one line that names the variable, never its value. */
 int config_read(const struct config_option *options, size_t count, void *settings,

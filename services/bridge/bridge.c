@@ -312,12 +312,3 @@ int bridge_run(const void *arg, int stop_fd, struct error *err)
     event_loop_free(bridge.loop);
     return 0;
 }
-
-int bridge_reach_rabbitmq(const void *arg, struct error *err)
-{
-    const struct bridge_settings *settings = arg;
-    return broker_reach(&(struct broker_options){.url = settings->rabbitmq_url,
-                                                 .ca_file = settings->rabbitmq_ca_file,
-                                                 .name = "bridge check"},
-                        err);
-}

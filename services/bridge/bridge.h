@@ -9,7 +9,4 @@
  * workers have is finished, at most 8 s more. */
 int bridge_run(const void *settings, int stop_fd, struct error *err);
 
-/* Whether RabbitMQ can be reached; as service_probe.reach. */
-int bridge_reach_rabbitmq(const void *settings, struct error *err);
-
 #endif

@@ -1,8 +1,8 @@
-/* The bridge's configuration: one table, printed by --help. */
+/* The bridge's configuration, and the service that it describes. */
 #ifndef BRIDGE_SETTINGS_H
 #define BRIDGE_SETTINGS_H
 
-#include "services/base/config.h"
+#include "services/runtime/service.h"
 
 struct bridge_settings {
     char *admin_address;
@@ -14,7 +14,6 @@ struct bridge_settings {
     int64_t prefetch;
 };
 
-extern const struct config_option bridge_options[];
-extern const size_t bridge_option_count;
+extern const struct service bridge_service;
 
 #endif

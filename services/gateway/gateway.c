@@ -5,8 +5,6 @@
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
-#include "services/clients/elasticsearch/elasticsearch.h"
-#include "services/clients/postgres/connection.h"
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/gateway/adapters/shared_reads.h"
@@ -155,8 +153,6 @@ static int make_loops(struct gateway *gateway, struct error *err)
     return 0;
 }
 
-/* ---- for service.h ---- */
-
 int gateway_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct gateway_settings *settings = arg;
@@ -205,61 +201,3 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     close(gateway.shared.outbox_wake_fd);
     return 0;
 }
-
-int gateway_validate(const void *arg, struct error *err)
-{
-    const struct gateway_settings *settings = arg;
-    if (settings->redis_username != NULL && settings->redis_password == NULL) {
-        error_set(err, "REDIS_USERNAME: needs REDIS_PASSWORD");
-        return -1;
-    }
-    return 0;
-}
-
-const char *gateway_address(const void *arg, uint16_t *ret_port)
-{
-    const struct gateway_settings *settings = arg;
-    *ret_port = (uint16_t)settings->api_port;
-    return settings->api_address;
-}
-
-/* ---- --check ---- */
-
-static int reach_postgres(const void *settings, struct error *err)
-{
-    return database_reach(((const struct gateway_settings *)settings)->postgres_dsn, err);
-}
-
-static int reach_redis(const void *arg, struct error *err)
-{
-    const struct gateway_settings *settings = arg;
-    const struct redis_options options = {.address = settings->redis_addr,
-                                          .username = settings->redis_username,
-                                          .password = settings->redis_password};
-    return redis_reach(&options, err);
-}
-
-static int reach_rabbitmq(const void *arg, struct error *err)
-{
-    const struct gateway_settings *settings = arg;
-    const struct broker_options options = {.url = settings->rabbitmq_url,
-                                           .ca_file = settings->rabbitmq_ca_file,
-                                           .name = "gateway check"};
-    return broker_reach(&options, err);
-}
-
-static int reach_elasticsearch(const void *arg, struct error *err)
-{
-    const struct gateway_settings *settings = arg;
-    const struct elasticsearch_options options = {
-        .url = settings->elasticsearch_url,
-        .api_key = settings->elasticsearch_api_key,
-        .ca_file = settings->elasticsearch_ca_file,
-    };
-    return elasticsearch_reach(&options, err);
-}
-
-const struct service_probe gateway_probes[] = {
-    {"postgres", reach_postgres},           {"redis", reach_redis}, {"rabbitmq", reach_rabbitmq},
-    {"elasticsearch", reach_elasticsearch}, {NULL, NULL},
-};

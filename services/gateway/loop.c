@@ -99,29 +99,20 @@ static void add_clients(struct gateway_loop *loop)
     const struct loop_shared *shared = loop->shared;
     const struct gateway_settings *settings = shared->settings;
 
-    const struct redis_options redis = {
-        .address = settings->redis_addr,
-        .username = settings->redis_username,
-        .password = settings->redis_password,
-        .on_state = dependency_report,
-        .arg = dependency_link_new(shared->redis),
-    };
+    struct redis_options redis = settings->redis;
+    redis.on_state = dependency_report;
+    redis.arg = dependency_link_new(shared->redis);
     loop->api.cache =
         redis_cache_new(loop->evloop, loop->events, &redis, settings->order_cache_ttl_ms / 1000);
 
-    const struct elasticsearch_search_options search = {
-        .client =
-            {
-                .url = settings->elasticsearch_url,
-                .api_key = settings->elasticsearch_api_key,
-                .ca_file = settings->elasticsearch_ca_file,
-                .max_in_flight = SEARCHES_MAX,
-                .max_response_bytes = SEARCH_RESPONSE_MAX_BYTES,
-            },
+    struct elasticsearch_search_options search = {
+        .client = settings->elasticsearch,
         .index = settings->order_index,
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->elasticsearch),
     };
+    search.client.max_in_flight = SEARCHES_MAX;
+    search.client.max_response_bytes = SEARCH_RESPONSE_MAX_BYTES;
     loop->api.search = elasticsearch_search_new(loop->events, &search);
 
     const struct postgres_store_options postgres = {

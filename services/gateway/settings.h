@@ -1,8 +1,10 @@
-/* The gateway's configuration. */
+/* The gateway's configuration, and the service that it describes. */
 #ifndef GATEWAY_SETTINGS_H
 #define GATEWAY_SETTINGS_H
 
-#include "services/base/config.h"
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/redis/redis_connection.h"
+#include "services/runtime/service.h"
 #include <stdint.h>
 
 struct gateway_settings {
@@ -11,13 +13,13 @@ struct gateway_settings {
     int64_t threads; /* 0: as many as processors */
     int64_t max_connections;
     char *postgres_dsn;
-    char *redis_addr, *redis_username, *redis_password;
+    struct redis_options redis; /* address, username and password */
     int64_t order_cache_ttl_ms;
     char *rabbitmq_url, *rabbitmq_ca_file;
     char *order_queue;
     int order_queue_type; /* enum queue_type */
     int64_t publish_window;
-    char *elasticsearch_url, *elasticsearch_ca_file, *elasticsearch_api_key;
+    struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *order_index;
     char *scheduler_endpoints;
     char *admin_token;
@@ -27,7 +29,6 @@ struct gateway_settings {
 
 enum admin_auth { ADMIN_AUTH_ON, ADMIN_AUTH_OFF };
 
-extern const struct config_option gateway_options[];
-extern const size_t gateway_option_count;
+extern const struct service gateway_service;
 
 #endif

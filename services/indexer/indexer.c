@@ -189,13 +189,6 @@ static int reach_elasticsearch(const void *settings_of_service, struct error *er
         err);
 }
 
-static const char *admin_address(const void *settings_of_service, uint16_t *ret_port)
-{
-    const struct indexer_settings *its = settings_of_service;
-    *ret_port = (uint16_t)its->admin_port;
-    return its->admin_address;
-}
-
 const struct service indexer_service = {
     .name = "indexer",
     .summary = "makes stored orders searchable in Elasticsearch",
@@ -204,5 +197,6 @@ const struct service indexer_service = {
     .settings = &settings,
     .probes = (const struct service_probe[]){{"elasticsearch", reach_elasticsearch}, {0}},
     .run = run,
-    .admin_address = admin_address,
+    .admin_address = offsetof(struct indexer_settings, admin_address),
+    .admin_port = offsetof(struct indexer_settings, admin_port),
 };

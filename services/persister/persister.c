@@ -150,13 +150,6 @@ static int reach_postgres(const void *settings_of_service, struct error *err)
     return database_reach(its->postgres_dsn, err);
 }
 
-static const char *admin_address(const void *settings_of_service, uint16_t *ret_port)
-{
-    const struct persister_settings *its = settings_of_service;
-    *ret_port = (uint16_t)its->admin_port;
-    return its->admin_address;
-}
-
 const struct service persister_service = {
     .name = "persister",
     .summary = "stores accepted orders in PostgreSQL",
@@ -165,5 +158,6 @@ const struct service persister_service = {
     .settings = &settings,
     .probes = (const struct service_probe[]){{"postgres", reach_postgres}, {0}},
     .run = run,
-    .admin_address = admin_address,
+    .admin_address = offsetof(struct persister_settings, admin_address),
+    .admin_port = offsetof(struct persister_settings, admin_port),
 };

@@ -8,18 +8,13 @@
 
 /* char * */
 #define CONFIG_OPTION_ADMIN_ADDRESS(type, field)                                                   \
-    {                                                                                              \
-        .name = "ADMIN_ADDRESS", .default_text = "0.0.0.0",                                        \
-        .help = "numeric address to serve /livez, /readyz and /metrics on", .kind = CONFIG_STRING, \
-        .offset = offsetof(type, field), .validate = listen_address_validate                       \
-    }
+    CONFIG_OPTION("ADMIN_ADDRESS", CONFIG_STRING, type, field, .default_text = "0.0.0.0",          \
+                  .help = "numeric address to serve /livez, /readyz and /metrics on",              \
+                  .validate = listen_address_validate)
 
 /* int64_t */
 #define CONFIG_OPTION_ADMIN_PORT(type, field, default_port_text)                                   \
-    {                                                                                              \
-        .name = "ADMIN_PORT", .default_text = default_port_text,                                   \
-        .help = "port of /livez, /readyz and /metrics", .kind = CONFIG_INTEGER,                    \
-        .offset = offsetof(type, field), .minimum = 1, .maximum = 65535                            \
-    }
+    CONFIG_OPTION("ADMIN_PORT", CONFIG_INTEGER, type, field, .default_text = default_port_text,    \
+                  .help = "port of /livez, /readyz and /metrics", .minimum = 1, .maximum = 65535)
 
 #endif

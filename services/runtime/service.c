@@ -128,12 +128,20 @@ static int check(const struct service *service)
     return failed;
 }
 
+static const char *admin_address(const struct service *service)
+{
+    return *(char *const *)((const char *)service->settings + service->admin_address);
+}
+
+static uint16_t admin_port(const struct service *service)
+{
+    return (uint16_t) * (const int64_t *)((const char *)service->settings + service->admin_port);
+}
+
 static int health(const struct service *service, const char *path)
 {
     struct error err;
-    uint16_t port;
-    const char *address = service->admin_address(service->settings, &port);
-    if (admin_server_ask(address, port, path, &err) == 0)
+    if (admin_server_ask(admin_address(service), admin_port(service), path, &err) == 0)
         return 0;
     fprintf(stderr, "%s\n", err.message);
     return 1;
@@ -202,9 +210,7 @@ static int run(const struct service *service)
     signals_start(&signals);
     set_build_info(service);
     if (!service->run_serves_admin) {
-        uint16_t port;
-        const char *address = service->admin_address(service->settings, &port);
-        admin = admin_server_new(address, port, &err);
+        admin = admin_server_new(admin_address(service), admin_port(service), &err);
         if (admin == NULL) {
             log_error("cannot start", log_text("error", err.message));
             return EX_SOFTWARE;

@@ -25,7 +25,12 @@ struct service {
     const char *summary; /* one line for --help */
     const struct config_option *options;
     size_t option_count;
-    void *settings;                     /* where the options are stored */
+    void *settings; /* where the options are stored */
+    /* Where /livez, /readyz and /metrics are served: the offsets, in the settings, of the address
+     * (char *) and of the port (int64_t). service_main() serves there on a thread of its own, or
+     * run() does (the gateway). --health asks there. */
+    size_t admin_address, admin_port;
+    bool run_serves_admin;
     const struct service_probe *probes; /* for --check; ends with dependency NULL */
     /* Optional: settings that make no sense together; one line naming the variable. */
     int (*validate)(const void *settings, struct error *err);
@@ -33,10 +38,6 @@ struct service {
      * 10 s and return. Returns 0, or -1 with `err` set. A second signal, or a drain over its
      * deadline, ends the process at once. */
     int (*run)(const void *settings, int stop_fd, struct error *err);
-    /* Where /livez, /readyz and /metrics are served, read from the settings: by service_main() on a
-     * thread of its own, or by run() itself (the gateway). --health asks there. */
-    const char *(*admin_address)(const void *settings, uint16_t *ret_port);
-    bool run_serves_admin;
 };
 
 int service_main(const struct service *service, int argc, char **argv);

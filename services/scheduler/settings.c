@@ -1,27 +1,26 @@
+/* The table of the scheduler's variables, and what --check tries. */
 #include "services/scheduler/settings.h"
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/options.h"
 #include "services/runtime/options.h"
+#include "services/scheduler/cron.h"
+#include "services/scheduler/scheduler.h"
 
-const struct config_option scheduler_options[] = {
-    {.name = "MV_REFRESH_SCHEDULE",
-     .default_text = "@hourly",
-     .help =
-         "when to refresh the daily sales: five cron fields, @every 1h30m, @daily and the like; "
-         "UTC, or in CRON_TZ=Area/City before it",
-     .kind = CONFIG_STRING,
-     .offset = offsetof(struct scheduler_settings, schedule)},
-    {.name = "SCHEDULER_BIND",
-     .default_text = "tcp://*:7200",
-     .help = "where gateways ask for a refresh: tcp://address:port or ipc://path",
-     .kind = CONFIG_STRING,
-     .offset = offsetof(struct scheduler_settings, bind),
-     .validate = zmq_endpoint_validate},
+static const struct config_option options[] = {
+    CONFIG_OPTION(
+        "MV_REFRESH_SCHEDULE", CONFIG_STRING, struct scheduler_settings, schedule,
+        .default_text = "@hourly",
+        .help =
+            "when to refresh the daily sales: five cron fields, @every 1h30m, @daily and the like; "
+            "UTC, or in CRON_TZ=Area/City before it"),
+    CONFIG_OPTION("SCHEDULER_BIND", CONFIG_STRING, struct scheduler_settings, bind,
+                  .default_text = "tcp://*:7200",
+                  .help = "where gateways ask for a refresh: tcp://address:port or ipc://path",
+                  .validate = zmq_endpoint_validate),
     CONFIG_OPTION_POSTGRES_DSN(struct scheduler_settings, postgres_dsn),
     CONFIG_OPTION_ADMIN_ADDRESS(struct scheduler_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct scheduler_settings, admin_port, "9104"),
 };
-const size_t scheduler_option_count = sizeof scheduler_options / sizeof *scheduler_options;
 
 static int reach_postgres(const void *arg, struct error *err)
 {
@@ -29,11 +28,9 @@ static int reach_postgres(const void *arg, struct error *err)
     return database_reach(settings->postgres_dsn, err);
 }
 
-const struct service_probe scheduler_probes[] = {{"postgres", reach_postgres}, {NULL, NULL}};
-
-/* Here and not in the table, because this is run for the default, too, and before there are
- * threads, as cron_parse() wants it. */
-int scheduler_validate(const void *arg, struct error *err)
+/* Not in the table: validate() runs for the default too, and before there are threads, as
+ * cron_parse() wants it. */
+static int validate(const void *arg, struct error *err)
 {
     const struct scheduler_settings *settings = arg;
     struct cron cron;
@@ -44,9 +41,15 @@ int scheduler_validate(const void *arg, struct error *err)
     return -1;
 }
 
-const char *scheduler_admin_address(const void *arg, uint16_t *ret_port)
-{
-    const struct scheduler_settings *settings = arg;
-    *ret_port = (uint16_t)settings->admin_port;
-    return settings->admin_address;
-}
+const struct service scheduler_service = {
+    .name = "scheduler",
+    .summary = "refreshes the daily sales, by schedule and on request",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings = &(struct scheduler_settings){0},
+    .admin_address = offsetof(struct scheduler_settings, admin_address),
+    .admin_port = offsetof(struct scheduler_settings, admin_port),
+    .probes = (const struct service_probe[]){{"postgres", reach_postgres}, {0}},
+    .validate = validate,
+    .run = scheduler_run,
+};

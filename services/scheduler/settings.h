@@ -1,12 +1,8 @@
-/* What the scheduler is configured with. */
+/* The scheduler's configuration, and the service that it describes. */
 #ifndef SCHEDULER_SETTINGS_H
 #define SCHEDULER_SETTINGS_H
 
-#include "proto/error.h"
-#include "services/base/config.h"
 #include "services/runtime/service.h"
-#include "services/scheduler/cron.h"
-#include <stddef.h>
 #include <stdint.h>
 
 struct scheduler_settings {
@@ -17,12 +13,6 @@ struct scheduler_settings {
     char *schedule;
 };
 
-extern const struct config_option scheduler_options[];
-extern const size_t scheduler_option_count;
-extern const struct service_probe scheduler_probes[];
-
-/* For struct service. */
-int scheduler_validate(const void *settings, struct error *err);
-const char *scheduler_admin_address(const void *settings, uint16_t *ret_port);
+extern const struct service scheduler_service;
 
 #endif

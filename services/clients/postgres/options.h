@@ -8,12 +8,10 @@
 
 /* char * */
 #define CONFIG_OPTION_POSTGRES_DSN(type, field)                                                    \
-    {                                                                                              \
-        .name = "POSTGRES_DSN",                                                                    \
+    CONFIG_OPTION(                                                                                 \
+        "POSTGRES_DSN", CONFIG_SECRET, type, field,                                                \
         .default_text =                                                                            \
             "user=postgres password=secret dbname=ecommerce sslmode=disable host=postgres",        \
-        .help = "PostgreSQL, as libpq keywords or URI", .kind = CONFIG_SECRET,                     \
-        .offset = offsetof(type, field), .validate = database_dsn_validate                         \
-    }
+        .help = "PostgreSQL, as libpq keywords or URI", .validate = database_dsn_validate)
 
 #endif

@@ -9,38 +9,29 @@
 
 /* char * */
 #define CONFIG_OPTION_RABBITMQ_URL(type, field)                                                    \
-    {                                                                                              \
-        .name = "RABBITMQ_URL", .default_text = "amqp://guest:guest@rabbitmq:5672/",               \
-        .help = "RabbitMQ: amqp[s]://user:password@host:port/vhost", .kind = CONFIG_SECRET,        \
-        .offset = offsetof(type, field), .validate = broker_url_validate                           \
-    }
+    CONFIG_OPTION("RABBITMQ_URL", CONFIG_SECRET, type, field,                                      \
+                  .default_text = "amqp://guest:guest@rabbitmq:5672/",                             \
+                  .help = "RabbitMQ: amqp[s]://user:password@host:port/vhost",                     \
+                  .validate = broker_url_validate)
 
 /* char *, NULL by default */
 #define CONFIG_OPTION_RABBITMQ_CA_FILE(type, field)                                                \
-    {                                                                                              \
-        .name = "RABBITMQ_CA_FILE",                                                                \
-        .help = "certificates (PEM) that an amqps:// server must be "                              \
-                "signed by; else the system's",                                                    \
-        .kind = CONFIG_STRING, .offset = offsetof(type, field), .validate = file_validate          \
-    }
+    CONFIG_OPTION("RABBITMQ_CA_FILE", CONFIG_STRING, type, field,                                  \
+                  .help = "certificates (PEM) that an amqps:// server must be "                    \
+                          "signed by; else the system's",                                          \
+                  .validate = file_validate)
 
 /* char * */
 #define CONFIG_OPTION_ORDER_QUEUE(type, field)                                                     \
-    {                                                                                              \
-        .name = "ORDER_QUEUE", .default_text = "order_queue",                                      \
-        .help = "the queue of accepted orders; poison goes to the one with .dead added",           \
-        .kind = CONFIG_STRING, .offset = offsetof(type, field), .validate = queue_name_validate    \
-    }
+    CONFIG_OPTION("ORDER_QUEUE", CONFIG_STRING, type, field, .default_text = "order_queue",        \
+                  .help = "the queue of accepted orders; poison goes to the one with .dead added", \
+                  .validate = queue_name_validate)
 
 /* int: enum queue_type */
 #define CONFIG_OPTION_ORDER_QUEUE_TYPE(type, field)                                                \
-    {                                                                                              \
-        .name = "ORDER_QUEUE_TYPE", .default_text = "quorum",                                      \
-        .help = "how the queue is declared when it does not exist yet", .kind = CONFIG_CHOICE,     \
-        .offset = offsetof(type, field), .choices = (const char *const[])                          \
-        {                                                                                          \
-            [QUEUE_QUORUM] = "quorum", [QUEUE_CLASSIC] = "classic", NULL                           \
-        }                                                                                          \
-    }
+    CONFIG_OPTION("ORDER_QUEUE_TYPE", CONFIG_CHOICE, type, field, .default_text = "quorum",        \
+                  .help = "how the queue is declared when it does not exist yet",                  \
+                  .choices = (const char *const[]){                                                \
+                      [QUEUE_QUORUM] = "quorum", [QUEUE_CLASSIC] = "classic", NULL})
 
 #endif

@@ -69,13 +69,6 @@ static int reach_mode(const void *arg, struct error *err)
     return -1;
 }
 
-static const char *admin_address(const void *arg, uint16_t *ret_port)
-{
-    const struct example_settings *example = arg;
-    *ret_port = (uint16_t)example->admin_port;
-    return example->admin_address;
-}
-
 static int run(const void *arg, int stop_fd, struct error *err)
 {
     const struct example_settings *example = arg;
@@ -99,14 +92,16 @@ int main(int argc, char **argv)
 {
     static const struct service_probe probes[] = {
         {"one", reach_good}, {"two", reach_mode}, {NULL, NULL}};
-    static const struct service service = {.name = "example",
-                                           .summary = "Does nothing.",
-                                           .options = options,
-                                           .option_count = sizeof(options) / sizeof(options[0]),
-                                           .settings = &settings,
-                                           .probes = probes,
-                                           .validate = validate,
-                                           .run = run,
-                                           .admin_address = admin_address};
+    static const struct service service = {
+        .name = "example",
+        .summary = "Does nothing.",
+        .options = options,
+        .option_count = sizeof(options) / sizeof(options[0]),
+        .settings = &settings,
+        .probes = probes,
+        .validate = validate,
+        .run = run,
+        .admin_address = offsetof(struct example_settings, admin_address),
+        .admin_port = offsetof(struct example_settings, admin_port)};
     return service_main(&service, argc, argv);
 }
