@@ -203,6 +203,7 @@ static int queue_publish(void *self, const struct order_id *id, const char *json
     struct later *later = answer_later(fakes, fakes->queue_mode, call_queue, arg);
     later->as.queue.done = done;
     later->as.queue.result = fails(fakes->queue_mode) ? fakes->queue_result : PUBLISH_CONFIRMED;
+    fakes->publishes++;
     return 0;
 }
 
@@ -251,7 +252,6 @@ static void call_sales(struct later *later)
     if (fakes->sales_held) {
         struct later *again = answer_later(fakes, FAKE_WORKS, call_sales, later->arg);
         again->as = later->as;
-        loop_timer_start(again->timer, 1);
         return;
     }
     bool ok = later->as.sales.status == ORDER_STORE_OK;

@@ -40,7 +40,8 @@ struct fakes {
     bool queue_accepts;
     enum fake_mode queue_mode; /* FAKE_FAILS: `queue_result` */
     enum publish_result queue_result;
-    struct order published; /* the last one */
+    struct order published;     /* the last one */
+    _Atomic unsigned publishes; /* so far: for tests that do not wait for an answer */
 
     struct order_store store;
     struct order_reader reader;
@@ -51,8 +52,8 @@ struct fakes {
     size_t row_count;
     struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
-    _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer, as is: */
-    _Atomic bool sales_held;      /* none of them is answered */
+    _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */
+    _Atomic bool sales_held;      /* no read is answered */
 
     struct order_search search;
     enum fake_mode search_mode;

@@ -1,10 +1,11 @@
 #include "tests/unit/gateway/http_fixture.h"
-#include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/gateway/router.h"
 #include "services/loop/event_loop_h2o.h"
 #include "services/runtime/http_server.h"
 #include "tests/unit/support/loopback.h"
+#include "tests/unit/support/real_time.h"
+#include "tests/unit/support/test_clock.h"
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -40,10 +41,12 @@ static void *run(void *arg)
     while (!atomic_load(&fixture->stop))
         h2o_evloop_run(fixture->loop, 10);
     http_server_drain(fixture->server);
-    int64_t deadline_ms = clock_monotonic_ms() + 30000;
+    int64_t end_ms = real_time_ms() + PATIENCE_MS;
     while ((http_server_connections(fixture->server) > 0 || fixture->api.requests.open > 0) &&
-           clock_monotonic_ms() < deadline_ms)
+           real_time_ms() < end_ms) {
+        test_clock_advance(500); /* slow answers of the fakes come, too */
         h2o_evloop_run(fixture->loop, 10);
+    }
     return NULL;
 }
 
@@ -173,8 +176,7 @@ void http_read_reply(int fd, bool head, struct reply *reply)
     }
 }
 
-void http_exchange(struct http_fixture *fixture, const char *request, size_t len,
-                   struct reply *ret_reply)
+int http_send_raw(struct http_fixture *fixture, const char *request, size_t len)
 {
     int fd = http_connect(fixture);
     for (size_t sent = 0; sent < len;) {
@@ -183,12 +185,11 @@ void http_exchange(struct http_fixture *fixture, const char *request, size_t len
             break; /* it may have been refused before its end */
         sent += (size_t)n;
     }
-    http_read_reply(fd, strncmp(request, "HEAD ", 5) == 0, ret_reply);
-    close(fd);
+    return fd;
 }
 
-void http_request(struct http_fixture *fixture, const char *method, const char *path,
-                  const char *headers, const char *body, struct reply *ret_reply)
+int http_send(struct http_fixture *fixture, const char *method, const char *path,
+              const char *headers, const char *body)
 {
     size_t body_len = body != NULL ? strlen(body) : 0;
     size_t size = strlen(method) + strlen(path) + strlen(headers) + body_len + 128;
@@ -197,8 +198,25 @@ void http_request(struct http_fixture *fixture, const char *method, const char *
     if (body != NULL)
         len += snprintf(request + len, size - (size_t)len, "Content-Length: %zu\r\n", body_len);
     len += snprintf(request + len, size - (size_t)len, "\r\n%s", body != NULL ? body : "");
-    http_exchange(fixture, request, (size_t)len, ret_reply);
+    int fd = http_send_raw(fixture, request, (size_t)len);
     free(request);
+    return fd;
+}
+
+void http_exchange(struct http_fixture *fixture, const char *request, size_t len,
+                   struct reply *ret_reply)
+{
+    int fd = http_send_raw(fixture, request, len);
+    http_read_reply(fd, strncmp(request, "HEAD ", 5) == 0, ret_reply);
+    close(fd);
+}
+
+void http_request(struct http_fixture *fixture, const char *method, const char *path,
+                  const char *headers, const char *body, struct reply *ret_reply)
+{
+    int fd = http_send(fixture, method, path, headers, body);
+    http_read_reply(fd, strcmp(method, "HEAD") == 0, ret_reply);
+    close(fd);
 }
 
 void assert_problem(const struct reply *reply, int status, const char *code)

@@ -1,5 +1,5 @@
 /* The gateway's HTTP side, with fakes behind it, on a loopback port and a thread of its own; and a
- * client that says exactly what it is told to. */
+ * client that says exactly what it is told to. The gateway's time is test_clock.h. */
 #ifndef TESTS_GATEWAY_HTTP_FIXTURE_H
 #define TESTS_GATEWAY_HTTP_FIXTURE_H
 
@@ -27,11 +27,19 @@ struct reply {
     char text[REPLY_SIZE + 1]; /* the whole answer */
 };
 
-/* Send `len` bytes on a new connection and read one answer. */
+/* Send `len` bytes on a new connection, which the caller closes. */
+int http_send_raw(struct http_fixture *fixture, const char *request, size_t len);
+
+/* The same with METHOD PATH, further header lines ("A: b\r\n" or "") and a body (NULL: none). */
+int http_send(struct http_fixture *fixture, const char *method, const char *path,
+              const char *headers, const char *body);
+
+/* Read one answer of known length, and see whether the server closes. */
+void http_read_reply(int fd, bool head, struct reply *reply);
+
+/* Send on a new connection, and read one answer. */
 void http_exchange(struct http_fixture *fixture, const char *request, size_t len,
                    struct reply *ret_reply);
-
-/* Send METHOD PATH with further header lines ("A: b\r\n" or "") and a body (NULL: none). */
 void http_request(struct http_fixture *fixture, const char *method, const char *path,
                   const char *headers, const char *body, struct reply *ret_reply);
 
@@ -45,8 +53,5 @@ void assert_problem(const struct reply *reply, int status, const char *code);
 int http_connect(struct http_fixture *fixture);
 /* recv(2), which with a timeout is interrupted when a stopped process goes on (signal(7)). */
 ssize_t http_receive(int fd, void *buffer, size_t size);
-
-/* Read one answer of known length, and see whether the server closes. */
-void http_read_reply(int fd, bool head, struct reply *reply);
 
 #endif
