@@ -1,6 +1,8 @@
 /* A small HTTP/1.1 server on threads, for clients under test. */
 #include "tests/unit/support/http_peer.h"
 #include "tests/unit/support/loopback.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -158,7 +160,10 @@ struct http_peer *http_peer_new_tls(SSL_CTX *context)
     struct http_peer *peer = calloc(1, sizeof(*peer));
     peer->tls = context;
     peer->listen_fd = loopback_listen(&peer->port);
-    if (pthread_create(&peer->thread, NULL, peer_run, peer) != 0)
+    /* Connections inherit it. Else a body waits until the head is acknowledged, for 40 ms. */
+    int on = 1;
+    if (setsockopt(peer->listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
+        pthread_create(&peer->thread, NULL, peer_run, peer) != 0)
         abort();
     return peer;
 }
