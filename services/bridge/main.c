@@ -1,3 +1,4 @@
+/* The program bridge. */
 #include "services/bridge/settings.h"
 
 int main(int argc, char **argv)

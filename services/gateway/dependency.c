@@ -1,3 +1,4 @@
+/* Counts a dependency's links that are up, and logs its changes. */
 #include "services/gateway/dependency.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"

@@ -1,3 +1,4 @@
+/* Ids by UUIDv5 of the key, in the deployment's namespace. */
 #include "services/gateway/idempotency_key.h"
 #include "services/gateway/api.h"
 #include <stdio.h>

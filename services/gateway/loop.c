@@ -1,3 +1,5 @@
+/* Builds a loop from the bottom up (HTTP server, clients of the servers, timers), runs it on its
+ * thread, and drains it. */
 #include "services/gateway/loop.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
@@ -70,8 +72,7 @@ static void on_tick(void *arg)
 
 static void on_stop(void *arg, bool readable, bool writable)
 {
-    (void)readable;
-    (void)writable;
+    (void)readable, (void)writable;
     struct gateway_loop *loop = arg;
     loop_watch_want(loop->stop_watch, false, false);
     loop->drain_deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;

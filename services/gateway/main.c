@@ -1,3 +1,4 @@
+/* The program gateway. */
 #include "services/gateway/settings.h"
 
 int main(int argc, char **argv)

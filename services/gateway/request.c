@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SWEEP_INTERVAL_MS 100
 /* The guard answers only if the operation failed to report its own timeout, which tells more. It
@@ -191,8 +190,8 @@ static h2o_iovec_t request_id(h2o_req_t *req)
     }
 
     static __thread uint64_t prefix, count;
-    if (prefix == 0 && getrandom(&prefix, sizeof(prefix), 0) != sizeof(prefix))
-        abort(); /* the kernel gives up to 256 bytes at once, getrandom(2) */
+    if (prefix == 0)
+        arc4random_buf(&prefix, sizeof(prefix));
     count++;
     char *text = h2o_mem_alloc_pool(&req->pool, 25);
     for (int i = 0; i < 16; i++)

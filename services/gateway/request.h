@@ -83,7 +83,7 @@ void reply_send(struct request *request, int status, const char *content_type, c
  * Retry-After. */
 void reply_problem(struct request *request, enum problem problem, const char *detail);
 
-/* The headers that every answer carries, also those that libh2o makes by itself. */
+/* The headers that every answer carries, also the answers that libh2o makes by itself. */
 void reply_common_headers(h2o_req_t *req);
 
 /* "Not Found" */

@@ -1,3 +1,4 @@
+/* Reads header names in the raw head, line by line. */
 #include "services/gateway/request_head.h"
 #include <stdbool.h>
 #include <string.h>

@@ -1,3 +1,5 @@
+/* The table of routes. A request passes the checks that hold for all routes (its head, path,
+ * method, size, and the load), then the route's handler takes it. */
 #include "services/gateway/router.h"
 #include "services/gateway/problem.h"
 #include "services/gateway/request_head.h"

@@ -15,7 +15,7 @@ static const char *const on_off[] = {[ADMIN_AUTH_ON] = "on", [ADMIN_AUTH_OFF] = 
 static int redis_address_validate(const char *value, struct error *err)
 {
     struct host_port address;
-    return host_port_parse(value, 6379, &address, err);
+    return host_port_parse(value, REDIS_PORT, &address, err);
 }
 
 /* The token is compared with what comes in one header line. */

@@ -1,3 +1,4 @@
+/* The program scheduler. */
 #include "services/scheduler/settings.h"
 
 int main(int argc, char **argv)

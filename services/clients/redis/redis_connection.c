@@ -1,9 +1,13 @@
+/* The states of the connection, and the commands under way. hiredis keeps the protocol's state: it
+ * calls on_reply() once for each command, in the order of sending. */
 #include "services/clients/redis/redis_connection.h"
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
 #include "services/base/endpoint.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
+#include "services/clients/redis/command_text.h"
+#include "services/clients/redis/hiredis_loop.h"
 #include "services/loop/name_lookup.h"
 #include <assert.h>
 #include <hiredis/async.h>
@@ -11,17 +15,14 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
-#define REDIS_PORT 6379
 #define CONNECT_TIMEOUT_MS 2000 /* of name lookup, connecting and logging in */
 #define STALL_TIMEOUT_MS 1000
 #define BACKOFF_BASE_MS 50
 #define BACKOFF_CAP_MS 2000
 #define MAX_IN_FLIGHT 4096
 #define MAX_IN_FLIGHT_BYTES (8 * 1024 * 1024)
-#define LENGTH_TEXT_SIZE 24 /* of a length with its type and line end */
 
 enum redis_state {
     REDIS_RESOLVING,
@@ -40,25 +41,19 @@ struct redis_command {
 };
 
 struct redis_connection {
-    h2o_loop_t *loop;
     struct event_loop *events;
     struct redis_options options;
     struct host_port address;
     enum redis_state state;
     struct name_lookup *lookup;
     redisAsyncContext *context;
-    struct loop_watch *watch;
-    bool want_read, want_write;
-    h2o_timeout_t turn; /* zero: runs at the end of this turn of the loop */
-    h2o_timeout_entry_t flush;
-    bool flushing;
+    struct hiredis_loop loop;
     struct loop_timer *timer;
     struct backoff backoff;
     h2o_linklist_t in_time; /* commands, the oldest first */
     unsigned in_flight;     /* commands that hiredis has, overdue ones too */
     size_t in_flight_bytes;
-    char *text; /* the last command */
-    size_t text_size;
+    struct command_text text; /* the last command */
     unsigned overdue;
     int64_t stalled_since_ms; /* when `overdue` became more than 0 */
     bool reported, reported_up;
@@ -78,7 +73,8 @@ static void set_reason(struct redis_connection *connection, const char *reason)
 
 static void report(struct redis_connection *connection, bool up)
 {
-    if (connection->reported && connection->reported_up == up)
+    if (connection->options.on_state == NULL ||
+        (connection->reported && connection->reported_up == up))
         return;
     connection->reported = true;
     connection->reported_up = up;
@@ -92,10 +88,7 @@ static void wait_to_reconnect(struct redis_connection *connection)
     name_lookup_free(connection->lookup);
     connection->lookup = NULL;
     connection->state = REDIS_WAITING;
-    uint32_t random;
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-        abort(); /* the kernel gives up to 256 bytes at once, getrandom(2) */
-    loop_timer_start(connection->timer, backoff_next_ms(&connection->backoff, random));
+    loop_timer_start(connection->timer, backoff_next_ms(&connection->backoff, arc4random()));
     report(connection, false);
 }
 
@@ -123,29 +116,32 @@ static void disconnect(struct redis_connection *connection, const char *reason)
 
 /* ---- commands ---- */
 
+static struct redis_command *oldest_in_time(struct redis_connection *connection)
+{
+    if (h2o_linklist_is_empty(&connection->in_time))
+        return NULL;
+    return H2O_STRUCT_FROM_MEMBER(struct redis_command, link, connection->in_time.next);
+}
+
+/* From now on the command waits for hiredis alone. Returns its callback. */
+static redis_done_fn *give_up(struct redis_command *command)
+{
+    redis_done_fn *on_done = command->on_done;
+    h2o_linklist_unlink(&command->link);
+    command->on_done = NULL;
+    if (command->connection->overdue++ == 0)
+        command->connection->stalled_since_ms = clock_monotonic_ms();
+    return on_done;
+}
+
+/* The callbacks cannot send: Redis is stalled now. */
 static void expire_commands(struct redis_connection *connection)
 {
     int64_t now_ms = clock_monotonic_ms();
-    h2o_linklist_t expired;
-    h2o_linklist_init_anchor(&expired);
-    while (!h2o_linklist_is_empty(&connection->in_time)) {
-        struct redis_command *command =
-            H2O_STRUCT_FROM_MEMBER(struct redis_command, link, connection->in_time.next);
-        if (command->deadline_ms > now_ms)
-            break;
-        h2o_linklist_unlink(&command->link);
-        h2o_linklist_insert(&expired, &command->link);
+    struct redis_command *command;
+    while ((command = oldest_in_time(connection)) != NULL && command->deadline_ms <= now_ms) {
         metric_add(connection->timeouts, 1);
-        if (connection->overdue++ == 0)
-            connection->stalled_since_ms = now_ms;
-    }
-    while (!h2o_linklist_is_empty(&expired)) {
-        struct redis_command *command =
-            H2O_STRUCT_FROM_MEMBER(struct redis_command, link, expired.next);
-        h2o_linklist_unlink(&command->link);
-        redis_done_fn *on_done = command->on_done;
-        command->on_done = NULL;
-        on_done(command->arg, NULL);
+        give_up(command)(command->arg, NULL);
     }
 }
 
@@ -155,16 +151,13 @@ static void watch_deadlines(struct redis_connection *connection)
 {
     if (connection->state != REDIS_UP || loop_timer_running(connection->timer))
         return;
-    int64_t now_ms = clock_monotonic_ms();
-    if (!h2o_linklist_is_empty(&connection->in_time)) {
-        struct redis_command *oldest =
-            H2O_STRUCT_FROM_MEMBER(struct redis_command, link, connection->in_time.next);
-        int64_t wait_ms = oldest->deadline_ms - now_ms;
-        loop_timer_start(connection->timer, wait_ms > 0 ? wait_ms : 0);
-    } else if (connection->overdue > 0) {
-        int64_t wait_ms = connection->stalled_since_ms + STALL_TIMEOUT_MS - now_ms;
-        loop_timer_start(connection->timer, wait_ms > 0 ? wait_ms : 0);
-    }
+    const struct redis_command *oldest = oldest_in_time(connection);
+    if (oldest == NULL && connection->overdue == 0)
+        return;
+    int64_t until_ms =
+        oldest != NULL ? oldest->deadline_ms : connection->stalled_since_ms + STALL_TIMEOUT_MS;
+    int64_t wait_ms = until_ms - clock_monotonic_ms();
+    loop_timer_start(connection->timer, wait_ms > 0 ? wait_ms : 0);
 }
 
 static void on_timer(void *arg)
@@ -213,48 +206,9 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
         on_done(done_arg, reply);
 }
 
-static char *put_length(char *at, char type, size_t length)
-{
-    char digits[20];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + length % 10);
-        length /= 10;
-    } while (length > 0);
-    *at++ = type;
-    while (count > 0)
-        *at++ = digits[--count];
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
-/* The command as Redis reads it (redis.io, "RESP protocol spec"), in `text` until the next one.
- * hiredis formats it at ten times the cost. */
-static size_t format_command(struct redis_connection *connection, int argc, const char *const *argv,
-                             const size_t *lengths)
-{
-    size_t size = LENGTH_TEXT_SIZE;
-    for (int i = 0; i < argc; i++)
-        size += LENGTH_TEXT_SIZE + lengths[i] + 2;
-    if (size > connection->text_size) {
-        connection->text_size = 2 * size;
-        connection->text = memory_resize(connection->text, connection->text_size);
-    }
-    char *at = put_length(connection->text, '*', (size_t)argc);
-    for (int i = 0; i < argc; i++) {
-        at = put_length(at, '$', lengths[i]);
-        memcpy(at, argv[i], lengths[i]);
-        at += lengths[i];
-        *at++ = '\r';
-        *at++ = '\n';
-    }
-    return (size_t)(at - connection->text);
-}
-
 /* Give the command to hiredis, which copies it. */
-static int send_command(struct redis_connection *connection, int argc, const char *const *argv,
-                        const size_t *lengths, redis_done_fn *on_done, void *arg)
+static int send_command(struct redis_connection *connection, const struct redis_word *words,
+                        size_t count, redis_done_fn *on_done, void *arg)
 {
     struct redis_command *command = memory_new(sizeof(*command));
     command->connection = connection;
@@ -262,8 +216,8 @@ static int send_command(struct redis_connection *connection, int argc, const cha
     command->arg = arg;
     command->sent_us = clock_monotonic_us();
     command->deadline_ms = command->sent_us / 1000 + REDIS_COMMAND_TIMEOUT_MS;
-    command->bytes = format_command(connection, argc, argv, lengths);
-    if (redisAsyncFormattedCommand(connection->context, on_reply, command, connection->text,
+    command->bytes = command_text_write(&connection->text, words, count);
+    if (redisAsyncFormattedCommand(connection->context, on_reply, command, connection->text.bytes,
                                    command->bytes) != REDIS_OK) {
         free(command); /* the connection is closing */
         return -1;
@@ -274,95 +228,16 @@ static int send_command(struct redis_connection *connection, int argc, const cha
     return 0;
 }
 
-int redis_connection_send(struct redis_connection *connection, int argc, const char *const *argv,
-                          const size_t *lengths, redis_done_fn *on_done, void *arg)
+int redis_connection_send(struct redis_connection *connection, const struct redis_word *words,
+                          size_t count, redis_done_fn *on_done, void *arg)
 {
     if (connection->state != REDIS_UP || connection->overdue > 0 ||
         connection->in_flight >= MAX_IN_FLIGHT ||
-        connection->in_flight_bytes >= MAX_IN_FLIGHT_BYTES)
-        return -1;
-    if (send_command(connection, argc, argv, lengths, on_done, arg) != 0)
+        connection->in_flight_bytes >= MAX_IN_FLIGHT_BYTES ||
+        send_command(connection, words, count, on_done, arg) != 0)
         return -1;
     watch_deadlines(connection);
     return 0;
-}
-
-/* ---- the loop's side of hiredis ---- */
-
-static void on_ready(void *arg, bool readable, bool writable)
-{
-    struct redis_connection *connection = arg;
-    redisAsyncContext *context = connection->context;
-    if (writable)
-        redisAsyncHandleWrite(context);
-    if (readable && connection->context == context && context != NULL)
-        redisAsyncHandleRead(context);
-}
-
-static void update_watch(struct redis_connection *connection)
-{
-    if (connection->watch != NULL)
-        loop_watch_want(connection->watch, connection->want_read, connection->want_write);
-}
-
-static void add_read(void *arg)
-{
-    struct redis_connection *connection = arg;
-    connection->want_read = true;
-    update_watch(connection);
-}
-
-static void del_read(void *arg)
-{
-    struct redis_connection *connection = arg;
-    connection->want_read = false;
-    update_watch(connection);
-}
-
-/* Commands are written at the end of the turn. When connecting, or when a write was partial, the
- * socket must become writable first. */
-static void add_write(void *arg)
-{
-    struct redis_connection *connection = arg;
-    bool connected =
-        connection->context != NULL && (connection->context->c.flags & REDIS_CONNECTED) != 0;
-    if (connected && !connection->flushing) {
-        if (!h2o_timeout_is_linked(&connection->flush) && !connection->want_write)
-            h2o_timeout_link(connection->loop, &connection->turn, &connection->flush);
-    } else {
-        connection->want_write = true;
-        update_watch(connection);
-    }
-}
-
-static void del_write(void *arg)
-{
-    struct redis_connection *connection = arg;
-    if (connection->want_write) {
-        connection->want_write = false;
-        update_watch(connection);
-    }
-}
-
-static void on_flush(h2o_timeout_entry_t *entry)
-{
-    struct redis_connection *connection =
-        H2O_STRUCT_FROM_MEMBER(struct redis_connection, flush, entry);
-    if (connection->context == NULL)
-        return;
-    connection->flushing = true;
-    redisAsyncHandleWrite(connection->context);
-    connection->flushing = false;
-}
-
-/* hiredis is about to close the socket. */
-static void on_cleanup(void *arg)
-{
-    struct redis_connection *connection = arg;
-    loop_watch_free(connection->watch);
-    connection->watch = NULL;
-    connection->want_read = connection->want_write = false;
-    h2o_timeout_unlink(&connection->flush);
 }
 
 /* ---- connecting ---- */
@@ -383,25 +258,19 @@ static void on_pong(void *arg, const redisReply *reply)
 /* What became of AUTH shows in the reply to PING: NOAUTH. */
 static void on_login(void *arg, const redisReply *reply)
 {
-    (void)arg;
-    (void)reply;
+    (void)arg, (void)reply;
 }
 
 static void log_in(struct redis_connection *connection)
 {
-    const struct redis_options *options = &connection->options;
-    const char *auth[3] = {"AUTH", options->username, options->password};
-    int argc = 3;
-    if (options->username == NULL) {
-        auth[1] = options->password;
-        argc = 2;
+    const char *username = connection->options.username, *password = connection->options.password;
+    if (password != NULL) {
+        const struct redis_word auth[] = {REDIS_WORD("AUTH"),
+                                          redis_word(username != NULL ? username : password),
+                                          redis_word(password)};
+        (void)send_command(connection, auth, username != NULL ? 3 : 2, on_login, connection);
     }
-    if (options->password != NULL) {
-        size_t lengths[3] = {4, strlen(auth[1]), argc == 3 ? strlen(auth[2]) : 0};
-        (void)send_command(connection, argc, auth, lengths, on_login, connection);
-    }
-    (void)send_command(connection, 1, (const char *const[]){"PING"}, (const size_t[]){4}, on_pong,
-                       connection);
+    (void)send_command(connection, &REDIS_WORD("PING"), 1, on_pong, connection);
 }
 
 static void on_connected(const redisAsyncContext *context, int status)
@@ -441,13 +310,7 @@ static void begin(struct redis_connection *connection, redisAsyncContext *contex
     }
     connection->context = context;
     context->data = connection;
-    connection->watch = event_loop_watch(connection->events, context->c.fd, on_ready, connection);
-    context->ev.data = connection;
-    context->ev.addRead = add_read;
-    context->ev.delRead = del_read;
-    context->ev.addWrite = add_write;
-    context->ev.delWrite = del_write;
-    context->ev.cleanup = on_cleanup;
+    hiredis_loop_attach(&connection->loop, context);
     redisAsyncSetConnectCallback(context, on_connected); /* waits for writability */
     redisAsyncSetDisconnectCallback(context, on_disconnected);
 }
@@ -488,7 +351,6 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
                                               const struct redis_options *options)
 {
     struct redis_connection *connection = memory_new(sizeof(*connection));
-    connection->loop = loop;
     connection->events = events;
     connection->options = *options;
     int rc = host_port_parse(options->address, REDIS_PORT, &connection->address, NULL);
@@ -500,85 +362,23 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
         metric_counter("redis_timeouts_total", NULL, "Commands without a reply in time");
     connection->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     h2o_linklist_init_anchor(&connection->in_time);
-    h2o_timeout_init(loop, &connection->turn, 0);
-    connection->flush.cb = on_flush;
+    hiredis_loop_init(&connection->loop, loop, events);
     connection->timer = event_loop_timer(events, on_timer, connection);
     connect_now(connection);
     return connection;
-}
-
-static void drop(void *arg, const redisReply *reply)
-{
-    (void)arg;
-    (void)reply;
-}
-
-static void ignore_state(void *arg, bool up, const char *reason)
-{
-    (void)arg;
-    (void)up;
-    (void)reason;
 }
 
 void redis_connection_free(struct redis_connection *connection)
 {
     if (connection == NULL)
         return;
-    connection->options.on_state = ignore_state;
-    while (!h2o_linklist_is_empty(&connection->in_time)) {
-        struct redis_command *command =
-            H2O_STRUCT_FROM_MEMBER(struct redis_command, link, connection->in_time.next);
-        h2o_linklist_unlink(&command->link);
-        h2o_linklist_init_anchor(&command->link);
-        command->on_done = drop;
-    }
+    connection->options.on_state = NULL;
+    for (struct redis_command *command; (command = oldest_in_time(connection)) != NULL;)
+        (void)give_up(command);
     disconnect(connection, "stopping");
     name_lookup_free(connection->lookup);
     loop_timer_free(connection->timer);
-    h2o_timeout_dispose(connection->loop, &connection->turn);
-    free(connection->text);
+    hiredis_loop_release(&connection->loop);
+    command_text_release(&connection->text);
     free(connection);
-}
-
-/* ---- --check ---- */
-
-static int check_reply(redisContext *context, redisReply *reply, struct error *err)
-{
-    if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
-        freeReplyObject(reply);
-        return 0;
-    }
-    error_set(err, "%s", reply != NULL ? reply->str : context->errstr);
-    freeReplyObject(reply);
-    return -1;
-}
-
-int redis_reach(const struct redis_options *options, struct error *err)
-{
-    const struct timeval timeout = {2, 0};
-    struct host_port address;
-    if (host_port_parse(options->address, REDIS_PORT, &address, err) != 0)
-        return -1;
-    redisContext *context = address.port == 0
-                                ? redisConnectUnixWithTimeout(address.host, timeout)
-                                : redisConnectWithTimeout(address.host, address.port, timeout);
-    if (context == NULL)
-        abort(); /* out of memory */
-    int rc = 0;
-    if (context->err != 0) {
-        error_set(err, "%s", context->errstr);
-        rc = -1;
-    } else {
-        redisSetTimeout(context, timeout);
-        if (options->password != NULL && options->username != NULL)
-            rc = check_reply(
-                context, redisCommand(context, "AUTH %s %s", options->username, options->password),
-                err);
-        else if (options->password != NULL)
-            rc = check_reply(context, redisCommand(context, "AUTH %s", options->password), err);
-        if (rc == 0)
-            rc = check_reply(context, redisCommand(context, "PING"), err);
-    }
-    redisFree(context);
-    return rc;
 }

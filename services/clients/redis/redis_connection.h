@@ -8,10 +8,12 @@
 #define CLIENTS_REDIS_REDIS_CONNECTION_H
 
 #include "proto/error.h"
+#include "services/clients/redis/command_text.h"
 #include "services/loop/event_loop.h"
 #include <h2o.h>
 #include <hiredis/hiredis.h>
 
+#define REDIS_PORT 6379
 #define REDIS_COMMAND_TIMEOUT_MS 50
 
 struct redis_options {
@@ -35,11 +37,11 @@ void redis_connection_free(struct redis_connection *connection);
 /* `reply` is NULL when there was none in time; it lives during the callback. */
 typedef void redis_done_fn(void *arg, const redisReply *reply);
 
-/* Send one command; its arguments are copied. Returns 0, and the callback comes once, from the
- * loop, never from inside this call; or -1 when there is no connection, Redis is stalled, or too
- * much is under way. */
-int redis_connection_send(struct redis_connection *connection, int argc, const char *const *argv,
-                          const size_t *lengths, redis_done_fn *on_done, void *arg)
+/* Send one command; its words are copied. Returns 0, and the callback comes once, from the loop,
+ * never from inside this call; or -1 when there is no connection, Redis is stalled, or too much is
+ * under way. */
+int redis_connection_send(struct redis_connection *connection, const struct redis_word *words,
+                          size_t count, redis_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
 /* For --check: connect, log in and PING. Blocks at most 5 s. */

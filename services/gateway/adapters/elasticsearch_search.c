@@ -85,9 +85,7 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
 static void on_probed(void *arg, long status, bool timed_out, const char *body, size_t body_len,
                       const struct error *err)
 {
-    (void)timed_out;
-    (void)body;
-    (void)body_len;
+    (void)timed_out, (void)body, (void)body_len;
     struct elasticsearch_search *search = arg;
     report_answer(search, status, err);
     loop_timer_start(search->probe, PROBE_INTERVAL_MS);

@@ -1,6 +1,8 @@
-/* An accepted order whose entry could not be confirmed, because Redis was away, is a debt: it is
- * kept here (at most DEBT_MAX of them, the oldest are given up) and written when Redis is back, so
- * that reads find it although it is not in the store yet. */
+/* order_cache by commands of Redis, one for each operation but confirm, which may need two.
+ *
+ * An accepted order whose entry could not be confirmed, because Redis was away, is a debt: the
+ * cache keeps it (at most DEBT_MAX of them, the oldest are given up) and writes it when Redis is
+ * back, so that reads find the order although it is not in the store yet. */
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
@@ -14,6 +16,10 @@
 #define DEBT_MAX 10000
 #define DEBT_AT_ONCE 64 /* written before the answers are awaited */
 #define DEBT_RETRY_MS 100
+
+#define TEXT_(number) #number
+#define TEXT(number) TEXT_(number)
+#define PROVISIONAL_S REDIS_WORD(TEXT(ORDER_CACHE_PROVISIONAL_S))
 
 /* Delete a reservation, but not an entry that was confirmed since: that one lives longer. */
 static const char remove_script[] =
@@ -30,7 +36,7 @@ struct debt {
 struct redis_cache {
     struct order_cache port;
     struct redis_connection *connection;
-    char ttl[24], provisional[24]; /* seconds, as text */
+    char ttl[24]; /* seconds, as text */
     struct debt *debts, **debts_end;
     unsigned debt_count;
     unsigned paying; /* debts being written: the first so many of `debts` */
@@ -53,10 +59,12 @@ void redis_cache_register_metrics(void)
 
 /* ---- commands ---- */
 
-static void format_key(const struct order_id *id, char key[KEY_LEN + 1])
+/* The order's key, in the caller's buffer. */
+static struct redis_word key_of(const struct order_id *id, char key[KEY_LEN + 1])
 {
     memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX) - 1);
     order_id_format(id, key + sizeof(KEY_PREFIX) - 1);
+    return (struct redis_word){key, KEY_LEN};
 }
 
 /* Whether there is a reply, and no error. */
@@ -74,6 +82,7 @@ static bool succeeded(const redisReply *reply)
 
 struct operation {
     struct redis_cache *cache;
+    enum order_cache_status otherwise; /* than an entry, an error or nothing in time */
     order_cache_done_fn *on_done;
     void *arg;
     const struct order_id *id; /* confirm: the order, which is the caller's */
@@ -81,11 +90,12 @@ struct operation {
     size_t json_len;
 };
 
-static struct operation *operation_new(struct redis_cache *cache, order_cache_done_fn *on_done,
-                                       void *arg)
+static struct operation *operation_new(struct redis_cache *cache, enum order_cache_status otherwise,
+                                       order_cache_done_fn *on_done, void *arg)
 {
     struct operation *operation = memory_new(sizeof(*operation));
     operation->cache = cache;
+    operation->otherwise = otherwise;
     operation->on_done = on_done;
     operation->arg = arg;
     return operation;
@@ -101,14 +111,37 @@ static void end(struct operation *operation, enum order_cache_status status,
     on_done(arg, status, found ? reply->str : NULL, found ? (size_t)reply->len : 0);
 }
 
+/* The reply of reserve, remove and get. */
+static void on_reply(void *arg, const redisReply *reply)
+{
+    struct operation *operation = arg;
+    if (!succeeded(reply))
+        end(operation, ORDER_CACHE_UNAVAILABLE, NULL);
+    else if (reply->type == REDIS_REPLY_STRING)
+        end(operation, ORDER_CACHE_FOUND, reply);
+    else
+        end(operation, operation->otherwise, NULL);
+}
+
+static int submit(struct operation *operation, const struct redis_word *words, size_t count,
+                  redis_done_fn *on_done)
+{
+    if (redis_connection_send(operation->cache->connection, words, count, on_done, operation) == 0)
+        return 0;
+    free(operation);
+    return -1;
+}
+
 static int send_set(struct redis_cache *cache, const struct order_id *id, const char *json,
                     size_t json_len, redis_done_fn *on_done, void *arg)
 {
     char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"SET", key, json, "EX", cache->ttl};
-    const size_t lengths[] = {3, KEY_LEN, json_len, 2, strlen(cache->ttl)};
-    return redis_connection_send(cache->connection, 5, argv, lengths, on_done, arg);
+    const struct redis_word words[] = {REDIS_WORD("SET"),
+                                       key_of(id, key),
+                                       {json, json_len},
+                                       REDIS_WORD("EX"),
+                                       redis_word(cache->ttl)};
+    return redis_connection_send(cache->connection, words, 5, on_done, arg);
 }
 
 /* ---- debts ---- */
@@ -184,31 +217,48 @@ static void on_debt_timer(void *arg)
         pay_debts(cache);
 }
 
-/* ---- reserve ---- */
-
-static void on_reserved(void *arg, const redisReply *reply)
-{
-    if (!succeeded(reply))
-        end(arg, ORDER_CACHE_UNAVAILABLE, NULL);
-    else if (reply->type == REDIS_REPLY_STRING)
-        end(arg, ORDER_CACHE_FOUND, reply);
-    else
-        end(arg, ORDER_CACHE_CREATED, NULL);
-}
+/* ---- reserve, remove, get, fill ---- */
 
 static int reserve(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg)
 {
+    char key[KEY_LEN + 1];
+    const struct redis_word words[] = {REDIS_WORD("SET"), key_of(id, key),   {json, json_len},
+                                       REDIS_WORD("NX"),  REDIS_WORD("GET"), REDIS_WORD("EX"),
+                                       PROVISIONAL_S};
+    return submit(operation_new(self, ORDER_CACHE_CREATED, on_done, arg), words, 7, on_reply);
+}
+
+static int remove_entry(void *self, const struct order_id *id, order_cache_done_fn *on_done,
+                        void *arg)
+{
+    char key[KEY_LEN + 1];
+    const struct redis_word words[] = {REDIS_WORD("EVAL"), redis_word(remove_script),
+                                       REDIS_WORD("1"), key_of(id, key), PROVISIONAL_S};
+    return submit(operation_new(self, ORDER_CACHE_OK, on_done, arg), words, 5, on_reply);
+}
+
+static int get(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg)
+{
+    char key[KEY_LEN + 1];
+    const struct redis_word words[] = {REDIS_WORD("GET"), key_of(id, key)};
+    return submit(operation_new(self, ORDER_CACHE_ABSENT, on_done, arg), words, 2, on_reply);
+}
+
+static void on_filled(void *arg, const redisReply *reply)
+{
+    (void)arg;
+    (void)succeeded(reply); /* counted there; the next read fills the entry */
+}
+
+static void fill(void *self, const struct order_id *id, const char *json, size_t json_len)
+{
     struct redis_cache *cache = self;
     char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"SET", key, json, "NX", "GET", "EX", cache->provisional};
-    const size_t lengths[] = {3, KEY_LEN, json_len, 2, 3, 2, strlen(cache->provisional)};
-    struct operation *operation = operation_new(cache, on_done, arg);
-    if (redis_connection_send(cache->connection, 7, argv, lengths, on_reserved, operation) == 0)
-        return 0;
-    free(operation);
-    return -1;
+    const struct redis_word words[] = {REDIS_WORD("SET"), key_of(id, key),  {json, json_len},
+                                       REDIS_WORD("NX"),  REDIS_WORD("EX"), redis_word(cache->ttl)};
+    int rc = redis_connection_send(cache->connection, words, 6, on_filled, NULL);
+    (void)rc; /* the next read fills the entry */
 }
 
 /* ---- confirm ---- */
@@ -246,82 +296,16 @@ static int confirm(void *self, const struct order_id *id, const char *json, size
 {
     struct redis_cache *cache = self;
     char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"EXPIRE", key, cache->ttl};
-    const size_t lengths[] = {6, KEY_LEN, strlen(cache->ttl)};
-
-    struct operation *operation = operation_new(cache, on_done, arg);
+    const struct redis_word words[] = {REDIS_WORD("EXPIRE"), key_of(id, key),
+                                       redis_word(cache->ttl)};
+    struct operation *operation = operation_new(cache, ORDER_CACHE_OK, on_done, arg);
     operation->id = id;
     operation->json = json;
     operation->json_len = json_len;
-    if (redis_connection_send(cache->connection, 3, argv, lengths, on_expire, operation) == 0)
-        return 0;
-    add_debt(cache, id, json, json_len);
-    free(operation);
-    return -1;
-}
-
-/* ---- remove, get, fill ---- */
-
-static void on_removed(void *arg, const redisReply *reply)
-{
-    end(arg, succeeded(reply) ? ORDER_CACHE_OK : ORDER_CACHE_UNAVAILABLE, NULL);
-}
-
-static int remove_entry(void *self, const struct order_id *id, order_cache_done_fn *on_done,
-                        void *arg)
-{
-    struct redis_cache *cache = self;
-    char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"EVAL", remove_script, "1", key, cache->provisional};
-    const size_t lengths[] = {4, sizeof(remove_script) - 1, 1, KEY_LEN, strlen(cache->provisional)};
-    struct operation *operation = operation_new(cache, on_done, arg);
-    if (redis_connection_send(cache->connection, 5, argv, lengths, on_removed, operation) == 0)
-        return 0;
-    free(operation);
-    return -1;
-}
-
-static void on_got(void *arg, const redisReply *reply)
-{
-    if (!succeeded(reply))
-        end(arg, ORDER_CACHE_UNAVAILABLE, NULL);
-    else if (reply->type == REDIS_REPLY_STRING)
-        end(arg, ORDER_CACHE_FOUND, reply);
-    else
-        end(arg, ORDER_CACHE_ABSENT, NULL);
-}
-
-static int get(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg)
-{
-    struct redis_cache *cache = self;
-    char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"GET", key};
-    const size_t lengths[] = {3, KEY_LEN};
-    struct operation *operation = operation_new(cache, on_done, arg);
-    if (redis_connection_send(cache->connection, 2, argv, lengths, on_got, operation) == 0)
-        return 0;
-    free(operation);
-    return -1;
-}
-
-static void on_filled(void *arg, const redisReply *reply)
-{
-    (void)arg;
-    (void)succeeded(reply); /* counted there; the next read fills it */
-}
-
-static void fill(void *self, const struct order_id *id, const char *json, size_t json_len)
-{
-    struct redis_cache *cache = self;
-    char key[KEY_LEN + 1];
-    format_key(id, key);
-    const char *argv[] = {"SET", key, json, "NX", "EX", cache->ttl};
-    const size_t lengths[] = {3, KEY_LEN, json_len, 2, 2, strlen(cache->ttl)};
-    int rc = redis_connection_send(cache->connection, 6, argv, lengths, on_filled, NULL);
-    (void)rc; /* the next read fills it */
+    int rc = submit(operation, words, 3, on_expire);
+    if (rc != 0)
+        add_debt(cache, id, json, json_len);
+    return rc;
 }
 
 /* ---- life ---- */
@@ -339,7 +323,6 @@ struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
         .fill = fill,
     };
     snprintf(cache->ttl, sizeof(cache->ttl), "%lld", (long long)ttl_s);
-    snprintf(cache->provisional, sizeof(cache->provisional), "%d", ORDER_CACHE_PROVISIONAL_S);
     cache->debts_end = &cache->debts;
     cache->debt_timer = event_loop_timer(events, on_debt_timer, cache);
     cache->connection = redis_connection_new(loop, events, options);

@@ -126,7 +126,7 @@ static int find(void *self, const struct order_id *id, order_store_found_fn *on_
     if (!first || shared->store->find(shared->store->self, id, on_found, read) == 0)
         return 0;
 
-    /* Refused at once: so are those of other loops that have joined meanwhile. */
+    /* Refused at once: so are the readers of other loops that have joined meanwhile. */
     struct reader **link, *readers = close_read(table, read);
     for (link = &readers; *link != reader; link = &(*link)->next)
         ;

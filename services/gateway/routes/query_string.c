@@ -1,3 +1,4 @@
+/* Looks a parameter up by its undecoded name, and decodes its value alone. */
 #include "services/gateway/routes/query_string.h"
 #include <string.h>
 

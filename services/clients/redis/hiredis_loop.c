@@ -1,0 +1,95 @@
+/* The event hooks of a hiredis context (hiredis/async.h, `ev`). */
+#include "services/clients/redis/hiredis_loop.h"
+
+static void on_ready(void *arg, bool readable, bool writable)
+{
+    struct hiredis_loop *loop = arg;
+    redisAsyncContext *context = loop->context;
+    if (writable)
+        redisAsyncHandleWrite(context);
+    if (readable && loop->context == context)
+        redisAsyncHandleRead(context);
+}
+
+static void want(struct hiredis_loop *loop, bool read, bool write)
+{
+    loop->want_read = read;
+    loop->want_write = write;
+    if (loop->watch != NULL)
+        loop_watch_want(loop->watch, read, write);
+}
+
+static void add_read(void *arg)
+{
+    struct hiredis_loop *loop = arg;
+    want(loop, true, loop->want_write);
+}
+
+static void del_read(void *arg)
+{
+    struct hiredis_loop *loop = arg;
+    want(loop, false, loop->want_write);
+}
+
+/* When connecting, or when a write was partial, the socket must become writable first. Else the
+ * commands are written at the end of the turn. */
+static void add_write(void *arg)
+{
+    struct hiredis_loop *loop = arg;
+    bool connected = loop->context != NULL && (loop->context->c.flags & REDIS_CONNECTED) != 0;
+    if (!connected || loop->flushing)
+        want(loop, loop->want_read, true);
+    else if (!h2o_timeout_is_linked(&loop->flush) && !loop->want_write)
+        h2o_timeout_link(loop->evloop, &loop->turn, &loop->flush);
+}
+
+static void del_write(void *arg)
+{
+    struct hiredis_loop *loop = arg;
+    if (loop->want_write)
+        want(loop, loop->want_read, false);
+}
+
+static void on_flush(h2o_timeout_entry_t *entry)
+{
+    struct hiredis_loop *loop = H2O_STRUCT_FROM_MEMBER(struct hiredis_loop, flush, entry);
+    if (loop->context == NULL)
+        return;
+    loop->flushing = true;
+    redisAsyncHandleWrite(loop->context);
+    loop->flushing = false;
+}
+
+/* hiredis is about to close the socket. */
+static void on_cleanup(void *arg)
+{
+    struct hiredis_loop *loop = arg;
+    loop_watch_free(loop->watch);
+    loop->watch = NULL;
+    loop->context = NULL;
+    loop->want_read = loop->want_write = false;
+    h2o_timeout_unlink(&loop->flush);
+}
+
+void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events)
+{
+    *loop = (struct hiredis_loop){.evloop = evloop, .events = events, .flush.cb = on_flush};
+    h2o_timeout_init(evloop, &loop->turn, 0);
+}
+
+void hiredis_loop_release(struct hiredis_loop *loop)
+{
+    h2o_timeout_dispose(loop->evloop, &loop->turn);
+}
+
+void hiredis_loop_attach(struct hiredis_loop *loop, redisAsyncContext *context)
+{
+    loop->context = context;
+    loop->watch = event_loop_watch(loop->events, context->c.fd, on_ready, loop);
+    context->ev.data = loop;
+    context->ev.addRead = add_read;
+    context->ev.delRead = del_read;
+    context->ev.addWrite = add_write;
+    context->ev.delWrite = del_write;
+    context->ev.cleanup = on_cleanup;
+}
