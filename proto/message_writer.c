@@ -64,7 +64,7 @@ void message_write_text(struct message_writer *writer, const char *text, size_t 
 
 void message_write_printable(struct message_writer *writer, const char *text, size_t size)
 {
-    char clean[REPLY_DETAIL_SIZE];
+    char clean[VERDICT_DETAIL_SIZE];
     assert(size <= sizeof clean);
     size_t len = strnlen(text, size - 1);
     for (size_t i = 0; i < len; i++)

@@ -15,30 +15,32 @@ size_t reply_encode(const struct job_route *route, const struct reply_item *item
     message_writer_begin(&writer, buffer, MESSAGE_MAX_BYTES, MESSAGE_REPLY, MESSAGE_JOB_VALUES);
     message_write_route(&writer, route, count);
     for (size_t i = 0; i < count; i++) {
+        const struct verdict *verdict = &items[i].verdict;
         message_write_array(&writer, ITEM_VALUES);
         message_write_unsigned(&writer, items[i].delivery_tag);
         message_write_unsigned(&writer, items[i].attempt);
-        message_write_unsigned(&writer, items[i].outcome);
-        message_write_printable(&writer, items[i].code, sizeof items[i].code);
-        message_write_printable(&writer, items[i].detail, sizeof items[i].detail);
-        message_write_signed(&writer, items[i].created_at_us);
+        message_write_unsigned(&writer, verdict->outcome);
+        message_write_printable(&writer, verdict->code, sizeof verdict->code);
+        message_write_printable(&writer, verdict->detail, sizeof verdict->detail);
+        message_write_signed(&writer, verdict->created_at_us);
     }
     return writer.len_bytes;
 }
 
 static bool read_item(struct message_reader *reader, struct reply_item *item)
 {
+    struct verdict *verdict = &item->verdict;
     uint64_t values, attempt, outcome;
     if (!message_read_array(reader, ITEM_VALUES, ITEM_VALUES, &values) ||
         !message_read_unsigned(reader, 1, UINT64_MAX, &item->delivery_tag) ||
         !message_read_unsigned(reader, 0, UINT32_MAX, &attempt) ||
         !message_read_unsigned(reader, OUTCOME_DONE, OUTCOME_REJECT, &outcome) ||
-        !message_read_printable(reader, item->code, sizeof item->code) ||
-        !message_read_printable(reader, item->detail, sizeof item->detail) ||
-        !message_read_signed(reader, TIMESTAMP_MIN_US, TIMESTAMP_MAX_US, &item->created_at_us))
+        !message_read_printable(reader, verdict->code, sizeof verdict->code) ||
+        !message_read_printable(reader, verdict->detail, sizeof verdict->detail) ||
+        !message_read_signed(reader, TIMESTAMP_MIN_US, TIMESTAMP_MAX_US, &verdict->created_at_us))
         return false;
     item->attempt = (uint32_t)attempt;
-    item->outcome = (enum outcome)outcome;
+    verdict->outcome = (enum outcome)outcome;
     return true;
 }
 

@@ -1,23 +1,17 @@
-/* The reply message, worker → bridge: one outcome per order of a job. Layout and versions:
+/* The reply, worker → bridge: one verdict per order of a job. Layout and versions:
  * PROTOCOL.md. */
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H
 
 #include "proto/job.h"
-#include "proto/outcome.h"
+#include "proto/verdict.h"
 
 #define REPLY_MAX_ITEMS JOB_MAX_ORDERS
-#define REPLY_CODE_SIZE 40
-#define REPLY_DETAIL_SIZE 200
 
 struct reply_item {
     uint64_t delivery_tag;
     uint32_t attempt;
-    enum outcome outcome;
-    char code[REPLY_CODE_SIZE]; /* stable, for metrics and headers: "id_conflict", "sqlstate_22003",
-                                   "bulk_429", "postgres_unavailable"; empty when done */
-    char detail[REPLY_DETAIL_SIZE]; /* for a person; printable; empty when done */
-    int64_t created_at_us;          /* persisted: as the row has it; else 0 */
+    struct verdict verdict;
 };
 
 /* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. Bytes of code and detail that are

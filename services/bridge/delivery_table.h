@@ -37,10 +37,7 @@ struct delivery {
     size_t heap_index;
     struct delivery *hash_next;
     TAILQ_ENTRY(delivery) by_tag, by_state;
-    /* why the last attempt failed; rarely touched, so at the end */
-    const char *reason; /* why it is dead; static, or `code` */
-    char code[REPLY_CODE_SIZE];
-    char detail[REPLY_DETAIL_SIZE];
+    struct verdict failure; /* of the last attempt, or why it is dead; rarely touched, so last */
 };
 
 TAILQ_HEAD(delivery_list, delivery);

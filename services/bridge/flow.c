@@ -85,9 +85,11 @@ static void wait_for(struct flow *flow, struct delivery *delivery, enum stage st
     delivery_set_state(&flow->table, delivery, DELIVERY_WAITING, stage);
 }
 
+/* The dead letter tells the last failure, under another `reason` when there is one. */
 static void condemn(struct flow *flow, struct delivery *delivery, const char *reason)
 {
-    delivery->reason = reason;
+    if (reason != NULL)
+        (void)snprintf(delivery->failure.code, sizeof delivery->failure.code, "%s", reason);
     delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_WAITING, delivery->stage);
 }
 
@@ -111,9 +113,9 @@ int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *messa
         flow->stats.requeued_stopping++;
         give_back(flow, delivery);
     } else if (message->fault != NULL) {
-        snprintf(delivery->detail, sizeof delivery->detail, "%.*s",
-                 (int)sizeof delivery->detail - 1, message->fault_detail.message);
-        condemn(flow, delivery, message->fault);
+        verdict_fail(&delivery->failure, OUTCOME_REJECT, message->fault,
+                     message->fault_detail.message);
+        condemn(flow, delivery, NULL);
     }
     return 0;
 }
@@ -179,9 +181,9 @@ static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_
 {
     struct stage_health *health = &line_of(flow, delivery->stage)->health;
     /* A conflict of two orders is theirs alone, however many come in a row. */
-    if (strcmp(delivery->code, "id_conflict") == 0 ||
+    if (strcmp(delivery->failure.code, "id_conflict") == 0 ||
         stage_health_reject(health, now_ms, random_of(flow)))
-        condemn(flow, delivery, delivery->code[0] != '\0' ? delivery->code : "rejected");
+        condemn(flow, delivery, delivery->failure.code[0] != '\0' ? NULL : "rejected");
     else
         hold(flow, delivery, now_ms);
 }
@@ -194,13 +196,11 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
     flow->ports.on_outcome(flow->ports.self, stage, item, delivery->message->order,
                            now_ms - delivery->pushed_ms);
 
-    if (item->outcome != OUTCOME_DONE) {
-        memcpy(delivery->code, item->code, sizeof delivery->code);
-        memcpy(delivery->detail, item->detail, sizeof delivery->detail);
-    }
-    switch (item->outcome) {
+    if (item->verdict.outcome != OUTCOME_DONE)
+        delivery->failure = item->verdict;
+    switch (item->verdict.outcome) {
     case OUTCOME_DONE:
-        on_done(flow, delivery, item->created_at_us, now_ms);
+        on_done(flow, delivery, item->verdict.created_at_us, now_ms);
         break;
     case OUTCOME_RETRY:
         on_retry(flow, delivery, now_ms);
@@ -318,9 +318,9 @@ static void send_dead_letters(struct flow *flow, int64_t now_ms)
         struct dead_letter_report report = {
             .epoch = flow->route.epoch,
             .delivery_tag = delivery->tag,
-            .reason = delivery->reason,
+            .reason = delivery->failure.code,
             .stage = delivery->attempt > 0 ? stages[delivery->stage].name : NULL,
-            .detail = delivery->detail,
+            .detail = delivery->failure.detail,
             .attempts = delivery->attempt,
             .first_attempt_ms = delivery->first_push_ms,
             .last_attempt_ms = delivery->pushed_ms,

@@ -153,14 +153,14 @@ void report_outcome(struct report *report, enum stage stage, const struct reply_
 {
     struct stage_report *about = &report->stages[stage];
     metric_observe(about->worker_seconds, (double)at_worker_ms / 1e3);
-    if (item->outcome == OUTCOME_DONE) {
+    if (item->verdict.outcome == OUTCOME_DONE) {
         metric_observe(about->age_seconds, seconds_since(order->created_at_us));
         return;
     }
     char labels[64];
     (void)snprintf(labels, sizeof labels, "stage=\"%s\",outcome=\"%s\",code", stages[stage].name,
-                   outcome_name(item->outcome)); /* it fits */
-    count_coded(report, "bridge_outcomes_total", labels, item->code, outcomes_help);
+                   outcome_name(item->verdict.outcome)); /* it fits */
+    count_coded(report, "bridge_outcomes_total", labels, item->verdict.code, outcomes_help);
 }
 
 void report_stage(struct report *report, enum stage stage, enum stage_state state,
@@ -172,13 +172,14 @@ void report_stage(struct report *report, enum stage stage, enum stage_state stat
         log_info("stage works again", log_text("stage", stages[stage].name));
         return; /* report_flow() tells its health */
     }
-    error_set(&about->failure, "%s: %s: %.150s", stage_state_name(state), item->code, item->detail);
+    error_set(&about->failure, "%s: %s: %.150s", stage_state_name(state), item->verdict.code,
+              item->verdict.detail);
     (void)health_set(about->health, false, about->failure.message); /* logged here */
     log_error(state == STAGE_SYSTEMIC
                   ? "stage rejects every order: stopped, the configuration must be repaired"
                   : "stage is down: its orders wait",
-              log_text("stage", stages[stage].name), log_text("code", item->code),
-              log_text("detail", item->detail));
+              log_text("stage", stages[stage].name), log_text("code", item->verdict.code),
+              log_text("detail", item->verdict.detail));
 }
 
 void report_dead_letter(struct report *report, const struct dead_letter_report *letter)

@@ -2,8 +2,9 @@
 #ifndef INDEXER_INDEXER_H
 #define INDEXER_INDEXER_H
 
-#include "services/runtime/service.h"
+#include "proto/error.h"
 
-extern const struct service indexer_service;
+/* As service.run, with a struct indexer_settings. */
+int indexer_run(const void *settings, int stop_fd, struct error *err);
 
 #endif

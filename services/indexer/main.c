@@ -1,4 +1,4 @@
-#include "services/indexer/indexer.h"
+#include "services/indexer/settings.h"
 
 int main(int argc, char **argv)
 {

@@ -1,4 +1,4 @@
-#include "services/persister/persister.h"
+#include "services/persister/settings.h"
 
 int main(int argc, char **argv)
 {

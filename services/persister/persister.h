@@ -2,8 +2,9 @@
 #ifndef PERSISTER_PERSISTER_H
 #define PERSISTER_PERSISTER_H
 
-#include "services/runtime/service.h"
+#include "proto/error.h"
 
-extern const struct service persister_service;
+/* As service.run, with a struct persister_settings. */
+int persister_run(const void *settings, int stop_fd, struct error *err);
 
 #endif

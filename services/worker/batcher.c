@@ -2,12 +2,12 @@
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
  * whatever came meanwhile; so batches grow with the load and an idle worker does not linger. A
- * batch that takes long leaves the hand full; then one message per bridge and step is read beyond
+ * batch that takes long leaves the hand full; then one job per bridge and step is read beyond
  * that bound, because libzmq drops a link that is not read (see link_socket.c).
  *
- * FAILING, from the first batch of which nothing succeeded because the backend is down: all that
+ * FAILING, from the first batch of which nothing succeeded because the store is down: all that
  * is in hand is answered "retry". Then a few orders are read each backoff step, which are the probe
- * of the backend, or, if the last probe still has no answer, are answered "retry" at once. So a
+ * of the store, or, if the last probe still has no answer, are answered "retry" at once. So a
  * worker that fails fast draws few jobs away from healthy ones, and yet what lies in its sockets'
  * queues is answered long before the bridge's deadline. A batch that succeeds ends it.
  *
@@ -23,15 +23,14 @@
 #define STEADY_STEP_MS 1000
 #define FAILING_STEP_BASE_MS 50
 #define FAILING_STEP_CAP_MS 500
-#define PROBE_ORDERS 100    /* read of each bridge in a failing step, and up to a message more */
-#define OVERFULL_MESSAGES 6 /* of each bridge beyond two batches: a batch takes up to 6 s */
+#define PROBE_ORDERS 100 /* read of each bridge in a failing step, and up to a job more */
+#define OVERFULL_JOBS 6  /* of each bridge beyond two batches: a batch takes up to 6 s */
 
 enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
 
 struct batcher {
     enum batcher_state state;
-    struct worker_ports ports;
-    struct worker_backend backend;
+    struct batcher_ports ports;
     unsigned bridge_count;
     unsigned next_bridge; /* to read from: they take turns */
     size_t batch_max, hold_max;
@@ -42,23 +41,22 @@ struct batcher {
     bool advancing;
     bool jobs_wanted;
     struct backoff backoff;
-    struct verdict cause; /* of the last failure of the backend */
+    struct verdict cause; /* of the last failure of the store */
     const struct order **batch;
     struct verdict *verdicts;
-    struct job_message job; /* just read */
+    struct job job; /* just read */
 };
 
 struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
-                            const struct worker_ports *ports, const struct worker_backend *backend)
+                            const struct batcher_ports *ports)
 {
     struct batcher *batcher = memory_new(sizeof(*batcher));
     batcher->ports = *ports;
-    batcher->backend = *backend;
     batcher->bridge_count = bridge_count;
     batcher->batch_max = batch_max;
     batcher->hold_max = 2 * batch_max + JOB_MAX_ORDERS;
     batcher->held =
-        held_orders_new(batcher->hold_max + OVERFULL_MESSAGES * JOB_MAX_ORDERS * bridge_count);
+        held_orders_new(batcher->hold_max + OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
     batcher->backoff =
         (struct backoff){.base_ms = FAILING_STEP_BASE_MS, .cap_ms = FAILING_STEP_CAP_MS};
     batcher->batch = memory_new_array(batch_max, sizeof(batcher->batch[0]));
@@ -90,7 +88,7 @@ static bool same_route(const struct held_order *a, const struct held_order *b)
            memcmp(a->route.incarnation, b->route.incarnation, sizeof(a->route.incarnation)) == 0;
 }
 
-/* Answer the orders in hand from place `from` up to `to`, neighbours of one route in one message.
+/* Answer the orders in hand from place `from` up to `to`, neighbours of one route in one reply.
  * Their verdicts are one after another, `stride` apart (0: all have the same). */
 static void answer(struct batcher *batcher, size_t from, size_t to, const struct verdict *verdict,
                    size_t stride)
@@ -99,23 +97,16 @@ static void answer(struct batcher *batcher, size_t from, size_t to, const struct
     size_t count = 0;
     for (size_t place = from; place < to; place++, verdict += stride) {
         const struct held_order *held = held_orders_at(batcher->held, place);
-        struct reply_item *item = &items[count++];
-        item->delivery_tag = held->delivery_tag;
-        item->attempt = held->attempt;
-        item->outcome = verdict->outcome;
-        strcpy(item->code, verdict->code); /* of the same size */
-        strcpy(item->detail, verdict->detail);
-        item->created_at_us = verdict->created_at_us;
-
+        items[count++] = (struct reply_item){held->delivery_tag, held->attempt, *verdict};
         if (place + 1 == to || count == REPLY_MAX_ITEMS ||
             !same_route(held, held_orders_at(batcher->held, place + 1))) {
-            batcher->ports.reply(batcher->ports.self, held->bridge, &held->route, items, count);
+            batcher->ports.reply(batcher->ports.link, held->bridge, &held->route, items, count);
             count = 0;
         }
     }
 }
 
-/* The backend is down: whatever waits in hand is answered with the reason. */
+/* The store is down: all that waits in hand is answered with the reason. */
 static void give_back_waiting(struct batcher *batcher)
 {
     answer(batcher, batcher->executing, held_orders_count(batcher->held), &batcher->cause, 0);
@@ -124,11 +115,11 @@ static void give_back_waiting(struct batcher *batcher)
 
 /* ---- reading ---- */
 
-/* Read one message of the bridge into the hand; returns its number of orders. */
-static size_t read_message(struct batcher *batcher, unsigned bridge)
+/* Read one job of the bridge into the hand; returns its number of orders. */
+static size_t read_job(struct batcher *batcher, unsigned bridge)
 {
     if (held_orders_room(batcher->held) < JOB_MAX_ORDERS ||
-        !batcher->ports.read(batcher->ports.self, bridge, &batcher->job))
+        !batcher->ports.read(batcher->ports.link, bridge, &batcher->job))
         return 0;
     for (size_t i = 0; i < batcher->job.count; i++)
         held_orders_append(batcher->held, bridge, &batcher->job.route, &batcher->job.items[i]);
@@ -140,17 +131,30 @@ static bool below_bound(const struct batcher *batcher)
     return held_orders_count(batcher->held) + JOB_MAX_ORDERS <= batcher->hold_max;
 }
 
-/* Read all there is, up to the bound, the bridges taking turns. */
-static void read_steadily(struct batcher *batcher)
+static void take_step_room(struct batcher *batcher, size_t orders)
+{
+    batcher->step_room -= orders < batcher->step_room ? orders : batcher->step_room;
+}
+
+static bool may_read(const struct batcher *batcher)
+{
+    return (batcher->state == BATCHER_STEADY && below_bound(batcher)) ||
+           (batcher->state == BATCHER_FAILING && batcher->step_room > 0);
+}
+
+/* Read all there is, as far as there is room, the bridges taking turns. */
+static void read_in_turns(struct batcher *batcher)
 {
     unsigned empty_handed = 0; /* bridges in a row */
-    while (empty_handed < batcher->bridge_count && below_bound(batcher)) {
-        empty_handed = read_message(batcher, batcher->next_bridge) ? 0 : empty_handed + 1;
+    while (empty_handed < batcher->bridge_count && may_read(batcher)) {
+        size_t count = read_job(batcher, batcher->next_bridge);
+        take_step_room(batcher, count);
+        empty_handed = count > 0 ? 0 : empty_handed + 1;
         batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
     }
 }
 
-/* Read at least a message and about `orders` of each bridge, whatever is in hand. Returns the
+/* Read at least a job and about `orders` of each bridge, whatever is in hand. Returns the
  * number of orders. */
 static size_t read_a_little(struct batcher *batcher, size_t orders)
 {
@@ -158,29 +162,12 @@ static size_t read_a_little(struct batcher *batcher, size_t orders)
     for (unsigned bridge = 0; bridge < batcher->bridge_count; bridge++) {
         size_t total = 0, count;
         do {
-            count = read_message(batcher, bridge);
+            count = read_job(batcher, bridge);
             total += count;
         } while (count > 0 && total < orders);
         all += total;
     }
     return all;
-}
-
-static void take_step_room(struct batcher *batcher, size_t orders)
-{
-    batcher->step_room -= orders < batcher->step_room ? orders : batcher->step_room;
-}
-
-/* What has come since a failing step began, as far as there is room, the bridges taking turns. */
-static void read_on_in_step(struct batcher *batcher)
-{
-    unsigned empty_handed = 0; /* bridges in a row */
-    while (empty_handed < batcher->bridge_count && batcher->step_room > 0) {
-        size_t count = read_message(batcher, batcher->next_bridge);
-        take_step_room(batcher, count);
-        empty_handed = count > 0 ? 0 : empty_handed + 1;
-        batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
-    }
 }
 
 /* ---- executing ---- */
@@ -197,39 +184,33 @@ static void set_state(struct batcher *batcher, enum batcher_state state)
     case BATCHER_STEADY:
         batcher->step_room = 0;
         backoff_reset(&batcher->backoff);
-        batcher->ports.step_after(batcher->ports.self, STEADY_STEP_MS);
+        batcher->ports.step_after(batcher->ports.step, STEADY_STEP_MS);
         break;
     case BATCHER_FAILING:
-        batcher->ports.step_after(
-            batcher->ports.self,
-            backoff_next_ms(&batcher->backoff, batcher->ports.random(batcher->ports.self)));
+        batcher->ports.step_after(batcher->ports.step,
+                                  backoff_next_ms(&batcher->backoff, batcher->ports.random()));
         break;
     }
 }
 
-/* Why the backend is down: what it said to the first order that it did not take. */
-static void remember_cause(struct batcher *batcher, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (batcher->verdicts[i].outcome == OUTCOME_RETRY) {
-            batcher->cause = batcher->verdicts[i];
-            return;
-        }
-}
-
-static void on_executed(void *arg, bool backend_down)
+static void on_executed(void *arg, bool store_down)
 {
     struct batcher *batcher = arg;
     assert(batcher->executing);
     size_t count = batcher->executing;
     batcher->executing = 0;
+    if (store_down) { /* the cause is what the store said of the first order that it did not take */
+        size_t i = 0;
+        while (i < count - 1 && batcher->verdicts[i].outcome != OUTCOME_RETRY)
+            i++;
+        batcher->cause = batcher->verdicts[i];
+    }
     batcher->ports.on_batch(batcher->ports.self, batcher->batch, count, batcher->verdicts,
-                            backend_down);
+                            store_down ? &batcher->cause : NULL);
     answer(batcher, 0, count, batcher->verdicts, 1);
     held_orders_remove(batcher->held, count);
 
-    if (backend_down) {
-        remember_cause(batcher, count);
+    if (store_down) {
         give_back_waiting(batcher);
         if (batcher->state == BATCHER_STEADY)
             set_state(batcher, BATCHER_FAILING);
@@ -244,17 +225,15 @@ static void execute_waiting(struct batcher *batcher)
     size_t count = held_orders_count(batcher->held);
     if (count > batcher->batch_max)
         count = batcher->batch_max;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         batcher->batch[i] = &held_orders_at(batcher->held, i)->order;
-        verdict_fail(&batcher->verdicts[i], OUTCOME_RETRY, "unanswered", "");
-    }
     batcher->executing = count;
     batcher->step_probed = true;
-    batcher->backend.execute(batcher->backend.self, batcher->batch, count, batcher->verdicts,
-                             on_executed, batcher);
+    batcher->ports.execute(batcher->ports.self, batcher->batch, count, batcher->verdicts,
+                           on_executed, batcher);
 }
 
-/* Go as far as possible now. A backend that answers from inside execute() comes here again: then
+/* Go as far as possible now. A batch that ends inside execute() comes here again: then
  * the outer call goes on. */
 static void advance(struct batcher *batcher)
 {
@@ -263,18 +242,17 @@ static void advance(struct batcher *batcher)
     batcher->advancing = true;
     for (;;) {
         if (batcher->state == BATCHER_STEADY)
-            read_steadily(batcher);
+            read_in_turns(batcher);
         if (batcher->executing || held_orders_count(batcher->held) == 0)
             break;
         execute_waiting(batcher);
     }
     batcher->advancing = false;
 
-    bool wanted = (batcher->state == BATCHER_STEADY && below_bound(batcher)) ||
-                  (batcher->state == BATCHER_FAILING && batcher->step_room > 0);
+    bool wanted = may_read(batcher);
     if (wanted != batcher->jobs_wanted) {
         batcher->jobs_wanted = wanted;
-        batcher->ports.want_jobs(batcher->ports.self, wanted);
+        batcher->ports.want_jobs(batcher->ports.link, wanted);
     }
 }
 
@@ -291,7 +269,7 @@ void batcher_start(struct batcher *batcher)
 void batcher_jobs_readable(struct batcher *batcher)
 {
     if (batcher->state == BATCHER_FAILING) {
-        read_on_in_step(batcher);
+        read_in_turns(batcher);
         if (batcher->executing || batcher->step_probed)
             give_back_waiting(batcher);
     }

@@ -1,43 +1,58 @@
 /* How orders pass through a worker: when to read jobs, when to execute them, what to answer while
- * the backend fails. No sockets, no clock, no randomness of its own: they come in as ports, so that
+ * the store fails. No sockets, no clock, no randomness of its own: they come in as ports, so that
  * all of it is tested with fakes. */
 #ifndef WORKER_BATCHER_H
 #define WORKER_BATCHER_H
 
-#include "services/worker/backend.h"
+#include "proto/reply.h"
+#include "services/worker/batch.h"
 
-/* One job message, decoded. */
-struct job_message {
+/* One job, decoded. */
+struct job {
     struct job_route route;
     size_t count;
     struct job_item items[JOB_MAX_ORDERS];
     struct order orders[JOB_MAX_ORDERS];
 };
 
-/* What the batcher needs of the outside. None of them blocks or calls back into the batcher. */
-struct worker_ports {
-    void *self;
-    /* Read the next job message of one bridge; false when there is none now. */
-    bool (*read)(void *self, unsigned bridge, struct job_message *ret_job);
-    /* From now on call batcher_jobs_readable() when a bridge has one, or no longer. */
-    void (*want_jobs)(void *self, bool wanted);
+struct bridge_link;
+struct loop_timer;
+
+/* What the batcher needs of the outside. No port blocks, and none but `execute` calls back into the
+ * batcher. */
+struct batcher_ports {
+    struct bridge_link *link;
+    /* Read the next job of one bridge; false when there is none now. */
+    bool (*read)(struct bridge_link *link, unsigned bridge, struct job *ret_job);
+    /* While `wanted`, the owner calls batcher_jobs_readable() whenever a bridge has a job to read.
+     */
+    void (*want_jobs)(struct bridge_link *link, bool wanted);
     /* Answer up to REPLY_MAX_ITEMS orders of one route. */
-    void (*reply)(void *self, unsigned bridge, const struct job_route *route,
+    void (*reply)(struct bridge_link *link, unsigned bridge, const struct job_route *route,
                   const struct reply_item items[], size_t count);
+
+    struct loop_timer *step;
     /* Call batcher_step() once, after this delay; a delay set before is forgotten. */
-    void (*step_after)(void *self, int64_t delay_ms);
-    /* A batch has been executed: for logs and metrics. */
+    void (*step_after)(struct loop_timer *step, int64_t delay_ms);
+
+    void *self;
+    /* Execute a batch, as batch_begin(); `on_done` comes within 6 s. There is one batch at a time.
+     */
+    void (*execute)(void *self, const struct order *const orders[], size_t count,
+                    struct verdict verdicts[], batch_done_fn *on_done, void *arg);
+    /* For logs and metrics: a batch has been executed. `cause` is why the store is down, or NULL.
+     */
     void (*on_batch)(void *self, const struct order *const orders[], size_t count,
-                     const struct verdict verdicts[], bool backend_down);
-    uint32_t (*random)(void *self);
+                     const struct verdict verdicts[], const struct verdict *cause);
+    uint32_t (*random)(void);
 };
 
 struct batcher;
 
-/* A worker of `bridge_count` bridges whose batches have up to `batch_max` orders. Both interfaces
- * are copied. Reads nothing before batcher_start(). */
+/* A worker of `bridge_count` bridges whose batches have up to `batch_max` orders. The ports are
+ * copied. Reads nothing before batcher_start(). */
 struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
-                            const struct worker_ports *ports, const struct worker_backend *backend);
+                            const struct batcher_ports *ports);
 void batcher_free(struct batcher *batcher); /* no batch may be executing */
 
 /* Start reading; again, it does nothing. */

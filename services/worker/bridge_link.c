@@ -127,7 +127,7 @@ void bridge_link_want_jobs(struct bridge_link *link, bool wanted)
         link_connection_want(link->bridges[i].jobs, wanted);
 }
 
-bool bridge_link_read(struct bridge_link *link, unsigned number, struct job_message *ret_job)
+bool bridge_link_read(struct bridge_link *link, unsigned number, struct job *ret_job)
 {
     struct bridge *bridge = &link->bridges[number];
     for (;;) {

@@ -34,7 +34,7 @@ void bridge_link_connect(struct bridge_link *link);
 /* Read one job message of bridge number `bridge`; false when there is none now. A message of
  * several frames, one that does not decode strictly, or of another stage, is dropped and counted.
  */
-bool bridge_link_read(struct bridge_link *link, unsigned bridge, struct job_message *ret_job);
+bool bridge_link_read(struct bridge_link *link, unsigned bridge, struct job *ret_job);
 
 /* Whether on_readable() is wanted (at first it is not). */
 void bridge_link_want_jobs(struct bridge_link *link, bool wanted);

@@ -5,6 +5,7 @@
 
 #include "services/base/config.h"
 #include "services/base/endpoint.h"
+#include "services/worker/batch.h"
 
 /* char *, for endpoint_list_parse() and then bridge_endpoints_parse() */
 #define CONFIG_OPTION_BRIDGE_ENDPOINTS(type, field)                                                \
@@ -13,5 +14,12 @@
                   .help = "the bridges to work for, a comma between them; each tcp://host:port "   \
                           "(also uses " STAGE_MORE_PORTS ") or ipc://path",                        \
                   .validate = bridge_endpoint_list_validate)
+
+/* int64_t; `request` is what takes so many orders at once, for people */
+#define CONFIG_OPTION_WORKER_BATCH(type, field, variable, request)                                 \
+    CONFIG_OPTION(variable, CONFIG_INTEGER, type, field, .default_text = "500",                    \
+                  .help = "the most orders in one " request "; a worker holds up to twice as "     \
+                          "many",                                                                  \
+                  .minimum = 1, .maximum = BATCH_MAX)
 
 #endif

@@ -1,5 +1,5 @@
-/* Ties the parts together: bridge_link (sockets) and batcher (decisions) on one loop, with the
- * backend; logs, metrics and health; stopping. */
+/* Ties the parts of a worker together: bridge_link (sockets), batcher (decisions) and the batch on
+ * its way into the store, on one loop; logs, metrics and health; stopping. */
 #include "services/worker/worker.h"
 #include "services/base/clock.h"
 #include "services/base/log.h"
@@ -22,7 +22,7 @@ struct worker {
     struct batcher *batcher;
     struct loop_timer *step, *stop_tick;
     struct loop_watch *stop_watch;
-    struct worker_backend backend;
+    struct batch batch;
     bool connected; /* the bridges have been connected to */
     bool finished;
     int64_t stopping_since_ms; /* 0 = not stopping */
@@ -34,37 +34,6 @@ struct worker {
 };
 
 /* ---- the batcher's ports ---- */
-
-static bool port_read(void *self, unsigned bridge, struct job_message *ret_job)
-{
-    struct worker *worker = self;
-    return bridge_link_read(worker->link, bridge, ret_job);
-}
-
-static void port_want_jobs(void *self, bool wanted)
-{
-    struct worker *worker = self;
-    bridge_link_want_jobs(worker->link, wanted);
-}
-
-static void port_reply(void *self, unsigned bridge, const struct job_route *route,
-                       const struct reply_item items[], size_t count)
-{
-    struct worker *worker = self;
-    bridge_link_reply(worker->link, bridge, route, items, count);
-}
-
-static void port_step_after(void *self, int64_t delay_ms)
-{
-    struct worker *worker = self;
-    loop_timer_start(worker->step, delay_ms);
-}
-
-static uint32_t port_random(void *self)
-{
-    (void)self;
-    return arc4random();
-}
 
 static void report_order(struct worker *worker, const struct order *order,
                          const struct verdict *verdict)
@@ -90,26 +59,22 @@ static void report_order(struct worker *worker, const struct order *order,
     }
 }
 
-static void report_backend(struct worker *worker, const struct verdict verdicts[], size_t count,
-                           bool down)
+static void report_store(struct worker *worker, const struct verdict *cause)
 {
-    if (!down) {
-        if (health_set(worker->options.backend_health, true, NULL))
+    if (cause == NULL) {
+        if (health_set(worker->options.store_health, true, NULL))
             log_info("backend works again");
         return;
     }
-    const struct verdict *cause = verdicts;
-    while (cause < verdicts + count - 1 && cause->outcome != OUTCOME_RETRY)
-        cause++;
-    char reason[REPLY_CODE_SIZE + 2 + REPLY_DETAIL_SIZE];
+    char reason[VERDICT_CODE_SIZE + 2 + VERDICT_DETAIL_SIZE];
     (void)snprintf(reason, sizeof(reason), "%s: %s", cause->code, cause->detail); /* it fits */
-    if (health_set(worker->options.backend_health, false, reason))
+    if (health_set(worker->options.store_health, false, reason))
         log_warn("backend fails, orders wait in the bridge", log_text("code", cause->code),
                  log_text("detail", cause->detail));
 }
 
-static void port_on_batch(void *self, const struct order *const orders[], size_t count,
-                          const struct verdict verdicts[], bool backend_down)
+static void on_batch(void *self, const struct order *const orders[], size_t count,
+                     const struct verdict verdicts[], const struct verdict *cause)
 {
     struct worker *worker = self;
     metric_observe(worker->batch_orders, (double)count);
@@ -118,15 +83,16 @@ static void port_on_batch(void *self, const struct order *const orders[], size_t
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
     for (size_t i = 0; i < count; i++)
         report_order(worker, orders[i], &verdicts[i]);
-    report_backend(worker, verdicts, count, backend_down);
+    report_store(worker, cause);
 }
 
-static void timed_execute(void *self, const struct order *const orders[], size_t count,
-                          struct verdict verdicts[], worker_executed_fn *on_executed, void *arg)
+static void execute(void *self, const struct order *const orders[], size_t count,
+                    struct verdict verdicts[], batch_done_fn *on_done, void *arg)
 {
     struct worker *worker = self;
     worker->batch_since_us = clock_monotonic_us();
-    worker->backend.execute(worker->backend.self, orders, count, verdicts, on_executed, arg);
+    batch_begin(&worker->batch, &worker->options.store, orders, count, verdicts, on_done, arg,
+                clock_monotonic_ms());
 }
 
 /* ---- events ---- */
@@ -153,7 +119,7 @@ static void on_connected(void *arg, unsigned connected)
                      connected > 0 ? NULL : "no bridge is connected"); /* logged above */
 }
 
-void worker_backend_ready(struct worker *worker)
+void worker_store_ready(struct worker *worker)
 {
     if (worker->connected || worker->stopping_since_ms)
         return;
@@ -243,18 +209,19 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     }
     worker->step = event_loop_timer(worker->loop, on_step, worker);
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
-    worker->batcher =
-        batcher_new((unsigned)bridges.count, options->batch_max,
-                    &(struct worker_ports){
-                        .self = worker,
-                        .read = port_read,
-                        .want_jobs = port_want_jobs,
-                        .reply = port_reply,
-                        .step_after = port_step_after,
-                        .on_batch = port_on_batch,
-                        .random = port_random,
-                    },
-                    &(struct worker_backend){.self = worker, .execute = timed_execute});
+    worker->batcher = batcher_new((unsigned)bridges.count, options->batch_max,
+                                  &(struct batcher_ports){
+                                      .link = worker->link,
+                                      .read = bridge_link_read,
+                                      .want_jobs = bridge_link_want_jobs,
+                                      .reply = bridge_link_reply,
+                                      .step = worker->step,
+                                      .step_after = loop_timer_start,
+                                      .self = worker,
+                                      .execute = execute,
+                                      .on_batch = on_batch,
+                                      .random = arc4random,
+                                  });
     worker->bridge_health = health_check("bridge", HEALTH_REQUIRED);
     register_metrics(worker);
     return worker;
@@ -277,9 +244,8 @@ struct event_loop *worker_event_loop(struct worker *worker)
     return worker->loop;
 }
 
-void worker_run(struct worker *worker, const struct worker_backend *backend, int stop_fd)
+void worker_run(struct worker *worker, int stop_fd)
 {
-    worker->backend = *backend;
     worker->stop_watch = event_loop_watch(worker->loop, stop_fd, on_stop, worker);
     loop_watch_want(worker->stop_watch, true, false);
     event_loop_run(worker->loop);

@@ -1,12 +1,14 @@
-/* A worker: takes jobs of one stage from its bridges, has a backend execute them in batches and
+/* A worker: takes jobs of one stage from its bridges, puts their orders into a store in batches and
  * answers order by order. Everything runs on one loop in the calling thread.
  * Metrics: worker_batch_*, worker_orders_*, worker_bridge_*. Health: "bridge". */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include "proto/error.h"
+#include "proto/stage.h"
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
-#include "services/worker/backend.h"
+#include "services/worker/batch.h"
 
 /* Verdicts are counted by the first entry of their outcome that their code begins with. */
 struct worker_code {
@@ -19,8 +21,9 @@ struct worker_options {
     enum stage stage;
     size_t batch_max;
     const struct worker_code *codes; /* ends with prefix NULL */
-    /* Set to down while the backend fails, with what it said, and up when it does not. */
-    struct health_check *backend_health;
+    struct batch_store store;
+    /* Set to down while the store fails, with what it said, and up when it does not. */
+    struct health_check *store_health;
 };
 
 struct worker;
@@ -29,17 +32,17 @@ struct worker;
 struct worker *worker_new(const struct worker_options *options, struct error *err)
     __attribute__((warn_unused_result));
 
-/* After the backend, which must not call back any more. */
+/* After the store, which must not answer any more. */
 void worker_free(struct worker *worker);
 
-/* What the backend runs on. */
+/* What the store runs on. */
 struct event_loop *worker_event_loop(struct worker *worker);
 
-/* To be called by the backend when it has become usable; again, it does nothing. Before, the worker
- * is not even connected to a bridge, so that it is sent no jobs. */
-void worker_backend_ready(struct worker *worker);
+/* To be called when the store has become usable; again, it does nothing. Before, the worker is not
+ * even connected to a bridge, so that it is sent no jobs. */
+void worker_store_ready(struct worker *worker);
 
 /* Blocks until `stop_fd` is readable and then what was read is answered, but at most 8 s more. */
-void worker_run(struct worker *worker, const struct worker_backend *backend, int stop_fd);
+void worker_run(struct worker *worker, int stop_fd);
 
 #endif

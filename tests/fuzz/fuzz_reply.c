@@ -19,9 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < count; i++) {
         REQUIRE(items[i].delivery_tag == back_items[i].delivery_tag && items[i].delivery_tag != 0);
         REQUIRE(items[i].attempt == back_items[i].attempt);
-        REQUIRE(items[i].outcome == back_items[i].outcome);
-        REQUIRE(strcmp(items[i].code, back_items[i].code) == 0);
-        REQUIRE(strcmp(items[i].detail, back_items[i].detail) == 0);
+        REQUIRE(items[i].verdict.outcome == back_items[i].verdict.outcome);
+        REQUIRE(strcmp(items[i].verdict.code, back_items[i].verdict.code) == 0);
+        REQUIRE(strcmp(items[i].verdict.detail, back_items[i].verdict.detail) == 0);
     }
     return 0;
 }

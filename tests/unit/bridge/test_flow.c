@@ -143,11 +143,12 @@ static void reply(struct world *world, uint64_t epoch, uint64_t tag, enum stage 
     memcpy(route.incarnation, incarnation, sizeof incarnation);
     if (foreign)
         route.incarnation[0] ^= 1;
-    struct reply_item item = {.delivery_tag = tag, .attempt = attempt, .outcome = outcome};
+    struct reply_item item = {
+        .delivery_tag = tag, .attempt = attempt, .verdict = {.outcome = outcome}};
     if (outcome == OUTCOME_DONE && stage == STAGE_PERSIST)
-        item.created_at_us = STORED_AT_US;
+        item.verdict.created_at_us = STORED_AT_US;
     if (outcome == OUTCOME_REJECT)
-        snprintf(item.code, sizeof item.code, "bad_row");
+        snprintf(item.verdict.code, sizeof item.verdict.code, "bad_row");
     flow_reply(world->flow, &route, &item, 1, world->now_ms);
 }
 

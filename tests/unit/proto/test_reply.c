@@ -8,7 +8,8 @@
 
 static uint8_t frame[MESSAGE_MAX_BYTES];
 static struct reply_item items[REPLY_MAX_ITEMS], ret_items[REPLY_MAX_ITEMS];
-static const struct job_route route = {.incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX};
+static const struct job_route route = {
+    .incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX};
 
 static int decode(const void *bytes, size_t len, struct job_route *ret_route, size_t *ret_count,
                   struct error *err)
@@ -34,24 +35,25 @@ static void check_round_trip(size_t count)
     for (size_t i = 0; i < count; i++) {
         assert_true(ret_items[i].delivery_tag == items[i].delivery_tag);
         assert_int_equal(ret_items[i].attempt, items[i].attempt);
-        assert_int_equal(ret_items[i].outcome, items[i].outcome);
-        assert_string_equal(ret_items[i].code, items[i].code);
-        assert_string_equal(ret_items[i].detail, items[i].detail);
-        assert_int_equal(ret_items[i].created_at_us, items[i].created_at_us);
+        assert_int_equal(ret_items[i].verdict.outcome, items[i].verdict.outcome);
+        assert_string_equal(ret_items[i].verdict.code, items[i].verdict.code);
+        assert_string_equal(ret_items[i].verdict.detail, items[i].verdict.detail);
+        assert_int_equal(ret_items[i].verdict.created_at_us, items[i].verdict.created_at_us);
     }
 }
 
 static void test_round_trip(void **state)
 {
     (void)state;
-    items[0] = (struct reply_item){.delivery_tag = 1,
-                                   .attempt = 0,
-                                   .outcome = OUTCOME_DONE,
-                                   .created_at_us = 1764000000123456};
+    items[0] = (struct reply_item){
+        .delivery_tag = 1,
+        .attempt = 0,
+        .verdict = {.outcome = OUTCOME_DONE, .created_at_us = 1764000000123456}};
     check_round_trip(1);
-    items[1] = (struct reply_item){UINT64_MAX,           20, OUTCOME_RETRY, "postgres_unavailable",
-                                   "connection refused", 0};
-    items[2] = (struct reply_item){300, 1, OUTCOME_REJECT, "sqlstate_22003", "~ out of range ~", 0};
+    items[1] = (struct reply_item){
+        UINT64_MAX, 20, {OUTCOME_RETRY, "postgres_unavailable", "connection refused", 0}};
+    items[2] =
+        (struct reply_item){300, 1, {OUTCOME_REJECT, "sqlstate_22003", "~ out of range ~", 0}};
     check_round_trip(3);
 }
 
@@ -59,9 +61,9 @@ static void test_longest_reply_fits(void **state)
 {
     (void)state;
     for (size_t i = 0; i < REPLY_MAX_ITEMS; i++) {
-        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, OUTCOME_REJECT, "", "", 0};
-        memset(items[i].code, 'c', REPLY_CODE_SIZE - 1);
-        memset(items[i].detail, 'd', REPLY_DETAIL_SIZE - 1);
+        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, {OUTCOME_REJECT, "", "", 0}};
+        memset(items[i].verdict.code, 'c', VERDICT_CODE_SIZE - 1);
+        memset(items[i].verdict.detail, 'd', VERDICT_DETAIL_SIZE - 1);
     }
     check_round_trip(REPLY_MAX_ITEMS);
 }
@@ -72,15 +74,15 @@ static void test_unprintable_detail_is_made_printable(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, OUTCOME_REJECT, "c", "line 1\nK\xc3\xa4se\x7f", 0};
+    items[0] = (struct reply_item){1, 1, {OUTCOME_REJECT, "c", "line 1\nK\xc3\xa4se\x7f", 0}};
     size_t len = reply_encode(&route, items, 1, frame);
     assert_int_equal(decode(frame, len, &ret_route, &count, &err), 0);
-    assert_string_equal(ret_items[0].detail, "line 1?K??se?");
+    assert_string_equal(ret_items[0].verdict.detail, "line 1?K??se?");
 
-    memset(items[0].detail, 'x', REPLY_DETAIL_SIZE); /* no NUL: cut */
+    memset(items[0].verdict.detail, 'x', VERDICT_DETAIL_SIZE); /* no NUL: cut */
     len = reply_encode(&route, items, 1, frame);
     assert_int_equal(decode(frame, len, &ret_route, &count, &err), 0);
-    assert_int_equal(strlen(ret_items[0].detail), REPLY_DETAIL_SIZE - 1);
+    assert_int_equal(strlen(ret_items[0].verdict.detail), VERDICT_DETAIL_SIZE - 1);
 }
 
 static void test_every_prefix_is_refused(void **state)
@@ -89,8 +91,8 @@ static void test_every_prefix_is_refused(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, OUTCOME_RETRY, "bulk_429", "too many requests", 0};
-    items[1] = (struct reply_item){2, 1, OUTCOME_DONE, "", "", 0};
+    items[0] = (struct reply_item){1, 1, {OUTCOME_RETRY, "bulk_429", "too many requests", 0}};
+    items[1] = (struct reply_item){2, 1, {OUTCOME_DONE, "", "", 0}};
     size_t len = reply_encode(&route, items, 2, frame);
     for (size_t cut = 0; cut < len; cut++)
         assert_int_equal(decode(frame, cut, &ret_route, &count, &err), -1);

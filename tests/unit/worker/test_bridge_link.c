@@ -27,7 +27,7 @@ struct fixture {
     struct loop_timer *timer;
     struct bridge_link *link;
     unsigned connected, losses;
-    struct job_message job;
+    struct job job;
 };
 
 /* A bridge that was killed leaves its ports a little later. */
@@ -243,7 +243,8 @@ static void send_job(struct fixture *fixture, uint64_t tag, enum stage stage)
 static void reply_done(struct fixture *fixture, uint64_t tag)
 {
     struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST};
-    struct reply_item item = {.delivery_tag = tag, .attempt = 1, .outcome = OUTCOME_DONE};
+    struct reply_item item = {
+        .delivery_tag = tag, .attempt = 1, .verdict = {.outcome = OUTCOME_DONE}};
     bridge_link_reply(fixture->link, 0, &route, &item, 1);
 }
 

@@ -168,8 +168,8 @@ static void port_on_stage(void *self, enum stage stage, enum stage_state state,
                           const struct reply_item *item)
 {
     struct world *world = self;
-    CHECK(world, (state == STAGE_UP) == (item->outcome == OUTCOME_DONE), "%s is %s by mistake",
-          stages[stage].name, stage_state_name(state));
+    CHECK(world, (state == STAGE_UP) == (item->verdict.outcome == OUTCOME_DONE),
+          "%s is %s by mistake", stages[stage].name, stage_state_name(state));
     world->tally->stage_down += state == STAGE_DOWN;
     world->tally->stage_systemic += state == STAGE_SYSTEMIC;
 }
@@ -274,7 +274,7 @@ void bridge_replied(struct world *world, struct parcel *parcel)
         items[i] = (struct reply_item){
             .delivery_tag = parcel->items[i].tag,
             .attempt = parcel->items[i].attempt,
-            .outcome = parcel->items[i].outcome,
+            .verdict = {.outcome = parcel->items[i].outcome},
         };
     }
     flow_reply(world->flow, &parcel->route, items, parcel->count, world->now_ms);

@@ -1,5 +1,5 @@
 /* Batches against a simulated orders table, on simulated time. */
-#include "services/persister/batch.h"
+#include "services/persister/insert_answer.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ struct table {
     unsigned inserted[BATCH_MAX];
     unsigned statements;
     int64_t elapsed_ms;
-    bool backend_down;
+    bool ended, backend_down;
 };
 
 static struct table table;
@@ -38,13 +38,14 @@ static int reset(void **state)
 
 static int64_t cost_ms(const char *sqlstate)
 {
-    return strcmp(sqlstate, "55P03") == 0   ? BATCH_LOCK_TIMEOUT_MS
-           : strcmp(sqlstate, "57014") == 0 ? BATCH_STATEMENT_TIMEOUT_MS
+    return strcmp(sqlstate, "55P03") == 0   ? INSERT_LOCK_TIMEOUT_MS
+           : strcmp(sqlstate, "57014") == 0 ? INSERT_STATEMENT_TIMEOUT_MS
                                             : STATEMENT_MS;
 }
 
-static void insert(struct batch *batch, const struct part *part)
+static void insert(struct batch *batch)
 {
+    const struct part *part = &batch->part;
     struct insert_result results[BATCH_MAX];
     table.statements++;
     for (size_t i = 0; i < part->count; i++) {
@@ -60,26 +61,43 @@ static void insert(struct batch *batch, const struct part *part)
             snprintf(answer.sqlstate, sizeof(answer.sqlstate), "%s", row);
         snprintf(answer.message, sizeof(answer.message), "message of %s", row);
         table.elapsed_ms += cost_ms(row);
-        batch_failed(batch, part, &answer);
+        insert_answer_judge(batch, NULL, &answer);
         return;
     }
     table.elapsed_ms += STATEMENT_MS;
     for (size_t i = 0; i < part->count; i++)
         table.inserted[part->first + i]++;
-    batch_inserted(batch, part, results);
+    insert_answer_judge(batch, results, &(struct database_answer){.status = DATABASE_OK});
 }
+
+static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
+{
+    (void)self;
+    assert_in_range(timeout_ms, 1, INSERT_TRY_MS);
+    assert_true(batch->part.count >= 1 && batch->part.first + batch->part.count <= batch->count);
+    return 0;
+}
+
+static void on_done(void *arg, bool store_down)
+{
+    (void)arg;
+    table.ended = true;
+    table.backend_down = store_down;
+}
+
+static const struct batch_store store = {
+    .try_part = try_part, .limit_ms = INSERT_TRY_MS, .unavailable = "postgres_unavailable"};
 
 static void run(size_t count)
 {
-    struct batch batch;
-    struct part part;
+    static struct batch batch;
     memset(table.verdicts, 0, sizeof(table.verdicts));
-    batch_begin(&batch, count, table.verdicts, 1000);
-    while (batch_next(&batch, 1000 + table.elapsed_ms, &part)) {
-        assert_true(part.count >= 1 && part.first + part.count <= count);
-        insert(&batch, &part);
+    table.ended = false;
+    batch_begin(&batch, &store, NULL, count, table.verdicts, on_done, NULL, 1000);
+    while (!table.ended) {
+        insert(&batch);
+        batch_go_on(&batch, 1000 + table.elapsed_ms);
     }
-    table.backend_down = batch_backend_down(&batch);
     for (size_t i = 0; i < count; i++)
         assert_in_range(table.verdicts[i].outcome, OUTCOME_DONE, OUTCOME_REJECT);
 }
@@ -124,7 +142,7 @@ static void one_bad_row_is_found(void **state)
             const char *sqlstate = sqlstates[bad % 4];
             table.rows[bad] = sqlstate;
             run(counts[c]);
-            char code[REPLY_CODE_SIZE];
+            char code[VERDICT_CODE_SIZE];
             snprintf(code, sizeof(code), "sqlstate_%s", sqlstate);
             assert_int_equal(table.verdicts[bad].outcome, OUTCOME_REJECT);
             assert_string_equal(table.verdicts[bad].code, code);
@@ -217,17 +235,17 @@ static void a_loss_in_between_keeps_what_was_decided(void **state)
     assert_true(table.backend_down);
     assert_int_equal(count_outcome(COUNT, OUTCOME_REJECT), 0);
     reset(state);
-    struct batch batch;
-    struct part part;
-    batch_begin(&batch, 16, table.verdicts, 0);
-    assert_true(batch_next(&batch, 0, &part));
-    batch_failed(&batch, &part,
-                 &(struct database_answer){.status = DATABASE_FAILED, .sqlstate = "22003"});
-    assert_true(batch_next(&batch, 0, &part));
-    insert(&batch, &part);
-    assert_true(batch_next(&batch, 0, &part));
-    batch_failed(&batch, &part, &(struct database_answer){.status = DATABASE_UNAVAILABLE});
-    assert_false(batch_next(&batch, 0, &part));
+    static struct batch batch;
+    batch_begin(&batch, &store, NULL, 16, table.verdicts, on_done, NULL, 0);
+    insert_answer_judge(&batch, NULL,
+                        &(struct database_answer){.status = DATABASE_FAILED, .sqlstate = "22003"});
+    batch_go_on(&batch, 0);
+    insert(&batch);
+    batch_go_on(&batch, 0);
+    insert_answer_judge(&batch, NULL, &(struct database_answer){.status = DATABASE_UNAVAILABLE});
+    assert_false(table.ended);
+    batch_go_on(&batch, 0);
+    assert_true(table.ended);
     assert_int_equal(count_outcome(16, OUTCOME_DONE), 2);
     assert_int_equal(count_outcome(16, OUTCOME_RETRY), 14);
     assert_string_equal(table.verdicts[15].code, "postgres_unavailable");

@@ -1,6 +1,5 @@
 /* Batches against a fake _bulk endpoint: a function from request to answer. */
-#include "services/indexer/bulk.h"
-#include "services/indexer/bulk_response.h"
+#include "services/indexer/bulk_answer.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +11,7 @@
 #include <cmocka.h>
 
 #define COUNT 8
+#define BEGUN_MS 5000
 
 static const char item_created[] = "{\"index\":{\"status\":201}}";
 static const char item_malformed[] =
@@ -19,6 +19,44 @@ static const char item_malformed[] =
     "\"failed to parse field [amount] of type [double], value '\\u0000x\\u0000'\"}}}";
 
 /* ---- answers to single requests ---- */
+
+static bool ended, down;
+static int64_t elapsed_ms; /* since the batch began */
+
+static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
+{
+    (void)self;
+    (void)batch;
+    assert_in_range(timeout_ms, 1, BULK_TIMEOUT_MS - elapsed_ms);
+    return 0;
+}
+
+static void on_done(void *arg, bool store_down)
+{
+    (void)arg;
+    ended = true;
+    down = store_down;
+}
+
+static const struct batch_store store = {
+    .try_part = try_part, .limit_ms = BULK_TIMEOUT_MS, .unavailable = "elasticsearch_unavailable"};
+
+static void begin(struct batch *batch, size_t count, struct verdict verdicts[])
+{
+    ended = false;
+    elapsed_ms = 0;
+    batch_begin(batch, &store, NULL, count, verdicts, on_done, NULL, BEGUN_MS);
+}
+
+/* A whole batch of one request, which is taken. */
+static void judge(size_t count, struct verdict verdicts[], const char *body)
+{
+    static struct batch batch;
+    begin(&batch, count, verdicts);
+    bulk_answer_judge(&batch, 200, body, strlen(body), NULL);
+    batch_go_on(&batch, BEGUN_MS);
+    assert_true(ended);
+}
 
 struct item_case {
     const char *item;
@@ -61,8 +99,7 @@ static void each_item_by_its_status(void **state)
         strcat(body, cases[i].item);
     }
     strcat(body, "]}");
-    struct error err;
-    assert_int_equal(bulk_response_read(body, strlen(body), count, verdicts, &err), 0);
+    judge(count, verdicts, body);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(verdicts[i].outcome, cases[i].outcome);
         assert_string_equal(verdicts[i].code, cases[i].code);
@@ -95,12 +132,13 @@ static void answers_that_make_no_sense(void **state)
     };
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         struct verdict verdicts[2];
-        struct error err = {""};
-        verdicts[0].outcome = verdicts[1].outcome = OUTCOME_RETRY;
-        assert_int_equal(bulk_response_read(bodies[i], strlen(bodies[i]), 2, verdicts, &err), -1);
-        assert_string_not_equal(err.message, "");
-        assert_int_equal(verdicts[0].outcome, OUTCOME_RETRY);
-        assert_int_equal(verdicts[1].outcome, OUTCOME_RETRY);
+        judge(2, verdicts, bodies[i]);
+        assert_true(down);
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(verdicts[k].outcome, OUTCOME_RETRY);
+            assert_string_equal(verdicts[k].code, "elasticsearch_unreadable");
+            assert_string_not_equal(verdicts[k].detail, "");
+        }
     }
 }
 
@@ -120,19 +158,20 @@ struct endpoint {
     bool backend_down;
 };
 
-static void answer_part(struct endpoint *endpoint, struct bulk *bulk, const struct part *part)
+static void answer_part(struct endpoint *endpoint, struct batch *batch)
 {
+    const struct part *part = &batch->part;
     static const struct error refused = {"connection refused"};
     endpoint->requests++;
     for (size_t i = 0; i < part->count; i++)
         endpoint->sent[part->first + i]++;
     if (part->count > endpoint->largest) {
-        bulk_answered(bulk, part, 413, "too large", 9, NULL);
+        bulk_answer_judge(batch, 413, "too large", 9, NULL);
         return;
     }
     if (endpoint->status != 200) {
         const char *body = endpoint->error_body ? endpoint->error_body : "";
-        bulk_answered(bulk, part, endpoint->status, body, strlen(body), &refused);
+        bulk_answer_judge(batch, endpoint->status, body, strlen(body), &refused);
         return;
     }
     char body[4096] = "{\"items\":[";
@@ -142,24 +181,23 @@ static void answer_part(struct endpoint *endpoint, struct bulk *bulk, const stru
         strcat(body, item ? item : item_created);
     }
     strcat(body, "]}");
-    bulk_answered(bulk, part, 200, body, strlen(body), NULL);
+    bulk_answer_judge(batch, 200, body, strlen(body), NULL);
 }
 
 static void run(struct endpoint *endpoint)
 {
-    static struct bulk bulk;
-    struct part part;
-    int64_t now_ms = 5000, timeout_ms;
+    static struct batch batch;
     endpoint->largest = endpoint->largest ? endpoint->largest : COUNT;
     endpoint->fits = endpoint->fits ? endpoint->fits : COUNT;
-    bulk_begin(&bulk, COUNT, endpoint->verdicts, now_ms);
-    while (bulk_next(&bulk, now_ms, &part, &timeout_ms)) {
-        assert_in_range(timeout_ms, 1, BULK_TIMEOUT_MS - (now_ms - 5000));
-        bulk_shorten(&bulk, &part, part.count < endpoint->fits ? part.count : endpoint->fits);
-        now_ms += endpoint->cost_ms;
-        answer_part(endpoint, &bulk, &part);
+    begin(&batch, COUNT, endpoint->verdicts);
+    while (!ended) {
+        batch_shorten(&batch,
+                      batch.part.count < endpoint->fits ? batch.part.count : endpoint->fits);
+        elapsed_ms += endpoint->cost_ms;
+        answer_part(endpoint, &batch);
+        batch_go_on(&batch, BEGUN_MS + elapsed_ms);
     }
-    endpoint->backend_down = bulk_backend_down(&bulk);
+    endpoint->backend_down = down;
     for (size_t i = 0; i < COUNT; i++)
         assert_in_range(endpoint->verdicts[i].outcome, OUTCOME_DONE, OUTCOME_REJECT);
 }
@@ -259,17 +297,15 @@ static void a_request_that_is_too_large_is_cut(void **state)
 static void an_order_too_large_alone_is_rejected(void **state)
 {
     (void)state;
-    struct bulk bulk;
-    struct part part;
-    int64_t timeout_ms;
+    static struct batch batch;
     struct verdict verdict;
-    bulk_begin(&bulk, 1, &verdict, 0);
-    assert_true(bulk_next(&bulk, 0, &part, &timeout_ms));
-    bulk_answered(&bulk, &part, 413, "", 0, NULL);
-    assert_false(bulk_next(&bulk, 0, &part, &timeout_ms));
+    begin(&batch, 1, &verdict);
+    bulk_answer_judge(&batch, 413, "", 0, NULL);
+    batch_go_on(&batch, BEGUN_MS);
+    assert_true(ended);
     assert_int_equal(verdict.outcome, OUTCOME_REJECT);
     assert_string_equal(verdict.code, "elasticsearch_413");
-    assert_false(bulk_backend_down(&bulk));
+    assert_false(down);
 }
 
 static void what_does_not_fit_is_sent_next(void **state)

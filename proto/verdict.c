@@ -1,0 +1,35 @@
+/* Verdicts of a store on single orders. */
+#include "proto/verdict.h"
+#include <stdio.h>
+
+void verdict_done(struct verdict *verdict, int64_t created_at_us)
+{
+    verdict->outcome = OUTCOME_DONE;
+    verdict->created_at_us = created_at_us;
+    verdict->code[0] = verdict->detail[0] = '\0';
+}
+
+void verdict_fail(struct verdict *verdict, enum outcome outcome, const char *code,
+                  const char *detail)
+{
+    verdict->outcome = outcome;
+    verdict->created_at_us = 0;
+    (void)snprintf(verdict->code, sizeof verdict->code, "%s", code); /* cut to fit */
+    size_t i = 0;
+    for (; detail[i] != '\0' && i + 1 < sizeof verdict->detail; i++)
+        verdict->detail[i] = detail[i] >= ' ' && detail[i] <= '~' ? detail[i] : '?';
+    verdict->detail[i] = '\0';
+}
+
+const char *outcome_name(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_DONE:
+        return "done";
+    case OUTCOME_RETRY:
+        return "retry";
+    case OUTCOME_REJECT:
+        return "reject";
+    }
+    return "unknown";
+}

@@ -1,0 +1,93 @@
+/* The verdicts on a part that was sent by _bulk. The answer's "errors": false would not do: only
+ * the status of an item says that its order is stored. */
+#include "services/indexer/bulk_answer.h"
+#include "services/indexer/server_error.h"
+#include <stdio.h>
+#include <string.h>
+
+/* An item is {"index": {"status": 201}}. Returns 0 when it is not. */
+static json_int_t item_status(const json_t *item)
+{
+    const json_t *result = json_object_get(item, "index");
+    json_int_t status = json_integer_value(json_object_get(result, "status"));
+    return status >= 100 && status <= 599 ? status : 0;
+}
+
+/* Of the failures with status 400, those of the index: index_closed_exception and the like. */
+static bool is_about_the_index(const json_t *error)
+{
+    const char *type = json_string_value(json_object_get(error, "type"));
+    return type && (strncmp(type, "index_", strlen("index_")) == 0 ||
+                    strncmp(type, "invalid_index_", strlen("invalid_index_")) == 0);
+}
+
+static void judge_item(const json_t *item, struct verdict *verdict)
+{
+    json_int_t status = item_status(item);
+    if ((status >= 200 && status <= 299) || status == 409) {
+        verdict_done(verdict, 0);
+        return;
+    }
+    const json_t *error = json_object_get(json_object_get(item, "index"), "error");
+    bool hopeless = status == 400 && !is_about_the_index(error);
+    char code[VERDICT_CODE_SIZE];
+    (void)snprintf(code, sizeof code, "bulk_%d", (int)status); /* it fits */
+    struct error reason;
+    server_error_describe(error, &reason);
+    verdict_fail(verdict, hopeless ? OUTCOME_REJECT : OUTCOME_RETRY, code, reason.message);
+}
+
+static void give_up(struct batch *batch, const char *code, const char *detail)
+{
+    batch_failed(batch, code, detail);
+    batch_give_up(batch);
+}
+
+/* No order is done unless each order has a status. */
+static void judge_items(struct batch *batch, const char *body, size_t len_bytes)
+{
+    size_t count = batch->part.count;
+    json_error_t where;
+    struct error err;
+    json_t *answer = json_loadb(body, len_bytes, JSON_ALLOW_NUL, &where);
+    const json_t *items = json_object_get(answer, "items");
+    bool complete = json_is_array(items) && json_array_size(items) == count;
+    for (size_t i = 0; complete && i < count; i++)
+        complete = item_status(json_array_get(items, i)) != 0;
+    for (size_t i = 0; complete && i < count; i++) {
+        struct verdict *verdict = &batch->verdicts[batch->part.first + i];
+        judge_item(json_array_get(items, i), verdict);
+        batch->store_works = batch->store_works || verdict->outcome != OUTCOME_RETRY;
+    }
+    if (!complete) {
+        if (answer == NULL)
+            error_set(&err, "the answer to _bulk is not JSON: %s", where.text);
+        else
+            error_set(&err, "the answer to _bulk has no status for each of %zu orders", count);
+        give_up(batch, "elasticsearch_unreadable", err.message);
+    }
+    json_decref(answer);
+}
+
+void bulk_answer_judge(struct batch *batch, long status, const char *body, size_t len_bytes,
+                       const struct error *err)
+{
+    if (status == 200) {
+        judge_items(batch, body, len_bytes);
+    } else if (status == 0) {
+        give_up(batch, "elasticsearch_unavailable", err->message);
+    } else if (status == 413 && batch->part.count > 1) {
+        batch_cut(batch, 2);
+    } else {
+        struct error reason;
+        server_error_from_body(body, len_bytes, &reason);
+        char code[VERDICT_CODE_SIZE];
+        (void)snprintf(code, sizeof code, "elasticsearch_%ld", status); /* it fits */
+        if (status != 413) { /* no order's fault: an overload, a missing index or privilege */
+            give_up(batch, code, reason.message);
+        } else {
+            batch->store_works = true;
+            verdict_fail(&batch->verdicts[batch->part.first], OUTCOME_REJECT, code, reason.message);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+/* The table of the indexer's variables, and what --check tries. */
+#include "services/indexer/settings.h"
+#include "services/clients/elasticsearch/options.h"
+#include "services/indexer/indexer.h"
+#include "services/runtime/options.h"
+#include "services/worker/options.h"
+
+static const struct config_option options[] = {
+    CONFIG_OPTION_ADMIN_ADDRESS(struct indexer_settings, admin_address),
+    CONFIG_OPTION_ADMIN_PORT(struct indexer_settings, admin_port, "9103"),
+    CONFIG_OPTION_BRIDGE_ENDPOINTS(struct indexer_settings, bridge_endpoints),
+    CONFIG_OPTION_ELASTICSEARCH_URL(struct indexer_settings, elasticsearch.url),
+    CONFIG_OPTION_ELASTICSEARCH_CA_FILE(struct indexer_settings, elasticsearch.ca_file),
+    CONFIG_OPTION_ELASTICSEARCH_API_KEY(struct indexer_settings, elasticsearch.api_key),
+    CONFIG_OPTION_ORDER_INDEX(struct indexer_settings, index),
+    CONFIG_OPTION_WORKER_BATCH(struct indexer_settings, batch, "INDEXER_BATCH", "_bulk request"),
+};
+
+static int reach_elasticsearch(const void *arg, struct error *err)
+{
+    const struct indexer_settings *settings = arg;
+    return elasticsearch_reach(&settings->elasticsearch, err);
+}
+
+const struct service indexer_service = {
+    .name = "indexer",
+    .summary = "makes stored orders searchable in Elasticsearch",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings = &(struct indexer_settings){0},
+    .admin_address = offsetof(struct indexer_settings, admin_address),
+    .admin_port = offsetof(struct indexer_settings, admin_port),
+    .probes = (const struct service_probe[]){{"elasticsearch", reach_elasticsearch}, {0}},
+    .run = indexer_run,
+};

@@ -1,0 +1,94 @@
+/* A statement inserts all or none, so one bad row fails its part. The part that failed is cut into
+ * eight, and each of these is tried alone, and so on down to single rows: one bad row among 500 is
+ * found in 25 statements, of which three fail (after the first). Eight rather than two because a
+ * locked row costs a lock timeout in each statement that fails, while the others take milliseconds.
+ *
+ * When statements fail one after another because of other transactions, and nothing is stored, the
+ * whole table is locked. */
+#include "services/persister/insert_answer.h"
+#include <stdio.h>
+#include <string.h>
+
+#define CUTS 8
+#define FAILURES_BY_OTHERS_MAX 5
+_Static_assert(BATCH_MAX <= ORDERS_BATCH_MAX, "orders_insert() takes a whole batch");
+
+enum failure {
+    FAILURE_OF_A_ROW,  /* will fail for ever */
+    FAILURE_BY_OTHERS, /* a row is locked or slow at the moment, by another transaction */
+    FAILURE_SYSTEMIC,
+};
+
+/* SQLSTATEs: PostgreSQL documentation, appendix A. */
+static enum failure classify(const char sqlstate[6])
+{
+    static const struct {
+        const char *prefix;
+        enum failure failure;
+    } table[] = {
+        {"22", FAILURE_OF_A_ROW},     /* data exception */
+        {"23", FAILURE_OF_A_ROW},     /* integrity constraint violation */
+        {"54", FAILURE_OF_A_ROW},     /* program limit exceeded */
+        {"P0001", FAILURE_OF_A_ROW},  /* raise_exception, as triggers do */
+        {"55P03", FAILURE_BY_OTHERS}, /* lock not available: lock_timeout */
+        {"57014", FAILURE_BY_OTHERS}, /* query canceled: statement_timeout */
+        {"40", FAILURE_BY_OTHERS},    /* transaction rollback: deadlock, serialization */
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (strncmp(sqlstate, table[i].prefix, strlen(table[i].prefix)) == 0)
+            return table[i].failure;
+    return FAILURE_SYSTEMIC;
+}
+
+static void judge_rows(struct batch *batch, const struct insert_result results[])
+{
+    batch->store_works = true;
+    for (size_t i = 0; i < batch->part.count; i++) {
+        struct verdict *verdict = &batch->verdicts[batch->part.first + i];
+        switch (results[i].status) {
+        case INSERT_STORED:
+            verdict_done(verdict, results[i].created_at_us);
+            break;
+        case INSERT_CONFLICT:
+            verdict_fail(verdict, OUTCOME_REJECT, "id_conflict",
+                         "another order with this id is stored");
+            break;
+        }
+    }
+}
+
+static void judge_failure(struct batch *batch, enum failure failure, const char *code,
+                          const char *message)
+{
+    batch_failed(batch, code, message);
+    if (failure == FAILURE_BY_OTHERS && !batch->store_works &&
+        ++batch->failures == FAILURES_BY_OTHERS_MAX)
+        failure = FAILURE_SYSTEMIC;
+
+    if (failure == FAILURE_SYSTEMIC) {
+        batch_give_up(batch);
+    } else if (batch->part.count > 1) {
+        batch_cut(batch, CUTS);
+    } else if (failure == FAILURE_OF_A_ROW) {
+        batch->store_works = true;
+        verdict_fail(&batch->verdicts[batch->part.first], OUTCOME_REJECT, code, message);
+    } else {
+        /* A batch of one locked row says nothing about the table. */
+        batch->store_works = batch->store_works || batch->count == 1;
+        batch_retry_later(batch);
+    }
+}
+
+void insert_answer_judge(struct batch *batch, const struct insert_result results[],
+                         const struct database_answer *answer)
+{
+    if (answer->status == DATABASE_OK) {
+        judge_rows(batch, results);
+    } else if (answer->status == DATABASE_FAILED) {
+        char code[VERDICT_CODE_SIZE];
+        (void)snprintf(code, sizeof code, "sqlstate_%.5s", answer->sqlstate); /* it fits */
+        judge_failure(batch, classify(answer->sqlstate), code, answer->message);
+    } else {
+        judge_failure(batch, FAILURE_SYSTEMIC, "postgres_unavailable", answer->message);
+    }
+}
