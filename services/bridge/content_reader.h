@@ -6,8 +6,7 @@
 
 #include "proto/error.h"
 #include "services/bridge/message.h"
-#include <amqp.h>
-#include <amqp_framing.h>
+#include "services/clients/rabbitmq/amqp.h"
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,6 +1,5 @@
 #include "services/bridge/dead_letter.h"
 #include "proto/timestamp.h"
-#include <amqp_framing.h>
 #include <stdlib.h>
 #include <string.h>
 

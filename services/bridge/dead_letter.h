@@ -14,7 +14,7 @@
 #define BRIDGE_DEAD_LETTER_H
 
 #include "services/bridge/flow.h"
-#include <amqp.h>
+#include "services/clients/rabbitmq/amqp.h"
 
 struct dead_letter {
     const char *content_type;

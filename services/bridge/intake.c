@@ -17,7 +17,6 @@
 #include "services/bridge/settlements.h"
 #include "services/clients/rabbitmq/connection_attempt.h"
 #include "services/runtime/health.h"
-#include <amqp_framing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>

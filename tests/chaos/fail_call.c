@@ -5,7 +5,7 @@
  * both: so a call can be armed before the service starts or at any time while it runs, and a
  * service that carries on serves for the next failure. When a call fails, its stack goes to stderr.
  */
-#include <amqp.h>
+#include "services/clients/rabbitmq/amqp.h"
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>

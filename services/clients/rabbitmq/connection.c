@@ -3,9 +3,6 @@
 #include "services/clients/rabbitmq/connection.h"
 #include "services/base/clock.h"
 #include "services/base/endpoint.h"
-#include <amqp_framing.h>
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>

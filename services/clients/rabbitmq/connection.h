@@ -4,7 +4,7 @@
 #define CLIENTS_RABBITMQ_CONNECTION_H
 
 #include "proto/error.h"
-#include <amqp.h>
+#include "services/clients/rabbitmq/amqp.h"
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,7 +1,6 @@
 /* The attempt has two holders, its thread and whoever started it; the last one frees it. */
 #include "services/clients/rabbitmq/connection_attempt.h"
 #include "services/base/memory.h"
-#include <amqp_framing.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>

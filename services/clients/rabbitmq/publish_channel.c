@@ -2,7 +2,6 @@
  * deadline. */
 #include "services/clients/rabbitmq/publish_channel.h"
 #include "services/clients/rabbitmq/publisher.h"
-#include <amqp_framing.h>
 #include <string.h>
 #include <sys/time.h>
 

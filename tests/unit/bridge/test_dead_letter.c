@@ -1,6 +1,5 @@
 #include "services/bridge/dead_letter.h"
 #include "tests/unit/support/cmocka_headers.h"
-#include <amqp_framing.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include "services/clients/rabbitmq/connection.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include <amqp_framing.h>
 #include <sys/time.h>
 
 static struct broker_connection connect_plain(void)

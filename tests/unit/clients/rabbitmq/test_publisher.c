@@ -6,7 +6,6 @@
 #include "tests/unit/clients/rabbitmq/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include "tests/unit/support/real_time.h"
-#include <amqp_framing.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

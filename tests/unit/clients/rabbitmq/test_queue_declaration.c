@@ -1,7 +1,6 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
-#include <amqp_framing.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -34,10 +33,15 @@ static bool declare(const char *queue, enum queue_type type)
 static unsigned declare_by_hand(const char *queue, const char *type)
 {
     struct broker_connection connection = connect_test();
-    amqp_table_entry_t entry = {
-        .key = amqp_cstring_bytes("x-queue-type"),
-        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(type)}}};
-    amqp_table_t arguments = {.num_entries = strcmp(type, "classic") ? 1 : 0, .entries = &entry};
+    amqp_table_entry_t entries[] = {
+        {.key = amqp_cstring_bytes("x-queue-type"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(type)}}},
+        /* RabbitMQ 4 limits the deliveries unless told not to. */
+        {.key = amqp_cstring_bytes("x-delivery-limit"),
+         .value = {.kind = AMQP_FIELD_KIND_I64, .value = {.i64 = -1}}}};
+    int quorum_arguments = connection.server_major >= 4 ? 2 : 1;
+    amqp_table_t arguments = {.num_entries = strcmp(type, "classic") ? quorum_arguments : 0,
+                              .entries = entries};
     amqp_queue_declare(connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0,
                        arguments);
     unsigned code = broker_reply_code(amqp_get_rpc_reply(connection.amqp));

@@ -43,8 +43,9 @@ static bool ready(void)
 }
 
 static struct server_process server = {
+    /* on both addresses of localhost, where ::1 exists */
     .argv = (const char *const[]){"redis-server", "--port", port_text, "--bind", "127.0.0.1",
-                                  "--unixsocket", socket_path, "--save", "", NULL},
+                                  "-::1", "--unixsocket", socket_path, "--save", "", NULL},
     .folder = folder,
     .end_signal = SIGKILL,
     .ready = ready};
