@@ -14,7 +14,7 @@
 
 main() {
     cd "$ROOT" || exit
-    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
+    need_build_packages "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
     need_elasticsearch
     step "Tools for Python" make_python_environment
     # Its own --help lists the measures.

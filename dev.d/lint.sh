@@ -18,7 +18,7 @@ TEXT
 main() {
     read_arguments lint "$@"
     cd "$ROOT" || exit
-    need_packages "${BUILD_PACKAGES[@]}" "${LINT_PACKAGES[@]}"
+    need_build_packages "${LINT_PACKAGES[@]}"
     step "Format of C" c_sources clang-format --dry-run -Werror
     step "Shell" shell_sources shellcheck
     step "Tools for Python" make_python_environment

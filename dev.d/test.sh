@@ -124,7 +124,7 @@ run_kind() {
 }
 
 prepare_quick() {
-    need_packages "${BUILD_PACKAGES[@]}" "${QUICK_TEST_PACKAGES[@]}"
+    need_build_packages "${QUICK_TEST_PACKAGES[@]}"
     need_prometheus
     step "Building (release)" build_preset release
     step "Tools for Python" make_python_environment
@@ -138,7 +138,7 @@ test_quick() {
 }
 
 prepare_unit() {
-    need_packages "${BUILD_PACKAGES[@]}" "${UNIT_TEST_PACKAGES[@]}"
+    need_build_packages "${UNIT_TEST_PACKAGES[@]}"
     step "Building (release)" build_preset release
 }
 
@@ -148,7 +148,7 @@ test_unit() {
 }
 
 prepare_sanitize() {
-    need_packages "${BUILD_PACKAGES[@]}" "${UNIT_TEST_PACKAGES[@]}"
+    need_build_packages "${UNIT_TEST_PACKAGES[@]}"
     step "Building (asan)" build_preset asan
 }
 
@@ -233,7 +233,7 @@ test_containers() {
 }
 
 prepare_whole_system() {
-    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    need_build_packages "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     need_elasticsearch
     need_prometheus
     step "Building (release)" build_preset release
@@ -241,7 +241,7 @@ prepare_whole_system() {
 }
 
 run_simulate() {
-    need_packages "${BUILD_PACKAGES[@]}"
+    need_build_packages
     step "Building (release)" build_preset release
     "$ROOT/build/release/tests/unit/bridge/bridge_simulation" "$@"
 }

@@ -89,7 +89,7 @@ check_scale() {
 }
 
 install_what_is_missing() {
-    need_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}"
+    need_build_packages "${RUN_PACKAGES[@]}"
     ! is_private ELASTICSEARCH_URL || need_elasticsearch
 }
 

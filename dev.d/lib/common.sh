@@ -99,6 +99,15 @@ as_server_user() {
     fi
 }
 
+# What is fetched or built once per user, for all checkouts. Root's lies where the servers' user can read it.
+cache_folder() {
+    if [[ $(id -u) == 0 ]]; then
+        printf '/var/cache/order-pipeline'
+    else
+        printf '%s/order-pipeline' "${XDG_CACHE_HOME:-$HOME/.cache}"
+    fi
+}
+
 # Only one command at a time may change a system. The lock is held until the program ends.
 lock_run_folder() {
     mkdir -p "$RUN" 2>/dev/null || die "Cannot create the folder $RUN." "Check who owns $(dirname "$RUN")."

@@ -1,13 +1,15 @@
 # Debian packages: what is needed for what, and installing those that are missing.
 # shellcheck shell=bash disable=SC2034
 
+# shellcheck source=dev.d/lib/h2o.sh
+. "$ROOT/dev.d/lib/h2o.sh"
+
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     libzmq3-dev libczmq-dev librabbitmq-dev libhiredis-dev libpq-dev libcurl4-openssl-dev
-    libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libssl-dev libcmocka-dev)
-RUN_PACKAGES=(supervisor curl postgresql-15 redis-server rabbitmq-server openjdk-17-jre-headless maven
-    tzdata)
+    libmsgpack-dev uuid-dev libjansson-dev libssl-dev libcmocka-dev)
+RUN_PACKAGES=(supervisor curl postgresql redis-server rabbitmq-server default-jre-headless maven tzdata)
 QUICK_TEST_PACKAGES=(python3-venv openssl tzdata)
-UNIT_TEST_PACKAGES=(postgresql-15 redis-server rabbitmq-server openssl tzdata)
+UNIT_TEST_PACKAGES=(postgresql redis-server rabbitmq-server openssl tzdata)
 TEST_PACKAGES=(python3-venv libfaketime)
 BENCH_PACKAGES=(wrk redis-tools)
 CONTAINER_PACKAGES=(buildah podman runc netavark aardvark-dns iptables debootstrap)
@@ -24,8 +26,8 @@ missing_packages() {
 # need_packages PACKAGE...: installs those that are missing; does not call apt when none is.
 need_packages() {
     command -v dpkg-query >/dev/null || die "This is not a Debian system: there is no dpkg." \
-        "Debian 12 is supported. Elsewhere, install by hand: $*"
-    local missing become_root=()
+        "Debian 12 and 13 are supported. Elsewhere, install by hand: $*"
+    local missing
     mapfile -t missing < <(missing_packages "$@")
     [[ ${#missing[@]} -gt 0 ]] || return 0
 
@@ -34,15 +36,36 @@ need_packages() {
             "As root, run: apt-get install ${missing[*]}"
         say "  apt needs root to install packages; sudo may ask for your password."
         sudo -v || die "sudo refused." "Ask an administrator to run: apt-get install ${missing[*]}"
-        become_root=(sudo)
     fi
     step "Installing ${#missing[@]} packages (apt)" install_packages "${missing[@]}"
 }
 
 install_packages() {
-    local apt=("${become_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300)
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 install --no-install-recommends)
     # Lists that are missing or too old make the first attempt fail; only then are they fetched.
-    "${apt[@]}" install --no-install-recommends "$@" && return
-    "${apt[@]}" update
-    "${apt[@]}" install --no-install-recommends "$@"
+    as_root "${apt[@]}" "$@" && return
+    update_package_lists
+    as_root "${apt[@]}" "$@"
+}
+
+update_package_lists() {
+    as_root apt-get -q update
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# need_build_packages PACKAGE...: these, and what the build needs.
+need_build_packages() {
+    need_packages "${BUILD_PACKAGES[@]}" "$@"
+    need_h2o
+}
+
+apt_knows() {
+    apt-cache show "$1" >/dev/null 2>&1
 }

@@ -12,12 +12,6 @@ need_prometheus() {
     [[ -x $PROMETHEUS_HOME/usr/bin/promtool ]] || step "Fetching Prometheus (20 MB)" fetch_prometheus
 }
 
-update_package_lists() {
-    local become_root=()
-    [[ $(id -u) == 0 ]] || become_root=(sudo -n)
-    "${become_root[@]}" apt-get -q update
-}
-
 fetch_prometheus() {
     local new=$PROMETHEUS_HOME.new package
     rm -rf "$new"

@@ -176,14 +176,9 @@ rabbitmq_is_ready() {
 
 # --- Elasticsearch ----------------------------------------------------------------------------
 
-# Not in Debian; Maven Central has the real server without its optional modules. It is unpacked
-# once per user and serves all checkouts. Root's lies where the servers' user can read it.
+# Not in Debian; Maven Central has the real server without its optional modules.
 elasticsearch_home() {
-    if [[ $(id -u) == 0 ]]; then
-        printf '/var/cache/order-pipeline/elasticsearch-%s' "$ELASTICSEARCH_VERSION"
-    else
-        printf '%s/order-pipeline/elasticsearch-%s' "${XDG_CACHE_HOME:-$HOME/.cache}" "$ELASTICSEARCH_VERSION"
-    fi
+    printf '%s/elasticsearch-%s' "$(cache_folder)" "$ELASTICSEARCH_VERSION"
 }
 
 need_elasticsearch() {
@@ -193,7 +188,7 @@ need_elasticsearch() {
 fetch_elasticsearch() {
     local home cache new
     home=$(elasticsearch_home)
-    cache=$(dirname "$home")
+    cache=$(cache_folder)
     mkdir -p "$cache"
     exec 8>"$cache/lock"
     flock 8
@@ -216,8 +211,6 @@ fetch_elasticsearch() {
 
 # jvm.options and log4j2.properties of the archive write logs of their own: replaced.
 write_elasticsearch() {
-    local java
-    for java in /usr/lib/jvm/java-17-openjdk-*; do :; done
     mkdir -p "$1/config" "$1/tmp"
     cat >"$1/config/elasticsearch.yml" <<TEXT
 cluster.name: order-pipeline-$RUN_KEY
@@ -248,7 +241,7 @@ rootLogger.appenderRef.console.ref = console
 TEXT
     cat >"$1/start" <<TEXT
 #!/bin/sh
-export HOME=$(quoted "$1") ES_TMPDIR=$(quoted "$1/tmp") ES_PATH_CONF=$(quoted "$1/config") ES_JAVA_HOME=$java
+export HOME=$(quoted "$1") ES_TMPDIR=$(quoted "$1/tmp") ES_PATH_CONF=$(quoted "$1/config") ES_JAVA_HOME=/usr/lib/jvm/default-java
 exec $(quoted "$(elasticsearch_home)/bin/elasticsearch")
 TEXT
 }
