@@ -174,14 +174,16 @@ WRAP(ssize_t, writev, (int fd, const struct iovec *vector, int count), (fd, vect
 
 /* PostgreSQL */
 
-WRAP(PGconn *, PQconnectStartParams,
+WRAP(PGconn *, PQconnectdbParams,
      (const char *const *keywords, const char *const *values, int expand),
      (keywords, values, expand), (void)0, NULL)
-WRAP(PostgresPollingStatusType, PQconnectPoll, (PGconn * connection), (connection), (void)0,
-     PGRES_POLLING_FAILED)
+WRAP(PGresult *, PQexec, (PGconn * connection, const char *sql), (connection, sql), (void)0, NULL)
+WRAP(PGresult *, PQexecParams,
+     (PGconn * connection, const char *sql, int count, const Oid *types, const char *const *values,
+      const int *lengths, const int *formats, int result_format),
+     (connection, sql, count, types, values, lengths, formats, result_format), (void)0, NULL)
 WRAP(int, PQsetnonblocking, (PGconn * connection, int on), (connection, on), (void)0, -1)
 WRAP(int, PQenterPipelineMode, (PGconn * connection), (connection), (void)0, 0)
-WRAP(int, PQsendQuery, (PGconn * connection, const char *sql), (connection, sql), (void)0, 0)
 WRAP(int, PQsendPrepare,
      (PGconn * connection, const char *name, const char *sql, int count, const Oid *types),
      (connection, name, sql, count, types), (void)0, 0)

@@ -31,7 +31,7 @@ LINKS = [
     "zmq_msg_send",
 ]  # fmt: skip
 POSTGRES = [
-    "PQconnectStartParams", "PQconnectPoll", "PQsetnonblocking", "PQenterPipelineMode", "PQsendQuery",
+    "PQconnectdbParams", "PQexec", "PQexecParams", "PQsetnonblocking", "PQenterPipelineMode",
     "PQsendPrepare", "PQsendQueryParams", "PQsendQueryPrepared", "PQpipelineSync", "PQflush",
     "PQconsumeInput",
 ]  # fmt: skip
@@ -52,7 +52,7 @@ CALLS = {
     "scheduler": EVERYWHERE + POSTGRES,
 }
 # Out of memory or of descriptors, a service may end; what the others refuse here is for want of memory.
-MAY_END_IT = frozenset(MEMORY + RESOURCES + ELASTICSEARCH) | {"PQconnectStartParams", "redisAsyncConnect"}
+MAY_END_IT = frozenset(MEMORY + RESOURCES + ELASTICSEARCH) | {"PQconnectdbParams", "redisAsyncConnect"}
 
 # A connection that is not watched ends by its time limit of 10 s: only in the long form.
 LINGERING = frozenset(["epoll_ctl"])

@@ -1,26 +1,24 @@
 /* The life of one connection:
  *
- *   WAITING ──timer──▶ RESOLVING ──▶ CONNECTING ──▶ PREPARING ──▶ UP
- *      ▲                   │              │             │          │
- *      └──── backoff ──────┴──────────────┴─────────────┴──────────┘   lose()
+ *   WAITING ──timer──▶ CONNECTING ──▶ UP
+ *      ▲                   │           │
+ *      └───── backoff ─────┴───────────┘   lose()
  *
- * One timer serves all states: the next attempt, the attempt's deadline, or the deadline of the
- * oldest statement. A statement that passes its deadline, which is a little after the server's own
- * limit, means that the server or the network hangs: the connection is dropped. */
+ * CONNECTING is a session being opened in the background, one at a time. One timer serves all
+ * states: the next attempt, the time of the attempt's step, or the deadline of the oldest
+ * statement. A statement that passes its deadline, which is a little after the server's own limit,
+ * means that the server or the network hangs: the connection is dropped. */
 #include "services/clients/postgres/connection.h"
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/call.h"
-#include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/pipeline.h"
-#include "services/clients/postgres/server_lookup.h"
 #include "services/clients/postgres/session.h"
+#include "services/loop/background.h"
 #include <stdlib.h>
 
-/* For each part of an attempt: resolving, connecting (unless the DSN says otherwise), settings. */
-#define ATTEMPT_TIMEOUT_MS 5000
 /* How much later than in the server a statement has timed out here: of 5 s, less than a tenth. */
 #define DEADLINE_MARGIN_MS 400
 #define BACKOFF_BASE_MS 250
@@ -28,20 +26,18 @@
 /* A connection that lasted less counts as one more failure. */
 #define LASTED_MS 1000
 
-enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_PREPARING, STATE_UP };
+enum state { STATE_WAITING, STATE_CONNECTING, STATE_UP };
 
 struct database {
     struct event_loop *loop;
     struct database_options options;
-    char *application_name;
-    struct dsn *dsn; /* NULL: not parseable */
+    char *dsn, *application_name; /* those of `options` */
     enum state state;
     struct loop_timer *timer;
-    struct server_lookup *lookup;
-    size_t first_server; /* where an attempt begins, after others did not answer */
-    PGconn *conn;
-    struct loop_watch *watch;
-    struct session session;
+    struct background *background; /* CONNECTING: it opens `session` */
+    struct session *session;       /* the background's */
+    PGconn *conn;                  /* UP */
+    struct loop_watch *watch;      /* of its socket */
     struct pipeline pipeline;
     bool broken; /* found while sending; the timer is about to lose() it */
     struct backoff backoff;
@@ -52,13 +48,11 @@ struct database {
     bool freed;
 };
 
-static void on_ready(void *arg, bool readable, bool writable);
-
 static void destroy(struct database *database)
 {
     loop_timer_free(database->timer);
     pipeline_release(&database->pipeline);
-    dsn_free(database->dsn);
+    free(database->dsn);
     free(database->application_name);
     free(database);
 }
@@ -104,14 +98,6 @@ static void lose(struct database *database, const char *reason)
     tell(database, false, line);
 }
 
-static void watch_connection(struct database *database, bool readable, bool writable)
-{
-    if (database->watch == NULL)
-        database->watch =
-            event_loop_watch(database->loop, PQsocket(database->conn), on_ready, database);
-    loop_watch_want(database->watch, readable, writable);
-}
-
 /* Send what libpq holds back, and be told when there is room for the rest. Returns false when the
  * connection is lost. */
 static bool flush(struct database *database)
@@ -119,7 +105,7 @@ static bool flush(struct database *database)
     int pending = PQflush(database->conn);
     if (pending < 0)
         return false;
-    watch_connection(database, true, pending == 1);
+    loop_watch_want(database->watch, true, pending == 1);
     return true;
 }
 
@@ -131,106 +117,6 @@ static void on_notice(void *arg, const PGresult *notice)
     const char *primary = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
     if (severity != NULL && severity[0] == 'F' && primary != NULL)
         answer_set_line(database->last_words, sizeof database->last_words, primary);
-}
-
-static void connect_to(struct database *database, const struct server_list *servers)
-{
-    database->state = STATE_CONNECTING;
-    loop_timer_start(database->timer, dsn_connect_timeout_ms(database->dsn, ATTEMPT_TIMEOUT_MS));
-    database->last_words[0] = '\0';
-    database->conn =
-        dsn_connect(database->dsn, servers, database->first_server, database->application_name);
-    if (PQstatus(database->conn) == CONNECTION_BAD) {
-        lose(database, PQerrorMessage(database->conn));
-        return;
-    }
-    PQsetNoticeReceiver(database->conn, on_notice, database);
-    watch_connection(database, false, true); /* PQconnectStart(): as if polling said "writing" */
-}
-
-static void on_servers(void *arg, const struct server_list *servers, const struct error *err)
-{
-    struct database *database = arg;
-    enter(database);
-    if (database->state != STATE_RESOLVING) /* too late for an attempt: the next one asks again */
-        ;
-    else if (servers != NULL)
-        connect_to(database, servers);
-    else
-        lose(database, err->message);
-    server_lookup_free(database->lookup);
-    database->lookup = NULL;
-    leave(database);
-}
-
-static void attempt(struct database *database)
-{
-    if (database->dsn == NULL) {
-        lose(database, "the connection string cannot be parsed");
-        return;
-    }
-    struct server_list servers;
-    dsn_servers(database->dsn, &servers);
-    if (database->lookup == NULL) /* else the last attempt's goes on: one thread at a time */
-        database->lookup = server_lookup_new(database->loop, &servers, on_servers, database);
-    if (database->lookup == NULL) {
-        connect_to(database, &servers);
-    } else {
-        database->state = STATE_RESOLVING;
-        loop_timer_start(database->timer, ATTEMPT_TIMEOUT_MS);
-    }
-}
-
-static void session_progressed(struct database *database, enum session_progress progress,
-                               const struct error *err)
-{
-    switch (progress) {
-    case SESSION_FAILED:
-        lose(database, err->message);
-        return;
-    case SESSION_STEPPED:
-        loop_timer_start(database->timer,
-                         session_step_timeout_ms(&database->session, ATTEMPT_TIMEOUT_MS));
-        break;
-    case SESSION_WAITING:
-        break;
-    case SESSION_READY:
-        if (pipeline_start(&database->pipeline, database->conn) != 0) {
-            lose(database, PQerrorMessage(database->conn));
-            return;
-        }
-        database->state = STATE_UP;
-        database->up_since_ms = clock_monotonic_ms();
-        loop_timer_stop(database->timer);
-        watch_connection(database, true, false);
-        tell(database, true, NULL);
-        return;
-    }
-    if (!flush(database))
-        lose(database, PQerrorMessage(database->conn));
-}
-
-static void poll_connection(struct database *database)
-{
-    /* libpq may replace its socket by another, with the same number even. */
-    loop_watch_free(database->watch);
-    database->watch = NULL;
-    PostgresPollingStatusType status = PQconnectPoll(database->conn);
-    if (status == PGRES_POLLING_FAILED) {
-        lose(database, PQerrorMessage(database->conn));
-    } else if (status == PGRES_POLLING_OK) {
-        struct error err = {""};
-        database->state = STATE_PREPARING;
-        if (PQsetnonblocking(database->conn, 1) != 0)
-            lose(database, PQerrorMessage(database->conn));
-        else
-            session_progressed(
-                database,
-                session_start(&database->session, database->conn, &database->options, &err), &err);
-    } else {
-        watch_connection(database, status == PGRES_POLLING_READING,
-                         status == PGRES_POLLING_WRITING);
-    }
 }
 
 static void serve(struct database *database)
@@ -247,24 +133,63 @@ static void on_ready(void *arg, bool readable, bool writable)
     struct database *database = arg;
     (void)readable, (void)writable; /* libpq finds out by itself */
     enter(database);
-    switch (database->state) {
-    case STATE_WAITING:
-    case STATE_RESOLVING:
-        break;
-    case STATE_CONNECTING:
-        poll_connection(database);
-        break;
-    case STATE_PREPARING: {
-        struct error err = {""};
-        enum session_progress progress = session_read(&database->session, &err);
-        session_progressed(database, progress, &err);
-        break;
-    }
-    case STATE_UP:
-        serve(database);
-        break;
-    }
+    serve(database);
     leave(database);
+}
+
+static void come_up(struct database *database, PGconn *conn)
+{
+    database->conn = conn;
+    database->last_words[0] = '\0';
+    PQsetNoticeReceiver(conn, on_notice, database);
+    if (pipeline_start(&database->pipeline, conn) != 0) {
+        lose(database, PQerrorMessage(conn));
+        return;
+    }
+    database->state = STATE_UP;
+    database->up_since_ms = clock_monotonic_ms();
+    loop_timer_stop(database->timer);
+    database->watch = event_loop_watch(database->loop, PQsocket(conn), on_ready, database);
+    loop_watch_want(database->watch, true, false);
+    tell(database, true, NULL);
+}
+
+static void end_attempt(struct database *database)
+{
+    background_free(database->background);
+    database->background = NULL;
+    database->session = NULL;
+}
+
+static void on_opened(void *arg, const struct error *failure)
+{
+    struct database *database = arg;
+    struct error err = {""};
+    PGconn *conn = NULL;
+    if (failure != NULL)
+        error_set(&err, "cannot connect: %s", failure->message);
+    else
+        conn = session_take(database->session, &err);
+    end_attempt(database);
+    enter(database);
+    if (conn != NULL)
+        come_up(database, conn);
+    else
+        lose(database, err.message);
+    leave(database);
+}
+
+static void attempt(struct database *database)
+{
+    database->state = STATE_CONNECTING;
+    database->session = session_new(&database->options);
+    database->background =
+        background_new(database->loop, &(struct background_call){.work = database->session,
+                                                                 .run = session_open,
+                                                                 .release = session_release,
+                                                                 .on_done = on_opened,
+                                                                 .arg = database});
+    loop_timer_start(database->timer, SESSION_STEP_TIMEOUT_MS);
 }
 
 static void check_deadline(struct database *database)
@@ -292,17 +217,14 @@ static void on_timer(void *arg)
     case STATE_WAITING:
         attempt(database);
         break;
-    case STATE_RESOLVING: /* the lookup goes on */
-        lose(database, "host names are not resolved in time");
+    case STATE_CONNECTING: {
+        int64_t next_ms;
+        bool in_time = session_keep_time(database->session, &next_ms);
+        loop_timer_start(database->timer, next_ms);
+        if (!in_time)
+            tell(database, false, "no connection in time");
         break;
-    case STATE_CONNECTING:
-        database->first_server++; /* libpq goes on to the next server only after an error */
-        lose(database, "no connection in time");
-        break;
-    case STATE_PREPARING:
-        database->first_server++;
-        lose(database, "the session is not ready in time");
-        break;
+    }
     case STATE_UP:
         check_deadline(database);
         break;
@@ -315,10 +237,9 @@ struct database *database_new(struct event_loop *loop, const struct database_opt
     struct database *database = memory_new(sizeof *database);
     database->loop = loop;
     database->options = *options;
-    database->application_name = memory_copy_text(options->application_name);
-    database->dsn = dsn_parse(options->dsn, NULL);
-    database->options.dsn = NULL; /* the caller's strings are not kept */
-    database->options.application_name = NULL;
+    database->options.dsn = database->dsn = memory_copy_text(options->dsn);
+    database->options.application_name = database->application_name =
+        memory_copy_text(options->application_name);
     database->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     pipeline_init(&database->pipeline, options->max_in_flight);
     database->timer = event_loop_timer(loop, on_timer, database);
@@ -334,8 +255,9 @@ void database_free(struct database *database)
     database->pipeline.stopped = true;
     enter(database);
     close_connection(database);
-    server_lookup_free(database->lookup);
-    database->lookup = NULL;
+    if (database->session != NULL)
+        session_cut(database->session);
+    end_attempt(database);
     database->state = STATE_WAITING;
     loop_timer_stop(database->timer);
     leave(database);
@@ -368,7 +290,7 @@ int database_call(struct database *database, const char *sql,
         break;
     }
     /* A flush that fails shows when the socket is read. */
-    watch_connection(database, true, PQflush(database->conn) == 1);
+    loop_watch_want(database->watch, true, PQflush(database->conn) == 1);
     if (!loop_timer_running(database->timer))
         loop_timer_start(database->timer, timeout_ms);
     return 0;

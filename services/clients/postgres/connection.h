@@ -1,7 +1,7 @@
 /* One PostgreSQL connection in pipeline mode on an event loop. It connects by itself, again after a
  * loss (backoff with jitter, at most one attempt a second when it goes on), prepares its session
- * (UTC, timeouts, schema installed or upgraded) and then takes statements. Never blocks the loop;
- * names are resolved off the loop (but not those that only a libpq service file tells). */
+ * (UTC, timeouts, schema installed or upgraded) and then takes statements. Never blocks the loop:
+ * a thread connects and prepares. */
 #ifndef CLIENTS_POSTGRES_CONNECTION_H
 #define CLIENTS_POSTGRES_CONNECTION_H
 
@@ -19,8 +19,8 @@ struct database_options {
     int64_t statement_timeout_ms; /* > 0; enforced in the server, and here a little later */
     int64_t lock_timeout_ms;      /* 0 = none */
     bool installs_schema;         /* run schema_install() before anything else */
-    /* Called on each change of state, NULL reason when up, and after each failed attempt to
-     * connect, with its reason: one printable line without secrets. */
+    /* Called on each change of state, NULL reason when up; and with the reason (one printable line
+     * without secrets) after each attempt to connect that failed, and when one takes long. */
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
 };
@@ -67,7 +67,8 @@ int database_send(struct database *database, const char *sql,
                   const struct database_parameters *parameters, bool binary_result,
                   database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
-/* For --check: connect and prepare a session, without installing anything. Blocks at most 5 s. */
+/* For --check: connect, without installing anything. Blocks for the connect_timeout (5 s unless the
+ * DSN sets one) for each address of each host, and while the name service is silent. */
 int database_reach(const char *dsn, struct error *err) __attribute__((warn_unused_result));
 
 /* Is it a DSN that libpq can parse? For config_option.validate. */

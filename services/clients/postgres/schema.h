@@ -13,7 +13,7 @@
  * SQLSTATE 42P01 (undefined table) when it was never installed. */
 extern const char schema_check_sql[];
 
-/* All of schema.sql: several statements in a transaction of their own, for PQsendQuery(). */
+/* All of schema.sql: several statements in a transaction of their own, for PQexec(). */
 extern const char schema_install_sql[];
 
 #endif

@@ -1,9 +1,32 @@
+/* A session is opened by plain blocking calls of libpq. The socket is shared under a mutex, so that
+ * the loop shuts it down only while it is this connection's: not while libpq connects, when it
+ * closes one and opens the next, and not after PQfinish(). */
 #include "services/clients/postgres/session.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
+#include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/schema.h"
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct session {
+    char *dsn, *application_name;
+    int64_t statement_timeout_ms, lock_timeout_ms;
+    bool installs_schema;
+
+    pthread_mutex_t mutex; /* of the next three */
+    int socket;            /* of the connection, while it may be shut down; or -1 */
+    int64_t deadline_ms;   /* of the thread's step */
+    bool cut;
+
+    PGconn *conn; /* the result, or NULL: `err` */
+    struct error err;
+};
 
 /* A transaction that waits for its client longer than this is rolled back by the server, so that a
  * frozen process does not keep its locks. */
@@ -23,100 +46,139 @@ static const char settings_sql[] =
     " CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL"
     " THEN set_config('client_connection_check_interval', '2s', false) END";
 
-static int send_step(struct session *session)
+/* The thread begins a step. Returns false when the session is cut: then there is to be none. */
+static bool begin_step(struct session *session, int socket, int64_t timeout_ms)
 {
-    PGconn *conn = session->conn;
-    switch (session->step) {
-    case SESSION_SETTINGS: {
-        char statement_timeout[24], lock_timeout[24];
-        snprintf(statement_timeout, sizeof statement_timeout, "%" PRId64 "ms",
-                 session->options->statement_timeout_ms);
-        snprintf(lock_timeout, sizeof lock_timeout, "%" PRId64 "ms",
-                 session->options->lock_timeout_ms);
-        const char *const values[] = {statement_timeout, lock_timeout};
-        return PQsendQueryParams(conn, settings_sql, 2, NULL, values, NULL, NULL, 0);
-    }
-    case SESSION_SCHEMA_CHECK:
-        return PQsendQuery(conn, schema_check_sql);
-    case SESSION_SCHEMA_INSTALL:
-        return PQsendQuery(conn, schema_install_sql);
-    }
-    return 0;
+    pthread_mutex_lock(&session->mutex);
+    session->socket = socket;
+    session->deadline_ms = clock_monotonic_ms() + timeout_ms;
+    bool cut = session->cut;
+    pthread_mutex_unlock(&session->mutex);
+    return !cut;
 }
 
-static enum session_progress start_step(struct session *session, enum session_step step,
-                                        struct error *err)
-{
-    session->step = step;
-    if (send_step(session) == 1)
-        return SESSION_STEPPED;
-    error_set(err, "%s", PQerrorMessage(session->conn));
-    return SESSION_FAILED;
-}
-
-enum session_progress session_start(struct session *session, PGconn *conn,
-                                    const struct database_options *options, struct error *err)
-{
-    *session = (struct session){.conn = conn, .options = options};
-    return start_step(session, SESSION_SETTINGS, err);
-}
-
-static bool schema_is_right(const PGresult *result)
-{
-    return PQntuples(result) == 1 && atoi(PQgetvalue(result, 0, 0)) >= SCHEMA_VERSION;
-}
-
-/* Take one result of the step. Returns false when it is an error that ends the session. */
-static bool take_result(struct session *session, const PGresult *result, struct error *err)
+/* Is this the result of a statement that succeeded? Else say why not. Frees the result. */
+static bool succeeded(struct session *session, PGconn *conn, const char *subject, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
-        if (session->step == SESSION_SCHEMA_CHECK)
-            session->schema_right = schema_is_right(result);
-        return true;
-    }
-    struct database_answer answer;
-    (void)answer_set_error(&answer, result); /* fatal or not, the session ends */
-    if (session->step == SESSION_SCHEMA_CHECK && answer_has_sqlstate(&answer, "42P01"))
-        return true;
-    error_set(err, "%s%s", session->step == SESSION_SETTINGS ? "" : "the schema: ", answer.message);
-    return false;
+    struct database_answer answer = {.message = ""};
+    if (result == NULL)
+        answer_set_unavailable(&answer, PQerrorMessage(conn));
+    else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+        (void)answer_set_error(&answer, result); /* fatal or not, the session ends */
+    error_set(&session->err, "%s%s", subject, answer.message);
+    PQclear(result);
+    return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
-enum session_progress session_read(struct session *session, struct error *err)
+static bool apply_settings(struct session *session, PGconn *conn)
+{
+    char statement_timeout[24], lock_timeout[24];
+    snprintf(statement_timeout, sizeof statement_timeout, "%" PRId64 "ms",
+             session->statement_timeout_ms);
+    snprintf(lock_timeout, sizeof lock_timeout, "%" PRId64 "ms", session->lock_timeout_ms);
+    const char *const values[] = {statement_timeout, lock_timeout};
+    return succeeded(session, conn, "",
+                     PQexecParams(conn, settings_sql, 2, NULL, values, NULL, NULL, 0));
+}
+
+static bool check_schema(struct session *session, PGconn *conn, bool *ret_right)
+{
+    PGresult *result = PQexec(conn, schema_check_sql);
+    *ret_right = PQntuples(result) == 1 && atoi(PQgetvalue(result, 0, 0)) >= SCHEMA_VERSION;
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    bool absent = sqlstate != NULL && strcmp(sqlstate, "42P01") == 0;
+    return succeeded(session, conn, "the schema: ", result) || absent;
+}
+
+static bool prepare(struct session *session, PGconn *conn)
+{
+    int socket = PQsocket(conn);
+    bool schema_right = !session->installs_schema;
+    if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) || !apply_settings(session, conn))
+        return false;
+    if (!schema_right && (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
+                          !check_schema(session, conn, &schema_right)))
+        return false;
+    if (!schema_right &&
+        (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
+         !succeeded(session, conn, "the schema: ", PQexec(conn, schema_install_sql))))
+        return false;
+    error_set(&session->err, "the connection cannot be made non-blocking");
+    return PQsetnonblocking(conn, 1) == 0;
+}
+
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg, (void)notice;
+}
+
+void session_open(void *arg)
+{
+    struct session *session = arg;
+    PGconn *conn = dsn_connect(session->dsn, session->application_name, &session->err);
+    if (conn == NULL)
+        return;
+    PQsetNoticeReceiver(conn, ignore_notice, NULL); /* else libpq writes to stderr */
+    bool ready = prepare(session, conn);
+    if (begin_step(session, -1, SESSION_STEP_TIMEOUT_MS) && ready)
+        session->conn = conn;
+    else
+        PQfinish(conn);
+}
+
+struct session *session_new(const struct database_options *options)
+{
+    struct session *session = memory_new(sizeof *session);
+    session->dsn = memory_copy_text(options->dsn);
+    session->application_name = memory_copy_text(options->application_name);
+    session->statement_timeout_ms = options->statement_timeout_ms;
+    session->lock_timeout_ms = options->lock_timeout_ms;
+    session->installs_schema = options->installs_schema;
+    pthread_mutex_init(&session->mutex, NULL);
+    (void)begin_step(session, -1, SESSION_STEP_TIMEOUT_MS);
+    return session;
+}
+
+void session_release(void *arg)
+{
+    struct session *session = arg;
+    PQfinish(session->conn); /* non-blocking, or NULL */
+    pthread_mutex_destroy(&session->mutex);
+    free(session->dsn);
+    free(session->application_name);
+    free(session);
+}
+
+bool session_keep_time(struct session *session, int64_t *ret_next_ms)
+{
+    pthread_mutex_lock(&session->mutex);
+    int64_t now_ms = clock_monotonic_ms();
+    bool late = now_ms >= session->deadline_ms, connecting = session->socket < 0;
+    if (late)
+        session->deadline_ms = now_ms + SESSION_STEP_TIMEOUT_MS;
+    *ret_next_ms = session->deadline_ms - now_ms;
+    pthread_mutex_unlock(&session->mutex);
+    if (late && !connecting)
+        session_cut(session);
+    return !(late && connecting);
+}
+
+void session_cut(struct session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    session->cut = true;
+    if (session->socket >= 0)
+        (void)shutdown(session->socket, SHUT_RDWR); /* fails when the peer has gone */
+    pthread_mutex_unlock(&session->mutex);
+}
+
+PGconn *session_take(struct session *session, struct error *err)
 {
     PGconn *conn = session->conn;
-    if (PQconsumeInput(conn) != 1) {
-        error_set(err, "%s", PQerrorMessage(conn));
-        return SESSION_FAILED;
-    }
-    for (;;) {
-        if (PQisBusy(conn))
-            return SESSION_WAITING;
-        PGresult *result = PQgetResult(conn);
-        if (result == NULL)
-            break;
-        bool good = take_result(session, result, err);
-        PQclear(result);
-        if (!good)
-            return SESSION_FAILED;
-    }
-    switch (session->step) {
-    case SESSION_SETTINGS:
-        if (session->options->installs_schema)
-            return start_step(session, SESSION_SCHEMA_CHECK, err);
-        break;
-    case SESSION_SCHEMA_CHECK:
-        if (!session->schema_right)
-            return start_step(session, SESSION_SCHEMA_INSTALL, err);
-        break;
-    case SESSION_SCHEMA_INSTALL:
-        break;
-    }
-    return SESSION_READY;
-}
-
-int64_t session_step_timeout_ms(const struct session *session, int64_t default_ms)
-{
-    return session->step == SESSION_SCHEMA_INSTALL ? SCHEMA_INSTALL_TIMEOUT_MS : default_ms;
+    session->conn = NULL;
+    if (conn == NULL)
+        error_set(err, "%s",
+                  session->cut ? "the session is not ready in time" : session->err.message);
+    return conn;
 }

@@ -1,35 +1,37 @@
-/* Making a new connection ready: its settings, then the schema. One statement after another, before
- * the connection enters pipeline mode, since schema.sql is several statements in one. Inside the
- * database module. */
+/* A session of PostgreSQL: connected, set up (UTC, timeouts), the schema installed or upgraded.
+ * Opening one blocks, so it is the work of a thread (services/loop/background.h), and the loop
+ * keeps the time, because libpq has no limit for a statement. Inside the database module. */
 #ifndef CLIENTS_POSTGRES_SESSION_H
 #define CLIENTS_POSTGRES_SESSION_H
 
 #include "services/clients/postgres/connection.h"
 
-enum session_step { SESSION_SETTINGS, SESSION_SCHEMA_CHECK, SESSION_SCHEMA_INSTALL };
+/* For each step, but for the installation: SCHEMA_INSTALL_TIMEOUT_MS. */
+#define SESSION_STEP_TIMEOUT_MS 5000
 
-struct session {
-    PGconn *conn; /* non-blocking, idle; stays the caller's */
-    const struct database_options *options;
-    enum session_step step;
-    bool schema_right; /* the check has said so */
-};
+struct session;
 
-enum session_progress {
-    SESSION_WAITING, /* for the socket; PQflush() as usual */
-    SESSION_STEPPED, /* waiting, and a new step has begun */
-    SESSION_READY,
-    SESSION_FAILED, /* `err` is set */
-};
+/* One that is to be opened with these options, which are copied. Never blocks. */
+struct session *session_new(const struct database_options *options);
 
-/* Begin. Returns SESSION_STEPPED or SESSION_FAILED. */
-enum session_progress session_start(struct session *session, PGconn *conn,
-                                    const struct database_options *options, struct error *err);
+/* The thread's: open it. Blocks, as dsn_connect() does and then until session_cut(). */
+void session_open(void *session);
 
-/* Take what has arrived. Never blocks. */
-enum session_progress session_read(struct session *session, struct error *err);
+/* Whichever side is the last. Never blocks. */
+void session_release(void *session);
 
-/* How long the step may take in all. */
-int64_t session_step_timeout_ms(const struct session *session, int64_t default_ms);
+/* The loop's, while the thread opens it: cut it if its present step has taken too long. Connecting
+ * is not cut, since libpq has a limit for each address; it returns false then, once for each
+ * SESSION_STEP_TIMEOUT_MS that has passed. *ret_next_ms: when to look again. Never blocks. */
+bool session_keep_time(struct session *session, int64_t *ret_next_ms);
+
+/* The loop's: no more of it. A connection that is made is shut down, so the thread ends at once;
+ * while libpq is still connecting, the thread ends after that. Never blocks. */
+void session_cut(struct session *session);
+
+/* The loop's, when the thread is through: the connection, idle and non-blocking, which the caller
+ * ends with PQfinish(); or NULL with `err` set. */
+PGconn *session_take(struct session *session, struct error *err)
+    __attribute__((warn_unused_result));
 
 #endif

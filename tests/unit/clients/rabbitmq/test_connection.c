@@ -2,7 +2,7 @@
 #include "services/clients/rabbitmq/connection.h"
 #include "services/clients/rabbitmq/connection_attempt.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include "tests/unit/clients/rabbitmq/stalling_proxy.h"
+#include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include <poll.h>
 #include <stdio.h>

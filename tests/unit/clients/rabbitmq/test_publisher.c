@@ -3,7 +3,7 @@
 #include "services/clients/rabbitmq/publisher.h"
 #include "tests/unit/clients/rabbitmq/publish_load.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include "tests/unit/clients/rabbitmq/stalling_proxy.h"
+#include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include "tests/unit/support/real_time.h"
 #include <math.h>

@@ -1,5 +1,5 @@
-/* A proxy between a client under test and RabbitMQ, which stalls or cuts connections. */
-#include "tests/unit/clients/rabbitmq/stalling_proxy.h"
+/* A proxy between a client under test and a server, which stalls or cuts connections. */
+#include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/support/loopback.h"
 #include <assert.h>
 #include <poll.h>
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,8 +23,10 @@ struct stalling_proxy {
     pthread_t thread;
     uint16_t server_port;
     int listen_fd;
+    uint16_t port;
     char url[64];
     atomic_int mode;
+    const char *_Atomic stall_at;
     atomic_bool cut, stopping;
     struct pair pairs[PAIRS_MAX];
     size_t count;
@@ -54,12 +57,17 @@ static void accept_pair(struct stalling_proxy *proxy)
 }
 
 /* Returns whether the connection lives. */
-static bool forward(int from_fd, int to_fd)
+static bool forward(struct stalling_proxy *proxy, int from_fd, int to_fd)
 {
     char bytes[65536];
     ssize_t len = recv(from_fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (len <= 0)
         return len < 0;
+    const char *stall_at = atomic_load(&proxy->stall_at);
+    if (stall_at && memmem(bytes, (size_t)len, stall_at, strlen(stall_at))) {
+        atomic_store(&proxy->mode, PROXY_STALLS);
+        return true;
+    }
     for (ssize_t sent = 0; sent < len;) {
         ssize_t more = send(to_fd, bytes + sent, (size_t)(len - sent), MSG_NOSIGNAL);
         if (more <= 0)
@@ -84,8 +92,9 @@ static void *run(void *arg)
         bool cut = atomic_exchange(&proxy->cut, false);
         for (size_t i = proxy->count; i-- > 0;) {
             const struct pair *pair = &proxy->pairs[i];
-            if (cut || (fds[1 + 2 * i].revents && !forward(pair->client_fd, pair->server_fd)) ||
-                (fds[2 + 2 * i].revents && !forward(pair->server_fd, pair->client_fd)))
+            if (cut ||
+                (fds[1 + 2 * i].revents && !forward(proxy, pair->client_fd, pair->server_fd)) ||
+                (fds[2 + 2 * i].revents && !forward(proxy, pair->server_fd, pair->client_fd)))
                 close_pair(proxy, i);
         }
         if (fds[0].revents & POLLIN)
@@ -101,12 +110,11 @@ struct stalling_proxy *stalling_proxy_new(uint16_t server_port)
     struct stalling_proxy *proxy = calloc(1, sizeof *proxy);
     assert(proxy);
     proxy->server_port = server_port;
-    uint16_t port;
-    proxy->listen_fd = loopback_listen(&port);
+    proxy->listen_fd = loopback_listen(&proxy->port);
     if (pthread_create(&proxy->thread, NULL, run, proxy) != 0)
         abort();
     (void)snprintf(proxy->url, sizeof proxy->url, "amqp://guest:guest@127.0.0.1:%u/",
-                   (unsigned)port);
+                   (unsigned)proxy->port);
     return proxy;
 }
 
@@ -123,6 +131,21 @@ void stalling_proxy_free(struct stalling_proxy *proxy)
 const char *stalling_proxy_url(const struct stalling_proxy *proxy)
 {
     return proxy->url;
+}
+
+uint16_t stalling_proxy_port(const struct stalling_proxy *proxy)
+{
+    return proxy->port;
+}
+
+void stalling_proxy_stall_at(struct stalling_proxy *proxy, const char *text)
+{
+    atomic_store(&proxy->stall_at, text);
+}
+
+enum proxy_mode stalling_proxy_mode(const struct stalling_proxy *proxy)
+{
+    return (enum proxy_mode)atomic_load(&proxy->mode);
 }
 
 void stalling_proxy_set(struct stalling_proxy *proxy, enum proxy_mode mode)
