@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define REQUEST_MAX 65536
+#define ANSWER_MAX 4096
 #define CLIENTS_MAX 64
 
 struct client {
@@ -23,7 +24,9 @@ struct client {
 };
 
 struct http_peer {
-    SSL_CTX *tls; /* or NULL */
+    SSL_CTX *tls;                /* or NULL */
+    http_peer_answer_fn *answer; /* NULL: the path says what is answered */
+    void *arg;
     int listen_fd;
     uint16_t port;
     pthread_t thread;
@@ -50,7 +53,7 @@ static void send_all(struct client *client, const char *data, size_t len)
     }
 }
 
-static void answer(struct client *client, int status, const char *body, size_t len)
+static void send_answer(struct client *client, int status, const char *body, size_t len)
 {
     char head[128];
     int head_len =
@@ -79,25 +82,41 @@ static size_t read_request(struct client *client, char *request)
     }
 }
 
+static void wait_for_close(struct client *client)
+{
+    char byte;
+    (void)receive(client, &byte, 1);
+}
+
 /* Returns whether the connection goes on. */
-static bool serve(struct client *client, const char *request, size_t len)
+static bool serve_by_test(struct client *client, const char *request)
+{
+    char body[ANSWER_MAX] = "";
+    int status = client->peer->answer(client->peer->arg, request, body, sizeof(body));
+    if (status == 0)
+        wait_for_close(client);
+    else
+        send_answer(client, status, body, strlen(body));
+    return status != 0;
+}
+
+static bool serve_by_path(struct client *client, const char *request, size_t len)
 {
     char path[256] = "";
     (void)sscanf(request, "%*s %255s", path);
     if (strcmp(path, "/echo") == 0) {
-        answer(client, 200, request, len);
+        send_answer(client, 200, request, len);
     } else if (strncmp(path, "/status/", 8) == 0) {
-        answer(client, atoi(path + 8), "{}", 2);
+        send_answer(client, atoi(path + 8), "{}", 2);
     } else if (strcmp(path, "/long") == 0) {
         char *body = calloc(1, HTTP_PEER_LONG_BYTES);
-        answer(client, 200, body, HTTP_PEER_LONG_BYTES);
+        send_answer(client, 200, body, HTTP_PEER_LONG_BYTES);
         free(body);
     } else if (strcmp(path, "/close") == 0) {
-        answer(client, 200, "{}", 2);
+        send_answer(client, 200, "{}", 2);
         return false;
     } else if (strcmp(path, "/silent") == 0) {
-        char byte;
-        (void)receive(client, &byte, 1);
+        wait_for_close(client);
         return false;
     } else if (strcmp(path, "/reset") == 0) {
         struct linger linger = {1, 0};
@@ -110,7 +129,7 @@ static bool serve(struct client *client, const char *request, size_t len)
         send_all(client, "AMQP\0\0\x09\1 this is no HTTP\r\n\r\n", 29);
         return false;
     } else {
-        answer(client, 404, "", 0);
+        send_answer(client, 404, "", 0);
     }
     return true;
 }
@@ -125,7 +144,9 @@ static void *client_run(void *arg)
         (void)SSL_set_fd(client->ssl, client->fd);
     }
     if (client->ssl == NULL || SSL_accept(client->ssl) == 1) {
-        while ((len = read_request(client, request)) > 0 && serve(client, request, len))
+        while ((len = read_request(client, request)) > 0 &&
+               (client->peer->answer != NULL ? serve_by_test(client, request)
+                                             : serve_by_path(client, request, len)))
             ;
     }
     free(request);
@@ -150,15 +171,12 @@ static void *peer_run(void *arg)
     return NULL;
 }
 
-struct http_peer *http_peer_new(void)
-{
-    return http_peer_new_tls(NULL);
-}
-
-struct http_peer *http_peer_new_tls(SSL_CTX *context)
+static struct http_peer *start(SSL_CTX *tls, http_peer_answer_fn *answer, void *arg)
 {
     struct http_peer *peer = calloc(1, sizeof(*peer));
-    peer->tls = context;
+    peer->tls = tls;
+    peer->answer = answer;
+    peer->arg = arg;
     peer->listen_fd = loopback_listen(&peer->port);
     /* Connections inherit it. Else a body waits until the head is acknowledged, for 40 ms. */
     int on = 1;
@@ -166,6 +184,21 @@ struct http_peer *http_peer_new_tls(SSL_CTX *context)
         pthread_create(&peer->thread, NULL, peer_run, peer) != 0)
         abort();
     return peer;
+}
+
+struct http_peer *http_peer_new(void)
+{
+    return start(NULL, NULL, NULL);
+}
+
+struct http_peer *http_peer_new_answering(http_peer_answer_fn *answer, void *arg)
+{
+    return start(NULL, answer, arg);
+}
+
+struct http_peer *http_peer_new_tls(SSL_CTX *context)
+{
+    return start(context, NULL, NULL);
 }
 
 /* The clients under test must have closed their connections. */

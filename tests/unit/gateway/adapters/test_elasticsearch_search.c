@@ -1,6 +1,6 @@
 /* The search against a server of this test that answers as it is told. */
 #include "services/gateway/adapters/elasticsearch_search.h"
-#include "tests/unit/support/loopback.h"
+#include "tests/unit/support/http_peer.h"
 #include "tests/unit/support/run_loop.h"
 #include "tests/unit/support/test_clock.h"
 #include <curl/curl.h>
@@ -9,84 +9,44 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-/* ---- the server: one request on each connection; asked for the cluster's health it is well ----
- */
+/* ---- the server: asked for the cluster's health it is well ---- */
 
-static int listen_fd;
+static struct http_peer *peer;
 static char url[64];
-static pthread_t thread;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int status;         /* of searches; 0: no answer at all */
 static char request[4096]; /* the last search */
 
-static void *serve(void *arg)
+static int serve(void *arg, const char *text, char *body, size_t size)
 {
     (void)arg;
-    int silent[16];
-    size_t silent_count = 0;
-    for (int fd; (fd = accept(listen_fd, NULL, NULL)) != -1;) {
-        char text[4096], answer[256];
-        size_t used = 0, wanted = SIZE_MAX;
-        while (used < wanted) {
-            ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, 0);
-            if (got <= 0)
-                break;
-            used += (size_t)got;
-            text[used] = '\0';
-            const char *end = strstr(text, "\r\n\r\n"),
-                       *length = strcasestr(text, "content-length:");
-            if (end != NULL)
-                wanted = (size_t)(end + 4 - text) +
-                         (length != NULL ? strtoul(length + 15, NULL, 10) : 0);
-        }
-        pthread_mutex_lock(&mutex);
-        bool search = strstr(text, "_search") != NULL;
-        int code = search ? status : 200;
-        if (search)
-            memcpy(request, text, used + 1);
-        pthread_mutex_unlock(&mutex);
-        if (code == 0) {
-            assert_true(silent_count < 16);
-            silent[silent_count++] = fd;
-            continue;
-        }
-        int len =
-            snprintf(answer, sizeof(answer),
-                     "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: 12\r\n"
-                     "Connection: close\r\n\r\n{\"status\":1}",
-                     code);
-        (void)!send(fd, answer, (size_t)len, MSG_NOSIGNAL);
-        close(fd);
-    }
-    while (silent_count > 0)
-        close(silent[--silent_count]);
-    return NULL;
+    bool search = strstr(text, "_search") != NULL;
+    snprintf(body, size, "{\"status\":1}");
+    pthread_mutex_lock(&mutex);
+    int code = search ? status : 200;
+    if (search)
+        snprintf(request, sizeof(request), "%s", text);
+    pthread_mutex_unlock(&mutex);
+    return code;
 }
 
 static int start_server(void **state)
 {
     (void)state;
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    uint16_t listen_port;
-    listen_fd = loopback_listen(&listen_port);
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u", listen_port);
-    assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
+    peer = http_peer_new_answering(serve, NULL);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(peer));
     return 0;
 }
 
 static int stop_server(void **state)
 {
     (void)state;
-    shutdown(listen_fd, SHUT_RDWR);
-    pthread_join(thread, NULL);
-    close(listen_fd);
+    http_peer_free(peer);
     curl_global_cleanup();
     return 0;
 }
