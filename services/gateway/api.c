@@ -21,6 +21,11 @@ const struct api_metrics *api_metrics(void)
     return &metrics;
 }
 
+enum problem decode_problem(enum decode_result result)
+{
+    return result == DECODE_MALFORMED ? PROBLEM_MALFORMED_ORDER : PROBLEM_UNACCEPTABLE_ORDER;
+}
+
 enum problem order_store_problem(enum order_store_status status)
 {
     switch (status) {

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_API_H
 #define GATEWAY_API_H
 
-#include "proto/order_id.h"
+#include "proto/order_json.h"
 #include "services/base/metrics.h"
 #include "services/gateway/ports/order_cache.h"
 #include "services/gateway/ports/order_queue.h"
@@ -48,6 +48,9 @@ struct api {
 
 /* Register the metrics; before threads start. */
 const struct api_metrics *api_metrics(void);
+
+/* The problem of a body that could not be decoded; not for DECODE_OK. */
+enum problem decode_problem(enum decode_result result);
 
 /* The problem that tells a client why the store did not do it; not for ORDER_STORE_OK. */
 enum problem order_store_problem(enum order_store_status status);

@@ -2,6 +2,7 @@
 #include "services/gateway/dependency.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
+#include "services/runtime/health.h"
 #include <pthread.h>
 
 struct dependency {
@@ -16,11 +17,11 @@ struct dependency_link {
     bool up;
 };
 
-struct dependency *dependency_new(const char *name, enum health_weight weight)
+struct dependency *dependency_new(const char *name)
 {
     struct dependency *dependency = memory_new(sizeof(*dependency));
     dependency->name = name;
-    dependency->check = health_check(name, weight);
+    dependency->check = health_check(name, HEALTH_DEGRADED);
     pthread_mutex_init(&dependency->mutex, NULL);
     return dependency;
 }

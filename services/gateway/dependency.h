@@ -3,13 +3,13 @@
 #ifndef GATEWAY_DEPENDENCY_H
 #define GATEWAY_DEPENDENCY_H
 
-#include "services/runtime/health.h"
 #include <stdbool.h>
 
 struct dependency;
 
-/* Lives as long as the process. Registered before threads start. */
-struct dependency *dependency_new(const char *name, enum health_weight weight);
+/* While it is down the service is degraded. Lives as long as the process. Registered before threads
+ * start. */
+struct dependency *dependency_new(const char *name);
 
 struct dependency_link;
 

@@ -10,6 +10,7 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
+#include "services/runtime/health.h"
 #include "services/runtime/http_server.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,8 +24,6 @@
 #define BROKER_PATIENCE_MS 10000 /* a shorter outage does not make the gateway unready */
 
 struct gateway {
-    const struct gateway_settings *settings;
-    struct api_settings api_settings;
     struct loop_shared shared;
     struct gateway_loop **loops;
     unsigned loop_count;
@@ -66,11 +65,11 @@ static void on_tick(void *arg)
 /* Connections each loop may have. Raises the process's limit of open files as far as it may. */
 static unsigned connections_per_loop(const struct gateway *gateway)
 {
-    int64_t wanted = gateway->settings->max_connections;
+    int64_t wanted = gateway->shared.settings->max_connections;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* then the old one holds, and is looked at next */
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* on failure the old limit holds, read next */
         (void)getrlimit(RLIMIT_NOFILE, &limit);
         int64_t possible = (int64_t)limit.rlim_cur - SPARE_DESCRIPTORS;
         if (limit.rlim_cur != RLIM_INFINITY && possible < wanted) {
@@ -93,7 +92,7 @@ static struct order_id namespace_from_text(const char *text)
 
 static struct publisher *start_publisher(struct gateway *gateway)
 {
-    const struct gateway_settings *settings = gateway->settings;
+    const struct gateway_settings *settings = gateway->shared.settings;
     const struct publisher_options options = {
         .broker = {.url = settings->rabbitmq_url,
                    .ca_file = settings->rabbitmq_ca_file,
@@ -112,20 +111,20 @@ static void register_state(struct gateway *gateway)
     router_register_metrics();
     redis_cache_register_metrics();
     gateway->accepting = health_check("accepting_orders", HEALTH_REQUIRED);
-    gateway->broker = dependency_link_new(dependency_new("rabbitmq", HEALTH_DEGRADED));
+    gateway->broker = dependency_link_new(dependency_new("rabbitmq"));
     gateway->shared.metrics = api_metrics();
-    gateway->shared.postgres = dependency_new("postgres", HEALTH_DEGRADED);
-    gateway->shared.redis = dependency_new("redis", HEALTH_DEGRADED);
-    gateway->shared.elasticsearch = dependency_new("elasticsearch", HEALTH_DEGRADED);
-    gateway->shared.scheduler = dependency_new("scheduler", HEALTH_DEGRADED);
+    gateway->shared.postgres = dependency_new("postgres");
+    gateway->shared.redis = dependency_new("redis");
+    gateway->shared.elasticsearch = dependency_new("elasticsearch");
+    gateway->shared.scheduler = dependency_new("scheduler");
 }
 
 /* A listening socket for each loop. The sockets share their address, and would share it with
- * another gateway too; that it is nobody's is found out by listening alone first. */
+ * another gateway too: listening alone first finds out whether the address is free. */
 static int listen_all(const struct gateway *gateway, int *ret_fds, struct error *err)
 {
-    const char *address = gateway->settings->api_address;
-    uint16_t port = (uint16_t)gateway->settings->api_port;
+    const char *address = gateway->shared.settings->api_address;
+    uint16_t port = (uint16_t)gateway->shared.settings->api_port;
     int alone = http_listen(address, port, false, err);
     if (alone == -1)
         return -1;
@@ -158,19 +157,20 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     const struct gateway_settings *settings = arg;
     static struct gateway gateway; /* one per process; outlives all that reports to it */
     pthread_mutex_init(&gateway.mutex, NULL);
-    gateway.settings = settings;
     gateway.loop_count = settings->threads > 0 ? (unsigned)settings->threads
                                                : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-    gateway.api_settings = (struct api_settings){
-        .admin_token = settings->admin_token,
-        .admin_auth = settings->admin_auth == ADMIN_AUTH_ON,
-        .idempotency_namespace = namespace_from_text(settings->idempotency_namespace),
+    gateway.shared = (struct loop_shared){
+        .settings = settings,
+        .api_settings = {.admin_token = settings->admin_token,
+                         .admin_auth = settings->admin_auth == ADMIN_AUTH_ON,
+                         .idempotency_namespace =
+                             namespace_from_text(settings->idempotency_namespace)},
+        .reads = read_table_new(),
+        .stop_fd = stop_fd,
+        .on_tick = on_tick,
+        .arg = &gateway,
     };
     register_state(&gateway);
-    gateway.shared.settings = settings;
-    gateway.shared.api_settings = &gateway.api_settings;
-    gateway.shared.reads = read_table_new();
-    gateway.shared.stop_fd = stop_fd;
     gateway.shared.max_connections = connections_per_loop(&gateway);
     gateway.shared.outbox_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (gateway.shared.outbox_wake_fd == -1) {
@@ -181,7 +181,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         return -1;
 
     for (unsigned i = 0; i < gateway.loop_count; i++)
-        gateway_loop_start(gateway.loops[i], i == 0 ? on_tick : NULL, &gateway);
+        gateway_loop_start(gateway.loops[i]);
     log_info("serving", log_number("port", settings->api_port),
              log_number("threads", gateway.loop_count));
 
@@ -190,7 +190,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         drained = gateway_loop_join(gateway.loops[i]) && drained;
     publisher_free(gateway.shared.publisher, CONFIRM_DRAIN_MS);
     if (!drained) {
-        /* Somebody still waits for an answer: what it hangs on cannot be taken apart. */
+        /* A client still waits for an answer, whose operations use all that is freed below. */
         log_warn("stopped with requests unanswered");
         return 0;
     }

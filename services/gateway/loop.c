@@ -39,8 +39,6 @@ struct gateway_loop {
     struct outbox_task *outbox; /* on loop 0 only */
     struct loop_watch *stop_watch;
     struct loop_timer *tick;
-    void (*on_tick)(void *arg);
-    void *tick_arg;
     struct metric_gauge *connections, *requests;
     unsigned most_connections; /* since memory was given back */
     int64_t drain_deadline_ms; /* 0: not draining */
@@ -65,8 +63,8 @@ static void on_tick(void *arg)
     metric_set(loop->connections, connections);
     give_memory_back(loop, connections);
     metric_set(loop->requests, loop->api.requests.open);
-    if (loop->on_tick != NULL)
-        loop->on_tick(loop->tick_arg);
+    if (loop->outbox != NULL) /* loop 0 */
+        loop->shared->on_tick(loop->shared->arg);
     loop_timer_start(loop->tick, TICK_MS);
 }
 
@@ -159,7 +157,7 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     loop->shared = shared;
     loop->evloop = h2o_evloop_create();
     loop->events = event_loop_h2o_new(loop->evloop);
-    loop->api.settings = shared->api_settings;
+    loop->api.settings = &shared->api_settings;
     loop->api.metrics = shared->metrics;
     requests_init(&loop->api.requests, loop->events, PENDING_MAX);
     loop->server = http_server_new(
@@ -186,10 +184,8 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     return loop;
 }
 
-void gateway_loop_start(struct gateway_loop *loop, void (*callback)(void *arg), void *arg)
+void gateway_loop_start(struct gateway_loop *loop)
 {
-    loop->on_tick = callback;
-    loop->tick_arg = arg;
     if (pthread_create(&loop->thread, NULL, run, loop) != 0)
         abort(); /* out of memory, or of threads */
 }

@@ -13,13 +13,15 @@ struct read_table;
 /* What the loops share. */
 struct loop_shared {
     const struct gateway_settings *settings;
-    const struct api_settings *api_settings;
+    struct api_settings api_settings;
     const struct api_metrics *metrics;
     struct publisher *publisher;
     struct read_table *reads;
     int outbox_wake_fd;
-    int stop_fd;              /* readable: drain */
-    unsigned max_connections; /* of each loop */
+    int stop_fd;                /* readable: drain */
+    unsigned max_connections;   /* of each loop */
+    void (*on_tick)(void *arg); /* called every second from loop 0 */
+    void *arg;
     struct dependency *postgres, *redis, *elasticsearch, *scheduler;
 };
 
@@ -30,8 +32,8 @@ struct gateway_loop;
 struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index,
                                       int listen_fd);
 
-/* Start its thread. Calls `on_tick` every second from loop 0. */
-void gateway_loop_start(struct gateway_loop *loop, void (*on_tick)(void *arg), void *arg);
+/* Start its thread. */
+void gateway_loop_start(struct gateway_loop *loop);
 
 /* Wait until it has drained (at most DRAIN_TIMEOUT_MS after stop_fd became readable). Returns
  * whether nothing was left unanswered. */

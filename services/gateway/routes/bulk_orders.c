@@ -43,18 +43,12 @@ void bulk_orders(struct request *request, h2o_iovec_t rest)
     struct order *orders = h2o_mem_alloc(ORDER_BULK_MAX_ITEMS * sizeof(*orders));
     size_t count = 0;
     struct error err;
-    switch (bulk_request_from_json(body.base != NULL ? body.base : "", body.len, orders, &count,
-                                   &err)) {
-    case DECODE_MALFORMED:
-        reply_problem(request, PROBLEM_MALFORMED_ORDER, err.message);
-        break;
-    case DECODE_UNACCEPTABLE:
-        reply_problem(request, PROBLEM_UNACCEPTABLE_ORDER, err.message);
-        break;
-    case DECODE_OK:
+    enum decode_result decoded =
+        bulk_request_from_json(body.base != NULL ? body.base : "", body.len, orders, &count, &err);
+    if (decoded == DECODE_OK)
         store_bulk(request, orders, count, keyed == IDEMPOTENCY_KEY_GIVEN ? &key : NULL);
-        break;
-    }
+    else
+        reply_problem(request, decode_problem(decoded), err.message);
     free(orders);
 }
 

@@ -72,16 +72,11 @@ void post_order(struct request *request, h2o_iovec_t rest)
     struct order order;
     struct error err;
     const h2o_iovec_t body = request->req->entity;
-
-    switch (order_request_from_json(body.base != NULL ? body.base : "", body.len, &order, &err)) {
-    case DECODE_MALFORMED:
-        reply_problem(request, PROBLEM_MALFORMED_ORDER, err.message);
+    enum decode_result decoded =
+        order_request_from_json(body.base != NULL ? body.base : "", body.len, &order, &err);
+    if (decoded != DECODE_OK) {
+        reply_problem(request, decode_problem(decoded), err.message);
         return;
-    case DECODE_UNACCEPTABLE:
-        reply_problem(request, PROBLEM_UNACCEPTABLE_ORDER, err.message);
-        return;
-    case DECODE_OK:
-        break;
     }
 
     h2o_iovec_t key;
