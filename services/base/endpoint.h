@@ -16,16 +16,6 @@ struct host_port {
 int host_port_parse(const char *text, uint16_t default_port, struct host_port *ret,
                     struct error *err) __attribute__((warn_unused_result));
 
-/* amqp[s]://user:password@host:port/vhost (RabbitMQ URI specification; percent-decoded) */
-struct amqp_url {
-    bool tls;
-    char host[256];
-    uint16_t port;
-    char user[128], password[256], vhost[256];
-};
-int amqp_url_parse(const char *text, struct amqp_url *ret, struct error *err)
-    __attribute__((warn_unused_result));
-
 /* A bridge's sockets, from its one endpoint: tcp://H:P gives P, P+1, P+2; ipc://PATH gives
  * PATH.persist, PATH.index, PATH.reply. */
 #define ENDPOINT_SIZE 256

@@ -117,12 +117,10 @@ static int check(const struct service *service)
     for (const struct service_probe *probe = service->probes;
          probe != NULL && probe->dependency != NULL; probe++) {
         struct error err = {.message = ""};
-        if (probe->reach(service->settings, &err) == 0) {
-            printf("ok    %s\n", probe->dependency);
-        } else {
-            printf("FAIL  %s: %s\n", probe->dependency, err.message);
-            failed = 1;
-        }
+        bool reached = probe->reach(service->settings, &err) == 0;
+        printf("%s  %s%s%s\n", reached ? "ok  " : "FAIL", probe->dependency,
+               err.message[0] != '\0' ? ": " : "", err.message);
+        failed |= !reached;
         (void)fflush(stdout);
     }
     return failed;

@@ -16,7 +16,8 @@
 
 struct service_probe {
     const char *dependency;
-    /* Whether it can be reached with these settings; blocks at most 5 s. */
+    /* Whether it can be reached with these settings; blocks at most 5 s. Returns 0, where a message
+     * in `err` tells what has answered, or -1 with `err` set. */
     int (*reach)(const void *settings, struct error *err);
 };
 

@@ -6,7 +6,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char text[1024];
     static struct host_port host_port;
-    static struct amqp_url url;
     static struct bridge_endpoints endpoints;
     static struct endpoint_list list;
     struct error err;
@@ -16,9 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     if (host_port_parse(text, 1, &host_port, &err) == 0)
         REQUIRE(host_port.host[0] != '\0');
-    if (amqp_url_parse(text, &url, &err) == 0)
-        REQUIRE(url.host[0] != '\0' && url.port != 0 && url.user[0] != '\0' &&
-                url.vhost[0] != '\0');
     if (bridge_endpoints_parse(text, &endpoints, &err) == 0)
         REQUIRE(strcmp(endpoints.jobs[STAGE_PERSIST], endpoints.jobs[STAGE_INDEX]) != 0 &&
                 strcmp(endpoints.jobs[STAGE_INDEX], endpoints.reply) != 0);

@@ -33,6 +33,8 @@ BAD = [
     ("gateway", "LOG_LEVEL", "loud-canary"),
     ("gateway", "RABBITMQ_URL", "http://canary/"),
     ("gateway", "RABBITMQ_URL", "amqp://user:canary@"),
+    ("bridge", "RABBITMQ_URL", "amqp://user:canary@host,"),
+    ("bridge", "RABBITMQ_URL", "amqp://host,amqp://user:canary@"),
     ("gateway", "ELASTICSEARCH_URL", "canary"),
     ("gateway", "REDIS_ADDR", "canary:port"),
     ("gateway", "POSTGRES_DSN", "password=canary nonsense"),

@@ -2,14 +2,18 @@
  * every one here runs under one deadline for the whole set-up. */
 #include "services/clients/rabbitmq/connection.h"
 #include "services/base/clock.h"
-#include "services/base/endpoint.h"
+#include "services/clients/rabbitmq/amqp_url.h"
+#include "services/clients/rabbitmq/tls_socket.h"
+#include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#define ADDRESS_SIZE (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE) /* fe80::1%eth0 */
 #define CHANNEL_MAX 1
 #define FRAME_MAX 131072
 #define CLOSE_TIMEOUT_MS 1000
@@ -73,51 +77,6 @@ int broker_check(amqp_rpc_reply_t reply, const char *doing, struct error *err)
     return -1;
 }
 
-/* Returns the socket, still unconnected and owned by `amqp`, or NULL with `err` set. */
-static amqp_socket_t *make_socket(amqp_connection_state_t amqp, const struct amqp_url *url,
-                                  const char *ca_file, struct error *err)
-{
-    if (!url->tls) {
-        amqp_socket_t *plain = amqp_tcp_socket_new(amqp);
-        if (!plain)
-            abort();
-        return plain;
-    }
-    amqp_socket_t *tls = amqp_ssl_socket_new(amqp);
-    if (!tls) {
-        error_set(err, "cannot initialise TLS");
-        return NULL;
-    }
-    amqp_ssl_socket_set_verify_peer(tls, 1);
-    amqp_ssl_socket_set_verify_hostname(tls, 1);
-    if (amqp_ssl_socket_set_ssl_versions(tls, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK) {
-        error_set(err, "cannot demand TLS 1.2");
-        return NULL;
-    }
-    bool trusting = ca_file
-                        ? amqp_ssl_socket_set_cacert(tls, ca_file) == AMQP_STATUS_OK
-                        : SSL_CTX_set_default_verify_paths(amqp_ssl_socket_get_context(tls)) == 1;
-    if (!trusting) {
-        error_set(err, "cannot load certificate authorities from %s",
-                  ca_file ? ca_file : "the system");
-        return NULL;
-    }
-    return tls;
-}
-
-static int open_socket(amqp_socket_t *socket, const struct amqp_url *url, int64_t deadline_ms,
-                       struct error *err)
-{
-    struct timeval left = time_left(deadline_ms);
-    int status = amqp_socket_open_noblock(socket, url->host, url->port, &left);
-    if (status == AMQP_STATUS_OK)
-        return 0;
-    error_set(err, "cannot connect to %s:%u: %s", url->host, (unsigned)url->port,
-              status == AMQP_STATUS_SOCKET_ERROR ? "refused or unreachable"
-                                                 : amqp_error_string2(status));
-    return -1;
-}
-
 /* Announce what RabbitMQ sends only to clients that know it; amqp_login() announces none of it. */
 static amqp_rpc_reply_t log_in(amqp_connection_state_t amqp, const struct amqp_url *url,
                                const char *name)
@@ -165,12 +124,41 @@ static unsigned server_major(amqp_connection_state_t amqp)
     return 0;
 }
 
-static int connect_to(const struct broker_options *options, const struct amqp_url *url,
-                      struct broker_connection *connection, struct error *err)
+static amqp_socket_t *make_socket(amqp_connection_state_t amqp, const struct amqp_url *url,
+                                  const char *ca_file, struct error *err)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS;
-    amqp_socket_t *socket = make_socket(connection->amqp, url, options->ca_file, err);
-    if (!socket || open_socket(socket, url, deadline_ms, err) != 0)
+    if (url->tls)
+        return tls_socket_new(amqp, url->host, ca_file, err);
+    amqp_socket_t *plain = amqp_tcp_socket_new(amqp);
+    if (!plain)
+        abort();
+    return plain;
+}
+
+static int open_socket(amqp_connection_state_t amqp, const struct amqp_url *url,
+                       const char *ca_file, const char *address, int64_t deadline_ms,
+                       struct error *err)
+{
+    amqp_socket_t *socket = make_socket(amqp, url, ca_file, err);
+    if (!socket)
+        return -1;
+    struct timeval left = time_left(deadline_ms);
+    int status = amqp_socket_open_noblock(socket, address, url->port, &left);
+    if (status == AMQP_STATUS_OK)
+        return 0;
+    error_set(err, "%s",
+              status == AMQP_STATUS_SOCKET_ERROR ? "refused or unreachable"
+                                                 : amqp_error_string2(status));
+    if (url->tls)
+        tls_socket_explain(socket, err);
+    return -1;
+}
+
+static int set_up(const struct broker_options *options, const struct amqp_url *url,
+                  const char *address, int64_t deadline_ms, struct broker_connection *connection,
+                  struct error *err)
+{
+    if (open_socket(connection->amqp, url, options->ca_file, address, deadline_ms, err) != 0)
         return -1;
     connection->fd = amqp_get_sockfd(connection->amqp);
     /* librabbitmq sets TCP_NODELAY and SO_KEEPALIVE; this one ends its calls that block in sending
@@ -190,24 +178,96 @@ static int connect_to(const struct broker_options *options, const struct amqp_ur
     return broker_check(amqp_get_rpc_reply(connection->amqp), "cannot open a channel", err);
 }
 
-int broker_connect(const struct broker_options *options, struct broker_connection *ret_connection,
-                   struct error *err)
+static int connect_to_address(const struct broker_options *options, const struct amqp_url *url,
+                              const char *address, int64_t deadline_ms,
+                              struct broker_connection *ret_connection, struct error *err)
 {
-    struct amqp_url url;
-    if (amqp_url_parse(options->url, &url, err) != 0)
-        return -1;
     struct broker_connection connection = {.amqp = amqp_new_connection(), .fd = -1};
     if (!connection.amqp)
         abort();
-    int failed = connect_to(options, &url, &connection, err);
-    explicit_bzero(&url, sizeof url);
-    if (failed) {
+    if (set_up(options, url, address, deadline_ms, &connection, err) != 0) {
         broker_disconnect(&connection, false);
         return -1;
     }
     broker_set_deadline(&connection, clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS);
     *ret_connection = connection;
     return 0;
+}
+
+/* Add "<where>: <why>" to what has failed before. */
+static void add_failure(struct error *all, const char *where, const char *why)
+{
+    struct error before = *all;
+    error_set(all, "%s%s%s: %s", before.message, before.message[0] ? "; " : "", where, why);
+}
+
+/* Try one address after the other. Each gets an equal share of the time that is left, so that one
+ * that does not answer leaves time for the next. */
+static int connect_to_addresses(const struct broker_options *options, const struct amqp_url *url,
+                                const struct addrinfo *addresses, int64_t limit_ms,
+                                struct broker_connection *ret_connection, struct error *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + limit_ms;
+    int left = 0;
+    for (const struct addrinfo *each = addresses; each; each = each->ai_next)
+        left++;
+    bool alone = left == 1;
+    for (const struct addrinfo *each = addresses; each; each = each->ai_next, left--) {
+        char address[ADDRESS_SIZE];
+        struct error why;
+        int64_t now_ms = clock_monotonic_ms();
+        if (getnameinfo(each->ai_addr, each->ai_addrlen, address, sizeof address, NULL, 0,
+                        NI_NUMERICHOST) != 0)
+            abort(); /* it is numeric, and there is room for it */
+        if (connect_to_address(options, url, address, now_ms + (deadline_ms - now_ms) / left,
+                               ret_connection, &why) == 0)
+            return 0;
+        if (alone)
+            *err = why;
+        else
+            add_failure(err, address, why.message);
+    }
+    return -1;
+}
+
+/* Returns 0, or -1 with this server's failure added to `err`. */
+static int connect_to_server(const struct broker_options *options, const struct amqp_url *url,
+                             int64_t limit_ms, struct broker_connection *ret_connection,
+                             struct error *err)
+{
+    char server[sizeof url->host + 8];
+    struct error why = {""};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *addresses = NULL;
+    int failed = getaddrinfo(url->host, NULL, &hints, &addresses);
+    if (failed)
+        error_set(&why, "hostname lookup failed: %s", gai_strerror(failed));
+    else
+        failed = connect_to_addresses(options, url, addresses, limit_ms, ret_connection, &why);
+    if (addresses)
+        freeaddrinfo(addresses);
+    (void)snprintf(server, sizeof server, "%s:%u", url->host, (unsigned)url->port);
+    if (failed)
+        add_failure(err, server, why.message);
+    return failed ? -1 : 0;
+}
+
+int broker_connect(const struct broker_options *options, struct broker_connection *ret_connection,
+                   struct error *err)
+{
+    struct amqp_url_list servers;
+    struct error why = {""};
+    if (amqp_url_list_parse(options->url, &servers, err) != 0)
+        return -1;
+    int64_t limit_ms = BROKER_SETUP_TIMEOUT_MS;
+    if (servers.count > 1)
+        limit_ms /= 2; /* the next attempt, which goes to another server, must not come late */
+    int failed = connect_to_server(options, &servers.urls[options->server % servers.count],
+                                   limit_ms, ret_connection, &why);
+    amqp_url_list_release(&servers);
+    if (failed)
+        error_set(err, "%s", why.message);
+    return failed;
 }
 
 void broker_disconnect(struct broker_connection *connection, bool politely)
@@ -238,17 +298,22 @@ int broker_reopen_channel(struct broker_connection *connection, struct error *er
 
 int broker_reach(const struct broker_options *options, struct error *err)
 {
+    struct amqp_url_list servers;
     struct broker_connection connection;
-    if (broker_connect(options, &connection, err) != 0)
+    struct error why = {""};
+    if (amqp_url_list_parse(options->url, &servers, err) != 0)
         return -1;
-    broker_disconnect(&connection, true);
-    return 0;
-}
-
-int broker_url_validate(const char *url, struct error *err)
-{
-    struct amqp_url parsed;
-    int failed = amqp_url_parse(url, &parsed, err);
-    explicit_bzero(&parsed, sizeof parsed);
+    int failed = -1;
+    for (unsigned i = 0; i < servers.count && failed; i++) {
+        const struct amqp_url *url = &servers.urls[i];
+        failed = connect_to_server(options, url, BROKER_SETUP_TIMEOUT_MS / servers.count,
+                                   &connection, &why);
+        if (!failed)
+            error_set(&why, "%s:%u answers", url->host, (unsigned)url->port);
+    }
+    amqp_url_list_release(&servers);
+    error_set(err, "%s", why.message);
+    if (!failed)
+        broker_disconnect(&connection, true);
     return failed;
 }

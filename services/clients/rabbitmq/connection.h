@@ -15,9 +15,10 @@
 #define BROKER_USER_TIMEOUT_MS 20000
 
 struct broker_options {
-    const char *url;     /* amqp[s]://… */
+    const char *url;     /* RABBITMQ_URL: one server or a list (amqp_url.h) */
     const char *ca_file; /* for amqps, or NULL: the system's certificate authorities */
     const char *name;    /* connection_name, shown in RabbitMQ's management: "gateway publisher" */
+    unsigned server;     /* which server of the list, modulo its length */
 };
 
 struct broker_connection {
@@ -27,10 +28,11 @@ struct broker_connection {
                               not say */
 };
 
-/* Connect, log in (announcing connection.blocked, consumer_cancel_notify, publisher_confirms,
- * basic.nack; heartbeat 10 s) and open the channel. With amqps the peer's certificate and host name
- * are verified. Blocks at most 5 s, and for as long as the system resolver takes. Returns 0, or -1
- * with `err` set (never with credentials in it). */
+/* Connect to one server, log in (announcing connection.blocked, consumer_cancel_notify,
+ * publisher_confirms, basic.nack; heartbeat 10 s) and open the channel. Of a name's addresses each
+ * is tried in turn. With amqps the peer's certificate must be for the host of the URL. Blocks at
+ * most 5 s (half of that when the list has another server), and for as long as the system resolver
+ * takes. Returns 0, or -1 with `err` set (never with credentials in it). */
 int broker_connect(const struct broker_options *options, struct broker_connection *ret_connection,
                    struct error *err) __attribute__((warn_unused_result));
 
@@ -54,11 +56,9 @@ void broker_set_deadline(struct broker_connection *connection, int64_t deadline_
 int broker_reopen_channel(struct broker_connection *connection, struct error *err)
     __attribute__((warn_unused_result));
 
-/* For --check: connect and disconnect. Blocks as broker_connect() does. */
+/* For --check: connect to the first server of the list that answers, and disconnect. Returns 0 with
+ * the server's name in `err`, or -1 with the reason of each. Blocks as broker_connect() does. */
 int broker_reach(const struct broker_options *options, struct error *err)
     __attribute__((warn_unused_result));
-
-/* Is it a URL that broker_connect() can use? For config_option.validate. */
-int broker_url_validate(const char *url, struct error *err) __attribute__((warn_unused_result));
 
 #endif

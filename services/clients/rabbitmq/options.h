@@ -4,15 +4,16 @@
 #define CLIENTS_RABBITMQ_OPTIONS_H
 
 #include "services/base/config.h"
-#include "services/clients/rabbitmq/connection.h"
+#include "services/clients/rabbitmq/amqp_url.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 
 /* char * */
 #define CONFIG_OPTION_RABBITMQ_URL(type, field)                                                    \
     CONFIG_OPTION("RABBITMQ_URL", CONFIG_SECRET, type, field,                                      \
                   .default_text = "amqp://guest:guest@rabbitmq:5672/",                             \
-                  .help = "RabbitMQ: amqp[s]://user:password@host:port/vhost",                     \
-                  .validate = broker_url_validate)
+                  .help = "RabbitMQ: amqp[s]://user:password@host:port/vhost; for several "        \
+                          "servers URLs with commas between",                                      \
+                  .validate = amqp_url_list_validate)
 
 /* char *, NULL by default */
 #define CONFIG_OPTION_RABBITMQ_CA_FILE(type, field)                                                \

@@ -58,7 +58,7 @@ static void make_certificates(const char *folder)
     }
     run("openssl req %s -subj /CN=localhost -keyout %s/server.key -out %s/server.csr "
         "2>>%s/openssl.log && "
-        "printf subjectAltName=DNS:localhost > %s/server.ext && "
+        "printf subjectAltName=DNS:localhost,DNS:found.test > %s/server.ext && "
         "openssl x509 -req -in %s/server.csr -CA %s/ca.pem -CAkey %s/ca.key -CAcreateserial "
         "-days 2 -extfile %s/server.ext -out %s/server.pem 2>>%s/openssl.log",
         new_key, folder, folder, folder, folder, folder, folder, folder, folder, folder, folder);

@@ -14,8 +14,8 @@ void rabbitmq_server_stop(void);
 const char *rabbitmq_server_url(void); /* amqp://… */
 uint16_t rabbitmq_server_port(void);
 
-/* A listener with TLS, whose certificate is for "localhost"; the file of its authority, and that of
- * another one. */
+/* A listener with TLS, whose certificate is for "localhost" and "found.test"; the file of its
+ * authority, and that of another one. */
 const char *rabbitmq_server_tls_url(const char *host);
 const char *rabbitmq_server_ca_file(void);
 const char *rabbitmq_server_other_ca_file(void);

@@ -2,12 +2,7 @@
 #ifndef TEST_BROKER_H
 #define TEST_BROKER_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/support/cmocka_headers.h"
 
 int run_connection_tests(void);
 int run_queue_declaration_tests(void);

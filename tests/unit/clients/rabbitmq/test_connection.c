@@ -4,9 +4,18 @@
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
+#include "tests/unit/support/certificates.h"
+#include "tests/unit/support/http_peer.h"
+#include "tests/unit/support/loopback.h"
+#include "tests/unit/support/name_service.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void connects_and_tells_the_version(void **state)
 {
@@ -82,6 +91,133 @@ static void verifies_the_tls_peer(void **state)
     assert_int_equal(broker_reach(&options, NULL), -1);
 }
 
+/* A peer that accepts connections and says nothing; the caller closes it. */
+static int frozen_peer(const char *address, uint16_t port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(inet_pton(AF_INET, address, &at.sin_addr), 1);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+static void tries_each_address_of_a_name(void **state)
+{
+    (void)state;
+    char plain_url[128], tls_url[128];
+    unsigned port = rabbitmq_server_port();
+    (void)snprintf(plain_url, sizeof plain_url, "amqp://guest:guest@found.test:%u/", port);
+    (void)snprintf(tls_url, sizeof tls_url, "%s", rabbitmq_server_tls_url("found.test"));
+    unsigned tls_port = (unsigned)atoi(strrchr(tls_url, ':') + 1);
+    const char *const urls[] = {plain_url, tls_url};
+    int frozen[] = {frozen_peer("127.0.0.2", (uint16_t)port),
+                    frozen_peer("127.0.0.2", (uint16_t)tls_port)};
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        struct broker_options options = {
+            .url = urls[i], .ca_file = rabbitmq_server_ca_file(), .name = "test"};
+        struct error err = {""};
+        int64_t start_ms = clock_monotonic_ms();
+        name_service_set("127.0.0.2,127.0.0.1,127.0.0.3");
+        if (broker_reach(&options, &err) != 0)
+            fail_msg("%s: %s", urls[i], err.message);
+        assert_in_range(clock_monotonic_ms() - start_ms, 1000, 5000);
+
+        name_service_set("127.0.0.2,127.0.0.3"); /* the second one refuses */
+        assert_int_equal(broker_reach(&options, &err), -1);
+        assert_in_range(clock_monotonic_ms() - start_ms, 2000, 12000);
+        assert_non_null(strstr(err.message, "127.0.0.2: "));
+        assert_non_null(strstr(err.message, "timed out"));
+        assert_non_null(strstr(err.message, "127.0.0.3: refused"));
+        assert_int_equal(close(frozen[i]), 0);
+    }
+    name_service_set(NULL);
+}
+
+static void tells_which_server_of_a_list_answers(void **state)
+{
+    (void)state;
+    uint16_t frozen_port;
+    int frozen = loopback_listen(&frozen_port);
+    unsigned port = rabbitmq_server_port();
+    char url[256], answers[64];
+    (void)snprintf(url, sizeof url,
+                   "amqp://u:s3cret,@127.0.0.1:1/,amqp://u:s3cret@127.0.0.1:%u/,%s",
+                   (unsigned)frozen_port, rabbitmq_server_url());
+    struct broker_options options = {.url = url, .name = "test"};
+    struct error err = {""};
+    assert_int_equal(broker_reach(&options, &err), 0);
+    (void)snprintf(answers, sizeof answers, "127.0.0.1:%u answers", port);
+    assert_string_equal(err.message, answers);
+
+    struct broker_connection connection;
+    options.server = 2 + 3; /* the last of three, the second time */
+    assert_int_equal(broker_connect(&options, &connection, &err), 0);
+    broker_disconnect(&connection, true);
+
+    *strrchr(url, 'a') = '\0'; /* without the last */
+    url[strlen(url) - 1] = '\0';
+    assert_int_equal(broker_reach(&options, &err), -1);
+    assert_non_null(strstr(err.message, "127.0.0.1:1: refused"));
+    assert_non_null(strstr(err.message, "timed out"));
+    assert_null(strstr(err.message, "s3cret"));
+    assert_int_equal(close(frozen), 0);
+}
+
+static char announced[64]; /* the name that a client has sent as SNI */
+
+static int on_announced(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert, (void)arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    (void)snprintf(announced, sizeof announced, "%s", name ? name : "nothing");
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* A peer that speaks no AMQP, behind TLS. */
+static void verifies_the_name_at_every_address(void **state)
+{
+    (void)state;
+    static const char certificate_file[] = "/tmp/order-pipeline-test-authority.pem";
+    static const struct {
+        const char *certificate, *host, *addresses;
+        bool expired;
+        const char *expected, *announced;
+    } cases[] = {
+        {"IP:127.0.0.1", "127.0.0.1", NULL, false, "cannot log in", "nothing"},
+        {"IP:127.0.0.2", "127.0.0.1", NULL, false, "hostname verification", "nothing"},
+        {"DNS:127.0.0.1", "127.0.0.1", NULL, false, "hostname verification", "nothing"},
+        {"DNS:found.test", "found.test", "127.0.0.1", false, "cannot log in", "found.test"},
+        {"DNS:other.test", "found.test", "127.0.0.1", false, "hostname verification", "found.test"},
+        {"IP:127.0.0.1", "found.test", "127.0.0.1", false, "hostname verification", "found.test"},
+        {"DNS:found.test", "found.test", "127.0.0.1", true, "certificate has expired",
+         "found.test"},
+    };
+    struct authority *authority = authority_new("test authority");
+    authority_write(authority, certificate_file);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        SSL_CTX *context = authority_server(authority, cases[i].certificate, cases[i].expired);
+        SSL_CTX_set_tlsext_servername_callback(context, on_announced);
+        struct http_peer *peer = http_peer_new_tls(context);
+        char url[128];
+        (void)snprintf(url, sizeof url, "amqps://guest:guest@%s:%u/", cases[i].host,
+                       (unsigned)http_peer_port(peer));
+        name_service_set(cases[i].addresses);
+        struct broker_options options = {.url = url, .ca_file = certificate_file, .name = "test"};
+        struct error err = {""};
+        announced[0] = '\0';
+        assert_int_equal(broker_reach(&options, &err), -1);
+        if (!strstr(err.message, cases[i].expected))
+            fail_msg("case %zu: %s", i, err.message);
+        http_peer_free(peer);
+        SSL_CTX_free(context);
+        assert_string_equal(announced, cases[i].announced);
+    }
+    name_service_set(NULL);
+    authority_free(authority);
+    assert_int_equal(unlink(certificate_file), 0);
+}
+
 static void gives_up_on_a_silent_server(void **state)
 {
     (void)state;
@@ -116,6 +252,9 @@ int run_connection_tests(void)
         cmocka_unit_test(connects_and_tells_the_version),
         cmocka_unit_test(explains_failures_without_credentials),
         cmocka_unit_test(verifies_the_tls_peer),
+        cmocka_unit_test(tries_each_address_of_a_name),
+        cmocka_unit_test(tells_which_server_of_a_list_answers),
+        cmocka_unit_test(verifies_the_name_at_every_address),
         cmocka_unit_test(gives_up_on_a_silent_server),
     };
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
