@@ -1,50 +1,49 @@
 #include "proto/job.h"
 #include "proto/amount.h"
-#include "proto/message_reader.h"
-#include "proto/message_writer.h"
+#include "proto/frame_reader.h"
+#include "proto/frame_writer.h"
 #include "proto/timestamp.h"
 #include <assert.h>
 
 #define ITEM_VALUES 6 /* delivery tag, attempt, id, amount, created at, product name */
-_Static_assert(ITEM_VALUES <= MESSAGE_ITEM_VALUES, "the reader has room for every item");
+_Static_assert(ITEM_VALUES <= FRAME_ITEM_VALUES, "the reader has room for every item");
 
 /* A value of msgpack has at most 9 bytes of head and number, the id 2 + 16, the name 3 of head. */
-_Static_assert(64 + JOB_MAX_ORDERS * (1 + 4 * 9 + 18 + 3 + ORDER_NAME_MAX_BYTES) <=
-                   MESSAGE_MAX_BYTES,
+_Static_assert(64 + JOB_MAX_ORDERS * (1 + 4 * 9 + 18 + 3 + ORDER_NAME_MAX_BYTES) <= FRAME_MAX_BYTES,
                "the longest job fits");
 
 size_t job_encode(const struct job_route *route, const struct job_item *items, size_t count,
-                  uint8_t buffer[MESSAGE_MAX_BYTES])
+                  uint8_t buffer[FRAME_MAX_BYTES])
 {
     assert(count >= 1 && count <= JOB_MAX_ORDERS);
-    struct message_writer writer;
-    message_writer_begin(&writer, buffer, MESSAGE_MAX_BYTES, MESSAGE_JOB, MESSAGE_JOB_VALUES);
-    message_write_route(&writer, route, count);
+    struct frame_writer writer;
+    frame_writer_begin(&writer, buffer, FRAME_MAX_BYTES, FRAME_JOB, FRAME_JOB_VALUES);
+    frame_write_route(&writer, route, count);
     for (size_t i = 0; i < count; i++) {
         const struct order *order = items[i].order;
-        message_write_array(&writer, ITEM_VALUES);
-        message_write_unsigned(&writer, items[i].delivery_tag);
-        message_write_unsigned(&writer, items[i].attempt);
-        message_write_bytes(&writer, order->id.bytes, sizeof order->id.bytes);
-        message_write_signed(&writer, order->amount_cents);
-        message_write_signed(&writer, order->created_at_us);
-        message_write_text(&writer, order->product_name, order->product_name_len);
+        frame_write_array(&writer, ITEM_VALUES);
+        frame_write_unsigned(&writer, items[i].delivery_tag);
+        frame_write_unsigned(&writer, items[i].attempt);
+        frame_write_bytes(&writer, order->id.bytes, sizeof order->id.bytes);
+        frame_write_signed(&writer, order->amount_cents);
+        frame_write_signed(&writer, order->created_at_us);
+        frame_write_text(&writer, order->product_name, order->product_name_len);
     }
     return writer.len_bytes;
 }
 
-static bool read_item(struct message_reader *reader, struct job_item *item, struct order *order)
+static bool read_item(struct frame_reader *reader, struct job_item *item, struct order *order)
 {
     uint64_t values, attempt;
     const char *name;
     size_t name_len;
-    if (!message_read_array(reader, ITEM_VALUES, ITEM_VALUES, &values) ||
-        !message_read_unsigned(reader, 1, UINT64_MAX, &item->delivery_tag) ||
-        !message_read_unsigned(reader, 0, UINT32_MAX, &attempt) ||
-        !message_read_bytes(reader, order->id.bytes, sizeof order->id.bytes) ||
-        !message_read_signed(reader, -AMOUNT_MAX_CENTS, AMOUNT_MAX_CENTS, &order->amount_cents) ||
-        !message_read_signed(reader, TIMESTAMP_MIN_US, TIMESTAMP_MAX_US, &order->created_at_us) ||
-        !message_read_text(reader, ORDER_NAME_MAX_BYTES, &name, &name_len) ||
+    if (!frame_read_array(reader, ITEM_VALUES, ITEM_VALUES, &values) ||
+        !frame_read_unsigned(reader, 1, UINT64_MAX, &item->delivery_tag) ||
+        !frame_read_unsigned(reader, 0, UINT32_MAX, &attempt) ||
+        !frame_read_bytes(reader, order->id.bytes, sizeof order->id.bytes) ||
+        !frame_read_signed(reader, -AMOUNT_MAX_CENTS, AMOUNT_MAX_CENTS, &order->amount_cents) ||
+        !frame_read_signed(reader, TIMESTAMP_MIN_US, TIMESTAMP_MAX_US, &order->created_at_us) ||
+        !frame_read_text(reader, ORDER_NAME_MAX_BYTES, &name, &name_len) ||
         !order_name_valid(name, name_len))
         return false;
     order_set_name(order, name, name_len);
@@ -53,16 +52,15 @@ static bool read_item(struct message_reader *reader, struct job_item *item, stru
     return true;
 }
 
-int job_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_route,
+int job_decode(const uint8_t *frame, size_t len_bytes, struct job_route *ret_route,
                struct job_item ret_items[JOB_MAX_ORDERS], struct order ret_orders[JOB_MAX_ORDERS],
                size_t *ret_count, struct error *err)
 {
-    struct message_reader reader;
+    struct frame_reader reader;
     struct job_route route;
     size_t count;
-    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_JOB, MESSAGE_JOB_VALUES, err) !=
-            0 ||
-        message_read_route(&reader, &route, &count, err) != 0)
+    if (frame_reader_begin(&reader, frame, len_bytes, FRAME_JOB, FRAME_JOB_VALUES, err) != 0 ||
+        frame_read_route(&reader, &route, &count, err) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (!read_item(&reader, &ret_items[i], &ret_orders[i])) {

@@ -1,4 +1,4 @@
-/* The job message, bridge → worker: some orders for one stage, in one ZeroMQ frame of msgpack.
+/* The job, bridge → worker: some orders for one stage, in one ZeroMQ frame of msgpack.
  * Layout and versions: PROTOCOL.md. */
 #ifndef PROTO_JOB_H
 #define PROTO_JOB_H
@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MESSAGE_MAX_BYTES 65536 /* of any job or reply; also the sockets' ZMQ_MAXMSGSIZE */
-#define JOB_MAX_ORDERS 50       /* 50 of the longest orders fit into MESSAGE_MAX_BYTES */
+#define FRAME_MAX_BYTES 65536 /* of any job or reply; also the sockets' ZMQ_MAXMSGSIZE */
+#define JOB_MAX_ORDERS 50     /* 50 of the longest orders fit into FRAME_MAX_BYTES */
 
 /* Where a job comes from and its reply belongs: unique to one bridge process and one of its
  * consuming connections, because delivery tags start again with each (AMQP 0-9-1, delivery-tag is
@@ -29,11 +29,11 @@ struct job_item {
 
 /* Encode 1..JOB_MAX_ORDERS items; returns the length in bytes. */
 size_t job_encode(const struct job_route *route, const struct job_item *items, size_t count,
-                  uint8_t buffer[MESSAGE_MAX_BYTES]);
+                  uint8_t buffer[FRAME_MAX_BYTES]);
 
 /* Decode into caller's arrays; ret_items[i].order points to ret_orders[i]. Strict and bounded:
  * declared counts are checked against the bytes left. Returns 0, or -1 with `err` set. */
-int job_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_route,
+int job_decode(const uint8_t *frame, size_t len_bytes, struct job_route *ret_route,
                struct job_item ret_items[JOB_MAX_ORDERS], struct order ret_orders[JOB_MAX_ORDERS],
                size_t *ret_count, struct error *err) __attribute__((warn_unused_result));
 

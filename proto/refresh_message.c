@@ -1,6 +1,6 @@
 #include "proto/refresh_message.h"
-#include "proto/message_reader.h"
-#include "proto/message_writer.h"
+#include "proto/frame_reader.h"
+#include "proto/frame_writer.h"
 
 #define REQUEST_VALUES 3 /* version, kind, request id */
 #define ANSWER_VALUES 5  /* version, kind, request id, state, detail */
@@ -28,33 +28,33 @@ const char *refresh_state_name(enum refresh_state state)
 
 size_t refresh_request_encode(uint64_t request_id, uint8_t buffer[REFRESH_MESSAGE_MAX_BYTES])
 {
-    struct message_writer writer;
-    message_writer_begin(&writer, buffer, REFRESH_MESSAGE_MAX_BYTES, MESSAGE_REFRESH_REQUEST,
-                         REQUEST_VALUES);
-    message_write_unsigned(&writer, request_id);
+    struct frame_writer writer;
+    frame_writer_begin(&writer, buffer, REFRESH_MESSAGE_MAX_BYTES, FRAME_REFRESH_REQUEST,
+                       REQUEST_VALUES);
+    frame_write_unsigned(&writer, request_id);
     return writer.len_bytes;
 }
 
 size_t refresh_answer_encode(const struct refresh_answer *answer,
                              uint8_t buffer[REFRESH_MESSAGE_MAX_BYTES])
 {
-    struct message_writer writer;
-    message_writer_begin(&writer, buffer, REFRESH_MESSAGE_MAX_BYTES, MESSAGE_REFRESH_ANSWER,
-                         ANSWER_VALUES);
-    message_write_unsigned(&writer, answer->request_id);
-    message_write_unsigned(&writer, answer->state);
-    message_write_printable(&writer, answer->detail, sizeof answer->detail);
+    struct frame_writer writer;
+    frame_writer_begin(&writer, buffer, REFRESH_MESSAGE_MAX_BYTES, FRAME_REFRESH_ANSWER,
+                       ANSWER_VALUES);
+    frame_write_unsigned(&writer, answer->request_id);
+    frame_write_unsigned(&writer, answer->state);
+    frame_write_printable(&writer, answer->detail, sizeof answer->detail);
     return writer.len_bytes;
 }
 
 int refresh_request_decode(const uint8_t *message, size_t len_bytes, uint64_t *ret_request_id,
                            struct error *err)
 {
-    struct message_reader reader;
-    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_REFRESH_REQUEST, REQUEST_VALUES,
-                             err) != 0)
+    struct frame_reader reader;
+    if (frame_reader_begin(&reader, message, len_bytes, FRAME_REFRESH_REQUEST, REQUEST_VALUES,
+                           err) != 0)
         return -1;
-    if (!message_read_unsigned(&reader, 0, UINT64_MAX, ret_request_id)) {
+    if (!frame_read_unsigned(&reader, 0, UINT64_MAX, ret_request_id)) {
         error_set(err, "refresh request without an id");
         return -1;
     }
@@ -64,15 +64,15 @@ int refresh_request_decode(const uint8_t *message, size_t len_bytes, uint64_t *r
 int refresh_answer_decode(const uint8_t *message, size_t len_bytes,
                           struct refresh_answer *ret_answer, struct error *err)
 {
-    struct message_reader reader;
+    struct frame_reader reader;
     struct refresh_answer answer;
     uint64_t state;
-    if (message_reader_begin(&reader, message, len_bytes, MESSAGE_REFRESH_ANSWER, ANSWER_VALUES,
-                             err) != 0)
+    if (frame_reader_begin(&reader, message, len_bytes, FRAME_REFRESH_ANSWER, ANSWER_VALUES, err) !=
+        0)
         return -1;
-    if (!message_read_unsigned(&reader, 0, UINT64_MAX, &answer.request_id) ||
-        !message_read_unsigned(&reader, REFRESH_ANSWER_ACCEPTED, REFRESH_ANSWER_DECLINED, &state) ||
-        !message_read_printable(&reader, answer.detail, sizeof answer.detail)) {
+    if (!frame_read_unsigned(&reader, 0, UINT64_MAX, &answer.request_id) ||
+        !frame_read_unsigned(&reader, REFRESH_ANSWER_ACCEPTED, REFRESH_ANSWER_DECLINED, &state) ||
+        !frame_read_printable(&reader, answer.detail, sizeof answer.detail)) {
         error_set(err, "refresh answer with a bad value %zu", reader.next);
         return -1;
     }

@@ -17,10 +17,10 @@ struct reply_item {
 /* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. Bytes of code and detail that are
  * not printable ASCII are sent as '?'. */
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
-                    uint8_t buffer[MESSAGE_MAX_BYTES]);
+                    uint8_t buffer[FRAME_MAX_BYTES]);
 
 /* Decode, strict and bounded as job_decode(). Returns 0, or -1 with `err` set. */
-int reply_decode(const uint8_t *message, size_t len_bytes, struct job_route *ret_route,
+int reply_decode(const uint8_t *frame, size_t len_bytes, struct job_route *ret_route,
                  struct reply_item ret_items[REPLY_MAX_ITEMS], size_t *ret_count, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -23,73 +23,14 @@ struct bridge {
     struct intake *intake;
     struct workers *workers;
     struct dead_letter_queue *dead_letters;
+    struct flow_ports ports;
     struct flow *flow;
     struct report *report;
     struct loop_timer *deadline, *report_timer, *stop_timer;
     struct loop_watch *stop_watch;
     int64_t deadline_ms; /* when `deadline` fires; INT64_MAX: it is stopped */
-    bool renew, stopping, finished;
+    bool stopping;
 };
-
-/* The flow's ports */
-
-static uint32_t port_random(void *self)
-{
-    (void)self;
-    return arc4random();
-}
-
-static int port_push(void *self, const struct job_route *route, const struct job_item *items,
-                     size_t count)
-{
-    struct bridge *bridge = self;
-    if (workers_push(bridge->workers, route, items, count) == 0)
-        return 0;
-    workers_await_writable(bridge->workers, route->stage);
-    return -1;
-}
-
-static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
-{
-    struct bridge *bridge = self;
-    intake_ack(bridge->intake, delivery_tag, multiple);
-}
-
-static void port_requeue(void *self, uint64_t delivery_tag)
-{
-    struct bridge *bridge = self;
-    intake_requeue(bridge->intake, delivery_tag);
-}
-
-static int port_dead_letter(void *self, struct message *message,
-                            const struct dead_letter_report *report)
-{
-    struct bridge *bridge = self;
-    if (dead_letter_queue_publish(bridge->dead_letters, message, report, clock_monotonic_ms()) != 0)
-        return -1;
-    report_dead_letter(bridge->report, report);
-    return 0;
-}
-
-static void port_renew(void *self)
-{
-    struct bridge *bridge = self;
-    bridge->renew = true;
-}
-
-static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
-                            const struct order *order, int64_t at_worker_ms)
-{
-    struct bridge *bridge = self;
-    report_outcome(bridge->report, stage, item, order, at_worker_ms);
-}
-
-static void port_on_stage(void *self, enum stage stage, enum stage_state state,
-                          const struct reply_item *item)
-{
-    struct bridge *bridge = self;
-    report_stage(bridge->report, stage, state, item);
-}
 
 /* The loop */
 
@@ -98,12 +39,6 @@ static bool drained(const struct bridge *bridge)
     struct flow_stats stats;
     flow_stats(bridge->flow, &stats);
     return stats.in_flight == 0 && intake_unsent(bridge->intake) == 0;
-}
-
-static void finish(struct bridge *bridge)
-{
-    bridge->finished = true;
-    event_loop_stop(bridge->loop);
 }
 
 static void set_deadline(struct bridge *bridge, int64_t now_ms)
@@ -120,15 +55,13 @@ static void turn(void *arg)
 {
     struct bridge *bridge = arg;
     int64_t now_ms = clock_monotonic_ms();
-    flow_turn(bridge->flow, now_ms);
+    bool keep = flow_turn(bridge->flow, now_ms);
     intake_flush(bridge->intake);
-    if (bridge->renew) {
-        bridge->renew = false;
+    if (!keep)
         intake_renew(bridge->intake);
-    }
     set_deadline(bridge, now_ms);
-    if (bridge->stopping && !bridge->finished && drained(bridge))
-        finish(bridge);
+    if (bridge->stopping && drained(bridge))
+        event_loop_stop(bridge->loop);
 }
 
 static void on_deadline(void *arg)
@@ -148,46 +81,20 @@ static void on_report(void *arg)
     loop_timer_start(bridge->report_timer, REPORT_MS);
 }
 
-/* News */
+/* News of the intake */
 
-static void on_connected(void *arg, uint64_t epoch)
+static void on_connection(void *arg, uint64_t epoch)
 {
     struct bridge *bridge = arg;
     flow_reset(bridge->flow, epoch);
-    dead_letter_queue_set_reachable(bridge->dead_letters, true);
+    dead_letter_queue_set_reachable(bridge->dead_letters, epoch != 0);
 }
 
-static void on_lost(void *arg)
+static int on_delivery(void *arg, uint64_t delivery_tag, struct content *content)
 {
     struct bridge *bridge = arg;
-    flow_reset(bridge->flow, 0);
-    dead_letter_queue_set_reachable(bridge->dead_letters, false);
-}
-
-static int on_message(void *arg, uint64_t delivery_tag, struct message *message)
-{
-    struct bridge *bridge = arg;
-    report_message(bridge->report, message);
-    return flow_deliver(bridge->flow, delivery_tag, message, clock_monotonic_ms());
-}
-
-static void on_reply(void *arg, const struct job_route *route, const struct reply_item *items,
-                     size_t count)
-{
-    struct bridge *bridge = arg;
-    flow_reply(bridge->flow, route, items, count, clock_monotonic_ms());
-}
-
-static void on_writable(void *arg, enum stage stage)
-{
-    struct bridge *bridge = arg;
-    flow_writable(bridge->flow, stage);
-}
-
-static void on_dead_letter_result(void *arg, uint64_t epoch, uint64_t delivery_tag, bool confirmed)
-{
-    struct bridge *bridge = arg;
-    flow_dead_letter_result(bridge->flow, epoch, delivery_tag, confirmed, clock_monotonic_ms());
+    report_delivery(bridge->report, content);
+    return flow_deliver(bridge->flow, delivery_tag, content, clock_monotonic_ms());
 }
 
 /* Stopping */
@@ -199,7 +106,7 @@ static void on_stop_deadline(void *arg)
     flow_stats(bridge->flow, &stats);
     log_warn("stopped with orders in flight: the broker delivers them again",
              log_number("orders", stats.in_flight));
-    finish(bridge);
+    event_loop_stop(bridge->loop);
 }
 
 static void on_stop(void *arg, bool readable, bool writable)
@@ -211,7 +118,7 @@ static void on_stop(void *arg, bool readable, bool writable)
     bridge->stopping = true;
     loop_timer_start(bridge->stop_timer, STOP_DEADLINE_MS);
     intake_cancel(bridge->intake);
-    flow_stop(bridge->flow, clock_monotonic_ms());
+    flow_stop(bridge->flow);
     turn(bridge);
 }
 
@@ -221,46 +128,35 @@ static void make_flow(struct bridge *bridge, size_t window)
 {
     struct flow_options options = {.window = window};
     arc4random_buf(options.incarnation, sizeof options.incarnation);
-    bridge->flow = flow_new(&options, &(struct flow_ports){
-                                          .self = bridge,
-                                          .random = port_random,
-                                          .push = port_push,
-                                          .ack = port_ack,
-                                          .requeue = port_requeue,
-                                          .dead_letter = port_dead_letter,
-                                          .renew = port_renew,
-                                          .on_outcome = port_on_outcome,
-                                          .on_stage = port_on_stage,
-                                      });
+    bridge->report = report_new(window);
+    bridge->flow = flow_new(&options, &bridge->ports);
 }
 
 static void make_queues(struct bridge *bridge, const struct bridge_settings *settings)
 {
+    struct broker_options broker = {.url = settings->rabbitmq_url,
+                                    .ca_file = settings->rabbitmq_ca_file,
+                                    .name = "bridge intake"};
     enum queue_type type = (enum queue_type)settings->order_queue_type;
     bridge->intake = intake_new(bridge->loop, &(struct intake_options){
-                                                  .broker = {.url = settings->rabbitmq_url,
-                                                             .ca_file = settings->rabbitmq_ca_file,
-                                                             .name = "bridge intake"},
+                                                  .broker = broker,
                                                   .queue = settings->order_queue,
                                                   .queue_type = type,
                                                   .prefetch = (uint16_t)settings->prefetch,
-                                                  .on_connected = on_connected,
-                                                  .on_lost = on_lost,
-                                                  .on_message = on_message,
+                                                  .on_connection = on_connection,
+                                                  .on_delivery = on_delivery,
                                                   .on_turn = turn,
                                                   .arg = bridge,
                                               });
-    bridge->dead_letters =
-        dead_letter_queue_new(bridge->loop, &(struct dead_letter_queue_options){
-                                                .broker = {.url = settings->rabbitmq_url,
-                                                           .ca_file = settings->rabbitmq_ca_file,
-                                                           .name = "bridge dead letters"},
-                                                .queue = settings->order_queue,
-                                                .queue_type = type,
-                                                .on_result = on_dead_letter_result,
-                                                .on_turn = turn,
-                                                .arg = bridge,
-                                            });
+    broker.name = "bridge dead letters";
+    bridge->dead_letters = dead_letter_queue_new(bridge->loop, &(struct dead_letter_queue_options){
+                                                                   .broker = broker,
+                                                                   .queue = settings->order_queue,
+                                                                   .queue_type = type,
+                                                                   .flow = bridge->flow,
+                                                                   .on_turn = turn,
+                                                                   .arg = bridge,
+                                                               });
 }
 
 static void run_loop(struct bridge *bridge, int stop_fd)
@@ -283,32 +179,40 @@ static void run_loop(struct bridge *bridge, int stop_fd)
 int bridge_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct bridge_settings *settings = arg;
-    struct bridge bridge = {.finished = false};
-    bridge.loop = event_loop_new();
+    struct bridge bridge = {.loop = event_loop_new()};
+    make_flow(&bridge, (size_t)settings->prefetch);
     bridge.workers = workers_new(bridge.loop,
                                  &(struct workers_options){
                                      .bind = settings->bind,
-                                     .on_reply = on_reply,
-                                     .on_writable = on_writable,
+                                     .flow = bridge.flow,
                                      .on_turn = turn,
                                      .arg = &bridge,
                                  },
                                  err);
-    if (bridge.workers == NULL) {
-        event_loop_free(bridge.loop);
-        return -1;
+    bool bound = bridge.workers != NULL;
+    if (bound) {
+        make_queues(&bridge, settings);
+        bridge.ports = (struct flow_ports){
+            .random = arc4random,
+            .workers = bridge.workers,
+            .push = workers_push,
+            .intake = bridge.intake,
+            .ack = intake_ack,
+            .requeue = intake_requeue,
+            .dead_letters = bridge.dead_letters,
+            .dead_letter = dead_letter_queue_publish,
+            .report = bridge.report,
+            .on_outcome = report_outcome,
+            .on_stage = report_stage,
+            .on_dead_letter = report_dead_letter,
+        };
+        run_loop(&bridge, stop_fd);
     }
-    bridge.report = report_new((size_t)settings->prefetch);
-    make_flow(&bridge, (size_t)settings->prefetch);
-    make_queues(&bridge, settings);
-
-    run_loop(&bridge, stop_fd);
-
     dead_letter_queue_free(bridge.dead_letters, STOP_DRAIN_MS);
     flow_free(bridge.flow);
     intake_free(bridge.intake);
     workers_free(bridge.workers);
     report_free(bridge.report);
     event_loop_free(bridge.loop);
-    return 0;
+    return bound ? 0 : -1;
 }

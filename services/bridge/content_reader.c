@@ -15,14 +15,14 @@ void content_reader_release(struct content_reader *reader)
 
 void content_reader_reset(struct content_reader *reader)
 {
-    message_unref(reader->message);
-    reader->message = NULL;
+    content_unref(reader->content);
+    reader->content = NULL;
     reader->state = CONTENT_NONE;
 }
 
 bool content_reader_must_wait(const struct content_reader *reader)
 {
-    return reader->state == CONTENT_BODY && reader->message->large_bytes != NULL &&
+    return reader->state == CONTENT_BODY && reader->content->large_bytes != NULL &&
            reader->large_bytes > CONTENT_LARGE_LIMIT_BYTES;
 }
 
@@ -38,7 +38,7 @@ int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver
                          struct error *err)
 {
     if (reader->state != CONTENT_NONE) {
-        error_set(err, "the broker sent half a message");
+        error_set(err, "the broker sent half a content");
         return -1;
     }
     reader->delivery_tag = deliver->delivery_tag;
@@ -52,7 +52,7 @@ int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver
 static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
 {
     const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
-    struct message_head head = {
+    struct content_head head = {
         .body_size = frame->payload.properties.body_size,
         .properties = frame->payload.properties.raw.bytes,
         .properties_len = frame->payload.properties.raw.len,
@@ -65,21 +65,21 @@ static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
         head.message_id_len = properties->message_id.len;
         head.message_id = head.message_id_len > 0 ? properties->message_id.bytes : "";
     }
-    reader->message = message_new(&head, &reader->large_bytes);
+    reader->content = content_new(&head, &reader->large_bytes);
     reader->state = CONTENT_BODY;
 }
 
 int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
-                       struct message **ret_message, uint64_t *ret_delivery_tag, struct error *err)
+                       struct content **ret_content, uint64_t *ret_delivery_tag, struct error *err)
 {
-    *ret_message = NULL;
+    *ret_content = NULL;
     if (reader->state == CONTENT_HEADER && frame->frame_type == AMQP_FRAME_HEADER &&
         frame->payload.properties.class_id == AMQP_BASIC_CLASS) {
         add_header(reader, frame);
     } else if (reader->state == CONTENT_BODY && frame->frame_type == AMQP_FRAME_BODY) {
-        if (message_append(reader->message, frame->payload.body_fragment.bytes,
+        if (content_append(reader->content, frame->payload.body_fragment.bytes,
                            frame->payload.body_fragment.len) != 0) {
-            error_set(err, "the broker sent more of a message than it announced");
+            error_set(err, "the broker sent more of a body than it announced");
             return -1;
         }
     } else {
@@ -87,10 +87,10 @@ int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
         return -1;
     }
 
-    if (message_complete(reader->message)) {
-        *ret_message = reader->message;
+    if (content_complete(reader->content)) {
+        *ret_content = reader->content;
         *ret_delivery_tag = reader->delivery_tag;
-        reader->message = NULL;
+        reader->content = NULL;
         reader->state = CONTENT_NONE;
     }
     return 0;

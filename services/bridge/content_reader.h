@@ -1,11 +1,11 @@
-/* Makes messages of frames: basic.deliver, a content header, body frames (AMQP 0-9-1, 4.2.6). By
- * hand, because librabbitmq's own reader waits for the rest of a message without a deadline and
- * keeps bodies of any size in memory. */
+/* Puts contents together from frames: basic.deliver, a content header, body frames (AMQP 0-9-1,
+ * 4.2.6). By hand, because librabbitmq's own reader waits for the rest of a content without a
+ * deadline and keeps bodies of any size in memory. */
 #ifndef BRIDGE_CONTENT_READER_H
 #define BRIDGE_CONTENT_READER_H
 
 #include "proto/error.h"
-#include "services/bridge/message.h"
+#include "services/bridge/content.h"
 #include "services/clients/rabbitmq/amqp.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,34 +15,34 @@
 struct content_reader {
     enum content_state { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY } state; /* what comes next */
     uint64_t delivery_tag;
-    bool redelivered; /* basic.deliver's flag: the message was delivered before */
+    bool redelivered; /* basic.deliver's flag: the order was delivered before */
     size_t exchange_len, routing_key_len;
     char exchange[255], routing_key[255]; /* AMQP's short strings */
-    struct message *message;
-    size_t large_bytes; /* of large messages alive, the one being read included */
+    struct content *content;
+    size_t large_bytes; /* of all large contents, the one being read included */
 };
 
 void content_reader_init(struct content_reader *reader);
-/* All messages must be released before. */
+/* All contents must be released before. */
 void content_reader_release(struct content_reader *reader);
 
-/* Forget a message that is half read: its connection is gone. */
+/* Forget a content that is half read: its connection is gone. */
 void content_reader_reset(struct content_reader *reader);
 
-/* Whether the next frame must not be read yet: it belongs to a large message, and those that are
- * alive take CONTENT_LARGE_LIMIT_BYTES. (RabbitMQ closes a connection that takes nothing for about
- * half a minute: so this is a last resort, not one large message at a time.) */
+/* Whether the next frame must not be read yet: it belongs to a large content, and the large
+ * contents in memory take CONTENT_LARGE_LIMIT_BYTES. (RabbitMQ closes a connection that takes
+ * nothing for about half a minute: so this is a last resort, not one large content at a time.) */
 bool content_reader_must_wait(const struct content_reader *reader);
 
 /* A basic.deliver has come. Returns 0, or -1 with `err` set when that was not its turn. */
 int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver_t *deliver,
                          struct error *err) __attribute__((warn_unused_result));
 
-/* A frame of the content has come. Copies what it keeps. Returns 0, with the message and its tag
- * when this completed it (the reference is the caller's), else with *ret_message NULL; or -1 with
+/* A frame of the content has come. Copies what it keeps. Returns 0, with the content and its tag
+ * when this completed it (the reference is the caller's), else with *ret_content NULL; or -1 with
  * `err` set when it was not its turn. */
 int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
-                       struct message **ret_message, uint64_t *ret_delivery_tag, struct error *err)
+                       struct content **ret_content, uint64_t *ret_delivery_tag, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -56,8 +56,8 @@ static void add_time(struct dead_letter *letter, const char *name, int64_t us)
     add_bytes(&letter->headers, name, copy(&letter->pool, text));
 }
 
-/* What the message had beside that which its dead letter has as well. They are kept as a header:
- * some of them would act (expiration), or be refused (user_id). */
+/* The properties that the dead letter does not have itself. They are kept as a header: some would
+ * act (expiration), or be refused (user_id). */
 static void add_properties(struct dead_letter *letter, const amqp_basic_properties_t *properties)
 {
     const struct {
@@ -89,12 +89,12 @@ static void add_properties(struct dead_letter *letter, const amqp_basic_properti
         add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = table;
 }
 
-static void decode_properties(struct dead_letter *letter, const struct message_head *head)
+static void decode_properties(struct dead_letter *letter, const struct content_head *head)
 {
     amqp_bytes_t raw = {.len = head->properties_len, .bytes = (void *)(uintptr_t)head->properties};
     void *decoded;
     /* A frame has room for 128 KiB of headers. What cannot be decoded came through once already. */
-    if (head->properties_len > MESSAGE_LARGE_BYTES ||
+    if (head->properties_len > CONTENT_LARGE_BYTES ||
         amqp_decode_properties(AMQP_BASIC_CLASS, &letter->pool, raw, &decoded) < 0)
         return;
     const amqp_basic_properties_t *properties = decoded;
@@ -109,10 +109,10 @@ static amqp_bytes_t bytes_of(const char *text, size_t len)
     return (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)text};
 }
 
-void dead_letter_init(struct dead_letter *letter, const struct message *message,
+void dead_letter_init(struct dead_letter *letter, const struct content *content,
                       const struct dead_letter_report *report, int64_t now_ms, int64_t now_us)
 {
-    const struct message_head *head = &message->head;
+    const struct content_head *head = &content->head;
     *letter = (struct dead_letter){.content_type = "application/octet-stream"};
     init_amqp_pool(&letter->pool, POOL_PAGE_BYTES);
     letter->headers.entries = take_from(&letter->pool, HEADERS_MAX * sizeof(amqp_table_entry_t));

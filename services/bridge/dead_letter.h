@@ -8,7 +8,7 @@
  *   x-first-attempt, x-last-attempt   RFC 3339; absent without attempts
  *   x-original-size              of the body, bytes; more than there is when it was cut
  *   x-original-exchange, x-original-routing-key
- *   x-original-properties        a table of what else the message had: its own headers as
+ *   x-original-properties        a table of its other properties, its own headers as
  *                                "headers"; absent when there was nothing, or over 64 KiB of it */
 #ifndef BRIDGE_DEAD_LETTER_H
 #define BRIDGE_DEAD_LETTER_H
@@ -20,12 +20,12 @@ struct dead_letter {
     const char *content_type;
     const char *message_id; /* or NULL */
     amqp_table_t headers;
-    amqp_pool_t pool; /* owns what the others point to, but for parts of the message */
+    amqp_pool_t pool; /* owns what the others point to, but for parts of the content */
 };
 
-/* The report is copied; the message must outlive the letter. `now_ms` (on the report's clock) and
+/* The report is copied; the content must outlive the letter. `now_ms` (on the report's clock) and
  * `now_us` (since 1970) are the same instant. */
-void dead_letter_init(struct dead_letter *letter, const struct message *message,
+void dead_letter_init(struct dead_letter *letter, const struct content *content,
                       const struct dead_letter_report *report, int64_t now_ms, int64_t now_us);
 void dead_letter_release(struct dead_letter *letter);
 

@@ -2,6 +2,7 @@
  * only reads; its result comes back to the loop through a mailbox. */
 #include "services/bridge/dead_letter_queue.h"
 #include "proto/timestamp.h"
+#include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/bridge/dead_letter.h"
@@ -15,7 +16,7 @@
 struct sending {
     struct publish_request request; /* first: a pointer to one is a pointer to the other */
     struct dead_letter letter;
-    struct message *message;
+    struct content *content;
     uint64_t epoch, delivery_tag;
 };
 
@@ -42,16 +43,16 @@ static void sending_free(struct publish_request *request)
 {
     struct sending *sending = (struct sending *)request;
     dead_letter_release(&sending->letter);
-    message_unref(sending->message);
+    content_unref(sending->content);
     free(sending);
 }
 
 static void on_result(void *arg, struct publish_request *request, enum publish_result result)
 {
-    const struct dead_letter_queue_options *options = &((struct dead_letter_queue *)arg)->options;
+    const struct dead_letter_queue *queue = arg;
     const struct sending *sending = (const struct sending *)request;
-    options->on_result(options->arg, sending->epoch, sending->delivery_tag,
-                       result == PUBLISH_CONFIRMED);
+    flow_dead_letter_result(queue->options.flow, sending->epoch, sending->delivery_tag,
+                            result == PUBLISH_CONFIRMED, clock_monotonic_ms());
     sending_free(request);
 }
 
@@ -61,20 +62,20 @@ static void on_turn(void *arg)
     queue->options.on_turn(queue->options.arg);
 }
 
-int dead_letter_queue_publish(struct dead_letter_queue *queue, struct message *message,
+int dead_letter_queue_publish(struct dead_letter_queue *queue, struct content *content,
                               const struct dead_letter_report *report, int64_t now_ms)
 {
     if (!publisher_accepts(queue->publisher)) /* saves the work below while it is down */
         return -1;
     struct sending *sending = memory_new(sizeof *sending);
-    dead_letter_init(&sending->letter, message, report, now_ms, timestamp_now_us());
-    sending->message = message_ref(message);
+    dead_letter_init(&sending->letter, content, report, now_ms, timestamp_now_us());
+    sending->content = content_ref(content);
     sending->epoch = report->epoch;
     sending->delivery_tag = report->delivery_tag;
     sending->request = (struct publish_request){
         .routing_key = queue->name,
-        .body = message->body,
-        .body_len = message->body_len,
+        .body = content->body,
+        .body_len = content->body_len,
         .content_type = sending->letter.content_type,
         .message_id = sending->letter.message_id,
         .headers = &sending->letter.headers,

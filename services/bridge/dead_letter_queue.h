@@ -14,8 +14,7 @@ struct dead_letter_queue_options {
     struct broker_options broker; /* these strings and `queue` must outlive it */
     const char *queue;            /* the order queue, from which the other's name follows */
     enum queue_type queue_type;
-    /* On the loop's thread: what became of a dead letter. */
-    void (*on_result)(void *arg, uint64_t epoch, uint64_t delivery_tag, bool confirmed);
+    struct flow *flow;          /* told what became of each dead letter, on the loop's thread */
     void (*on_turn)(void *arg); /* a batch of results has been handed over */
     void *arg;
 };
@@ -30,8 +29,8 @@ void dead_letter_queue_free(struct dead_letter_queue *queue, int64_t drain_ms);
 /* Whether another connection of the process is up. At first it is not. */
 void dead_letter_queue_set_reachable(struct dead_letter_queue *queue, bool reachable);
 
-/* As flow_ports.dead_letter; `now_ms` on the report's clock. */
-int dead_letter_queue_publish(struct dead_letter_queue *queue, struct message *message,
+/* As flow_ports.dead_letter. */
+int dead_letter_queue_publish(struct dead_letter_queue *queue, struct content *content,
                               const struct dead_letter_report *report, int64_t now_ms)
     __attribute__((warn_unused_result));
 

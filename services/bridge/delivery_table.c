@@ -2,7 +2,7 @@
  * in which one other list it is, or in the heap of deadlines. */
 #include "services/bridge/delivery_table.h"
 #include "services/base/memory.h"
-#include "services/bridge/message.h"
+#include "services/bridge/content.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -166,7 +166,7 @@ static void leave(struct delivery_table *table, struct delivery *delivery)
     }
 }
 
-struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct message *message,
+struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct content *content,
                               int64_t now_ms)
 {
     struct delivery *delivery = TAILQ_FIRST(&table->free);
@@ -177,7 +177,7 @@ struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct
         .tag = tag,
         .state = DELIVERY_WAITING,
         .stage = STAGE_FIRST,
-        .message = message,
+        .content = content,
         .delivered_ms = now_ms,
         .hash_next = *bucket(table, tag),
     };
@@ -195,8 +195,8 @@ static void release(struct delivery_table *table, struct delivery *delivery)
     TAILQ_REMOVE(&table->by_tag, delivery, by_tag);
     TAILQ_INSERT_HEAD(&table->free, delivery, by_state);
     table->count--;
-    message_unref(delivery->message);
-    delivery->message = NULL;
+    content_unref(delivery->content);
+    delivery->content = NULL;
 }
 
 void delivery_set_state(struct delivery_table *table, struct delivery *delivery,

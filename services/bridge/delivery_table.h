@@ -25,7 +25,7 @@ struct delivery {
     uint64_t tag;
     enum delivery_state state;
     enum stage stage;
-    struct message *message;
+    struct content *content;
     int64_t deadline_ms; /* while PUSHED or HELD */
     uint32_t attempt;    /* pushes so far, in all stages; a reply must carry it */
     uint32_t retries;    /* "retry" answers of this stage while it was up */
@@ -64,14 +64,14 @@ struct delivery_table {
 void delivery_table_init(struct delivery_table *table, size_t capacity);
 void delivery_table_release(struct delivery_table *table);
 
-/* Take a slot for `tag`, in state WAITING for STAGE_FIRST, owning the message reference. NULL
- * when the table is full or the tag is not above all before. */
-struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct message *message,
+/* Take a slot for `tag`, in state WAITING for STAGE_FIRST, owning the reference to the content.
+ * NULL when the table is full or the tag is not above all before. */
+struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct content *content,
                               int64_t now_ms) __attribute__((warn_unused_result));
 struct delivery *delivery_find(const struct delivery_table *table, uint64_t tag);
 
 /* Move to another state or stage, leaving and entering the lists; a deadline is set before entering
- * PUSHED or HELD. DELIVERY_FREE gives the slot and the message reference back. */
+ * PUSHED or HELD. DELIVERY_FREE gives the slot and the reference back. */
 void delivery_set_state(struct delivery_table *table, struct delivery *delivery,
                         enum delivery_state state, enum stage stage);
 

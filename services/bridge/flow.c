@@ -12,42 +12,28 @@
 #define DEAD_LETTER_BASE_MS 100
 #define DEAD_LETTER_CAP_MS 5000
 
-struct stage_line {
-    struct stage_health health;
-    bool blocked; /* no worker took the last job */
-};
-
 struct flow {
-    struct flow_ports ports;
+    const struct flow_ports *ports;
     struct job_route route; /* of this process and connection; the stage is set per job */
     struct delivery_table table;
-    struct stage_line lines[STAGES];
+    struct stage_health health[STAGES];
+    bool blocked[STAGES]; /* no worker took the last job */
     struct backoff dead_letter_backoff;
     int64_t dead_letter_at_ms; /* no dead letter is offered before this */
     bool renewing, stopping;
     struct flow_stats stats; /* the counters only */
 };
 
-static struct stage_line *line_of(struct flow *flow, enum stage stage)
-{
-    return &flow->lines[stage];
-}
-
-static uint32_t random_of(struct flow *flow)
-{
-    return flow->ports.random(flow->ports.self);
-}
-
 struct flow *flow_new(const struct flow_options *options, const struct flow_ports *ports)
 {
     struct flow *flow = memory_new(sizeof *flow);
-    flow->ports = *ports;
+    flow->ports = ports;
     memcpy(flow->route.incarnation, options->incarnation, sizeof flow->route.incarnation);
     flow->dead_letter_backoff.base_ms = DEAD_LETTER_BASE_MS;
     flow->dead_letter_backoff.cap_ms = DEAD_LETTER_CAP_MS;
     delivery_table_init(&flow->table, options->window);
     for (size_t i = 0; i < STAGES; i++)
-        stage_health_init(&flow->lines[i].health);
+        stage_health_init(&flow->health[i]);
     return flow;
 }
 
@@ -69,20 +55,20 @@ void flow_reset(struct flow *flow, uint64_t epoch)
 
 /* Transitions */
 
-static void give_back(struct flow *flow, struct delivery *delivery)
+/* `counter` is one of flow->stats.requeued_… */
+static void give_back(struct flow *flow, struct delivery *delivery, uint64_t *counter)
 {
-    flow->ports.requeue(flow->ports.self, delivery->tag);
+    ++*counter;
+    flow->ports->requeue(flow->ports->intake, delivery->tag);
     delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
 }
 
 static void wait_for(struct flow *flow, struct delivery *delivery, enum stage stage)
 {
-    if (flow->stopping && line_of(flow, stage)->health.state != STAGE_UP) {
-        flow->stats.requeued_stopping++;
-        give_back(flow, delivery);
-        return;
-    }
-    delivery_set_state(&flow->table, delivery, DELIVERY_WAITING, stage);
+    if (flow->stopping && flow->health[stage].state != STAGE_UP)
+        give_back(flow, delivery, &flow->stats.requeued_stopping);
+    else
+        delivery_set_state(&flow->table, delivery, DELIVERY_WAITING, stage);
 }
 
 /* The dead letter tells the last failure, under another `reason` when there is one. */
@@ -99,22 +85,21 @@ static void finish(struct flow *flow, struct delivery *delivery, int64_t now_ms)
     delivery_set_state(&flow->table, delivery, DELIVERY_DONE, delivery->stage);
 }
 
-int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *message, int64_t now_ms)
+int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct content *content, int64_t now_ms)
 {
     assert(flow->route.epoch != 0);
-    struct delivery *delivery = delivery_add(&flow->table, delivery_tag, message, now_ms);
+    struct delivery *delivery = delivery_add(&flow->table, delivery_tag, content, now_ms);
     if (delivery == NULL) {
-        message_unref(message);
+        content_unref(content);
         return -1;
     }
     flow->stats.delivered++;
-    delivery->dones_seen = line_of(flow, STAGE_FIRST)->health.dones;
+    delivery->dones_seen = flow->health[STAGE_FIRST].dones;
     if (flow->stopping) {
-        flow->stats.requeued_stopping++;
-        give_back(flow, delivery);
-    } else if (message->fault != NULL) {
-        verdict_fail(&delivery->failure, OUTCOME_REJECT, message->fault,
-                     message->fault_detail.message);
+        give_back(flow, delivery, &flow->stats.requeued_stopping);
+    } else if (content->fault != NULL) {
+        verdict_fail(&delivery->failure, OUTCOME_REJECT, content->fault,
+                     content->fault_detail.message);
         condemn(flow, delivery, NULL);
     }
     return 0;
@@ -125,7 +110,7 @@ int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *messa
 static void on_done(struct flow *flow, struct delivery *delivery, int64_t created_at_us,
                     int64_t now_ms)
 {
-    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    struct stage_health *health = &flow->health[delivery->stage];
     flow->stats.stage[delivery->stage].done++;
     stage_health_done(health);
     enum stage next = stages[delivery->stage].next;
@@ -135,14 +120,13 @@ static void on_done(struct flow *flow, struct delivery *delivery, int64_t create
     }
     delivery->at_workers_ms += now_ms - delivery->pushed_ms;
     if (delivery->at_workers_ms >= FLOW_HANG_MS) { /* no time is left for the next stage */
-        flow->stats.requeued_hung++;
-        give_back(flow, delivery);
+        give_back(flow, delivery, &flow->stats.requeued_hung);
         return;
     }
     if (delivery->stage == STAGE_PERSIST) /* later stages show what the row says */
-        delivery->message->order->created_at_us = created_at_us;
+        delivery->content->order->created_at_us = created_at_us;
     delivery->retries = delivery->strikes = 0;
-    delivery->dones_seen = line_of(flow, next)->health.dones;
+    delivery->dones_seen = flow->health[next].dones;
     wait_for(flow, delivery, next);
 }
 
@@ -150,27 +134,26 @@ static void on_done(struct flow *flow, struct delivery *delivery, int64_t create
  * for the stage. */
 static void hold(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
-    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    struct stage_health *health = &flow->health[delivery->stage];
     delivery->at_workers_ms = 0;
     if (flow->stopping) {
-        flow->stats.requeued_stopping++;
-        give_back(flow, delivery);
+        give_back(flow, delivery, &flow->stats.requeued_stopping);
     } else if (health->state != STAGE_UP) {
         wait_for(flow, delivery, delivery->stage);
     } else {
         delivery->retries++;
-        delivery->deadline_ms = now_ms + retry_delay_ms(delivery->retries, random_of(flow));
+        delivery->deadline_ms = now_ms + retry_delay_ms(delivery->retries, flow->ports->random());
         delivery_set_state(&flow->table, delivery, DELIVERY_HELD, delivery->stage);
     }
 }
 
 static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
-    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    struct stage_health *health = &flow->health[delivery->stage];
     if (health->dones > delivery->dones_seen)
         delivery->strikes++;
     delivery->dones_seen = health->dones;
-    stage_health_retry(health, now_ms, random_of(flow));
+    stage_health_retry(health, now_ms, flow->ports->random());
     if (delivery->strikes >= RETRY_EXHAUSTED_STRIKES)
         condemn(flow, delivery, "retries_exhausted");
     else
@@ -179,10 +162,10 @@ static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_m
 
 static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
-    struct stage_health *health = &line_of(flow, delivery->stage)->health;
+    struct stage_health *health = &flow->health[delivery->stage];
     /* A conflict of two orders is theirs alone, however many come in a row. */
     if (strcmp(delivery->failure.code, "id_conflict") == 0 ||
-        stage_health_reject(health, now_ms, random_of(flow)))
+        stage_health_reject(health, now_ms, flow->ports->random()))
         condemn(flow, delivery, delivery->failure.code[0] != '\0' ? NULL : "rejected");
     else
         hold(flow, delivery, now_ms);
@@ -192,9 +175,9 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
                        int64_t now_ms)
 {
     enum stage stage = delivery->stage;
-    enum stage_state before = line_of(flow, stage)->health.state;
-    flow->ports.on_outcome(flow->ports.self, stage, item, delivery->message->order,
-                           now_ms - delivery->pushed_ms);
+    enum stage_state before = flow->health[stage].state;
+    flow->ports->on_outcome(flow->ports->report, stage, item, delivery->content->order,
+                            now_ms - delivery->pushed_ms);
 
     if (item->verdict.outcome != OUTCOME_DONE)
         delivery->failure = item->verdict;
@@ -210,9 +193,9 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
         break;
     }
 
-    enum stage_state after = line_of(flow, stage)->health.state;
+    enum stage_state after = flow->health[stage].state;
     if (after != before)
-        flow->ports.on_stage(flow->ports.self, stage, after, item);
+        flow->ports->on_stage(flow->ports->report, stage, after, item);
 }
 
 void flow_reply(struct flow *flow, const struct job_route *route, const struct reply_item *items,
@@ -239,12 +222,10 @@ static void expire(struct flow *flow, int64_t now_ms)
     struct delivery *delivery;
     while ((delivery = delivery_first_deadline(&flow->table)) != NULL &&
            delivery->deadline_ms <= now_ms) {
-        if (delivery->state == DELIVERY_HELD) {
+        if (delivery->state == DELIVERY_HELD)
             wait_for(flow, delivery, delivery->stage);
-        } else {
-            flow->stats.requeued_hung++;
-            give_back(flow, delivery);
-        }
+        else
+            give_back(flow, delivery, &flow->stats.requeued_hung);
     }
 }
 
@@ -270,14 +251,14 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
         items[count++] = (struct job_item){
             .delivery_tag = delivery->tag,
             .attempt = delivery->attempt + 1,
-            .order = delivery->message->order,
+            .order = delivery->content->order,
         };
         delivery = TAILQ_NEXT(delivery, by_state);
     } while (delivery != NULL && count < limit);
 
     flow->route.stage = stage;
-    if (flow->ports.push(flow->ports.self, &flow->route, items, count) != 0) {
-        line_of(flow, stage)->blocked = true;
+    if (flow->ports->push(flow->ports->workers, &flow->route, items, count) != 0) {
+        flow->blocked[stage] = true;
         return;
     }
     flow->stats.stage[stage].jobs++;
@@ -288,27 +269,33 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
 
 static void push_stage(struct flow *flow, enum stage stage, int64_t now_ms)
 {
-    struct stage_line *line = line_of(flow, stage);
+    struct stage_health *health = &flow->health[stage];
     size_t limit;
-    while (!line->blocked && !TAILQ_EMPTY(&flow->table.waiting[stage]) &&
-           (limit = stage_health_allowance(&line->health, now_ms, JOB_MAX_ORDERS)) > 0) {
+    while (!flow->blocked[stage] && !TAILQ_EMPTY(&flow->table.waiting[stage]) &&
+           (limit = stage_health_allowance(health, now_ms, JOB_MAX_ORDERS)) > 0) {
         push_job(flow, stage, limit, now_ms);
-        if (line->health.state != STAGE_UP && !line->blocked)
-            stage_health_probed(&line->health, now_ms, random_of(flow));
+        if (health->state != STAGE_UP && !flow->blocked[stage])
+            stage_health_probed(health, now_ms, flow->ports->random());
     }
 }
 
 void flow_writable(struct flow *flow, enum stage stage)
 {
-    line_of(flow, stage)->blocked = false;
+    flow->blocked[stage] = false;
 }
 
 bool flow_blocked(const struct flow *flow, enum stage stage)
 {
-    return flow->lines[stage].blocked;
+    return flow->blocked[stage];
 }
 
 /* Dead letters */
+
+static void pause_dead_letters(struct flow *flow, int64_t now_ms)
+{
+    flow->dead_letter_at_ms =
+        now_ms + backoff_next_ms(&flow->dead_letter_backoff, flow->ports->random());
+}
 
 static void send_dead_letters(struct flow *flow, int64_t now_ms)
 {
@@ -325,29 +312,30 @@ static void send_dead_letters(struct flow *flow, int64_t now_ms)
             .first_attempt_ms = delivery->first_push_ms,
             .last_attempt_ms = delivery->pushed_ms,
         };
-        if (flow->ports.dead_letter(flow->ports.self, delivery->message, &report) == 0)
-            delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_SENT, delivery->stage);
-        else
-            flow->dead_letter_at_ms =
-                now_ms + backoff_next_ms(&flow->dead_letter_backoff, random_of(flow));
+        if (flow->ports->dead_letter(flow->ports->dead_letters, delivery->content, &report,
+                                     now_ms) != 0) {
+            pause_dead_letters(flow, now_ms);
+            return;
+        }
+        flow->ports->on_dead_letter(flow->ports->report, &report);
+        delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_SENT, delivery->stage);
     }
 }
 
 void flow_dead_letter_result(struct flow *flow, uint64_t epoch, uint64_t delivery_tag,
                              bool confirmed, int64_t now_ms)
 {
-    /* Whoever has lost its delivery meanwhile is delivered again, and may be dead-lettered twice.
-     */
     if (confirmed) {
         flow->stats.dead_lettered++;
         backoff_reset(&flow->dead_letter_backoff);
     } else {
         flow->stats.dead_letter_failures++;
         if (now_ms >= flow->dead_letter_at_ms) /* many fail together: one step for all */
-            flow->dead_letter_at_ms =
-                now_ms + backoff_next_ms(&flow->dead_letter_backoff, random_of(flow));
+            pause_dead_letters(flow, now_ms);
     }
 
+    /* If the connection was lost meanwhile, RabbitMQ delivers the order again, and the order may be
+     * dead-lettered twice. */
     struct delivery *delivery =
         epoch == flow->route.epoch ? delivery_find(&flow->table, delivery_tag) : NULL;
     if (delivery == NULL || delivery->state != DELIVERY_DEAD_SENT)
@@ -358,31 +346,35 @@ void flow_dead_letter_result(struct flow *flow, uint64_t epoch, uint64_t deliver
         delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_WAITING, delivery->stage);
 }
 
-/* Acks: one for all finished ones from the oldest on; who is finished behind a straggler waits a
- * little for it, then is acked alone. */
+/* Acks */
+
+static void ack(struct flow *flow, uint64_t tag, size_t count)
+{
+    flow->stats.acked += count;
+    flow->stats.ack_calls++;
+    flow->ports->ack(flow->ports->intake, tag, count > 1);
+}
+
+/* One ack settles all finished deliveries from the oldest on, up to the first that is not finished.
+ * A finished delivery behind that one waits FLOW_ACK_DELAY_MS and then has an ack of its own. */
 
 static void send_acks(struct flow *flow, int64_t now_ms)
 {
     struct delivery *delivery;
-    uint64_t prefix_tag = 0;
-    size_t prefix = 0;
-    while ((delivery = TAILQ_FIRST(&flow->table.by_tag)) != NULL &&
-           delivery->state == DELIVERY_DONE) {
-        prefix_tag = delivery->tag;
-        prefix++;
+    uint64_t tag = 0;
+    size_t count = 0;
+    for (;
+         (delivery = TAILQ_FIRST(&flow->table.by_tag)) != NULL && delivery->state == DELIVERY_DONE;
+         count++) {
+        tag = delivery->tag;
         delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
     }
-    if (prefix > 0) {
-        flow->stats.acked += prefix;
-        flow->stats.ack_calls++;
-        flow->ports.ack(flow->ports.self, prefix_tag, prefix > 1);
-    }
+    if (count > 0)
+        ack(flow, tag, count);
 
     while ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL &&
            delivery->done_ms + FLOW_ACK_DELAY_MS <= now_ms) {
-        flow->stats.acked++;
-        flow->stats.ack_calls++;
-        flow->ports.ack(flow->ports.self, delivery->tag, false);
+        ack(flow, delivery->tag, 1);
         delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
     }
 }
@@ -393,20 +385,19 @@ static int64_t renew_at_ms(const struct flow *flow)
     return oldest != NULL ? oldest->delivered_ms + FLOW_RENEW_MS : INT64_MAX;
 }
 
-void flow_turn(struct flow *flow, int64_t now_ms)
+bool flow_turn(struct flow *flow, int64_t now_ms)
 {
     if (flow->renewing)
-        return;
+        return true;
     expire(flow, now_ms);
     send_acks(flow, now_ms);
-    if (now_ms >= renew_at_ms(flow)) {
-        flow->renewing = true;
-        flow->ports.renew(flow->ports.self);
-        return;
-    }
+    flow->renewing = now_ms >= renew_at_ms(flow);
+    if (flow->renewing)
+        return false;
     for (enum stage stage = STAGES; stage-- > 0;) /* later stages first: they end orders */
         push_stage(flow, stage, now_ms);
     send_dead_letters(flow, now_ms);
+    return true;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -426,35 +417,30 @@ int64_t flow_next_ms(const struct flow *flow)
         next = earlier(next, delivery->done_ms + FLOW_ACK_DELAY_MS);
     if (!TAILQ_EMPTY(&flow->table.dead_waiting))
         next = earlier(next, flow->dead_letter_at_ms);
-    for (size_t i = 0; i < STAGES; i++) {
-        const struct stage_line *line = &flow->lines[i];
-        if (line->health.state != STAGE_UP && !line->blocked &&
+    for (size_t i = 0; i < STAGES; i++)
+        if (flow->health[i].state != STAGE_UP && !flow->blocked[i] &&
             !TAILQ_EMPTY(&flow->table.waiting[i]))
-            next = earlier(next, line->health.next_probe_ms);
-    }
+            next = earlier(next, flow->health[i].next_probe_ms);
     return next;
 }
 
-void flow_stop(struct flow *flow, int64_t now_ms)
+void flow_stop(struct flow *flow)
 {
     flow->stopping = true;
     struct delivery *delivery = TAILQ_FIRST(&flow->table.by_tag);
     while (delivery != NULL) {
         struct delivery *next = TAILQ_NEXT(delivery, by_tag);
-        bool begun = delivery->stage != STAGE_FIRST &&
-                     line_of(flow, delivery->stage)->health.state == STAGE_UP;
-        if (delivery->state == DELIVERY_HELD || (delivery->state == DELIVERY_WAITING && !begun)) {
-            flow->stats.requeued_stopping++;
-            give_back(flow, delivery);
-        }
+        bool begun =
+            delivery->stage != STAGE_FIRST && flow->health[delivery->stage].state == STAGE_UP;
+        if (delivery->state == DELIVERY_HELD || (delivery->state == DELIVERY_WAITING && !begun))
+            give_back(flow, delivery, &flow->stats.requeued_stopping);
         delivery = next;
     }
-    flow_turn(flow, now_ms);
 }
 
 enum stage_state flow_stage_state(const struct flow *flow, enum stage stage)
 {
-    return flow->lines[stage].health.state;
+    return flow->health[stage].state;
 }
 
 void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)

@@ -9,20 +9,20 @@
  *                                               → DEAD_SENT → confirmed → DONE → acked
  *   PUSHED for 10 s → nacked with requeue
  *
- * Ports are called from within the calls below and must not call back into the flow. */
+ * No port calls back into the flow. */
 #ifndef BRIDGE_FLOW_H
 #define BRIDGE_FLOW_H
 
 #include "proto/job.h"
 #include "proto/reply.h"
-#include "services/bridge/message.h"
+#include "services/bridge/content.h"
 #include "services/bridge/retry_policy.h"
 
 #define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */
 #define FLOW_ACK_DELAY_MS 10           /* a finished order behind a straggler is acked by itself */
 #define FLOW_RENEW_MS (20 * 60 * 1000) /* well before RabbitMQ's consumer_timeout of 30 min */
 
-/* All that a dead letter says, beside the message itself. Valid during the call only. */
+/* All that a dead letter says, beside its content. Valid during the call only. */
 struct dead_letter_report {
     uint64_t epoch, delivery_tag; /* to be given back with the result */
     const char *reason;           /* stable: "malformed", "id_conflict", "retries_exhausted", … */
@@ -32,29 +32,41 @@ struct dead_letter_report {
     int64_t first_attempt_ms, last_attempt_ms; /* on the flow's clock; 0 without attempts */
 };
 
+struct workers;
+struct intake;
+struct dead_letter_queue;
+struct report;
+
+/* What the flow needs of the other parts of the bridge, each function with the part that it is a
+ * function of. */
 struct flow_ports {
-    void *self;
-    uint32_t (*random)(void *self); /* uniform */
-    /* Send 1..JOB_MAX_ORDERS orders to some worker of the stage. Returns 0, or -1 when none takes
-     * them now: then none is pushed to that stage until flow_writable(). */
-    int (*push)(void *self, const struct job_route *route, const struct job_item *items,
-                size_t count);
+    uint32_t (*random)(void); /* uniform */
+
+    struct workers *workers;
+    /* Send 1..JOB_MAX_ORDERS orders to some worker of the stage. Returns 0, or -1 when no worker
+     * takes them now: the flow then sends no job to that stage until flow_writable(). */
+    int (*push)(struct workers *workers, const struct job_route *route,
+                const struct job_item *items, size_t count);
+
+    struct intake *intake;
     /* Settle deliveries, in the order of the calls; `multiple`: all unsettled up to this tag. */
-    void (*ack)(void *self, uint64_t delivery_tag, bool multiple);
-    void (*requeue)(void *self, uint64_t delivery_tag);
-    /* Start to publish a dead letter; the result comes to flow_dead_letter_result(). Takes its own
-     * reference to the message. Returns 0, or -1 when none is taken now: the flow asks again. */
-    int (*dead_letter)(void *self, struct message *message,
-                       const struct dead_letter_report *report);
-    /* The oldest delivery is held for too long: give all back and consume again. Called once; the
-     * flow then rests until flow_reset(). */
-    void (*renew)(void *self);
-    /* To be logged and counted: an outcome with the time it took at the worker, and a stage that
-     * has another state (with the failure that did it; empty when it is up). */
-    void (*on_outcome)(void *self, enum stage stage, const struct reply_item *item,
+    void (*ack)(struct intake *intake, uint64_t delivery_tag, bool multiple);
+    void (*requeue)(struct intake *intake, uint64_t delivery_tag);
+
+    struct dead_letter_queue *dead_letters;
+    /* Begin to publish a dead letter; the result comes to flow_dead_letter_result(). Takes its own
+     * reference to the content. Returns 0, or -1 when it takes none now: the flow asks again. */
+    int (*dead_letter)(struct dead_letter_queue *queue, struct content *content,
+                       const struct dead_letter_report *report, int64_t now_ms);
+
+    struct report *report; /* to log and count */
+    /* An outcome, with the time that the order was at the worker. */
+    void (*on_outcome)(struct report *report, enum stage stage, const struct reply_item *item,
                        const struct order *order, int64_t at_worker_ms);
-    void (*on_stage)(void *self, enum stage stage, enum stage_state state,
+    /* A stage has another state; `item` is the outcome that did it. */
+    void (*on_stage)(struct report *report, enum stage stage, enum stage_state state,
                      const struct reply_item *item);
+    void (*on_dead_letter)(struct report *report, const struct dead_letter_report *letter);
 };
 
 struct flow_options {
@@ -78,6 +90,7 @@ struct flow_stats {
 
 struct flow;
 
+/* The ports must outlive the flow, and be complete before anything else is called. */
 struct flow *flow_new(const struct flow_options *options, const struct flow_ports *ports);
 void flow_free(struct flow *flow);
 
@@ -85,12 +98,12 @@ void flow_free(struct flow *flow);
  * connection, never used before; 0: there is none, nothing may be delivered. */
 void flow_reset(struct flow *flow, uint64_t epoch);
 
-/* A message was delivered; takes the reference. Returns 0, or -1 when the broker broke the window
- * or the order of tags: then the connection must be given up. */
-int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct message *message, int64_t now_ms)
+/* An order was delivered; takes the reference to its content. Returns 0, or -1 when the broker
+ * broke the window or the order of tags: then the connection must be given up. */
+int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct content *content, int64_t now_ms)
     __attribute__((warn_unused_result));
 
-/* A decoded reply message. What matches no push is counted and dropped. */
+/* A reply has come. What matches no push is counted and dropped. */
 void flow_reply(struct flow *flow, const struct job_route *route, const struct reply_item *items,
                 size_t count, int64_t now_ms);
 
@@ -103,13 +116,17 @@ void flow_writable(struct flow *flow, enum stage stage);
 bool flow_blocked(const struct flow *flow, enum stage stage);
 
 /* Do all that is due: expire deadlines, push what waits, ack what is finished. To be called after
- * each batch of the calls above, and at flow_next_ms(). */
-void flow_turn(struct flow *flow, int64_t now_ms);
+ * each batch of the calls above, and at flow_next_ms(). Returns false when RabbitMQ is about to
+ * close the channel, because the oldest delivery is in flight for FLOW_RENEW_MS: then give all
+ * deliveries back and consume again, on a new connection. Says so once, and rests until
+ * flow_reset(). */
+bool flow_turn(struct flow *flow, int64_t now_ms) __attribute__((warn_unused_result));
 /* When flow_turn() must be called next, if nothing else happens; INT64_MAX for never. */
 int64_t flow_next_ms(const struct flow *flow);
 
-/* Stop: give back what is not at a worker, now and from now on; finish what is. */
-void flow_stop(struct flow *flow, int64_t now_ms);
+/* Stop: give back every delivery that is not at a worker, now and from now on; finish the others.
+ * flow_turn() follows. */
+void flow_stop(struct flow *flow);
 
 enum stage_state flow_stage_state(const struct flow *flow, enum stage stage);
 void flow_stats(const struct flow *flow, struct flow_stats *ret_stats);

@@ -13,7 +13,6 @@
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/bridge/content_reader.h"
-#include "services/bridge/message_decoder.h"
 #include "services/bridge/settlements.h"
 #include "services/clients/rabbitmq/connection_attempt.h"
 #include "services/runtime/health.h"
@@ -54,7 +53,7 @@ struct intake {
     uint64_t epoch;
     struct content_reader reader;
     struct settlements settlements;
-    bool waiting;    /* for room for a large message: nothing is read */
+    bool waiting;    /* for room for a large content: nothing is read */
     bool want_write; /* settlements wait for the socket */
     bool stopping;   /* no more connecting */
     int64_t up_since_ms, heard_ms, heartbeat_ms, asked_ms;
@@ -101,10 +100,10 @@ static void lose(struct intake *intake, const char *reason, int64_t delay_ms)
         log_warn("order queue lost", log_text("reason", reason));
     if (!intake->stopping)
         loop_timer_start(intake->retry, delay_ms);
-    intake->options.on_lost(intake->options.arg);
+    intake->options.on_connection(intake->options.arg, 0);
 }
 
-/* An error of the connection: whoever calls this touches the connection no more. */
+/* An error of the connection: the caller touches the connection no more. */
 static void fail(struct intake *intake, const char *reason)
 {
     int64_t delay_ms = arc4random_uniform(RETRY_SOON_MS);
@@ -172,19 +171,19 @@ static bool take_method(struct intake *intake, const amqp_method_t *method)
 /* Returns false when the connection is lost. */
 static bool take_content(struct intake *intake, const amqp_frame_t *frame)
 {
-    struct message *message;
+    struct content *content;
     uint64_t delivery_tag;
     struct error err;
-    if (content_reader_add(&intake->reader, frame, &message, &delivery_tag, &err) != 0) {
+    if (content_reader_add(&intake->reader, frame, &content, &delivery_tag, &err) != 0) {
         fail(intake, err.message);
         return false;
     }
-    if (message == NULL)
+    if (content == NULL)
         return true;
     if (intake->reader.redelivered)
         metric_add(intake->redelivered, 1);
-    message_decode(message);
-    if (intake->options.on_message(intake->options.arg, delivery_tag, message) == 0)
+    content_decode(content);
+    if (intake->options.on_delivery(intake->options.arg, delivery_tag, content) == 0)
         return true;
     fail(intake, "the broker delivered what it must not");
     return false;
@@ -405,7 +404,7 @@ static void on_attempt_ended(void *arg, bool readable, bool writable)
     if (differs)
         log_warn("the queue exists with another type: that one is used",
                  log_text("queue", intake->options.queue));
-    intake->options.on_connected(intake->options.arg, ++intake->epoch);
+    intake->options.on_connection(intake->options.arg, ++intake->epoch);
     read_and_turn(intake);
 }
 

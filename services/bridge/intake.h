@@ -3,7 +3,7 @@
 #ifndef BRIDGE_INTAKE_H
 #define BRIDGE_INTAKE_H
 
-#include "services/bridge/message.h"
+#include "services/bridge/content.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/loop/event_loop.h"
 
@@ -12,12 +12,12 @@ struct intake_options {
     const char *queue;
     enum queue_type queue_type;
     uint16_t prefetch;
-    /* A new connection consumes. Its tags start from 1; `epoch` is never used again. */
-    void (*on_connected)(void *arg, uint64_t epoch);
-    /* It is lost: the broker delivers all that is not settled again. */
-    void (*on_lost)(void *arg);
-    /* A message, decoded; the reference is the callee's. Returns -1 to give the connection up. */
-    int (*on_message)(void *arg, uint64_t delivery_tag, struct message *message);
+    /* A new connection consumes. Its tags start from 1; `epoch` is never used again. Or, with epoch
+     * 0, the connection is lost: the broker delivers again what is not settled. */
+    void (*on_connection)(void *arg, uint64_t epoch);
+    /* A delivery with its content, decoded; the reference is the callee's. Returns -1 to give the
+     * connection up. */
+    int (*on_delivery)(void *arg, uint64_t delivery_tag, struct content *content);
     /* All that had arrived has been handed over. Must end with intake_flush(). */
     void (*on_turn)(void *arg);
     void *arg;
@@ -26,7 +26,7 @@ struct intake_options {
 struct intake;
 
 struct intake *intake_new(struct event_loop *loop, const struct intake_options *options);
-/* Closes the connection politely (at most 1 s) when it consumes. All messages must be released
+/* Closes the connection politely (at most 1 s) when it consumes. All contents must be released
  * before. */
 void intake_free(struct intake *intake);
 
@@ -36,16 +36,17 @@ void intake_start(struct intake *intake);
 void intake_ack(struct intake *intake, uint64_t delivery_tag, bool multiple);
 void intake_requeue(struct intake *intake, uint64_t delivery_tag);
 
-/* Send what is settled, as far as the socket takes it, and read on where a large message waited for
- * an earlier one. May call on_lost(). */
+/* Send what is settled, as far as the socket takes it, and read on where a large content waited for
+ * an earlier one. May call on_connection(). */
 void intake_flush(struct intake *intake);
 /* Settlements that are not sent yet. */
 size_t intake_unsent(const struct intake *intake);
 
-/* Give everything back to the broker, and consume again on a new connection. Calls on_lost(). */
+/* Give everything back to the broker, and consume again on a new connection. Calls on_connection().
+ */
 void intake_renew(struct intake *intake);
 
-/* Consume no more; messages on their way still arrive. */
+/* Consume no more; deliveries on their way still arrive. */
 void intake_cancel(struct intake *intake);
 
 #endif

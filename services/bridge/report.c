@@ -142,10 +142,10 @@ static double seconds_since(int64_t then_us)
     return us > 0 ? (double)us / 1e6 : 0; /* clocks differ */
 }
 
-void report_message(struct report *report, const struct message *message)
+void report_delivery(struct report *report, const struct content *content)
 {
-    if (message->fault == NULL)
-        metric_observe(report->queue_seconds, seconds_since(message->order->created_at_us));
+    if (content->fault == NULL)
+        metric_observe(report->queue_seconds, seconds_since(content->order->created_at_us));
 }
 
 void report_outcome(struct report *report, enum stage stage, const struct reply_item *item,

@@ -10,16 +10,14 @@ struct report;
 struct report *report_new(size_t window);
 void report_free(struct report *report);
 
-/* A message has come out of the queue. */
-void report_message(struct report *report, const struct message *message);
+/* An order has come out of the queue. */
+void report_delivery(struct report *report, const struct content *content);
 
-/* As flow_ports.on_outcome and on_stage. */
+/* As in struct flow_ports. */
 void report_outcome(struct report *report, enum stage stage, const struct reply_item *item,
                     const struct order *order, int64_t at_worker_ms);
 void report_stage(struct report *report, enum stage stage, enum stage_state state,
                   const struct reply_item *item);
-
-/* A dead letter is being published. */
 void report_dead_letter(struct report *report, const struct dead_letter_report *letter);
 
 /* From time to time: the state of the flow, and whether some worker of each stage takes jobs now.

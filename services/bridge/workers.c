@@ -1,4 +1,6 @@
+/* The bound sockets of the bridge: a PUSH of jobs for each stage, and one PULL of replies. */
 #include "services/bridge/workers.h"
+#include "services/base/clock.h"
 #include "services/base/endpoint.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
@@ -24,7 +26,7 @@ struct workers {
     struct loop_watch *replies_watch;
     bool within_reply; /* the last frame read had more behind it */
     struct metric_counter *malformed;
-    uint8_t buffer[MESSAGE_MAX_BYTES];
+    uint8_t buffer[FRAME_MAX_BYTES];
 };
 
 /* Jobs */
@@ -35,13 +37,8 @@ static void on_writable(void *arg, bool readable, bool writable)
     struct job_line *line = arg;
     const struct workers_options *options = &line->workers->options;
     loop_watch_want(line->watch, false, false);
-    options->on_writable(options->arg, line->stage);
+    flow_writable(options->flow, line->stage);
     options->on_turn(options->arg);
-}
-
-void workers_await_writable(struct workers *workers, enum stage stage)
-{
-    loop_watch_want(workers->lines[stage].watch, false, true);
 }
 
 bool workers_writable(const struct workers *workers, enum stage stage)
@@ -52,9 +49,12 @@ bool workers_writable(const struct workers *workers, enum stage stage)
 int workers_push(struct workers *workers, const struct job_route *route,
                  const struct job_item *items, size_t count)
 {
+    struct job_line *line = &workers->lines[route->stage];
     size_t len = job_encode(route, items, count, workers->buffer);
-    void *socket = zsock_resolve(workers->lines[route->stage].socket);
-    return zmq_send(socket, workers->buffer, len, ZMQ_DONTWAIT) == (int)len ? 0 : -1;
+    if (zmq_send(zsock_resolve(line->socket), workers->buffer, len, ZMQ_DONTWAIT) == (int)len)
+        return 0;
+    loop_watch_want(line->watch, false, true);
+    return -1;
 }
 
 /* Replies */
@@ -73,7 +73,7 @@ static bool read_frame(struct workers *workers)
     bool more = zmq_msg_more(&frame) != 0;
     if (!more && !workers->within_reply &&
         reply_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), &route, items, &count, NULL) == 0)
-        workers->options.on_reply(workers->options.arg, &route, items, count);
+        flow_reply(workers->options.flow, &route, items, count, clock_monotonic_ms());
     else if (!more)
         metric_add(workers->malformed, 1);
     workers->within_reply = more;
@@ -94,7 +94,7 @@ static void on_readable(void *arg, bool readable, bool writable)
 
 static int bind_socket(zsock_t *socket, const char *endpoint, struct error *err)
 {
-    /* Whoever can connect is trusted, so a socket file is for its owner alone. */
+    /* Each peer is trusted, so a socket file is for its owner alone. */
     mode_t before = umask(0077);
     int bound = link_socket_bind(socket, endpoint);
     int failure = errno;
@@ -114,7 +114,7 @@ struct workers *workers_new(struct event_loop *loop, const struct workers_option
     struct workers *workers = memory_new(sizeof *workers);
     workers->options = *options;
     workers->malformed = metric_counter("bridge_malformed_replies_total", NULL,
-                                        "Messages on the reply socket that make no sense.");
+                                        "Frames on the reply socket that make no sense.");
     workers->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
     int bound = bind_socket(workers->replies, endpoints.reply, err);
     for (enum stage stage = 0; stage < STAGES; stage++) {

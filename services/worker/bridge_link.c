@@ -95,9 +95,9 @@ struct bridge_link *bridge_link_new(const struct bridge_link_options *options, s
     link->connects =
         metric_counter("worker_bridge_connects_total", NULL, "Connections made to bridges.");
     link->malformed_jobs = metric_counter("worker_bridge_malformed_jobs_total", NULL,
-                                          "Job messages dropped because they make no sense.");
+                                          "Jobs dropped because they make no sense.");
     link->dropped_replies = metric_counter("worker_bridge_dropped_replies_total", NULL,
-                                           "Reply messages dropped because their bridge is gone.");
+                                           "Replies dropped because their bridge is gone.");
     for (size_t i = 0; i < options->bridges->count; i++)
         if (bridge_endpoints_parse(options->bridges->items[i], &link->bridges[i].endpoints, err)) {
             free(link);
@@ -150,7 +150,7 @@ bool bridge_link_read(struct bridge_link *link, unsigned number, struct job *ret
 
 /* ---- replies ---- */
 
-static void keep_unsent(struct bridge *bridge, zmq_msg_t *message)
+static void keep_unsent(struct bridge *bridge, zmq_msg_t *reply)
 {
     if (bridge->unsent_count == UNSENT_MAX) {
         metric_add(bridge->link->dropped_replies, 1);
@@ -160,23 +160,23 @@ static void keep_unsent(struct bridge *bridge, zmq_msg_t *message)
     zmq_msg_t *slot =
         &bridge->unsent[(bridge->unsent_oldest + bridge->unsent_count++) % UNSENT_MAX];
     (void)zmq_msg_init(slot);
-    (void)zmq_msg_move(slot, message); /* both are valid */
+    (void)zmq_msg_move(slot, reply); /* both are valid */
 }
 
 void bridge_link_reply(struct bridge_link *link, unsigned number, const struct job_route *route,
                        const struct reply_item items[], size_t count)
 {
     struct bridge *bridge = &link->bridges[number];
-    uint8_t buffer[MESSAGE_MAX_BYTES];
+    uint8_t buffer[FRAME_MAX_BYTES];
     size_t len = reply_encode(route, items, count, buffer);
-    zmq_msg_t message;
-    if (zmq_msg_init_size(&message, len) != 0)
+    zmq_msg_t reply;
+    if (zmq_msg_init_size(&reply, len) != 0)
         abort();
-    memcpy(zmq_msg_data(&message), buffer, len);
+    memcpy(zmq_msg_data(&reply), buffer, len);
     if (bridge->unsent_count > 0 ||
-        zmq_msg_send(&message, link_connection_socket(bridge->replies), ZMQ_DONTWAIT) < 0)
-        keep_unsent(bridge, &message);
-    (void)zmq_msg_close(&message);
+        zmq_msg_send(&reply, link_connection_socket(bridge->replies), ZMQ_DONTWAIT) < 0)
+        keep_unsent(bridge, &reply);
+    (void)zmq_msg_close(&reply);
 }
 
 size_t bridge_link_unsent(const struct bridge_link *link)

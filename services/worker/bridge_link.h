@@ -31,15 +31,14 @@ void bridge_link_free(struct bridge_link *link);
 /* Connect to all bridges, and again by itself after each loss. */
 void bridge_link_connect(struct bridge_link *link);
 
-/* Read one job message of bridge number `bridge`; false when there is none now. A message of
- * several frames, one that does not decode strictly, or of another stage, is dropped and counted.
- */
+/* Read one job of bridge number `bridge`; false when there is none now. What has several frames,
+ * does not decode strictly or is of another stage is dropped and counted. */
 bool bridge_link_read(struct bridge_link *link, unsigned bridge, struct job *ret_job);
 
 /* Whether on_readable() is wanted (at first it is not). */
 void bridge_link_want_jobs(struct bridge_link *link, bool wanted);
 
-/* Send one reply message, or keep it until the socket takes it. When too many are kept, the oldest
+/* Send one reply, or keep it until the socket takes it. When too many are kept, the oldest
  * is dropped and counted: its bridge is gone or stopped, and delivers the orders again. */
 void bridge_link_reply(struct bridge_link *link, unsigned bridge, const struct job_route *route,
                        const struct reply_item items[], size_t count);

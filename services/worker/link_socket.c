@@ -1,5 +1,5 @@
 /* What a stopped worker can swallow is what these queues and kernel buffers hold, besides what it
- * has read: so they are small for jobs. Measured on loopback with 50 orders a message: 1,650 orders
+ * has read: so they are small for jobs. Measured on loopback with 50 orders a job: 1,650 orders
  * of 46 bytes (short names), 600 of 200 bytes, at over a million orders a second. (An ipc:// socket
  * has the kernel's own buffers.) Replies may queue longer: losing them costs a redelivery, and they
  * are short.
@@ -10,11 +10,11 @@
  * persist timer (200 ms), which suggests a next segment larger than the window that the reader
  * announces. With segments limited to MAX_SEGMENT_BYTES it did not occur in 14 runs (in 1 of 14
  * without, side by side), which is no proof; the slowest run was faster, too. A send buffer smaller
- * than the receive buffer adds stalls of 40 ms at some message sizes.
+ * than the receive buffer adds stalls of 40 ms at some sizes of a job.
  *
  * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. libzmq reads nothing
  * from a connection whose inbound queue is full, heartbeats neither, and then drops it after the
- * timeout with all that it holds: a reader must take a message at least every LINK_TIMEOUT_MS. */
+ * timeout with all that it holds: a reader must take a frame at least every LINK_TIMEOUT_MS. */
 #include "services/worker/link_socket.h"
 #include "proto/job.h"
 #include <errno.h>
@@ -41,7 +41,7 @@ zsock_t *link_socket_new(enum link_end end)
         abort();
 
     zsock_set_ipv6(socket, 1); /* a wildcard address then listens on both families */
-    zsock_set_maxmsgsize(socket, MESSAGE_MAX_BYTES);
+    zsock_set_maxmsgsize(socket, FRAME_MAX_BYTES);
     zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(socket, LINK_TIMEOUT_MS);
     zsock_set_heartbeat_ttl(socket, LINK_TIMEOUT_MS);

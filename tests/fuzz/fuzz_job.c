@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct job_item items[JOB_MAX_ORDERS], back_items[JOB_MAX_ORDERS];
     static struct order orders[JOB_MAX_ORDERS], back_orders[JOB_MAX_ORDERS];
-    static uint8_t frame[MESSAGE_MAX_BYTES];
+    static uint8_t frame[FRAME_MAX_BYTES];
     struct job_route route, back_route;
     struct error err;
     size_t count, back_count;

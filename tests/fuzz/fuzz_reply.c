@@ -5,7 +5,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct reply_item items[REPLY_MAX_ITEMS], back_items[REPLY_MAX_ITEMS];
-    static uint8_t frame[MESSAGE_MAX_BYTES];
+    static uint8_t frame[FRAME_MAX_BYTES];
     struct job_route route, back_route;
     struct error err;
     size_t count, back_count;

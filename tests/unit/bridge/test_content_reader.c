@@ -15,7 +15,7 @@ static const char *take(struct content_reader *reader, const char *step, char an
     unsigned long long number;
     assert_int_equal(sscanf(step, "%15s %llu", verb, &number), 2);
     struct error err = {"unset"};
-    struct message *message = NULL;
+    struct content *content = NULL;
     uint64_t tag = 0;
     amqp_basic_properties_t properties = {._flags = 0};
     amqp_frame_t frame = {.channel = 1};
@@ -33,21 +33,21 @@ static const char *take(struct content_reader *reader, const char *step, char an
         frame.payload.properties.class_id = AMQP_BASIC_CLASS;
         frame.payload.properties.body_size = number;
         frame.payload.properties.decoded = &properties;
-        result = content_reader_add(reader, &frame, &message, &tag, &err);
+        result = content_reader_add(reader, &frame, &content, &tag, &err);
     } else {
         frame.frame_type = AMQP_FRAME_BODY;
         frame.payload.body_fragment = (amqp_bytes_t){.len = (size_t)number, .bytes = zeros};
-        result = content_reader_add(reader, &frame, &message, &tag, &err);
+        result = content_reader_add(reader, &frame, &content, &tag, &err);
     }
     if (result != 0) {
         assert_string_not_equal(err.message, "unset");
         return "error";
     }
-    if (message != NULL) {
-        assert_int_equal(message->head.routing_key_len, strlen("order_queue"));
-        assert_memory_equal(message->head.exchange, "ex", 2);
+    if (content != NULL) {
+        assert_int_equal(content->head.routing_key_len, strlen("order_queue"));
+        assert_memory_equal(content->head.exchange, "ex", 2);
         snprintf(answer, 32, "%llu", (unsigned long long)tag);
-        message_unref(message);
+        content_unref(content);
     }
     return answer;
 }
@@ -100,9 +100,9 @@ static void test_a_lost_connection_forgets_half_a_message(void **state)
 static void test_large_messages_wait_for_earlier_ones(void **state)
 {
     (void)state;
-    enum { FIT = CONTENT_LARGE_LIMIT_BYTES / MESSAGE_KEEP_BYTES };
+    enum { FIT = CONTENT_LARGE_LIMIT_BYTES / CONTENT_KEEP_BYTES };
     struct content_reader reader;
-    struct message *alive[FIT + 1];
+    struct content *alive[FIT + 1];
     content_reader_init(&reader);
     amqp_basic_properties_t properties = {._flags = 0};
     uint64_t tag;
@@ -112,22 +112,22 @@ static void test_large_messages_wait_for_earlier_ones(void **state)
         assert_false(content_reader_must_wait(&reader));
         amqp_frame_t frame = {.frame_type = AMQP_FRAME_HEADER};
         frame.payload.properties.class_id = AMQP_BASIC_CLASS;
-        frame.payload.properties.body_size = 2 * MESSAGE_KEEP_BYTES;
+        frame.payload.properties.body_size = 2 * CONTENT_KEEP_BYTES;
         frame.payload.properties.decoded = &properties;
         assert_int_equal(content_reader_add(&reader, &frame, &alive[i], &tag, NULL), 0);
         assert_true(content_reader_must_wait(&reader) == (i == FIT));
         if (i == FIT) {
-            message_unref(alive[0]);
+            content_unref(alive[0]);
             assert_false(content_reader_must_wait(&reader));
         }
         frame = (amqp_frame_t){.frame_type = AMQP_FRAME_BODY};
         frame.payload.body_fragment = (amqp_bytes_t){.len = sizeof zeros, .bytes = zeros};
-        for (size_t sent = 0; sent < 2 * MESSAGE_KEEP_BYTES; sent += sizeof zeros)
+        for (size_t sent = 0; sent < 2 * CONTENT_KEEP_BYTES; sent += sizeof zeros)
             assert_int_equal(content_reader_add(&reader, &frame, &alive[i], &tag, NULL), 0);
         assert_non_null(alive[i]);
     }
     for (size_t i = 1; i <= FIT; i++)
-        message_unref(alive[i]);
+        content_unref(alive[i]);
     content_reader_release(&reader);
 }
 

@@ -49,17 +49,17 @@ static void test_without_properties(void **state)
 {
     (void)state;
     size_t large = 0;
-    struct message_head head = {.body_size = 3u << 20,
+    struct content_head head = {.body_size = 3u << 20,
                                 .properties = "\0\0",
                                 .properties_len = 2,
                                 .exchange = "",
                                 .routing_key = "order_queue",
                                 .routing_key_len = 11};
-    struct message *message = message_new(&head, &large);
+    struct content *content = content_new(&head, &large);
     struct dead_letter_report report = {
         .reason = "too_large", .stage = NULL, .detail = "too much", .attempts = 0};
     struct dead_letter letter;
-    dead_letter_init(&letter, message, &report, 1000, 0);
+    dead_letter_init(&letter, content, &report, 1000, 0);
     assert_string_equal(letter.content_type, "application/octet-stream");
     assert_null(letter.message_id);
     assert_text(&letter.headers, "x-reason", "too_large");
@@ -72,14 +72,14 @@ static void test_without_properties(void **state)
     assert_null(find(&letter.headers, "x-first-attempt"));
     assert_null(find(&letter.headers, "x-original-properties"));
     dead_letter_release(&letter);
-    message_unref(message);
+    content_unref(content);
 }
 
 static void test_keeps_what_the_message_had(void **state)
 {
     (void)state;
     size_t large = 0;
-    struct message_head head = {.body_size = 2,
+    struct content_head head = {.body_size = 2,
                                 .properties = wire,
                                 .properties_len = sizeof wire - 1,
                                 .message_id = "id-1",
@@ -88,7 +88,7 @@ static void test_keeps_what_the_message_had(void **state)
                                 .exchange_len = 2,
                                 .routing_key = "key",
                                 .routing_key_len = 3};
-    struct message *message = message_new(&head, &large);
+    struct content *content = content_new(&head, &large);
     struct dead_letter_report report = {.reason = "id_conflict",
                                         .stage = "persist",
                                         .detail = "another order",
@@ -96,7 +96,7 @@ static void test_keeps_what_the_message_had(void **state)
                                         .first_attempt_ms = 1000,
                                         .last_attempt_ms = 5500};
     struct dead_letter letter;
-    dead_letter_init(&letter, message, &report, 6000, INT64_C(1700000006000000));
+    dead_letter_init(&letter, content, &report, 6000, INT64_C(1700000006000000));
     assert_string_equal(letter.content_type, "application/json");
     assert_string_equal(letter.message_id, "id-1");
     assert_text(&letter.headers, "x-reason", "id_conflict");
@@ -114,29 +114,29 @@ static void test_keeps_what_the_message_had(void **state)
     assert_non_null(headers);
     assert_text(&headers->value.table, "k", "v");
     dead_letter_release(&letter);
-    message_unref(message);
+    content_unref(content);
 }
 
 static void test_undecodable_or_huge_properties_are_left_out(void **state)
 {
     (void)state;
-    static char huge[MESSAGE_LARGE_BYTES + 1];
+    static char huge[CONTENT_LARGE_BYTES + 1];
     const struct {
         const void *properties;
         size_t len;
     } cases[] = {{"\xFF\xFE", 2}, {"", 0}, {huge, sizeof huge}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         size_t large = 0;
-        struct message_head head = {
+        struct content_head head = {
             .body_size = 0, .properties = cases[i].properties, .properties_len = cases[i].len};
-        struct message *message = message_new(&head, &large);
+        struct content *content = content_new(&head, &large);
         struct dead_letter_report report = {.reason = "malformed", .detail = ""};
         struct dead_letter letter;
-        dead_letter_init(&letter, message, &report, 0, 0);
+        dead_letter_init(&letter, content, &report, 0, 0);
         assert_text(&letter.headers, "x-reason", "malformed");
         assert_null(find(&letter.headers, "x-original-properties"));
         dead_letter_release(&letter);
-        message_unref(message);
+        content_unref(content);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Random walks of the table against a plain array that is searched from end to end. */
+#include "services/bridge/content.h"
 #include "services/bridge/delivery_table.h"
-#include "services/bridge/message.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 
@@ -16,10 +16,10 @@ struct expected {
 
 static size_t large_bytes;
 
-static struct message *new_message(void)
+static struct content *new_message(void)
 {
-    struct message_head head = {.body_size = 0};
-    return message_new(&head, &large_bytes);
+    struct content_head head = {.body_size = 0};
+    return content_new(&head, &large_bytes);
 }
 
 static bool has_deadline(enum delivery_state state)
@@ -108,16 +108,16 @@ static void test_full_or_out_of_order(void **state)
     (void)state;
     struct delivery_table table;
     delivery_table_init(&table, 2);
-    struct message *message = new_message();
-    assert_non_null(delivery_add(&table, 3, message_ref(message), 0));
-    assert_null(delivery_add(&table, 3, message, 0));
-    assert_null(delivery_add(&table, 2, message, 0));
-    assert_non_null(delivery_add(&table, 9, message_ref(message), 0));
-    assert_null(delivery_add(&table, 10, message, 0));
+    struct content *content = new_message();
+    assert_non_null(delivery_add(&table, 3, content_ref(content), 0));
+    assert_null(delivery_add(&table, 3, content, 0));
+    assert_null(delivery_add(&table, 2, content, 0));
+    assert_non_null(delivery_add(&table, 9, content_ref(content), 0));
+    assert_null(delivery_add(&table, 10, content, 0));
     assert_null(delivery_find(&table, 10));
     delivery_table_release(&table);
-    assert_int_equal(message->references, 1);
-    message_unref(message);
+    assert_int_equal(content->references, 1);
+    content_unref(content);
 }
 
 int main(void)

@@ -23,6 +23,7 @@
 #define STORED_AT_US 1000000 /* an order sent again: the first instant stays */
 
 struct world {
+    struct flow_ports ports;
     struct flow *flow;
     int64_t now_ms;
     uint64_t epoch;
@@ -51,16 +52,15 @@ static void note(struct world *world, const char *format, ...)
     assert_true(world->log_len < sizeof world->log);
 }
 
-static uint32_t port_random(void *self)
+static uint32_t port_random(void)
 {
-    (void)self;
     return UINT32_MAX;
 }
 
-static int port_push(void *self, const struct job_route *route, const struct job_item *items,
-                     size_t count)
+static int port_push(struct workers *self, const struct job_route *route,
+                     const struct job_item *items, size_t count)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     assert_memory_equal(route->incarnation, incarnation, sizeof incarnation);
     assert_int_equal(route->epoch, world->epoch);
     assert_in_range(count, 1, JOB_MAX_ORDERS);
@@ -82,58 +82,66 @@ static int port_push(void *self, const struct job_route *route, const struct job
     return 0;
 }
 
-static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
+static void port_ack(struct intake *self, uint64_t delivery_tag, bool multiple)
 {
-    note(self, "ack %s%llu", multiple ? ".." : "", (unsigned long long)delivery_tag);
+    note((void *)self, "ack %s%llu", multiple ? ".." : "", (unsigned long long)delivery_tag);
 }
 
-static void port_requeue(void *self, uint64_t delivery_tag)
+static void port_requeue(struct intake *self, uint64_t delivery_tag)
 {
-    note(self, "requeue %llu", (unsigned long long)delivery_tag);
+    note((void *)self, "requeue %llu", (unsigned long long)delivery_tag);
 }
 
-static int port_dead_letter(void *self, struct message *message,
-                            const struct dead_letter_report *report)
+static int port_dead_letter(struct dead_letter_queue *self, struct content *content,
+                            const struct dead_letter_report *report, int64_t now_ms)
 {
-    struct world *world = self;
-    assert_non_null(message);
+    struct world *world = (void *)self;
+    assert_non_null(content);
+    assert_int_equal(now_ms, world->now_ms);
     if (world->refuse_dead)
         return -1;
-    note(self, "dead %llu %s %s %u", (unsigned long long)report->delivery_tag, report->reason,
-         report->stage != NULL ? report->stage : "-", report->attempts);
+    note((void *)self, "dead %llu %s %s %u", (unsigned long long)report->delivery_tag,
+         report->reason, report->stage != NULL ? report->stage : "-", report->attempts);
     return 0;
 }
 
-static void port_renew(void *self)
-{
-    note(self, "renew");
-}
-
-static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
+static void port_on_outcome(struct report *self, enum stage stage, const struct reply_item *item,
                             const struct order *order, int64_t at_worker_ms)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     assert_int_equal(stage, world->stage[item->delivery_tag]);
     assert_int_equal(order->amount_cents, item->delivery_tag);
     assert_in_range(at_worker_ms, 0, FLOW_HANG_MS);
 }
 
-static void port_on_stage(void *self, enum stage stage, enum stage_state state,
+static void port_on_stage(struct report *self, enum stage stage, enum stage_state state,
                           const struct reply_item *item)
 {
     assert_non_null(item);
-    note(self, "%s %s", stages[stage].name, stage_state_name(state));
+    note((void *)self, "%s %s", stages[stage].name, stage_state_name(state));
 }
 
-static struct message *make_message(struct world *world, uint64_t tag, const char *fault)
+static void port_on_dead_letter(struct report *self, const struct dead_letter_report *letter)
 {
-    struct message_head head = {.body_size = 0};
-    struct message *message = message_new(&head, &world->large_bytes);
-    message->fault = fault;
+    (void)self;
+    assert_non_null(letter->reason);
+}
+
+static void turn(struct world *world)
+{
+    if (!flow_turn(world->flow, world->now_ms))
+        note(world, "renew");
+}
+
+static struct content *make_content(struct world *world, uint64_t tag, const char *fault)
+{
+    struct content_head head = {.body_size = 0};
+    struct content *content = content_new(&head, &world->large_bytes);
+    content->fault = fault;
     struct order order = {.amount_cents = (int64_t)tag, .created_at_us = SENT_AT_US};
     order_set_name(&order, "x", 1);
-    message_set_order(message, &order);
-    return message;
+    content_set_order(content, &order);
+    return content;
 }
 
 static void reply(struct world *world, uint64_t epoch, uint64_t tag, enum stage stage,
@@ -192,7 +200,7 @@ static void run_command(struct world *world, const char *command)
         assert_int_equal(sscanf(rest, "%llu %31s", &first, word), 2);
         const char *reason = reasons[strcmp(word, reasons[0]) == 0 ? 0 : 1];
         assert_int_equal(
-            flow_deliver(world->flow, first, make_message(world, first, reason), world->now_ms), 0);
+            flow_deliver(world->flow, first, make_content(world, first, reason), world->now_ms), 0);
     } else if (strcmp(verb, "block") == 0 || strcmp(verb, "unblock") == 0) {
         assert_int_equal(sscanf(rest, "%31s", word), 1);
         world->blocked[stage_of(word)] = verb[0] == 'b';
@@ -208,7 +216,7 @@ static void run_command(struct world *world, const char *command)
         world->epoch = epoch;
         flow_reset(world->flow, epoch);
     } else if (strcmp(verb, "stop") == 0) {
-        flow_stop(world->flow, world->now_ms);
+        flow_stop(world->flow);
     } else {
         int found = sscanf(rest, "%llu..%llu", &first, &last);
         assert_in_range(found, 1, 2);
@@ -217,7 +225,7 @@ static void run_command(struct world *world, const char *command)
         for (uint64_t tag = first; tag <= last; tag++) {
             if (strcmp(verb, "deliver") == 0)
                 assert_int_equal(
-                    flow_deliver(world->flow, tag, make_message(world, tag, NULL), world->now_ms),
+                    flow_deliver(world->flow, tag, make_content(world, tag, NULL), world->now_ms),
                     0);
             else
                 reply(world, world->epoch, tag, world->stage[tag], world->attempt[tag],
@@ -467,20 +475,23 @@ static const struct scenario {
 static struct world *world_new(void)
 {
     struct world *world = memory_new(sizeof *world);
-    struct flow_ports ports = {
-        .self = world,
+    world->ports = (struct flow_ports){
         .random = port_random,
+        .workers = (void *)world,
         .push = port_push,
+        .intake = (void *)world,
         .ack = port_ack,
         .requeue = port_requeue,
+        .dead_letters = (void *)world,
         .dead_letter = port_dead_letter,
-        .renew = port_renew,
+        .report = (void *)world,
         .on_outcome = port_on_outcome,
         .on_stage = port_on_stage,
+        .on_dead_letter = port_on_dead_letter,
     };
     struct flow_options options = {.window = WINDOW};
     memcpy(options.incarnation, incarnation, sizeof incarnation);
-    world->flow = flow_new(&options, &ports);
+    world->flow = flow_new(&options, &world->ports);
     world->epoch = 7;
     flow_reset(world->flow, world->epoch);
     return world;
@@ -501,7 +512,7 @@ static void test_scenario(void **state)
         world->log_len = 0;
         world->log[0] = '\0';
         run_command(world, step->command);
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
         if (step->command[0] == '+' && world->log_len > 0)
             assert_true(wanted_ms <= world->now_ms); /* it asked for the time to act */
         if (strcmp(world->log, step->answer) != 0)
@@ -519,12 +530,12 @@ static void test_window_and_order_of_tags(void **state)
     (void)state;
     struct world *world = world_new();
     for (uint64_t tag = 1; tag <= WINDOW; tag++)
-        assert_int_equal(flow_deliver(world->flow, tag, make_message(world, tag, NULL), 0), 0);
-    assert_int_equal(flow_deliver(world->flow, WINDOW + 1, make_message(world, 1, NULL), 0), -1);
+        assert_int_equal(flow_deliver(world->flow, tag, make_content(world, tag, NULL), 0), 0);
+    assert_int_equal(flow_deliver(world->flow, WINDOW + 1, make_content(world, 1, NULL), 0), -1);
     flow_reset(world->flow, 8);
-    assert_int_equal(flow_deliver(world->flow, 5, make_message(world, 5, NULL), 0), 0);
-    assert_int_equal(flow_deliver(world->flow, 5, make_message(world, 5, NULL), 0), -1);
-    assert_int_equal(flow_deliver(world->flow, 4, make_message(world, 4, NULL), 0), -1);
+    assert_int_equal(flow_deliver(world->flow, 5, make_content(world, 5, NULL), 0), 0);
+    assert_int_equal(flow_deliver(world->flow, 5, make_content(world, 5, NULL), 0), -1);
+    assert_int_equal(flow_deliver(world->flow, 4, make_content(world, 4, NULL), 0), -1);
     world_free(world);
 }
 
@@ -533,22 +544,22 @@ static void test_retries_exhausted(void **state)
 {
     (void)state;
     struct world *world = world_new();
-    assert_int_equal(flow_deliver(world->flow, 1, make_message(world, 1, NULL), 0), 0);
-    flow_turn(world->flow, 0);
+    assert_int_equal(flow_deliver(world->flow, 1, make_content(world, 1, NULL), 0), 0);
+    turn(world);
     uint64_t tag = 1;
     for (int round = 1; round <= RETRY_EXHAUSTED_STRIKES; round++) {
         tag++;
         assert_int_equal(
-            flow_deliver(world->flow, tag, make_message(world, tag, NULL), world->now_ms), 0);
-        flow_turn(world->flow, world->now_ms);
+            flow_deliver(world->flow, tag, make_content(world, tag, NULL), world->now_ms), 0);
+        turn(world);
         reply(world, 7, tag, STAGE_PERSIST, 1, OUTCOME_DONE, false);
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
         reply(world, 7, tag, STAGE_INDEX, 2, OUTCOME_DONE, false);
         assert_null(strstr(world->log, "dead"));
         reply(world, 7, 1, STAGE_PERSIST, world->attempt[1], OUTCOME_RETRY, false);
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
         world->now_ms += 20000;
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
     }
     assert_non_null(strstr(world->log, "dead 1 retries_exhausted persist 20"));
     world_free(world);
@@ -559,14 +570,14 @@ static void test_outage_exhausts_nobody(void **state)
 {
     (void)state;
     struct world *world = world_new();
-    assert_int_equal(flow_deliver(world->flow, 1, make_message(world, 1, NULL), 0), 0);
-    flow_turn(world->flow, 0);
+    assert_int_equal(flow_deliver(world->flow, 1, make_content(world, 1, NULL), 0), 0);
+    turn(world);
     for (int round = 1; round <= 10 * RETRY_EXHAUSTED_STRIKES; round++) {
         assert_int_equal(world->attempt[1], round);
         reply(world, 7, 1, STAGE_PERSIST, world->attempt[1], OUTCOME_RETRY, false);
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
         world->now_ms += 5000;
-        flow_turn(world->flow, world->now_ms);
+        turn(world);
         world->log_len = 0;
     }
     assert_int_equal(flow_stage_state(world->flow, STAGE_PERSIST), STAGE_DOWN);

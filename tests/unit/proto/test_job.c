@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/proto/messages.h"
+#include "tests/unit/proto/frames.h"
 
-static uint8_t frame[MESSAGE_MAX_BYTES];
+static uint8_t frame[FRAME_MAX_BYTES];
 static struct order orders[JOB_MAX_ORDERS], ret_orders[JOB_MAX_ORDERS];
 static struct job_item items[JOB_MAX_ORDERS], ret_items[JOB_MAX_ORDERS];
 
@@ -93,7 +93,7 @@ static void test_every_prefix_is_refused(void **state)
         assert_int_equal(decode(frame, cut, &ret_route, &count, &err), -1);
     frame[len] = 0;
     assert_int_equal(decode(frame, len + 1, &ret_route, &count, &err), -1);
-    assert_int_equal(decode(frame, MESSAGE_MAX_BYTES, &ret_route, &count, &err), -1);
+    assert_int_equal(decode(frame, FRAME_MAX_BYTES, &ret_route, &count, &err), -1);
 }
 
 static void test_every_changed_byte_is_survived(void **state)
@@ -129,7 +129,7 @@ static void test_hostile_frames(void **state)
         assert_int_equal(count, 77);
         assert_true(err.message[0] != '\0');
     }
-    static uint8_t large[MESSAGE_MAX_BYTES + 1];
+    static uint8_t large[FRAME_MAX_BYTES + 1];
     struct job_route route;
     struct error err;
     size_t count;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/proto/messages.h"
+#include "tests/unit/proto/frames.h"
 
 static uint8_t frame[REFRESH_MESSAGE_MAX_BYTES];
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/proto/messages.h"
+#include "tests/unit/proto/frames.h"
 
-static uint8_t frame[MESSAGE_MAX_BYTES];
+static uint8_t frame[FRAME_MAX_BYTES];
 static struct reply_item items[REPLY_MAX_ITEMS], ret_items[REPLY_MAX_ITEMS];
 static const struct job_route route = {
     .incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX};

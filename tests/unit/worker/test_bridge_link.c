@@ -208,7 +208,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static size_t encode_job(uint64_t tag, enum stage stage, uint8_t buffer[MESSAGE_MAX_BYTES])
+static size_t encode_job(uint64_t tag, enum stage stage, uint8_t buffer[FRAME_MAX_BYTES])
 {
     struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = stage};
     struct order order = {.amount_cents = 100, .created_at_us = 5};
@@ -219,7 +219,7 @@ static size_t encode_job(uint64_t tag, enum stage stage, uint8_t buffer[MESSAGE_
 
 static void send_job(struct fixture *fixture, uint64_t tag, enum stage stage)
 {
-    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static uint8_t buffer[FRAME_MAX_BYTES];
     size_t len = encode_job(tag, stage, buffer);
     assert_int_equal(zmq_send(zsock_resolve(fixture->jobs), buffer, len, 0), len);
 }
@@ -234,7 +234,7 @@ static void reply_done(struct fixture *fixture, uint64_t tag)
 
 static uint64_t receive_reply(struct fixture *fixture)
 {
-    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static uint8_t buffer[FRAME_MAX_BYTES];
     static struct reply_item items[REPLY_MAX_ITEMS];
     struct job_route route;
     size_t count;
@@ -269,7 +269,7 @@ static void senseless_jobs_are_dropped_and_counted(void **state)
     wait_connected(fixture, 1);
     uint64_t before = count_of("worker_bridge_malformed_jobs_total");
     void *jobs = zsock_resolve(fixture->jobs);
-    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static uint8_t buffer[FRAME_MAX_BYTES];
     size_t len = encode_job(1, STAGE_PERSIST, buffer);
     zmq_send(jobs, "garbage", 7, 0);
     zmq_send(jobs, "", 0, 0);
@@ -288,9 +288,9 @@ static void a_bridge_that_broke_the_protocol_is_connected_to_again(void **state)
 {
     struct fixture *fixture = *state;
     wait_connected(fixture, 1);
-    char *huge = calloc(1, MESSAGE_MAX_BYTES + 1);
+    char *huge = calloc(1, FRAME_MAX_BYTES + 1);
     assert_non_null(huge);
-    zmq_send(zsock_resolve(fixture->jobs), huge, MESSAGE_MAX_BYTES + 1, 0);
+    zmq_send(zsock_resolve(fixture->jobs), huge, FRAME_MAX_BYTES + 1, 0);
     free(huge);
     wait_lost(fixture);
     wait_connected(fixture, 1);

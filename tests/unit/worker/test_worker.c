@@ -195,7 +195,7 @@ static int teardown(void **state)
 /* Returns false while no worker takes it. */
 static bool send_job(struct scene *scene, const char *const names[], size_t count)
 {
-    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static uint8_t buffer[FRAME_MAX_BYTES];
     struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST};
     struct order orders[8] = {{.created_at_us = 5}};
     struct job_item items[8];
@@ -218,7 +218,7 @@ static bool send_job(struct scene *scene, const char *const names[], size_t coun
 /* The replies to the orders of one job, by their delivery tags. */
 static void receive_replies(struct scene *scene, struct verdict verdicts[], size_t count)
 {
-    static uint8_t buffer[MESSAGE_MAX_BYTES];
+    static uint8_t buffer[FRAME_MAX_BYTES];
     static struct reply_item items[REPLY_MAX_ITEMS];
     void *socket = zsock_resolve(scene->replies);
     for (size_t seen = 0; seen < count;) {

@@ -19,15 +19,17 @@ static bool is_finished(const struct sim_delivery *delivery)
     return delivery->next == STAGES || delivery->buried;
 }
 
-static uint32_t port_random(void *self)
+static struct world *current; /* for port_random(), which has no argument */
+
+static uint32_t port_random(void)
 {
-    return world_random(self);
+    return world_random(current);
 }
 
-static int port_push(void *self, const struct job_route *route, const struct job_item *items,
-                     size_t count)
+static int port_push(struct workers *self, const struct job_route *route,
+                     const struct job_item *items, size_t count)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     CHECK(world, world->connected && route->epoch == world->epoch, "push without a connection");
     CHECK(world, count >= 1 && count <= WINDOW_MAX, "a job of %zu", count);
     if (world->failed || workers_push(world, route, items, count) != 0)
@@ -65,9 +67,9 @@ static void check_finished(struct world *world, uint64_t tag)
     world->tally->acked++;
 }
 
-static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
+static void port_ack(struct intake *self, uint64_t delivery_tag, bool multiple)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     struct sim_delivery *delivery = delivery_of(world, delivery_tag);
     if (delivery == NULL)
         return;
@@ -83,9 +85,9 @@ static void port_ack(void *self, uint64_t delivery_tag, bool multiple)
     broker_send_settle(world, delivery_tag, multiple, false);
 }
 
-static void port_requeue(void *self, uint64_t delivery_tag)
+static void port_requeue(struct intake *self, uint64_t delivery_tag)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     struct sim_delivery *delivery = delivery_of(world, delivery_tag);
     if (delivery == NULL)
         return;
@@ -107,17 +109,18 @@ static void port_requeue(void *self, uint64_t delivery_tag)
     broker_send_settle(world, delivery_tag, false, true);
 }
 
-static int port_dead_letter(void *self, struct message *message,
-                            const struct dead_letter_report *report)
+static int port_dead_letter(struct dead_letter_queue *self, struct content *content,
+                            const struct dead_letter_report *report, int64_t now_ms)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     struct sim_delivery *delivery = delivery_of(world, report->delivery_tag);
     if (delivery == NULL)
         return -1;
     struct sim_message *sim_message = &world->messages[delivery->message];
     bool exhausted = strcmp(report->reason, "retries_exhausted") == 0;
-    CHECK(world, message->order->amount_cents == (int64_t)delivery->message, "another's message");
-    CHECK(world, report->epoch == world->epoch, "dead letter of another connection");
+    CHECK(world, content->order->amount_cents == (int64_t)delivery->message, "another's message");
+    CHECK(world, report->epoch == world->epoch && now_ms == world->now_ms,
+          "dead letter of another connection");
     CHECK(world, !delivery->settled && !delivery->at_worker, "dead letter out of turn");
     CHECK(world,
           sim_message->kind == POISON || (delivery->rejected && delivery->believed) ||
@@ -145,17 +148,10 @@ static int port_dead_letter(void *self, struct message *message,
     return 0;
 }
 
-static void port_renew(void *self)
-{
-    struct world *world = self;
-    world->tally->renewals++;
-    world->renew_wanted = true;
-}
-
-static void port_on_outcome(void *self, enum stage stage, const struct reply_item *item,
+static void port_on_outcome(struct report *self, enum stage stage, const struct reply_item *item,
                             const struct order *order, int64_t at_worker_ms)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     struct sim_delivery *delivery = delivery_of(world, item->delivery_tag);
     if (delivery != NULL)
         CHECK(world,
@@ -164,38 +160,47 @@ static void port_on_outcome(void *self, enum stage stage, const struct reply_ite
               "wrong outcome reported");
 }
 
-static void port_on_stage(void *self, enum stage stage, enum stage_state state,
+static void port_on_stage(struct report *self, enum stage stage, enum stage_state state,
                           const struct reply_item *item)
 {
-    struct world *world = self;
+    struct world *world = (void *)self;
     CHECK(world, (state == STAGE_UP) == (item->verdict.outcome == OUTCOME_DONE),
           "%s is %s by mistake", stages[stage].name, stage_state_name(state));
     world->tally->stage_down += state == STAGE_DOWN;
     world->tally->stage_systemic += state == STAGE_SYSTEMIC;
 }
 
+static void port_on_dead_letter(struct report *self, const struct dead_letter_report *letter)
+{
+    struct world *world = (void *)self;
+    CHECK(world, world->deliveries[letter->delivery_tag].dead_sent, "no dead letter was sent");
+}
+
 void bridge_start(struct world *world)
 {
-    struct flow_ports ports = {
-        .self = world,
+    current = world;
+    world->ports = (struct flow_ports){
         .random = port_random,
+        .workers = (void *)world,
         .push = port_push,
+        .intake = (void *)world,
         .ack = port_ack,
         .requeue = port_requeue,
+        .dead_letters = (void *)world,
         .dead_letter = port_dead_letter,
-        .renew = port_renew,
+        .report = (void *)world,
         .on_outcome = port_on_outcome,
         .on_stage = port_on_stage,
+        .on_dead_letter = port_on_dead_letter,
     };
     struct flow_options options = {.window = world->window};
     for (size_t i = 0; i < sizeof world->incarnation; i++)
         world->incarnation[i] = (uint8_t)world_random(world);
     memcpy(options.incarnation, world->incarnation, sizeof options.incarnation);
-    world->flow = flow_new(&options, &ports);
+    world->flow = flow_new(&options, &world->ports);
     world->process++;
     world->epoch = 0;
     world->stopping = false;
-    world->renew_wanted = false;
     memset(world->rejects_in_row, 0, sizeof world->rejects_in_row);
     world->turn_at_ms = INT64_MAX;
 }
@@ -216,14 +221,14 @@ void bridge_delivered(struct world *world, const struct event *event)
     struct sim_delivery *delivery = &world->deliveries[event->tag];
     delivery->received = true;
     /* Each message takes one byte of this account for as long as it lives. */
-    struct message_head head = {.body_size = 1};
-    struct message *message = message_new(&head, &world->live_messages);
-    message->large_bytes = &world->live_messages;
+    struct content_head head = {.body_size = 1};
+    struct content *content = content_new(&head, &world->live_messages);
+    content->large_bytes = &world->live_messages;
     world->live_messages++;
-    message_set_order(message, &(struct order){.amount_cents = (int64_t)delivery->message});
+    content_set_order(content, &(struct order){.amount_cents = (int64_t)delivery->message});
     if (world->messages[delivery->message].kind == POISON)
-        message->fault = "malformed";
-    int delivered = flow_deliver(world->flow, event->tag, message, world->now_ms);
+        content->fault = "malformed";
+    int delivered = flow_deliver(world->flow, event->tag, content, world->now_ms);
     CHECK(world, delivered == 0, "a delivery within the window was refused");
 }
 
@@ -309,9 +314,10 @@ static void check_pushed(struct world *world)
 
 void bridge_turn(struct world *world)
 {
-    flow_turn(world->flow, world->now_ms);
-    if (world->renew_wanted)
-        broker_lose_connection(world);
+    if (!flow_turn(world->flow, world->now_ms)) {
+        world->tally->renewals++;
+        broker_lose_connection(world, 1);
+    }
     int64_t next_ms = flow_next_ms(world->flow);
     CHECK(world, next_ms > world->now_ms, "the flow wants its turn again at once");
     check_pushed(world);
@@ -325,7 +331,7 @@ void bridge_stop(struct world *world)
 {
     world->stopping = true;
     world->tally->stops++;
-    flow_stop(world->flow, world->now_ms);
+    flow_stop(world->flow);
 }
 
 /* What the flow says of itself is what the model says of its unsettled deliveries: each is in one

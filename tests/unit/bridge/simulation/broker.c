@@ -73,7 +73,7 @@ static void put_back(struct world *world, struct sim_delivery *delivery)
     world->ready[0] = delivery->message;
 }
 
-void broker_lose_connection(struct world *world)
+void broker_lose_connection(struct world *world, int64_t pause_ms)
 {
     if (!world->connected)
         return;
@@ -84,9 +84,8 @@ void broker_lose_connection(struct world *world)
             put_back(world, &world->deliveries[tag]);
     world->unacked = 0;
     flow_reset(world->flow, 0);
-    world_schedule(world, world->renew_wanted ? 1 : 1 + world_below(world, 2000),
+    world_schedule(world, pause_ms,
                    (struct event){.kind = EVENT_CONNECT, .connection = world->connection});
-    world->renew_wanted = false;
 }
 
 void broker_send_settle(struct world *world, uint64_t tag, bool multiple, bool requeue)

@@ -31,7 +31,7 @@ enum fault {
 /* The process is gone, and a new one starts with the same first epoch and tags. */
 static void replace_bridge(struct world *world)
 {
-    broker_lose_connection(world);
+    broker_lose_connection(world, 1 + world_below(world, 2000));
     struct flow_stats stats;
     flow_stats(world->flow, &stats);
     CHECK(world, stats.in_flight == 0, "deliveries survived their connection");
@@ -64,7 +64,7 @@ static void break_something(struct world *world)
         return;
     switch (fault) {
     case FAULT_CONNECTION:
-        broker_lose_connection(world);
+        broker_lose_connection(world, 1 + world_below(world, 2000));
         break;
     case FAULT_BRIDGE_CRASH:
         world->tally->bridge_crashes++;

@@ -122,11 +122,12 @@ struct world {
     size_t delivery_capacity;
     int64_t last_delivery_ms, last_settle_ms;
 
+    struct flow_ports ports;
     struct flow *flow;
     uint8_t incarnation[16];
     uint64_t process, epoch;
     int64_t turn_at_ms;
-    bool renew_wanted, stopping;
+    bool stopping;
     unsigned rejects_in_row[STAGES];
     size_t live_messages; /* that the flow has not freed */
 
@@ -155,7 +156,7 @@ void world_fail(struct world *world, const char *format, ...) __attribute__((for
 void broker_publish(struct world *world, enum message_kind kind);
 bool broker_message_done(const struct sim_message *message); /* in every stage */
 void broker_deliver_more(struct world *world);
-void broker_lose_connection(struct world *world);
+void broker_lose_connection(struct world *world, int64_t pause_ms);
 void broker_settled(struct world *world, const struct event *event);
 void broker_send_settle(struct world *world, uint64_t tag, bool multiple, bool requeue);
 

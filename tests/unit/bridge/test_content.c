@@ -1,4 +1,4 @@
-#include "services/bridge/message.h"
+#include "services/bridge/content.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@ static void test_keeps_all_parts(void **state)
     (void)state;
     size_t large_bytes = 0;
     char properties[] = "prop", id[] = "id-1", exchange[] = "ex", key[] = "key";
-    struct message_head head = {.body_size = 5,
+    struct content_head head = {.body_size = 5,
                                 .properties = properties,
                                 .properties_len = 4,
                                 .message_id = id,
@@ -17,24 +17,24 @@ static void test_keeps_all_parts(void **state)
                                 .exchange_len = 2,
                                 .routing_key = key,
                                 .routing_key_len = 3};
-    struct message *message = message_new(&head, &large_bytes);
+    struct content *content = content_new(&head, &large_bytes);
     memset(properties, 'z', 4);
     memset(id, 'z', 4);
     memset(exchange, 'z', 2);
     memset(key, 'z', 3);
-    assert_false(message_complete(message));
-    assert_int_equal(message_append(message, "ab", 2), 0);
-    assert_false(message_complete(message));
-    assert_int_equal(message_append(message, "cde", 3), 0);
-    assert_true(message_complete(message));
-    assert_int_equal(message_append(message, "f", 1), -1);
-    assert_int_equal(message->body_len, 5);
-    assert_memory_equal(message->body, "abcde", 5);
-    assert_memory_equal(message->head.properties, "prop", 4);
-    assert_memory_equal(message->head.message_id, "id-1", 4);
-    assert_memory_equal(message->head.exchange, "ex", 2);
-    assert_memory_equal(message->head.routing_key, "key", 3);
-    message_unref(message);
+    assert_false(content_complete(content));
+    assert_int_equal(content_append(content, "ab", 2), 0);
+    assert_false(content_complete(content));
+    assert_int_equal(content_append(content, "cde", 3), 0);
+    assert_true(content_complete(content));
+    assert_int_equal(content_append(content, "f", 1), -1);
+    assert_int_equal(content->body_len, 5);
+    assert_memory_equal(content->body, "abcde", 5);
+    assert_memory_equal(content->head.properties, "prop", 4);
+    assert_memory_equal(content->head.message_id, "id-1", 4);
+    assert_memory_equal(content->head.exchange, "ex", 2);
+    assert_memory_equal(content->head.routing_key, "key", 3);
+    content_unref(content);
     assert_int_equal(large_bytes, 0);
 }
 
@@ -44,24 +44,24 @@ static void test_cuts_a_huge_body_and_knows_its_size(void **state)
     size_t large_bytes = 0;
     static unsigned char piece[100000];
     memset(piece, 'x', sizeof piece);
-    struct message_head head = {.body_size = 128u << 20};
-    struct message *message = message_new(&head, &large_bytes);
-    assert_int_equal(large_bytes, MESSAGE_KEEP_BYTES);
+    struct content_head head = {.body_size = 128u << 20};
+    struct content *content = content_new(&head, &large_bytes);
+    assert_int_equal(large_bytes, CONTENT_KEEP_BYTES);
     uint64_t left = head.body_size;
     while (left > 0) {
         size_t len = left < sizeof piece ? (size_t)left : sizeof piece;
-        assert_int_equal(message_append(message, piece, len), 0);
+        assert_int_equal(content_append(content, piece, len), 0);
         left -= len;
     }
-    assert_true(message_complete(message));
-    assert_int_equal(message->body_len, MESSAGE_KEEP_BYTES);
-    assert_int_equal(message->head.body_size, 128u << 20);
-    struct message *again = message_ref(message);
-    message_unref(message);
-    assert_int_equal(large_bytes, MESSAGE_KEEP_BYTES);
-    message_unref(again);
+    assert_true(content_complete(content));
+    assert_int_equal(content->body_len, CONTENT_KEEP_BYTES);
+    assert_int_equal(content->head.body_size, 128u << 20);
+    struct content *again = content_ref(content);
+    content_unref(content);
+    assert_int_equal(large_bytes, CONTENT_KEEP_BYTES);
+    content_unref(again);
     assert_int_equal(large_bytes, 0);
-    message_unref(NULL);
+    content_unref(NULL);
 }
 
 static void test_what_is_large(void **state)
@@ -73,18 +73,18 @@ static void test_what_is_large(void **state)
         bool large;
     } cases[] = {
         {0, 0, false},
-        {MESSAGE_LARGE_BYTES, 0, false},
-        {MESSAGE_LARGE_BYTES + 1, 0, true},
-        {MESSAGE_LARGE_BYTES, 1, true},
-        {MESSAGE_LARGE_BYTES - 100, 100, false},
-        {0, MESSAGE_LARGE_BYTES + 1, true},
+        {CONTENT_LARGE_BYTES, 0, false},
+        {CONTENT_LARGE_BYTES + 1, 0, true},
+        {CONTENT_LARGE_BYTES, 1, true},
+        {CONTENT_LARGE_BYTES - 100, 100, false},
+        {0, CONTENT_LARGE_BYTES + 1, true},
         {UINT64_MAX, 100, true},
-        {UINT64_MAX, MESSAGE_LARGE_BYTES + 1, true},
+        {UINT64_MAX, CONTENT_LARGE_BYTES + 1, true},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct message_head head = {.body_size = cases[i].body_size,
+        struct content_head head = {.body_size = cases[i].body_size,
                                     .properties_len = cases[i].properties_len};
-        assert_int_equal(message_head_is_large(&head), cases[i].large);
+        assert_int_equal(content_head_is_large(&head), cases[i].large);
     }
 }
 

@@ -1,4 +1,4 @@
-#include "services/bridge/message_decoder.h"
+#include "services/bridge/content.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +10,16 @@
     "{\"id\":\"" ID "\",\"product_name\":\"Laptop\",\"amount\":1299.99,"                           \
     "\"created_at\":\"2024-05-06T07:08:09Z\"}"
 
-static struct message *make(const char *body, size_t len, const char *message_id, size_t *large)
+static struct content *make(const char *body, size_t len, const char *message_id, size_t *large)
 {
-    struct message_head head = {
+    struct content_head head = {
         .body_size = len,
         .message_id = message_id,
         .message_id_len = message_id != NULL ? strlen(message_id) : 0,
     };
-    struct message *message = message_new(&head, large);
-    assert_int_equal(message_append(message, body, len), 0);
-    return message;
+    struct content *content = content_new(&head, large);
+    assert_int_equal(content_append(content, body, len), 0);
+    return content;
 }
 
 static void test_orders_and_poison(void **state)
@@ -43,18 +43,18 @@ static void test_orders_and_poison(void **state)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         size_t large = 0;
-        struct message *message =
+        struct content *content =
             make(cases[i].body, strlen(cases[i].body), cases[i].message_id, &large);
-        message_decode(message);
+        content_decode(content);
         if (cases[i].fault == NULL) {
-            assert_null(message->fault);
-            assert_int_equal(message->order->amount_cents, 129999);
+            assert_null(content->fault);
+            assert_int_equal(content->order->amount_cents, 129999);
         } else {
-            assert_non_null(message->fault);
-            assert_string_equal(message->fault, cases[i].fault);
-            assert_true(strlen(message->fault_detail.message) > 0);
+            assert_non_null(content->fault);
+            assert_string_equal(content->fault, cases[i].fault);
+            assert_true(strlen(content->fault_detail.message) > 0);
         }
-        message_unref(message);
+        content_unref(content);
     }
 }
 
@@ -63,18 +63,18 @@ static void test_size_limit(void **state)
 {
     (void)state;
     for (size_t over = 0; over <= 1; over++) {
-        size_t large = 0, len = MESSAGE_LARGE_BYTES + over;
+        size_t large = 0, len = CONTENT_LARGE_BYTES + over;
         char *body = malloc(len);
         assert_non_null(body);
         memset(body, ' ', len);
         memcpy(body, ORDER, strlen(ORDER));
-        struct message *message = make(body, len, NULL, &large);
-        message_decode(message);
+        struct content *content = make(body, len, NULL, &large);
+        content_decode(content);
         if (over == 0)
-            assert_null(message->fault);
+            assert_null(content->fault);
         else
-            assert_string_equal(message->fault, "too_large");
-        message_unref(message);
+            assert_string_equal(content->fault, "too_large");
+        content_unref(content);
         free(body);
     }
 }
