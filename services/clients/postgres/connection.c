@@ -4,10 +4,10 @@
  *      ▲                   │           │
  *      └───── backoff ─────┴───────────┘   lose()
  *
- * CONNECTING is a session being opened in the background, one at a time. One timer serves all
- * states: the next attempt, the time of the attempt's step, or the deadline of the oldest
- * statement. A statement that passes its deadline, which is a little after the server's own limit,
- * means that the server or the network hangs: the connection is dropped. */
+ * BROKEN is between UP and lose(). CONNECTING is a session being opened in the background, one at a
+ * time. One timer serves all states: the next attempt, the time of the attempt's step, or the
+ * deadline of the oldest statement. A statement that passes its deadline, which is a little after
+ * the server's own limit, means that the server or the network hangs: the connection is dropped. */
 #include "services/clients/postgres/connection.h"
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
@@ -26,7 +26,12 @@
 /* A connection that lasted less counts as one more failure. */
 #define LASTED_MS 1000
 
-enum state { STATE_WAITING, STATE_CONNECTING, STATE_UP };
+enum state {
+    STATE_WAITING,
+    STATE_CONNECTING,
+    STATE_UP,
+    STATE_BROKEN, /* found while sending; the timer is about to lose() it */
+};
 
 struct database {
     struct event_loop *loop;
@@ -39,7 +44,6 @@ struct database {
     PGconn *conn;                  /* UP */
     struct loop_watch *watch;      /* of its socket */
     struct pipeline pipeline;
-    bool broken; /* found while sending; the timer is about to lose() it */
     struct backoff backoff;
     int64_t up_since_ms;
     char last_words[200]; /* the server's, when it closes an idle connection */
@@ -75,11 +79,17 @@ static void tell(struct database *database, bool up, const char *reason)
         database->options.on_state(database->options.arg, up, reason);
 }
 
-static void close_connection(struct database *database)
+/* The end of the attempt or of the connection, if there is one. */
+static void disconnect(struct database *database)
 {
+    if (database->session != NULL)
+        session_cut(database->session);
+    background_free(database->background);
     loop_watch_free(database->watch); /* before libpq closes its socket */
-    database->watch = NULL;
     PQfinish(database->conn);
+    database->session = NULL;
+    database->background = NULL;
+    database->watch = NULL;
     database->conn = NULL;
 }
 
@@ -88,11 +98,11 @@ static void lose(struct database *database, const char *reason)
 {
     char line[200];
     answer_set_line(line, sizeof line, reason);
-    if (database->state == STATE_UP && clock_monotonic_ms() - database->up_since_ms >= LASTED_MS)
+    if (database->state != STATE_CONNECTING &&
+        clock_monotonic_ms() - database->up_since_ms >= LASTED_MS)
         backoff_reset(&database->backoff);
-    close_connection(database);
+    disconnect(database);
     database->state = STATE_WAITING;
-    database->broken = false;
     loop_timer_start(database->timer, backoff_next_ms(&database->backoff, arc4random()));
     pipeline_abandon(&database->pipeline, line);
     tell(database, false, line);
@@ -124,7 +134,7 @@ static void serve(struct database *database)
     struct error err = {""};
     if (pipeline_read(&database->pipeline, &err) != 0)
         lose(database, database->last_words[0] != '\0' ? database->last_words : err.message);
-    else if (!database->freed && !flush(database))
+    else if (database->state == STATE_UP && !flush(database))
         lose(database, PQerrorMessage(database->conn));
 }
 
@@ -139,6 +149,7 @@ static void on_ready(void *arg, bool readable, bool writable)
 
 static void come_up(struct database *database, PGconn *conn)
 {
+    disconnect(database); /* the attempt is over */
     database->conn = conn;
     database->last_words[0] = '\0';
     PQsetNoticeReceiver(conn, on_notice, database);
@@ -154,13 +165,6 @@ static void come_up(struct database *database, PGconn *conn)
     tell(database, true, NULL);
 }
 
-static void end_attempt(struct database *database)
-{
-    background_free(database->background);
-    database->background = NULL;
-    database->session = NULL;
-}
-
 static void on_opened(void *arg, const struct error *failure)
 {
     struct database *database = arg;
@@ -170,7 +174,6 @@ static void on_opened(void *arg, const struct error *failure)
         error_set(&err, "cannot connect: %s", failure->message);
     else
         conn = session_take(database->session, &err);
-    end_attempt(database);
     enter(database);
     if (conn != NULL)
         come_up(database, conn);
@@ -194,12 +197,8 @@ static void attempt(struct database *database)
 
 static void check_deadline(struct database *database)
 {
-    if (database->broken) {
-        lose(database, PQerrorMessage(database->conn));
-        return;
-    }
     serve(database); /* the answer may have come while this process was held up */
-    if (database->freed || database->state != STATE_UP)
+    if (database->state != STATE_UP)
         return;
     int64_t deadline_ms = pipeline_deadline_ms(&database->pipeline);
     int64_t left_ms = deadline_ms - clock_monotonic_ms();
@@ -228,6 +227,9 @@ static void on_timer(void *arg)
     case STATE_UP:
         check_deadline(database);
         break;
+    case STATE_BROKEN:
+        lose(database, PQerrorMessage(database->conn));
+        break;
     }
     leave(database);
 }
@@ -254,10 +256,7 @@ void database_free(struct database *database)
     database->freed = true;
     database->pipeline.stopped = true;
     enter(database);
-    close_connection(database);
-    if (database->session != NULL)
-        session_cut(database->session);
-    end_attempt(database);
+    disconnect(database);
     database->state = STATE_WAITING;
     loop_timer_stop(database->timer);
     leave(database);
@@ -265,14 +264,14 @@ void database_free(struct database *database)
 
 bool database_up(const struct database *database)
 {
-    return database->state == STATE_UP && !database->broken;
+    return database->state == STATE_UP;
 }
 
 int database_call(struct database *database, const char *sql,
                   const struct database_parameters *parameters, bool binary_result,
                   database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
-    if (!database_up(database) || database->freed)
+    if (!database_up(database))
         return -1;
     int64_t timeout_ms = database->options.statement_timeout_ms + DEADLINE_MARGIN_MS;
     const struct statement statement = {.on_done = on_done,
@@ -283,7 +282,7 @@ int database_call(struct database *database, const char *sql,
     case PIPELINE_FULL:
         return -1;
     case PIPELINE_BROKEN:
-        database->broken = true; /* the others are answered from the loop, not from here */
+        database->state = STATE_BROKEN; /* the others are answered from the loop, not from here */
         loop_timer_start(database->timer, 0);
         return -1;
     case PIPELINE_SENT:

@@ -199,6 +199,8 @@ static void test_silent_name_service(void **state)
  * down; else when libpq has ended to connect. */
 static void test_freed_while_connecting(void **state)
 {
+    static const char sessions_sql[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'under test'";
     struct fixture *fixture = *state;
     struct stalling_proxy *proxy = stalling_proxy_new(postgres_server_port());
     struct connection connection;
@@ -221,6 +223,14 @@ static void test_freed_while_connecting(void **state)
     assert_string_equal(query(fixture, "SELECT to_regclass('orders') IS NULL"), "t");
     assert_int_equal(connection.ups + connection.downs, 0);
     stalling_proxy_free(proxy);
+
+    threads = count_threads();                 /* without the proxy's */
+    start(&connection, fixture, fixture->dsn); /* a session that is ready, but not taken yet */
+    event_loop_turn(fixture->loop, 0);
+    wait_until(count_threads() == threads, usleep(1000));
+    assert_string_equal(query(fixture, sessions_sql), "1");
+    connection_close(&connection);
+    run_until_query(fixture, sessions_sql, "0");
 }
 
 static void test_without_descriptors(void **state)
