@@ -59,6 +59,6 @@ ENTRYPOINT ["indexer"]
 
 FROM runtime AS scheduler
 COPY --from=build /installed/usr/libexec/order-pipeline/scheduler /usr/local/bin/
-EXPOSE 7200 9104
+EXPOSE 9104
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["scheduler", "--health"]
 ENTRYPOINT ["scheduler"]

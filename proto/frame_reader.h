@@ -15,8 +15,6 @@
 enum frame_kind {
     FRAME_JOB = 1,
     FRAME_REPLY = 2,
-    FRAME_REFRESH_REQUEST = 3,
-    FRAME_REFRESH_ANSWER = 4,
 };
 
 #define FRAME_JOB_VALUES 6  /* version, kind, incarnation, epoch, stage, items; replies too */

@@ -237,7 +237,7 @@ COLUMNS = {
             "none",
             [
                 ("min(scheduler_due_timestamp_seconds > bool 0)", "a run is due"),
-                ("sum(scheduler_requests_waiting)", "requests that wait"),
+                ("max(scheduler_requests_waiting)", "requests that wait"),
             ],
         ),
         (
@@ -245,7 +245,6 @@ COLUMNS = {
             "reqps",
             [
                 (per_second('scheduler_attempts_total{result="failed"}'), "failed refreshes"),
-                (per_second("scheduler_messages_dropped_total"), "bad requests"),
             ],
         ),
     ],

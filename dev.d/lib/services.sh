@@ -25,15 +25,6 @@ bridge_endpoints() {
     (IFS=, && printf '%s' "${endpoints[*]}")
 }
 
-scheduler_endpoints() {
-    local i endpoints=() count
-    count=$(replicas scheduler)
-    for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
-        endpoints+=("tcp://127.0.0.1:$(port "SCHEDULER_$i")")
-    done
-    (IFS=, && printf '%s' "${endpoints[*]}")
-}
-
 # The environment of one replica, as NAME=VALUE lines.
 service_environment() {
     local service=$1 i=$2 name value
@@ -44,12 +35,10 @@ service_environment() {
     case $service in
     gateway)
         printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_ADMIN")"
-        printf 'SCHEDULER_ENDPOINTS=%s\n' "$(scheduler_endpoints)"
         return
         ;;
     bridge) printf 'BRIDGE_BIND=tcp://127.0.0.1:%s\n' "$(port_block "BRIDGE_$i")" ;;
     persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
-    scheduler) printf 'SCHEDULER_BIND=tcp://127.0.0.1:%s\n' "$(port "SCHEDULER_$i")" ;;
     esac
     printf 'ADMIN_ADDRESS=127.0.0.1\nADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
 }

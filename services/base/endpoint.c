@@ -197,18 +197,6 @@ static int name_too_long(struct error *err)
     return -1;
 }
 
-int zmq_endpoint_validate(const char *text, struct error *err)
-{
-    const char *scheme;
-    struct span name;
-    uint16_t port;
-    if (zmq_endpoint_parse(text, &scheme, &name, &port, err) != 0)
-        return -1;
-    if (strlen(text) >= ENDPOINT_SIZE || (port == 0 && name.len >= SOCKET_PATH_SIZE))
-        return name_too_long(err);
-    return 0;
-}
-
 /* The endpoint of one of the bridge's sockets: `offset` from its port, or `suffix` to its path. */
 static int bridge_endpoint_write(char buffer[ENDPOINT_SIZE], const char *scheme, struct span name,
                                  uint16_t port, unsigned offset, const char *suffix,
@@ -286,29 +274,16 @@ int bridge_endpoint_validate(const char *value, struct error *err)
     return bridge_endpoints_parse(value, &endpoints, err);
 }
 
-/* Checks every item of a list. */
-static int list_validate(const char *value,
-                         int (*validate_item)(const char *item, struct error *err),
-                         struct error *err)
+int bridge_endpoint_list_validate(const char *value, struct error *err)
 {
     struct endpoint_list list;
     if (endpoint_list_parse(value, &list, err) != 0)
         return -1;
     for (size_t i = 0; i < list.count; i++) {
-        if (validate_item(list.items[i], err) != 0)
+        if (bridge_endpoint_validate(list.items[i], err) != 0)
             return -1;
     }
     return 0;
-}
-
-int bridge_endpoint_list_validate(const char *value, struct error *err)
-{
-    return list_validate(value, bridge_endpoint_validate, err);
-}
-
-int zmq_endpoint_list_validate(const char *value, struct error *err)
-{
-    return list_validate(value, zmq_endpoint_validate, err);
 }
 
 int listen_address_validate(const char *value, struct error *err)

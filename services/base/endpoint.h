@@ -25,10 +25,6 @@ struct bridge_endpoints {
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Is it one of ZeroMQ's, to bind or to connect to: tcp://host:port (the host may be "*") or
- * ipc://path? */
-int zmq_endpoint_validate(const char *text, struct error *err) __attribute__((warn_unused_result));
-
 /* Split a comma-separated list; blanks around items are dropped, an empty item is an error. */
 #define ENDPOINT_LIST_MAX 16
 struct endpoint_list {
@@ -41,7 +37,6 @@ int endpoint_list_parse(const char *text, struct endpoint_list *ret, struct erro
 /* Checks, for config_option.validate. */
 int bridge_endpoint_validate(const char *value, struct error *err);
 int bridge_endpoint_list_validate(const char *value, struct error *err);
-int zmq_endpoint_list_validate(const char *value, struct error *err);
 int listen_address_validate(const char *value, struct error *err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "services/gateway/adapters/postgres_store.h"
 #include "services/gateway/adapters/rabbitmq_queue.h"
 #include "services/gateway/adapters/redis_cache.h"
-#include "services/gateway/adapters/scheduler_client.h"
+#include "services/gateway/adapters/refresh_jobs.h"
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
@@ -126,12 +126,12 @@ static void add_clients(struct gateway_loop *loop)
 
     loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue);
 
-    const struct scheduler_client_options scheduler = {
-        .endpoints = settings->scheduler_endpoints,
+    const struct refresh_jobs_options refresh = {
+        .dsn = settings->postgres_dsn,
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->scheduler),
     };
-    loop->api.sales_refresh = scheduler_client_new(loop->events, &scheduler);
+    loop->api.sales_refresh = refresh_jobs_new(loop->events, &refresh);
 }
 
 static void add_outbox(struct gateway_loop *loop)
@@ -199,7 +199,7 @@ bool gateway_loop_join(struct gateway_loop *loop)
 void gateway_loop_free(struct gateway_loop *loop)
 {
     outbox_task_free(loop->outbox);
-    scheduler_client_free(loop->api.sales_refresh);
+    refresh_jobs_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.reader);
     postgres_store_free(loop->api.store);

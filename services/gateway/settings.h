@@ -21,7 +21,6 @@ struct gateway_settings {
     int64_t publish_window;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *order_index;
-    char *scheduler_endpoints;
     char *admin_token;
     int admin_auth; /* enum admin_auth */
     char *idempotency_namespace;

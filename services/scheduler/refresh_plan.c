@@ -1,3 +1,4 @@
+/* Decides when the scheduler refreshes; see the header for the rules. */
 #include "services/scheduler/refresh_plan.h"
 #include <assert.h>
 
@@ -25,7 +26,6 @@ void refresh_plan_init(struct refresh_plan *plan, const struct cron *cron, int64
         .wall_us = wall_us,
         .due_tick_us = CRON_NEVER,
         .running_tick_us = CRON_NEVER,
-        .spaced_until_ms = INT64_MIN,
         .poll_at_ms = INT64_MIN,
         .retry_tick_at_ms = INT64_MIN,
         .backoff = {.base_ms = RETRY_BASE_MS, .cap_ms = RETRY_CAP_MS},
@@ -51,11 +51,6 @@ bool refresh_plan_see_clock(struct refresh_plan *plan, int64_t wall_us)
     return put_back;
 }
 
-uint64_t refresh_plan_join(const struct refresh_plan *plan)
-{
-    return plan->begun + 1;
-}
-
 /* The earliest moment for the next attempt; INT64_MAX when there is nothing to do. */
 static int64_t begin_at_ms(const struct refresh_plan *plan, bool asked)
 {
@@ -65,7 +60,7 @@ static int64_t begin_at_ms(const struct refresh_plan *plan, bool asked)
     if (plan->due_tick_us != CRON_NEVER)
         at_ms = plan->retry_tick_at_ms;
     if (asked)
-        at_ms = smaller(at_ms, plan->spaced_until_ms);
+        at_ms = INT64_MIN;
     return at_ms > plan->poll_at_ms ? at_ms : plan->poll_at_ms;
 }
 
@@ -73,15 +68,13 @@ bool refresh_plan_begin(struct refresh_plan *plan, bool asked, int64_t now_ms, i
 {
     if (now_ms < begin_at_ms(plan, asked))
         return false;
-    plan->begun++;
     plan->running = true;
-    plan->running_since_ms = now_ms;
     plan->running_tick_us = plan->due_tick_us;
     *ret_tick_us = plan->due_tick_us != CRON_NEVER ? plan->due_tick_us : 0;
     return true;
 }
 
-void refresh_plan_end(struct refresh_plan *plan, enum refresh_attempt result, int64_t now_ms,
+void refresh_plan_end(struct refresh_plan *plan, enum refresh_result result, int64_t now_ms,
                       uint32_t random)
 {
     assert(plan->running);
@@ -89,21 +82,19 @@ void refresh_plan_end(struct refresh_plan *plan, enum refresh_attempt result, in
     /* Another tick may have become due meanwhile: this result is not its own. */
     bool still_due =
         plan->running_tick_us != CRON_NEVER && plan->running_tick_us == plan->due_tick_us;
-    if (result == ATTEMPT_DONE || result == ATTEMPT_FAILED)
-        plan->spaced_until_ms = plan->running_since_ms + REFRESH_PLAN_SPACING_MS;
     switch (result) {
-    case ATTEMPT_DONE:
-    case ATTEMPT_ALREADY_DONE:
+    case REFRESH_DONE:
+    case REFRESH_ALREADY_DONE:
         if (still_due) {
             plan->due_tick_us = CRON_NEVER;
             backoff_reset(&plan->backoff);
         }
         break;
-    case ATTEMPT_FAILED:
+    case REFRESH_FAILED:
         if (still_due)
             plan->retry_tick_at_ms = now_ms + backoff_next_ms(&plan->backoff, random);
         break;
-    case ATTEMPT_LOCKED:
+    case REFRESH_LOCKED:
         plan->poll_at_ms = now_ms + REFRESH_PLAN_LOCK_POLL_MS;
         break;
     }

@@ -13,10 +13,6 @@ static const struct config_option options[] = {
         .help =
             "when to refresh the daily sales: five cron fields, @every 1h30m, @daily and the like; "
             "UTC, or in CRON_TZ=Area/City before it"),
-    CONFIG_OPTION("SCHEDULER_BIND", CONFIG_STRING, struct scheduler_settings, bind,
-                  .default_text = "tcp://*:7200",
-                  .help = "where gateways ask for a refresh: tcp://address:port or ipc://path",
-                  .validate = zmq_endpoint_validate),
     CONFIG_OPTION_POSTGRES_DSN(struct scheduler_settings, postgres_dsn),
     CONFIG_OPTION_ADMIN_ADDRESS(struct scheduler_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct scheduler_settings, admin_port, "9104"),

@@ -8,7 +8,6 @@
 struct scheduler_settings {
     char *admin_address;
     int64_t admin_port;
-    char *bind;
     char *postgres_dsn;
     char *schedule;
 };

@@ -251,8 +251,6 @@ class Extra:
         self.name = f"extra {service}"
         port = free_port()
         environment = {"API_PORT" if service == "gateway" else "ADMIN_PORT": str(port), **settings}
-        if service == "scheduler":
-            environment["SCHEDULER_BIND"] = f"tcp://127.0.0.1:{free_port()}"
         exports = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
         script = (stand.services.run / "start" / f"{service}-1").read_text()
         before, program = script.rsplit("exec ", 1)

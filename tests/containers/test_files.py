@@ -189,16 +189,12 @@ def test_manifests_fit_together(manifests, known_settings):
     assert not any("replicas" in pods[name]["spec"] for name in scaled)
 
 
-@pytest.mark.parametrize(
-    ("service", "setting", "port"),
-    [("bridge", "BRIDGE_ENDPOINTS", 7100), ("scheduler", "SCHEDULER_ENDPOINTS", 7200)],
-)
-def test_each_replica_is_listed_by_its_name(manifests, service, setting, port):
-    stateful = of_kind(manifests, "StatefulSet")[service]["spec"]
-    names = [f"tcp://{service}-{i}.{stateful['serviceName']}:{port}" for i in range(stateful["replicas"])]
+def test_each_bridge_is_listed_by_its_name(manifests):
+    stateful = of_kind(manifests, "StatefulSet")["bridge"]["spec"]
+    names = [f"tcp://bridge-{i}.{stateful['serviceName']}:7100" for i in range(stateful["replicas"])]
     [config] = of_kind(manifests, "ConfigMap").values()
-    assert config["data"][setting] == ",".join(names)
-    headless = of_kind(manifests, "Service")[service]["spec"]
+    assert config["data"]["BRIDGE_ENDPOINTS"] == ",".join(names)
+    headless = of_kind(manifests, "Service")["bridge"]["spec"]
     assert headless["clusterIP"] == "None"
     assert headless["publishNotReadyAddresses"] is True
 

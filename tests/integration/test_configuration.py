@@ -38,7 +38,6 @@ BAD = [
     ("gateway", "ELASTICSEARCH_URL", "canary"),
     ("gateway", "REDIS_ADDR", "canary:port"),
     ("gateway", "POSTGRES_DSN", "password=canary nonsense"),
-    ("gateway", "SCHEDULER_ENDPOINTS", "canary"),
     ("bridge", "BRIDGE_BIND", "udp://canary"),
     ("bridge", "ADMIN_PORT", "70000"),
     ("bridge", "ORDER_PREFETCH", "0"),
@@ -51,7 +50,6 @@ BAD = [
     ("scheduler", "MV_REFRESH_SCHEDULE", "60 * * * *"),
     ("scheduler", "MV_REFRESH_SCHEDULE", "5-1 * * * *"),
     ("scheduler", "MV_REFRESH_SCHEDULE", "* * * * *" * 2000),
-    ("scheduler", "SCHEDULER_BIND", "canary"),
 ]
 
 

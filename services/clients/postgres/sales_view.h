@@ -15,7 +15,7 @@ int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg
 enum refresh_result {
     REFRESH_DONE,
     REFRESH_LOCKED,       /* another scheduler is refreshing now */
-    REFRESH_ALREADY_DONE, /* the history has this tick already */
+    REFRESH_ALREADY_DONE, /* nothing was refreshed: the history has this tick already */
     REFRESH_FAILED,       /* see answer */
 };
 typedef void sales_refreshed_fn(void *arg, enum refresh_result result,

@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     requested timestamptz NOT NULL DEFAULT now(),
     started   timestamptz,
     lease     timestamptz,
-    token     uuid,
+    token     bigint,
     finished  timestamptz,
     error     text -- why it failed
 );

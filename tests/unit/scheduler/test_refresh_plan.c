@@ -28,7 +28,7 @@ static void expect_run(struct refresh_plan *plan, const char *tick, int64_t now_
     int64_t tick_us = -1;
     assert_true(refresh_plan_begin(plan, false, now_ms, &tick_us));
     assert_int_equal(tick_us, us_of(tick));
-    refresh_plan_end(plan, ATTEMPT_DONE, now_ms, RANDOM);
+    refresh_plan_end(plan, REFRESH_DONE, now_ms, RANDOM);
 }
 
 static void expect_idle(struct refresh_plan *plan, int64_t now_ms)
@@ -80,7 +80,7 @@ static void test_the_schedule_follows_a_clock_put_back(void **state)
     refresh_plan_see_clock(&plan, us_of("2026-11-23T07:00:00Z"));
     assert_true(refresh_plan_begin(&plan, false, 0, &tick_us));
     assert_int_equal(tick_us, us_of("2026-11-23T07:00:00Z"));
-    refresh_plan_end(&plan, ATTEMPT_ALREADY_DONE, 0, RANDOM);
+    refresh_plan_end(&plan, REFRESH_ALREADY_DONE, 0, RANDOM);
     expect_idle(&plan, 0);
 
     /* Started in a wrong year: not stuck until it comes. */
@@ -102,7 +102,7 @@ static void test_a_failed_tick_is_tried_again_with_backoff(void **state)
     for (int attempt = 0; attempt < 20; attempt++) {
         assert_true(refresh_plan_begin(&plan, false, now_ms, &tick_us));
         assert_int_equal(tick_us, us_of("2026-11-23T06:00:00Z"));
-        refresh_plan_end(&plan, ATTEMPT_FAILED, now_ms, UINT32_MAX);
+        refresh_plan_end(&plan, REFRESH_FAILED, now_ms, UINT32_MAX);
         int64_t wait_ms = plan.retry_tick_at_ms - now_ms;
         assert_true(wait_ms >= 1000 / 2 && wait_ms >= longest_ms && wait_ms <= 60000);
         longest_ms = wait_ms;
@@ -115,7 +115,7 @@ static void test_a_failed_tick_is_tried_again_with_backoff(void **state)
 
     /* The next tick takes its place, without its wait. */
     assert_true(refresh_plan_begin(&plan, false, now_ms, &tick_us));
-    refresh_plan_end(&plan, ATTEMPT_FAILED, now_ms, UINT32_MAX);
+    refresh_plan_end(&plan, REFRESH_FAILED, now_ms, UINT32_MAX);
     refresh_plan_see_clock(&plan, us_of("2026-11-23T07:00:00Z"));
     expect_run(&plan, "2026-11-23T07:00:00Z", now_ms);
     expect_idle(&plan, now_ms + 3600000);
@@ -127,7 +127,7 @@ static void test_a_reconnected_database_ends_the_wait(void **state)
     struct refresh_plan plan = plan_at("@hourly", "2026-11-23T06:30:00Z");
     int64_t tick_us;
     assert_true(refresh_plan_begin(&plan, false, 0, &tick_us));
-    refresh_plan_end(&plan, ATTEMPT_FAILED, 0, RANDOM);
+    refresh_plan_end(&plan, REFRESH_FAILED, 0, RANDOM);
     expect_idle(&plan, 0);
     refresh_plan_retry_now(&plan);
     expect_run(&plan, "2026-11-23T06:00:00Z", 0);
@@ -141,41 +141,28 @@ static void test_a_tick_that_comes_due_during_a_run_is_kept(void **state)
     assert_true(refresh_plan_begin(&plan, false, 0, &tick_us));
     refresh_plan_see_clock(&plan, us_of("2026-11-23T07:00:00Z"));
     expect_idle(&plan, 0);
-    refresh_plan_end(&plan, ATTEMPT_DONE, 0, RANDOM); /* of 06:00 */
+    refresh_plan_end(&plan, REFRESH_DONE, 0, RANDOM); /* of 06:00 */
     expect_run(&plan, "2026-11-23T07:00:00Z", 0);
 }
 
-static void test_requests_during_a_run_share_the_next(void **state)
+static void test_requests_during_a_run_wait_for_the_next(void **state)
 {
     (void)state;
     struct refresh_plan plan = plan_at("30 2 31 2 *", "2026-11-23T06:30:00Z");
     int64_t tick_us;
     expect_idle(&plan, 0);
-    uint64_t first = refresh_plan_join(&plan);
     assert_true(refresh_plan_begin(&plan, true, 0, &tick_us));
     assert_int_equal(tick_us, 0);
-    assert_int_equal(plan.begun, first);
-
-    uint64_t second = refresh_plan_join(&plan);
-    assert_true(second > plan.begun); /* not served by what runs already */
-    for (int i = 0; i < 99; i++)
-        assert_int_equal(refresh_plan_join(&plan), second);
     assert_false(refresh_plan_begin(&plan, true, 0, &tick_us)); /* one at a time */
-    refresh_plan_end(&plan, ATTEMPT_DONE, 10, RANDOM);
-
-    /* It was fast: the next one still waits for the rest of the burst. */
-    assert_false(refresh_plan_begin(&plan, true, 10, &tick_us));
-    assert_int_equal(refresh_plan_wait_ms(&plan, true, 10), REFRESH_PLAN_SPACING_MS - 10);
-    assert_true(refresh_plan_begin(&plan, true, REFRESH_PLAN_SPACING_MS, &tick_us));
-    assert_int_equal(plan.begun, second);
-
-    /* It was slow: the next one begins at once. */
-    refresh_plan_end(&plan, ATTEMPT_FAILED, 60000, RANDOM);
+    refresh_plan_end(&plan, REFRESH_DONE, 10, RANDOM);
+    assert_int_equal(refresh_plan_wait_ms(&plan, true, 10), 0);
+    assert_true(refresh_plan_begin(&plan, true, 10, &tick_us));
+    refresh_plan_end(&plan, REFRESH_FAILED, 60000, RANDOM);
     assert_int_equal(refresh_plan_wait_ms(&plan, true, 60000), 0);
     assert_true(refresh_plan_begin(&plan, true, 60000, &tick_us));
 }
 
-static void test_a_tick_does_not_wait_for_the_spacing_of_requests(void **state)
+static void test_a_tick_and_a_request_share_an_attempt(void **state)
 {
     (void)state;
     struct refresh_plan plan = plan_at("@hourly", "2026-11-23T06:59:59Z");
@@ -191,16 +178,14 @@ static void test_a_locked_attempt_is_repeated(void **state)
     (void)state;
     struct refresh_plan plan = plan_at("30 2 31 2 *", "2026-11-23T06:30:00Z");
     int64_t tick_us, now_ms = 5000;
-    uint64_t joined = refresh_plan_join(&plan);
     for (int i = 0; i < 3; i++) {
         assert_true(refresh_plan_begin(&plan, true, now_ms, &tick_us));
-        refresh_plan_end(&plan, ATTEMPT_LOCKED, now_ms, RANDOM);
+        refresh_plan_end(&plan, REFRESH_LOCKED, now_ms, RANDOM);
         assert_false(refresh_plan_begin(&plan, true, now_ms, &tick_us));
         assert_int_equal(refresh_plan_wait_ms(&plan, true, now_ms), REFRESH_PLAN_LOCK_POLL_MS);
         now_ms += REFRESH_PLAN_LOCK_POLL_MS;
     }
     assert_true(refresh_plan_begin(&plan, true, now_ms, &tick_us));
-    assert_true(plan.begun >= joined); /* who joined before is served by it */
 }
 
 static void test_a_request_does_not_wait_for_the_backoff_of_a_tick(void **state)
@@ -209,11 +194,11 @@ static void test_a_request_does_not_wait_for_the_backoff_of_a_tick(void **state)
     struct refresh_plan plan = plan_at("@hourly", "2026-11-23T06:30:00Z");
     int64_t tick_us;
     assert_true(refresh_plan_begin(&plan, false, 0, &tick_us));
-    refresh_plan_end(&plan, ATTEMPT_FAILED, 0, RANDOM);
+    refresh_plan_end(&plan, REFRESH_FAILED, 0, RANDOM);
     plan.retry_tick_at_ms = 60000;
-    expect_idle(&plan, REFRESH_PLAN_SPACING_MS);
-    assert_int_equal(refresh_plan_wait_ms(&plan, true, REFRESH_PLAN_SPACING_MS), 0);
-    assert_true(refresh_plan_begin(&plan, true, REFRESH_PLAN_SPACING_MS, &tick_us));
+    expect_idle(&plan, 1000);
+    assert_int_equal(refresh_plan_wait_ms(&plan, true, 1000), 0);
+    assert_true(refresh_plan_begin(&plan, true, 1000, &tick_us));
     assert_int_equal(tick_us, us_of("2026-11-23T06:00:00Z")); /* it serves the tick, too */
 }
 
@@ -224,7 +209,7 @@ static void test_a_tick_done_elsewhere_leaves_the_requests_to_the_next_attempt(v
     int64_t tick_us;
     assert_true(refresh_plan_begin(&plan, true, 0, &tick_us));
     assert_int_not_equal(tick_us, 0);
-    refresh_plan_end(&plan, ATTEMPT_ALREADY_DONE, 0, RANDOM);
+    refresh_plan_end(&plan, REFRESH_ALREADY_DONE, 0, RANDOM);
     assert_int_equal(refresh_plan_wait_ms(&plan, true, 0), 0);
     assert_true(refresh_plan_begin(&plan, true, 0, &tick_us));
     assert_int_equal(tick_us, 0);
@@ -251,8 +236,8 @@ int main(void)
         cmocka_unit_test(test_a_failed_tick_is_tried_again_with_backoff),
         cmocka_unit_test(test_a_reconnected_database_ends_the_wait),
         cmocka_unit_test(test_a_tick_that_comes_due_during_a_run_is_kept),
-        cmocka_unit_test(test_requests_during_a_run_share_the_next),
-        cmocka_unit_test(test_a_tick_does_not_wait_for_the_spacing_of_requests),
+        cmocka_unit_test(test_requests_during_a_run_wait_for_the_next),
+        cmocka_unit_test(test_a_tick_and_a_request_share_an_attempt),
         cmocka_unit_test(test_a_locked_attempt_is_repeated),
         cmocka_unit_test(test_a_request_does_not_wait_for_the_backoff_of_a_tick),
         cmocka_unit_test(test_a_tick_done_elsewhere_leaves_the_requests_to_the_next_attempt),

@@ -70,6 +70,7 @@ int run_connection_tests(void);
 int run_schema_tests(void);
 int run_orders_tests(void);
 int run_outbox_tests(void);
+int run_jobs_tests(void);
 int run_sales_view_tests(void);
 
 #endif

@@ -1,0 +1,62 @@
+/* Jobs: work that gateways hand to the schedulers, in the table `jobs`.
+ *
+ *   waiting ──jobs_claim()──▶ running ──jobs_finish()──▶ done or failed
+ *
+ * A claimed job belongs to the claimer's token, under a lease of JOBS_LEASE_MS by the database's
+ * clock that jobs_beat() renews. When the lease has ended, another scheduler may claim the job.
+ * Each function returns 0 or -1 as database_send(). */
+#ifndef CLIENTS_POSTGRES_JOBS_H
+#define CLIENTS_POSTGRES_JOBS_H
+
+#include "services/clients/postgres/connection.h"
+
+#define JOB_KIND_REFRESH "refresh" /* of the daily sales */
+
+#define JOBS_LEASE_MS 5000
+#define JOBS_SCHEDULER_GONE_MS 5000 /* without a beat; by the database's clock, too */
+#define JOBS_SPACING_MS 1000        /* jobs of a kind are begun at most this often */
+#define JOBS_KEPT 10000             /* of the finished ones */
+
+/* The answer of the functions below that tell a number; 0 when that failed. */
+int64_t jobs_number(const struct database_answer *answer);
+
+/* ---- a gateway's side ---- */
+
+/* Ask for a job that begins after this call: one that waits already, or a new one. The number is
+ * the job's id; 0 when no scheduler was seen lately, and nothing was added. */
+int jobs_request(struct database *database, const char *kind, database_done_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+/* Look at the jobs of a kind from an id on. The two functions after it read the answer (which is
+ * DATABASE_OK). */
+int jobs_look(struct database *database, const char *kind, int64_t first_id,
+              database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+bool jobs_scheduler_seen(const struct database_answer *look);
+enum job_state {
+    JOB_UNFINISHED, /* or not in the answer */
+    JOB_DONE,
+    JOB_FAILED,
+};
+enum job_state jobs_state(const struct database_answer *look, int64_t id);
+
+/* ---- a scheduler's side ---- */
+
+/* A scheduler is there: say so, and renew the leases of the token's jobs. The commit does not wait
+ * for the disk. */
+int jobs_beat(struct database *database, int64_t token, database_done_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+/* The number: jobs of a kind that can be claimed now. */
+int jobs_claimable(struct database *database, const char *kind, database_done_fn *on_done,
+                   void *arg) __attribute__((warn_unused_result));
+
+/* Claim all jobs of a kind that can be claimed now. The number: how many. */
+int jobs_claim(struct database *database, const char *kind, int64_t token,
+               database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
+/* The token's jobs of a kind are done, or have failed for the reason `error`. What is no longer the
+ * token's is left alone. Forgets the oldest finished jobs beyond JOBS_KEPT. */
+int jobs_finish(struct database *database, const char *kind, int64_t token, const char *error,
+                database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
+#endif
