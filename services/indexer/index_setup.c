@@ -1,6 +1,7 @@
-/* One round: does the index exist? If not, or if this is the first look: PUT the template, PUT the
- * index. A round follows each failure after a backoff, and else every LOOK_MS, which notices a
- * server that is gone, or an index that was deleted, while no orders come. */
+/* The index and its template are kept in place by rounds of up to three requests: look for the
+ * index; if it is missing, or this is the first look, PUT the template and PUT the index. A round
+ * follows each failure after a backoff, and each success after LOOK_MS, which notices a server that
+ * is gone, or an index that was deleted, while no orders come. */
 #include "services/indexer/index_setup.h"
 #include "services/base/backoff.h"
 #include "services/base/memory.h"
@@ -13,13 +14,12 @@
 #define LOOK_MS 5000
 #define BACKOFF_BASE_MS 100
 #define BACKOFF_CAP_MS 1000
-#define PATH_SIZE 320
 
 /* No type or setting that only some servers have. A field that is not listed is kept in _source and
- * not indexed. `id` is `_id` once more, for whoever pages through the index: `_id` cannot be sorted
- * by. It costs Elasticsearch 13 of 56 us of CPU a document. refresh_interval is set because without
- * it an index that is not searched for a while is refreshed no more, and the first search has to
- * wait for it. */
+ * not indexed. `id` is `_id` once more, for a client that pages through the index: `_id` cannot be
+ * sorted by. It costs Elasticsearch 13 of 56 us of CPU a document. refresh_interval is set because
+ * without it an index that is not searched for a while is refreshed no more, and the first search
+ * has to wait for it. */
 static const char template_format[] =
     "{\"index_patterns\":[\"%s\"],\"priority\":500,\"template\":{"
     "\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"
@@ -29,11 +29,20 @@ static const char template_format[] =
     "\"amount\":{\"type\":\"double\"},"
     "\"created_at\":{\"type\":\"date\"}}}}}";
 
-enum setup_step { STEP_IDLE, STEP_LOOK, STEP_PUT_TEMPLATE, STEP_PUT_INDEX };
+enum setup_step { STEP_LOOK, STEP_PUT_TEMPLATE, STEP_PUT_INDEX };
+
+static const struct {
+    const char *method, *path_format, *body_format, *doing;
+} steps[] = {
+    [STEP_LOOK] = {"GET", "/%s?filter_path=error,*.aliases", NULL, "looking for the index"},
+    [STEP_PUT_TEMPLATE] = {"PUT", "/_index_template/%s", template_format,
+                           "installing the index template"},
+    [STEP_PUT_INDEX] = {"PUT", "/%s", NULL, "creating the index"},
+};
 
 struct index_setup {
     struct index_setup_options options;
-    enum setup_step step; /* what is being asked */
+    enum setup_step step; /* what is being asked, unless the timer runs */
     bool template_put;    /* by this process */
     bool usable;
     struct error reason;
@@ -41,11 +50,8 @@ struct index_setup {
     struct backoff backoff;
 };
 
-static void ask(struct index_setup *setup, enum setup_step step);
-
 static void end_round(struct index_setup *setup, bool usable)
 {
-    setup->step = STEP_IDLE;
     if (usable)
         backoff_reset(&setup->backoff);
     loop_timer_start(setup->timer,
@@ -56,97 +62,62 @@ static void end_round(struct index_setup *setup, bool usable)
         setup->options.on_state(setup->options.arg, usable, usable ? NULL : setup->reason.message);
 }
 
-static void fail_round(struct index_setup *setup, long status, const char *body, size_t body_len,
-                       const struct error *err)
+static void fail_round(struct index_setup *setup, long status, const char *said)
 {
-    static const char *const doing[] = {[STEP_IDLE] = "",
-                                        [STEP_LOOK] = "looking for the index",
-                                        [STEP_PUT_TEMPLATE] = "installing the index template",
-                                        [STEP_PUT_INDEX] = "creating the index"};
-    struct error said = {""};
-    if (status == 0)
-        said = *err;
-    else
-        server_error_from_body(body, body_len, &said);
-    error_set(&setup->reason, "%s: HTTP status %ld: %.180s", doing[setup->step], status,
-              said.message);
+    error_set(&setup->reason, "%s: HTTP status %ld: %.180s", steps[setup->step].doing, status,
+              said);
     end_round(setup, false);
 }
 
-/* Another indexer, or a producer of documents, was faster. */
-static bool index_exists_already(const char *body, size_t body_len)
+static bool step_succeeded(enum setup_step step, long status, const char *body, size_t body_len)
 {
-    static const char type[] = "resource_already_exists_exception";
-    return body && memmem(body, body_len, type, sizeof(type) - 1) != NULL;
+    static const char exists[] = "resource_already_exists_exception"; /* another was faster */
+    switch (step) {
+    case STEP_LOOK:
+        return status == 200 || status == 404;
+    case STEP_PUT_TEMPLATE:
+        return status == 200;
+    case STEP_PUT_INDEX:
+        return status == 200 ||
+               (status == 400 && memmem(body, body_len, exists, sizeof exists - 1) != NULL);
+    }
+    return false;
 }
+
+static void ask(struct index_setup *setup, enum setup_step step);
 
 static void on_answer(void *arg, long status, bool timed_out, const char *body, size_t body_len,
                       const struct error *err)
 {
     (void)timed_out;
     struct index_setup *setup = arg;
-    switch (setup->step) {
-    case STEP_IDLE:
-        break;
-    case STEP_LOOK:
-        if (status == 200 && setup->template_put)
-            end_round(setup, true);
-        else if (status == 200 || status == 404)
-            ask(setup, STEP_PUT_TEMPLATE);
-        else
-            fail_round(setup, status, body, body_len, err);
-        break;
-    case STEP_PUT_TEMPLATE:
-        if (status == 200) {
-            setup->template_put = true;
-            ask(setup, STEP_PUT_INDEX);
-        } else {
-            fail_round(setup, status, body, body_len, err);
-        }
-        break;
-    case STEP_PUT_INDEX:
-        if (status == 200 || (status == 400 && index_exists_already(body, body_len)))
-            end_round(setup, true);
-        else
-            fail_round(setup, status, body, body_len, err);
-        break;
+    enum setup_step step = setup->step;
+    if (!step_succeeded(step, status, body, body_len)) {
+        struct error said;
+        if (status != 0)
+            server_error_from_body(body, body_len, &said);
+        fail_round(setup, status, status != 0 ? said.message : err->message);
+        return;
     }
-}
-
-static int send_request(struct index_setup *setup)
-{
-    const char *index = setup->options.index;
-    const char *method = "PUT", *body = NULL;
-    char path[PATH_SIZE], template[sizeof(template_format) + 256];
-    switch (setup->step) {
-    case STEP_IDLE:
-        return 0;
-    case STEP_LOOK:
-        method = "GET";
-        (void)snprintf(path, sizeof(path), "/%s?filter_path=error,*.aliases", index); /* it fits */
-        break;
-    case STEP_PUT_TEMPLATE:
-        (void)snprintf(path, sizeof(path), "/_index_template/%s", index);
-        (void)snprintf(template, sizeof(template), template_format, index);
-        body = template;
-        break;
-    case STEP_PUT_INDEX:
-        (void)snprintf(path, sizeof(path), "/%s", index);
-        break;
-    }
-    return elasticsearch_request(setup->options.client, method, path,
-                                 body ? "application/json" : NULL, body, body ? strlen(body) : 0,
-                                 false, REQUEST_TIMEOUT_MS, on_answer, setup);
+    setup->template_put = setup->template_put || step == STEP_PUT_TEMPLATE;
+    if (step == STEP_PUT_INDEX || (step == STEP_LOOK && status == 200 && setup->template_put))
+        end_round(setup, true);
+    else
+        ask(setup, step + 1);
 }
 
 static void ask(struct index_setup *setup, enum setup_step step)
 {
+    char path[320], body[sizeof template_format + 256]; /* an index name has up to 255 bytes */
+    int body_len = 0;
     setup->step = step;
-    if (send_request(setup) != 0) {
-        struct error busy;
-        error_set(&busy, "too many requests at once");
-        fail_round(setup, 0, NULL, 0, &busy);
-    }
+    (void)snprintf(path, sizeof path, steps[step].path_format, setup->options.index);
+    if (steps[step].body_format != NULL)
+        body_len = snprintf(body, sizeof body, steps[step].body_format, setup->options.index);
+    if (elasticsearch_request(setup->options.client, steps[step].method, path,
+                              body_len > 0 ? "application/json" : NULL, body_len > 0 ? body : NULL,
+                              (size_t)body_len, false, REQUEST_TIMEOUT_MS, on_answer, setup) != 0)
+        fail_round(setup, 0, "too many requests at once");
 }
 
 static void begin_round(void *arg)
@@ -156,14 +127,14 @@ static void begin_round(void *arg)
 
 void index_setup_check(struct index_setup *setup)
 {
-    if (setup->step == STEP_IDLE && setup->usable)
+    if (setup->usable && loop_timer_running(setup->timer))
         loop_timer_start(setup->timer, 0);
 }
 
 struct index_setup *index_setup_new(struct event_loop *loop,
                                     const struct index_setup_options *options)
 {
-    struct index_setup *setup = memory_new(sizeof(*setup));
+    struct index_setup *setup = memory_new(sizeof *setup);
     setup->options = *options;
     setup->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     setup->timer = event_loop_timer(loop, begin_round, setup);
@@ -173,7 +144,7 @@ struct index_setup *index_setup_new(struct event_loop *loop,
 
 void index_setup_free(struct index_setup *setup)
 {
-    if (!setup)
+    if (setup == NULL)
         return;
     loop_timer_free(setup->timer);
     free(setup);

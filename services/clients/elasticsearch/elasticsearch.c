@@ -73,32 +73,38 @@ static void slot_release(struct slot *slot)
     slot->client->free_slots = slot;
 }
 
+/* The HTTP status of a finished request, or 0 with `err` set when there was no whole answer. */
+static long slot_status(const struct slot *slot, struct error *err)
+{
+    long status = 0;
+    if (slot->result == CURLE_OK)
+        MUST(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
+    else if (slot->answer_too_long)
+        error_set(err, "the answer is longer than %zu bytes", slot->client->max_response_bytes);
+    else
+        error_set(err, "%s",
+                  slot->error_text[0] != '\0' ? slot->error_text
+                                              : curl_easy_strerror(slot->result));
+    return status;
+}
+
 /* Call the callback, last. The slot is free before, so that the callback can use it again. */
 static void slot_finish(struct slot *slot)
 {
     elasticsearch_done_fn *on_done = slot->on_done;
     void *arg = slot->arg;
     struct error err;
-    if (slot->result == CURLE_OK) {
-        long status = 0;
-        MUST(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
-        char *answer = slot->answer;
-        size_t len = slot->answer_len;
-        slot->answer = NULL;
-        slot_release(slot);
-        on_done(arg, status, false, answer != NULL ? answer : "", len, NULL);
-        free(answer);
-        return;
-    }
+    long status = slot_status(slot, &err);
     bool timed_out = slot->result == CURLE_OPERATION_TIMEDOUT;
-    if (slot->answer_too_long)
-        error_set(&err, "the answer is longer than %zu bytes", slot->client->max_response_bytes);
-    else if (slot->error_text[0] != '\0')
-        error_set(&err, "%s", slot->error_text);
-    else
-        error_set(&err, "%s", curl_easy_strerror(slot->result));
+    char *answer = slot->answer;
+    size_t len = slot->answer_len;
+    slot->answer = NULL;
     slot_release(slot);
-    on_done(arg, 0, timed_out, "", 0, &err);
+    if (status != 0)
+        on_done(arg, status, false, answer != NULL ? answer : "", len, NULL);
+    else
+        on_done(arg, 0, timed_out, "", 0, &err);
+    free(answer);
 }
 
 /* Let libcurl work, and collect what it has finished. */
@@ -317,26 +323,36 @@ static void slot_set_url(struct slot *slot, const char *path)
     free(url);
 }
 
-static void slot_set_headers(struct slot *slot, const char *content_type)
+/* A slot with its request ready to be sent; NULL when all are in use. */
+static struct slot *slot_take(struct elasticsearch *client, const char *method, const char *path,
+                              int64_t timeout_ms)
 {
+    struct slot *slot = client->free_slots;
+    if (slot == NULL)
+        return NULL;
+    client->free_slots = slot->next;
+    slot->answer_too_long = false;
+    slot->error_text[0] = '\0';
+    if (slot->easy == NULL)
+        slot->easy = slot_easy_new(slot);
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_HTTPGET, 1L));
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_CUSTOMREQUEST, method));
+    MUST(curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1)));
+    slot_set_url(slot, path);
     /* libcurl would announce a large body and wait up to 1 s for "100 Continue". */
     slot_add_header(slot, "Expect:");
-    if (slot->client->authorization != NULL)
-        slot_add_header(slot, slot->client->authorization);
-    if (content_type != NULL) {
-        char line[128];
-        (void)snprintf(line, sizeof(line), "Content-Type: %s", content_type);
-        slot_add_header(slot, line);
-    }
+    if (client->authorization != NULL)
+        slot_add_header(slot, client->authorization);
     MUST(curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers));
+    return slot;
 }
 
-static void slot_set_body(struct slot *slot, const char *body, size_t len, bool kept)
+static void slot_set_body(struct slot *slot, const char *content_type, const char *body, size_t len,
+                          bool kept)
 {
-    if (body == NULL) {
-        MUST(curl_easy_setopt(slot->easy, CURLOPT_HTTPGET, 1L));
-        return;
-    }
+    char line[128];
+    (void)snprintf(line, sizeof(line), "Content-Type: %s", content_type);
+    slot_add_header(slot, line);
     if (!kept)
         body = slot->body_copy = memory_copy(body, len);
     MUST(curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len));
@@ -348,22 +364,15 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
                           bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
                           void *arg)
 {
-    struct slot *slot = client->free_slots;
+    struct slot *slot = slot_take(client, method, path, timeout_ms);
     if (slot == NULL)
         return -1;
-    client->free_slots = slot->next;
     slot->on_done = on_done;
     slot->arg = arg;
-    slot->answer_too_long = false;
-    slot->error_text[0] = '\0';
-    if (slot->easy == NULL)
-        slot->easy = slot_easy_new(slot);
-    slot_set_url(slot, path);
-    slot_set_headers(slot, content_type);
-    slot_set_body(slot, body, body_len, body_kept);
-    MUST(curl_easy_setopt(slot->easy, CURLOPT_CUSTOMREQUEST, method));
-    MUST(curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1)));
-    /* libcurl wants its timer to expire at once: as well now as after a turn of the loop. */
+    if (body != NULL)
+        slot_set_body(slot, content_type, body, body_len, body_kept);
+    /* A new request makes libcurl ask for its timer after 0 ms. work() does at once what that timer
+     * would do in the next turn of the loop, so on_timeout_wanted() ignores libcurl meanwhile. */
     client->adding = true;
     MUST(curl_multi_add_handle(client->multi, slot->easy));
     client->adding = false;
@@ -373,46 +382,19 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
     return 0;
 }
 
-/* --check */
-
-struct reach {
-    bool done;
-    long status;
-    struct error err;
-};
-
-static void on_reached(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                       const struct error *err)
-{
-    (void)timed_out;
-    (void)body;
-    (void)body_len;
-    struct reach *reach = arg;
-    reach->done = true;
-    reach->status = status;
-    if (err != NULL)
-        reach->err = *err;
-}
-
 int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
 {
-    struct reach reach = {.done = false};
     struct elasticsearch_options own = *options;
     own.max_in_flight = 1;
     own.max_response_bytes = REACH_RESPONSE_MAX_BYTES;
     struct event_loop *loop = event_loop_new();
     struct elasticsearch *client = elasticsearch_new(loop, &own);
-    MUST(elasticsearch_request(client, "GET", "/_cluster/health", NULL, NULL, 0, false,
-                               REACH_TIMEOUT_MS, on_reached, &reach));
-    while (!reach.done)
-        event_loop_turn(loop, REACH_TIMEOUT_MS);
+    struct slot *slot = slot_take(client, "GET", "/_cluster/health", REACH_TIMEOUT_MS);
+    slot->result = curl_easy_perform(slot->easy);
+    long status = slot_status(slot, err);
+    if (status != 0 && status != 200)
+        error_set(err, "GET /_cluster/health: status %ld", status);
     elasticsearch_free(client);
     event_loop_free(loop);
-    if (reach.status == 200)
-        return 0;
-    if (reach.status != 0)
-        error_set(err, "GET /_cluster/health: status %ld", reach.status);
-    else
-        error_set(err, "%s", reach.err.message);
-    return -1;
+    return status == 200 ? 0 : -1;
 }
