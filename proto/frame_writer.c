@@ -1,3 +1,4 @@
+/* Writes the values of a frame with msgpack-c's packer. */
 #include "proto/frame_writer.h"
 #include "proto/reply.h"
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Encodes and decodes jobs. */
 #include "proto/job.h"
 #include "proto/amount.h"
 #include "proto/frame_reader.h"

@@ -1,3 +1,4 @@
+/* Encodes and decodes replies. */
 #include "proto/reply.h"
 #include "proto/frame_reader.h"
 #include "proto/frame_writer.h"

@@ -29,7 +29,6 @@ struct bridge {
     struct loop_timer *deadline, *report_timer, *stop_timer;
     struct loop_watch *stop_watch;
     int64_t deadline_ms; /* when `deadline` fires; INT64_MAX: it is stopped */
-    bool stopping;
 };
 
 /* The loop */
@@ -60,7 +59,7 @@ static void turn(void *arg)
     if (!keep)
         intake_renew(bridge->intake);
     set_deadline(bridge, now_ms);
-    if (bridge->stopping && drained(bridge))
+    if (loop_timer_running(bridge->stop_timer) && drained(bridge)) /* stopping */
         event_loop_stop(bridge->loop);
 }
 
@@ -115,7 +114,6 @@ static void on_stop(void *arg, bool readable, bool writable)
     (void)writable;
     struct bridge *bridge = arg;
     loop_watch_want(bridge->stop_watch, false, false);
-    bridge->stopping = true;
     loop_timer_start(bridge->stop_timer, STOP_DEADLINE_MS);
     intake_cancel(bridge->intake);
     flow_stop(bridge->flow);

@@ -1,3 +1,4 @@
+/* Reads one content at a time; the frames of a channel never mix contents. */
 #include "services/bridge/content_reader.h"
 #include <assert.h>
 #include <string.h>

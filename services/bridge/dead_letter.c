@@ -1,3 +1,4 @@
+/* Builds the headers of a dead letter, in a memory pool of its own. */
 #include "services/bridge/dead_letter.h"
 #include "proto/timestamp.h"
 #include <stdlib.h>

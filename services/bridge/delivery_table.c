@@ -1,17 +1,10 @@
-/* Slots are allocated once. A delivery is always in `by_tag` and in its hash chain; its state says
- * in which one other list it is, or in the heap of deadlines. */
+/* The deliveries in flight. Slots are allocated once. A delivery is always in `by_tag` and in its
+ * hash chain; its state says in which one other list it is, or in the heap of deadlines. */
 #include "services/bridge/delivery_table.h"
 #include "services/base/memory.h"
 #include "services/bridge/content.h"
 #include <assert.h>
 #include <stdlib.h>
-
-static void make_free(struct delivery_table *table)
-{
-    TAILQ_INIT(&table->free);
-    for (size_t i = 0; i < table->capacity; i++)
-        TAILQ_INSERT_TAIL(&table->free, &table->slots[i], by_state);
-}
 
 void delivery_table_init(struct delivery_table *table, size_t capacity)
 {
@@ -28,7 +21,9 @@ void delivery_table_init(struct delivery_table *table, size_t capacity)
     TAILQ_INIT(&table->done);
     for (size_t i = 0; i < STAGES; i++)
         TAILQ_INIT(&table->waiting[i]);
-    make_free(table);
+    TAILQ_INIT(&table->free);
+    for (size_t i = 0; i < capacity; i++)
+        TAILQ_INSERT_TAIL(&table->free, &table->slots[i], by_state);
 }
 
 void delivery_table_release(struct delivery_table *table)
@@ -112,58 +107,48 @@ struct delivery *delivery_find(const struct delivery_table *table, uint64_t tag)
     return delivery;
 }
 
-static void unhash(struct delivery_table *table, struct delivery *delivery)
+/* The list that the state of a delivery implies, or NULL. */
+static struct delivery_list *list_of(struct delivery_table *table, const struct delivery *delivery)
 {
-    struct delivery **at = bucket(table, delivery->tag);
-    while (*at != delivery)
-        at = &(*at)->hash_next;
-    *at = delivery->hash_next;
+    switch (delivery->state) {
+    case DELIVERY_WAITING:
+        return &table->waiting[delivery->stage];
+    case DELIVERY_DEAD_WAITING:
+        return &table->dead_waiting;
+    case DELIVERY_DONE:
+        return &table->done;
+    case DELIVERY_PUSHED:
+    case DELIVERY_HELD:
+    case DELIVERY_DEAD_SENT:
+    case DELIVERY_FREE:
+        break;
+    }
+    return NULL;
+}
+
+static bool has_deadline(const struct delivery *delivery)
+{
+    return delivery->state == DELIVERY_PUSHED || delivery->state == DELIVERY_HELD;
 }
 
 static void enter(struct delivery_table *table, struct delivery *delivery)
 {
+    struct delivery_list *list = list_of(table, delivery);
     table->in_state[delivery->state][delivery->stage]++;
-    switch (delivery->state) {
-    case DELIVERY_WAITING:
-        TAILQ_INSERT_TAIL(&table->waiting[delivery->stage], delivery, by_state);
-        break;
-    case DELIVERY_PUSHED:
-    case DELIVERY_HELD:
+    if (has_deadline(delivery))
         heap_insert(table, delivery);
-        break;
-    case DELIVERY_DEAD_WAITING:
-        TAILQ_INSERT_TAIL(&table->dead_waiting, delivery, by_state);
-        break;
-    case DELIVERY_DONE:
-        TAILQ_INSERT_TAIL(&table->done, delivery, by_state);
-        break;
-    case DELIVERY_DEAD_SENT:
-    case DELIVERY_FREE:
-        break;
-    }
+    else if (list != NULL)
+        TAILQ_INSERT_TAIL(list, delivery, by_state);
 }
 
 static void leave(struct delivery_table *table, struct delivery *delivery)
 {
+    struct delivery_list *list = list_of(table, delivery);
     table->in_state[delivery->state][delivery->stage]--;
-    switch (delivery->state) {
-    case DELIVERY_WAITING:
-        TAILQ_REMOVE(&table->waiting[delivery->stage], delivery, by_state);
-        break;
-    case DELIVERY_PUSHED:
-    case DELIVERY_HELD:
+    if (has_deadline(delivery))
         heap_remove(table, delivery);
-        break;
-    case DELIVERY_DEAD_WAITING:
-        TAILQ_REMOVE(&table->dead_waiting, delivery, by_state);
-        break;
-    case DELIVERY_DONE:
-        TAILQ_REMOVE(&table->done, delivery, by_state);
-        break;
-    case DELIVERY_DEAD_SENT:
-    case DELIVERY_FREE:
-        break;
-    }
+    else if (list != NULL)
+        TAILQ_REMOVE(list, delivery, by_state);
 }
 
 struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct content *content,
@@ -191,7 +176,10 @@ struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct
 
 static void release(struct delivery_table *table, struct delivery *delivery)
 {
-    unhash(table, delivery);
+    struct delivery **at = bucket(table, delivery->tag);
+    while (*at != delivery)
+        at = &(*at)->hash_next;
+    *at = delivery->hash_next;
     TAILQ_REMOVE(&table->by_tag, delivery, by_tag);
     TAILQ_INSERT_HEAD(&table->free, delivery, by_state);
     table->count--;

@@ -110,9 +110,8 @@ int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct content *conte
 static void on_done(struct flow *flow, struct delivery *delivery, int64_t created_at_us,
                     int64_t now_ms)
 {
-    struct stage_health *health = &flow->health[delivery->stage];
     flow->stats.stage[delivery->stage].done++;
-    stage_health_done(health);
+    stage_health_done(&flow->health[delivery->stage]);
     enum stage next = stages[delivery->stage].next;
     if (next == STAGES) {
         finish(flow, delivery, now_ms);
@@ -130,15 +129,14 @@ static void on_done(struct flow *flow, struct delivery *delivery, int64_t create
     wait_for(flow, delivery, next);
 }
 
-/* The stage could not, so the order waits: for its own turn while the stage works for others, else
- * for the stage. */
+/* The stage failed, so the order waits: for its own next attempt while the stage takes other
+ * orders, else for the stage. */
 static void hold(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
-    struct stage_health *health = &flow->health[delivery->stage];
     delivery->at_workers_ms = 0;
     if (flow->stopping) {
         give_back(flow, delivery, &flow->stats.requeued_stopping);
-    } else if (health->state != STAGE_UP) {
+    } else if (flow->health[delivery->stage].state != STAGE_UP) {
         wait_for(flow, delivery, delivery->stage);
     } else {
         delivery->retries++;
@@ -163,7 +161,7 @@ static void on_retry(struct flow *flow, struct delivery *delivery, int64_t now_m
 static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
     struct stage_health *health = &flow->health[delivery->stage];
-    /* A conflict of two orders is theirs alone, however many come in a row. */
+    /* A conflict is the fault of two orders, never of the stage, however many come in a row. */
     if (strcmp(delivery->failure.code, "id_conflict") == 0 ||
         stage_health_reject(health, now_ms, flow->ports->random()))
         condemn(flow, delivery, delivery->failure.code[0] != '\0' ? NULL : "rejected");
@@ -231,7 +229,7 @@ static void expire(struct flow *flow, int64_t now_ms)
 
 /* Pushing */
 
-static void pushed(struct flow *flow, struct delivery *delivery, int64_t now_ms)
+static void at_worker(struct flow *flow, struct delivery *delivery, int64_t now_ms)
 {
     if (delivery->attempt++ == 0)
         delivery->first_push_ms = now_ms;
@@ -264,7 +262,7 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
     flow->stats.stage[stage].jobs++;
     flow->stats.stage[stage].pushed += count;
     for (size_t i = 0; i < count; i++)
-        pushed(flow, TAILQ_FIRST(waiting), now_ms);
+        at_worker(flow, TAILQ_FIRST(waiting), now_ms);
 }
 
 static void push_stage(struct flow *flow, enum stage stage, int64_t now_ms)
@@ -282,11 +280,6 @@ static void push_stage(struct flow *flow, enum stage stage, int64_t now_ms)
 void flow_writable(struct flow *flow, enum stage stage)
 {
     flow->blocked[stage] = false;
-}
-
-bool flow_blocked(const struct flow *flow, enum stage stage)
-{
-    return flow->blocked[stage];
 }
 
 /* Dead letters */
@@ -438,11 +431,6 @@ void flow_stop(struct flow *flow)
     }
 }
 
-enum stage_state flow_stage_state(const struct flow *flow, enum stage stage)
-{
-    return flow->health[stage].state;
-}
-
 void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)
 {
     const struct delivery_table *table = &flow->table;
@@ -454,6 +442,7 @@ void flow_stats(const struct flow *flow, struct flow_stats *ret_stats)
         ret_stats->dead_waiting += table->in_state[DELIVERY_DEAD_WAITING][i];
         ret_stats->dead_sent += table->in_state[DELIVERY_DEAD_SENT][i];
         ret_stats->done_unacked += table->in_state[DELIVERY_DONE][i];
+        ret_stats->stage[i].state = flow->health[i].state;
         ret_stats->stage[i].waiting = table->in_state[DELIVERY_WAITING][i];
         ret_stats->stage[i].at_workers = table->in_state[DELIVERY_PUSHED][i];
         ret_stats->stage[i].held = table->in_state[DELIVERY_HELD][i];

@@ -77,6 +77,7 @@ struct flow_options {
 struct stage_stats {
     uint64_t pushed, jobs, done;        /* counted since the start */
     uint64_t waiting, at_workers, held; /* now */
+    enum stage_state state;
 };
 
 struct flow_stats {
@@ -112,8 +113,6 @@ void flow_dead_letter_result(struct flow *flow, uint64_t epoch, uint64_t deliver
 
 /* A worker of the stage can take jobs again. */
 void flow_writable(struct flow *flow, enum stage stage);
-/* Whether the flow waits for that. */
-bool flow_blocked(const struct flow *flow, enum stage stage);
 
 /* Do all that is due: expire deadlines, push what waits, ack what is finished. To be called after
  * each batch of the calls above, and at flow_next_ms(). Returns false when RabbitMQ is about to
@@ -128,7 +127,6 @@ int64_t flow_next_ms(const struct flow *flow);
  * flow_turn() follows. */
 void flow_stop(struct flow *flow);
 
-enum stage_state flow_stage_state(const struct flow *flow, enum stage stage);
 void flow_stats(const struct flow *flow, struct flow_stats *ret_stats);
 
 #endif

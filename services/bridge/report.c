@@ -222,7 +222,7 @@ void report_flow(struct report *report, const struct flow *flow, const bool writ
                     last);
         if (writable[stage] || now.stage[stage].done > last->done)
             about->alive_ms = now_ms;
-        if (flow_stage_state(flow, stage) == STAGE_UP) /* else report_stage() has told */
+        if (now.stage[stage].state == STAGE_UP) /* else report_stage() has told */
             report_readiness(about, stages[stage].name, now_ms);
     }
     report->last = now;

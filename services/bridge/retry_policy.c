@@ -1,3 +1,4 @@
+/* The numbers of the retry policy, and the health of one stage. */
 #include "services/bridge/retry_policy.h"
 
 #define PROBE_BASE_MS 200

@@ -1,3 +1,4 @@
+/* A ring of acks and nacks that wait for the socket. */
 #include "services/bridge/settlements.h"
 #include "services/base/memory.h"
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Starts the indexer. */
 #include "services/indexer/settings.h"
 
 int main(int argc, char **argv)

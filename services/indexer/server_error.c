@@ -1,3 +1,4 @@
+/* Reads the error of an answer of Elasticsearch. */
 #include "services/indexer/server_error.h"
 
 void server_error_describe(const json_t *json, struct error *err)

@@ -1,3 +1,4 @@
+/* Starts the persister. */
 #include "services/persister/settings.h"
 
 int main(int argc, char **argv)

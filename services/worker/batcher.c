@@ -76,7 +76,7 @@ void batcher_free(struct batcher *batcher)
 
 size_t batcher_orders_held(const struct batcher *batcher)
 {
-    return held_orders_count(batcher->held);
+    return batcher->held->count;
 }
 
 /* ---- answering ---- */
@@ -109,7 +109,7 @@ static void answer(struct batcher *batcher, size_t from, size_t to, const struct
 /* The store is down: all that waits in hand is answered with the reason. */
 static void give_back_waiting(struct batcher *batcher)
 {
-    answer(batcher, batcher->executing, held_orders_count(batcher->held), &batcher->cause, 0);
+    answer(batcher, batcher->executing, batcher->held->count, &batcher->cause, 0);
     held_orders_truncate(batcher->held, batcher->executing);
 }
 
@@ -118,22 +118,19 @@ static void give_back_waiting(struct batcher *batcher)
 /* Read one job of the bridge into the hand; returns its number of orders. */
 static size_t read_job(struct batcher *batcher, unsigned bridge)
 {
-    if (held_orders_room(batcher->held) < JOB_MAX_ORDERS ||
+    if (batcher->held->count + JOB_MAX_ORDERS > batcher->held->capacity ||
         !batcher->ports.read(batcher->ports.link, bridge, &batcher->job))
         return 0;
     for (size_t i = 0; i < batcher->job.count; i++)
         held_orders_append(batcher->held, bridge, &batcher->job.route, &batcher->job.items[i]);
-    return batcher->job.count;
+    size_t count = batcher->job.count;
+    batcher->step_room -= count < batcher->step_room ? count : batcher->step_room;
+    return count;
 }
 
 static bool below_bound(const struct batcher *batcher)
 {
-    return held_orders_count(batcher->held) + JOB_MAX_ORDERS <= batcher->hold_max;
-}
-
-static void take_step_room(struct batcher *batcher, size_t orders)
-{
-    batcher->step_room -= orders < batcher->step_room ? orders : batcher->step_room;
+    return batcher->held->count + JOB_MAX_ORDERS <= batcher->hold_max;
 }
 
 static bool may_read(const struct batcher *batcher)
@@ -148,26 +145,21 @@ static void read_in_turns(struct batcher *batcher)
     unsigned empty_handed = 0; /* bridges in a row */
     while (empty_handed < batcher->bridge_count && may_read(batcher)) {
         size_t count = read_job(batcher, batcher->next_bridge);
-        take_step_room(batcher, count);
         empty_handed = count > 0 ? 0 : empty_handed + 1;
         batcher->next_bridge = (batcher->next_bridge + 1) % batcher->bridge_count;
     }
 }
 
-/* Read at least a job and about `orders` of each bridge, whatever is in hand. Returns the
- * number of orders. */
-static size_t read_a_little(struct batcher *batcher, size_t orders)
+/* Read at least a job and about `orders` of each bridge, even beyond the bound. */
+static void read_a_little(struct batcher *batcher, size_t orders)
 {
-    size_t all = 0;
     for (unsigned bridge = 0; bridge < batcher->bridge_count; bridge++) {
         size_t total = 0, count;
         do {
             count = read_job(batcher, bridge);
             total += count;
         } while (count > 0 && total < orders);
-        all += total;
     }
-    return all;
 }
 
 /* ---- executing ---- */
@@ -222,7 +214,7 @@ static void on_executed(void *arg, bool store_down)
 
 static void execute_waiting(struct batcher *batcher)
 {
-    size_t count = held_orders_count(batcher->held);
+    size_t count = batcher->held->count;
     if (count > batcher->batch_max)
         count = batcher->batch_max;
     for (size_t i = 0; i < count; i++)
@@ -243,7 +235,7 @@ static void advance(struct batcher *batcher)
     for (;;) {
         if (batcher->state == BATCHER_STEADY)
             read_in_turns(batcher);
-        if (batcher->executing || held_orders_count(batcher->held) == 0)
+        if (batcher->executing || batcher->held->count == 0)
             break;
         execute_waiting(batcher);
     }
@@ -284,12 +276,12 @@ void batcher_step(struct batcher *batcher)
         return;
     case BATCHER_STEADY:
         if (batcher->executing && !below_bound(batcher))
-            (void)read_a_little(batcher, 1); /* their number does not matter */
+            read_a_little(batcher, 1);
         break;
     case BATCHER_FAILING:
         batcher->step_room = PROBE_ORDERS;
         batcher->step_probed = false;
-        take_step_room(batcher, read_a_little(batcher, PROBE_ORDERS));
+        read_a_little(batcher, PROBE_ORDERS);
         if (batcher->executing)
             give_back_waiting(batcher);
         break;

@@ -1,3 +1,5 @@
+/* The sockets of a worker: two connections for each bridge, and the replies that one of them does
+ * not take now. */
 #include "services/worker/bridge_link.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"

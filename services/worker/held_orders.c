@@ -1,12 +1,8 @@
+/* A ring of orders. */
 #include "services/worker/held_orders.h"
 #include "services/base/memory.h"
 #include <assert.h>
 #include <stdlib.h>
-
-struct held_orders {
-    size_t capacity, oldest, count;
-    struct held_order slots[];
-};
 
 struct held_orders *held_orders_new(size_t capacity)
 {
@@ -18,16 +14,6 @@ struct held_orders *held_orders_new(size_t capacity)
 void held_orders_free(struct held_orders *held)
 {
     free(held);
-}
-
-size_t held_orders_count(const struct held_orders *held)
-{
-    return held->count;
-}
-
-size_t held_orders_room(const struct held_orders *held)
-{
-    return held->capacity - held->count;
 }
 
 static size_t slot_of(const struct held_orders *held, size_t place)

@@ -12,13 +12,13 @@ struct held_order {
     struct job_route route;
 };
 
-struct held_orders;
+struct held_orders {
+    size_t capacity, oldest, count;
+    struct held_order slots[];
+};
 
 struct held_orders *held_orders_new(size_t capacity);
 void held_orders_free(struct held_orders *held);
-
-size_t held_orders_count(const struct held_orders *held);
-size_t held_orders_room(const struct held_orders *held);
 
 /* Append a copy; there must be room. */
 void held_orders_append(struct held_orders *held, unsigned bridge, const struct job_route *route,

@@ -1,3 +1,4 @@
+/* One ZeroMQ socket that connects, watched by its monitor, and replaced when it stays down. */
 #include "services/worker/link_connection.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"

@@ -23,8 +23,7 @@ struct worker {
     struct loop_timer *step, *stop_tick;
     struct loop_watch *stop_watch;
     struct batch batch;
-    bool connected; /* the bridges have been connected to */
-    bool finished;
+    bool connected;            /* the bridges have been connected to */
     int64_t stopping_since_ms; /* 0 = not stopping */
     int64_t batch_since_us;
     struct health_check *bridge_health;
@@ -144,7 +143,6 @@ static void on_stop_tick(void *arg)
     if (held > 0)
         log_warn("stopped with orders unanswered: their bridge delivers them again",
                  log_number("orders", held));
-    worker->finished = true;
     event_loop_stop(worker->loop);
 }
 

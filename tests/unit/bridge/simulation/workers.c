@@ -4,6 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As the bridge's sockets: tells of room once after each job that no worker took. */
+void workers_writable(struct world *world, enum stage stage)
+{
+    if (!world->blocked[stage])
+        return;
+    world->blocked[stage] = false;
+    flow_writable(world->flow, stage);
+}
+
 static void start_next(struct world *world, unsigned number)
 {
     struct worker *worker = &world->workers[number];
@@ -21,8 +30,7 @@ static void start_next(struct world *world, unsigned number)
     world_schedule(
         world, duration_ms,
         (struct event){.kind = EVENT_WORKED, .number = number, .generation = worker->generation});
-    if (flow_blocked(world->flow, worker->stage))
-        flow_writable(world->flow, worker->stage);
+    workers_writable(world, worker->stage);
 }
 
 void workers_start(struct world *world)
@@ -193,8 +201,7 @@ void worker_mend(struct world *world, unsigned number)
         worker->finished_while_stopped = false;
     }
     start_next(world, number);
-    if (flow_blocked(world->flow, worker->stage))
-        flow_writable(world->flow, worker->stage);
+    workers_writable(world, worker->stage);
 }
 
 void workers_free(struct world *world)

@@ -128,6 +128,7 @@ struct world {
     uint64_t process, epoch;
     int64_t turn_at_ms;
     bool stopping;
+    bool blocked[STAGES]; /* no worker took the last job */
     unsigned rejects_in_row[STAGES];
     size_t live_messages; /* that the flow has not freed */
 
@@ -167,6 +168,7 @@ int workers_push(struct world *world, const struct job_route *route, const struc
 void worker_worked(struct world *world, const struct event *event);
 void worker_crash(struct world *world, unsigned number);
 void worker_stop(struct world *world, unsigned number);
+void workers_writable(struct world *world, enum stage stage);
 void worker_mend(struct world *world, unsigned number);
 void workers_free(struct world *world);
 
