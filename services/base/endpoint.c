@@ -120,8 +120,10 @@ int host_port_parse(const char *text, uint16_t default_port, struct host_port *r
                     struct error *err)
 {
     struct span span = span_of(text), host;
-    struct host_port parsed = {.port = default_port};
-    if (span_starts(span, "unix:")) {
+    struct host_port parsed = {.port = default_port, .tls = span_starts(span, "rediss://")};
+    if (parsed.tls)
+        span = span_skip(span, strlen("rediss://"));
+    if (!parsed.tls && span_starts(span, "unix:")) {
         host = span_skip(span, strlen("unix:"));
         parsed.port = 0;
         if (host.len == 0 || host.len >= SOCKET_PATH_SIZE) {

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* redis:6379, [::1]:6379, unix:/path */
+/* redis:6379, [::1]:6379, rediss://redis:6379, unix:/path */
 struct host_port {
+    bool tls;
     char host[256]; /* or the socket's path */
     uint16_t port;  /* 0 for a Unix socket */
 };

@@ -6,6 +6,7 @@
 #include "services/clients/rabbitmq/connection.h"
 #include "services/clients/rabbitmq/options.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/clients/redis/tls.h"
 #include "services/gateway/gateway.h"
 #include "services/runtime/options.h"
 #include <stddef.h>
@@ -15,7 +16,7 @@ static const char *const on_off[] = {[ADMIN_AUTH_ON] = "on", [ADMIN_AUTH_OFF] = 
 static int redis_address_validate(const char *value, struct error *err)
 {
     struct host_port address;
-    return host_port_parse(value, REDIS_PORT, &address, err);
+    return redis_address_parse(value, &address, err);
 }
 
 /* The token is compared with what comes in one header line. */
@@ -47,8 +48,13 @@ static const struct config_option options[] = {
                   .maximum = 64),
     CONFIG_OPTION_POSTGRES_DSN(struct gateway_settings, postgres_dsn),
     CONFIG_OPTION("REDIS_ADDR", CONFIG_STRING, struct gateway_settings, redis.address,
-                  .default_text = "redis:6379", .help = "Redis: host:port or unix:/path",
+                  .default_text = "redis:6379",
+                  .help = "Redis: host:port, rediss://host:port (TLS) or unix:/path",
                   .validate = redis_address_validate),
+    CONFIG_OPTION("REDIS_CA_FILE", CONFIG_STRING, struct gateway_settings, redis.ca_file,
+                  .help = "certificates (PEM) that a rediss:// server must be signed by; else the "
+                          "system's",
+                  .validate = file_validate),
     CONFIG_OPTION("REDIS_USERNAME", CONFIG_STRING, struct gateway_settings, redis.username,
                   .help = "user for Redis; needs REDIS_PASSWORD"),
     CONFIG_OPTION("REDIS_PASSWORD", CONFIG_SECRET, struct gateway_settings, redis.password,

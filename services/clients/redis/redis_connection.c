@@ -3,11 +3,11 @@
 #include "services/clients/redis/redis_connection.h"
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
-#include "services/base/endpoint.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/clients/redis/command_text.h"
 #include "services/clients/redis/hiredis_loop.h"
+#include "services/clients/redis/tls.h"
 #include "services/loop/name_lookup.h"
 #include <assert.h>
 #include <hiredis/async.h>
@@ -44,6 +44,7 @@ struct redis_connection {
     struct event_loop *events;
     struct redis_options options;
     struct host_port address;
+    SSL_CTX *tls; /* made for the first connection with TLS */
     enum redis_state state;
     struct name_lookup *lookup;
     redisAsyncContext *context;
@@ -292,7 +293,7 @@ static void on_disconnected(const redisAsyncContext *context, int status)
 {
     struct redis_connection *connection = context->data;
     if (status != REDIS_OK)
-        set_reason(connection, context->errstr);
+        set_reason(connection, redis_error_text(&context->c));
     connection->context = NULL;
     wait_to_reconnect(connection);
 }
@@ -302,8 +303,12 @@ static void begin(struct redis_connection *connection, redisAsyncContext *contex
     connection->state = REDIS_CONNECTING;
     if (context == NULL)
         abort(); /* out of memory */
-    if (context->err != 0) {
+    if (context->err != 0)
         set_reason(connection, context->errstr);
+    if (context->err != 0 ||
+        (connection->address.tls &&
+         redis_tls_begin(&connection->tls, connection->options.ca_file, &context->c,
+                         connection->address.host, &connection->reason) != 0)) {
         redisAsyncFree(context);
         wait_to_reconnect(connection);
         return;
@@ -353,7 +358,7 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
     struct redis_connection *connection = memory_new(sizeof(*connection));
     connection->events = events;
     connection->options = *options;
-    int rc = host_port_parse(options->address, REDIS_PORT, &connection->address, NULL);
+    int rc = redis_address_parse(options->address, &connection->address, NULL);
     assert(rc == 0 && "checked with the configuration");
     (void)rc;
     connection->command_seconds = metric_histogram_seconds("redis_command_duration_seconds", NULL,
@@ -380,5 +385,6 @@ void redis_connection_free(struct redis_connection *connection)
     loop_timer_free(connection->timer);
     hiredis_loop_release(&connection->loop);
     command_text_release(&connection->text);
+    SSL_CTX_free(connection->tls);
     free(connection);
 }

@@ -17,7 +17,8 @@
 #define REDIS_COMMAND_TIMEOUT_MS 50
 
 struct redis_options {
-    const char *address;  /* host:port or unix:/path */
+    const char *address;  /* as redis_address_parse() takes it */
+    const char *ca_file;  /* of rediss://, or NULL: the system's authorities */
     const char *username; /* or NULL */
     const char *password; /* or NULL */
     /* Called on each change; the reason is NULL when up. */

@@ -58,7 +58,27 @@ static void test_host_port(void **state)
             assert_true(err.message[0] != '\0');
         else
             assert_int_equal(parsed.port, cases[i].port);
+        assert_false(parsed.tls);
     }
+}
+
+static void test_host_port_with_tls(void **state)
+{
+    (void)state;
+    struct host_port parsed;
+    struct error err;
+    assert_int_equal(host_port_parse("rediss://redis:6380", 1, &parsed, &err), 0);
+    assert_true(parsed.tls);
+    assert_string_equal(parsed.host, "redis");
+    assert_int_equal(parsed.port, 6380);
+    assert_int_equal(host_port_parse("rediss://[::1]", 6379, &parsed, &err), 0);
+    assert_true(parsed.tls);
+    assert_string_equal(parsed.host, "::1");
+    assert_int_equal(parsed.port, 6379);
+    static const char *const refused[] = {"rediss://", "rediss://unix:/run/redis.sock",
+                                          "rediss://redis/0", "redis://redis", "rediss:redis"};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        assert_int_equal(host_port_parse(refused[i], 6379, &parsed, &err), -1);
 }
 
 static void test_bridge_endpoints(void **state)
@@ -167,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_host_port),
+        cmocka_unit_test(test_host_port_with_tls),
         cmocka_unit_test(test_bridge_endpoints),
         cmocka_unit_test(test_zmq_endpoint),
         cmocka_unit_test(test_list),

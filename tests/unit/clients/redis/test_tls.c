@@ -1,0 +1,186 @@
+/* TLS to a private redis-server, whom a connection trusts and whom not. Where hiredis has no TLS,
+ * the address is refused. */
+#include "services/clients/redis/redis_connection.h"
+#include "services/clients/redis/tls.h"
+#include "services/loop/event_loop_h2o.h"
+#include "tests/unit/support/certificates.h"
+#include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/loopback.h"
+#include "tests/unit/support/real_time.h"
+#include "tests/unit/support/server_process.h"
+#include <openssl/pem.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VALUE_BYTES 1000000 /* many TLS records, and more than a socket takes at once */
+
+static char folder[SERVER_FOLDER_SIZE], plain_port[8], tls_port[8];
+static char ca_file[96], other_ca_file[96];
+
+/* ---- the server ---- */
+
+static bool ready(void)
+{
+    int fd = loopback_connect((uint16_t)atoi(tls_port));
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static struct server_process server = {
+    .argv =
+        (const char *const[]){"redis-server", "--bind", "127.0.0.1", "-::1", "--port", plain_port,
+                              "--tls-port", tls_port, "--tls-cert-file", "server.pem",
+                              "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.pem",
+                              "--tls-auth-clients", "no", "--save", "", NULL},
+    .folder = folder,
+    .end_signal = SIGKILL,
+    .ready = ready};
+
+static void path_of(const char *name, char path[96])
+{
+    (void)snprintf(path, 96, "%s/%s", folder, name);
+}
+
+static void write_certificates(void)
+{
+    char path[96];
+    struct authority *authority = authority_new("ca"), *other = authority_new("other");
+    path_of("ca.pem", ca_file);
+    authority_write(authority, ca_file);
+    path_of("other.pem", other_ca_file);
+    authority_write(other, other_ca_file);
+
+    SSL_CTX *context = authority_server(authority, "DNS:localhost", false);
+    path_of("server.pem", path);
+    FILE *file = fopen(path, "w");
+    assert_int_equal(PEM_write_X509(file, SSL_CTX_get0_certificate(context)), 1);
+    assert_int_equal(fclose(file), 0);
+    path_of("server.key", path);
+    file = fopen(path, "w");
+    assert_int_equal(
+        PEM_write_PrivateKey(file, SSL_CTX_get0_privatekey(context), NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(fclose(file), 0);
+    SSL_CTX_free(context);
+    authority_free(other);
+    authority_free(authority);
+}
+
+static int start_server(void **state)
+{
+    (void)state;
+    server_folder_make(folder, NULL);
+    write_certificates();
+    uint16_t port = loopback_free_ports(2);
+    (void)snprintf(plain_port, sizeof plain_port, "%u", port);
+    (void)snprintf(tls_port, sizeof tls_port, "%u", port + 1);
+    server_process_start(&server);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    server_process_end(&server, SIGKILL);
+    server_folder_remove(folder);
+    return 0;
+}
+
+/* ---- a connection ---- */
+
+static bool up;
+static unsigned changes, answers;
+static char reason[256];
+
+static void on_state(void *arg, bool is_up, const char *why)
+{
+    (void)arg;
+    up = is_up;
+    changes++;
+    (void)snprintf(reason, sizeof reason, "%s", why != NULL ? why : "");
+}
+
+static void on_done(void *arg, const redisReply *reply)
+{
+    const char *expected = arg;
+    assert_non_null(reply);
+    assert_string_equal(reply->str, expected);
+    answers++;
+}
+
+static void set_and_get(struct redis_connection *connection, h2o_loop_t *evloop)
+{
+    static char value[VALUE_BYTES + 1], ok[] = "OK";
+    memset(value, 'x', VALUE_BYTES);
+    const struct redis_word set[] = {REDIS_WORD("SET"), REDIS_WORD("key"), redis_word(value)};
+    const struct redis_word get[] = {REDIS_WORD("GET"), REDIS_WORD("key")};
+    answers = 0;
+    assert_int_equal(redis_connection_send(connection, set, 3, on_done, ok), 0);
+    assert_int_equal(redis_connection_send(connection, get, 2, on_done, value), 0);
+    wait_until(answers == 2, h2o_evloop_run(evloop, 1));
+}
+
+static void test_trust(void **state)
+{
+    (void)state;
+    const struct {
+        const char *host, *port, *ca_file;
+        const char *reason; /* NULL: it works */
+    } cases[] = {
+        {"localhost", tls_port, ca_file, NULL},
+        {"localhost", tls_port, other_ca_file, "certificate verify failed"},
+        {"localhost", tls_port, NULL, "certificate verify failed"},
+        {"127.0.0.1", tls_port, ca_file, "certificate verify failed"}, /* another name */
+        {"localhost", tls_port, "/nowhere.pem", "authorities from /nowhere.pem"},
+        {"localhost", plain_port, ca_file, ""},
+        {"localhost", "1", ca_file, "refused"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char address[64];
+        (void)snprintf(address, sizeof address, "rediss://%s:%s", cases[i].host, cases[i].port);
+        print_message("           %s, %s\n", address, cases[i].ca_file);
+        struct redis_options options = {
+            .address = address, .ca_file = cases[i].ca_file, .on_state = on_state};
+        h2o_loop_t *evloop = h2o_evloop_create();
+        struct event_loop *events = event_loop_h2o_new(evloop);
+        changes = 0;
+        struct redis_connection *connection = redis_connection_new(evloop, events, &options);
+        wait_until(changes > 0, h2o_evloop_run(evloop, 1));
+        assert_int_equal(up, cases[i].reason == NULL);
+        if (up)
+            set_and_get(connection, evloop);
+        else if (reason[0] == '\0' || strstr(reason, cases[i].reason) == NULL)
+            fail_msg("%s", reason);
+        redis_connection_free(connection);
+        event_loop_h2o_free(events);
+        h2o_evloop_run(evloop, 0);
+        h2o_evloop_destroy(evloop);
+
+        struct error err = {""};
+        assert_int_equal(redis_reach(&options, &err), cases[i].reason == NULL ? 0 : -1);
+        if (cases[i].reason != NULL &&
+            (err.message[0] == '\0' || strstr(err.message, cases[i].reason) == NULL))
+            fail_msg("%s", err.message);
+    }
+}
+
+static void test_refusal(void **state)
+{
+    (void)state;
+    struct host_port address;
+    struct error err = {""};
+    assert_int_equal(redis_address_parse("localhost", &address, &err), 0);
+    assert_false(address.tls);
+    assert_int_equal(redis_address_parse("rediss://localhost", &address, &err), -1);
+    assert_non_null(strstr(err.message, "needs hiredis 1 or newer"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest with_tls[] = {cmocka_unit_test(test_trust)};
+    const struct CMUnitTest without[] = {cmocka_unit_test(test_refusal)};
+    return HIREDIS_MAJOR >= 1 ? cmocka_run_group_tests(with_tls, start_server, stop_server)
+                              : cmocka_run_group_tests(without, NULL, NULL);
+}
