@@ -4,8 +4,7 @@
 #define BRIDGE_INTAKE_H
 
 #include "services/bridge/content.h"
-#include "services/clients/rabbitmq/queue_declaration.h"
-#include "services/loop/event_loop.h"
+#include "services/clients/rabbitmq/link.h"
 
 struct intake_options {
     struct broker_options broker; /* these strings and `queue` must outlive the intake */

@@ -2,7 +2,6 @@
 #include "services/bridge/settlements.h"
 #include "services/base/memory.h"
 #include <assert.h>
-#include <poll.h>
 #include <stdlib.h>
 
 /* poll() says "writable" while a third of the socket's buffer is free: so many frames of about 20
@@ -46,16 +45,13 @@ static int send_one(const struct settlement *settlement, amqp_connection_state_t
     return AMQP_STATUS_INVALID_PARAMETER;
 }
 
-int settlements_send(struct settlements *settlements, const struct broker_connection *connection,
-                     struct error *err)
+int settlements_send(struct settlements *settlements, struct broker_link *link, struct error *err)
 {
     for (unsigned sent = 0; settlements->count > 0; sent++) {
-        if (sent % SENDS_PER_POLL == 0) {
-            struct pollfd pollfd = {.fd = connection->fd, .events = POLLOUT};
-            if (poll(&pollfd, 1, 0) != 1 || (pollfd.revents & POLLOUT) == 0)
-                return 0;
-        }
-        int status = send_one(&settlements->ring[settlements->first], connection->amqp);
+        if (sent % SENDS_PER_POLL == 0 && !broker_link_writable(link))
+            return 0;
+        int status =
+            send_one(&settlements->ring[settlements->first], broker_link_connection(link)->amqp);
         if (status != AMQP_STATUS_OK) {
             error_set(err, "cannot settle: %s", amqp_error_string2(status));
             return -1;

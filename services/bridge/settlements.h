@@ -3,7 +3,7 @@
 #ifndef BRIDGE_SETTLEMENTS_H
 #define BRIDGE_SETTLEMENTS_H
 
-#include "services/clients/rabbitmq/connection.h"
+#include "services/clients/rabbitmq/link.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +28,9 @@ void settlements_clear(struct settlements *settlements);
 void settlements_add(struct settlements *settlements, enum settlement_kind kind,
                      uint64_t delivery_tag);
 
-/* Send what the socket takes without blocking. Returns 0 (see `count` for what is left), or -1 with
- * `err` set when the connection is broken. */
-int settlements_send(struct settlements *settlements, const struct broker_connection *connection,
-                     struct error *err) __attribute__((warn_unused_result));
+/* Send what the socket takes without blocking, while the link is up. Returns 0 (see `count` for
+ * what is left), or -1 with `err` set when the connection is broken. */
+int settlements_send(struct settlements *settlements, struct broker_link *link, struct error *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -33,47 +33,44 @@ void broker_set_deadline(struct broker_connection *connection, int64_t deadline_
     (void)amqp_set_rpc_timeout(connection->amqp, &left); /* fails for negative times only */
 }
 
-static int server_text(amqp_bytes_t text)
+unsigned broker_closed(const amqp_method_t *method, struct error *err)
 {
-    return text.len > 150 ? 150 : (int)text.len;
+    /* connection.close has the same members. */
+    const amqp_channel_close_t *close = method->decoded;
+    bool channel = method->id == AMQP_CHANNEL_CLOSE_METHOD;
+    if (!close || (!channel && method->id != AMQP_CONNECTION_CLOSE_METHOD)) {
+        error_set(err, "unexpected reply 0x%08x", (unsigned)method->id);
+        return 0;
+    }
+    error_set(err, "%s closed by the broker: %u %.*s", channel ? "channel" : "connection",
+              (unsigned)close->reply_code,
+              close->reply_text.len > 150 ? 150 : (int)close->reply_text.len,
+              (const char *)close->reply_text.bytes);
+    return close->reply_code;
 }
 
 unsigned broker_reply_code(amqp_rpc_reply_t reply)
 {
-    if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION || !reply.reply.decoded)
-        return 0;
-    if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
-        return ((const amqp_channel_close_t *)reply.reply.decoded)->reply_code;
-    if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD)
-        return ((const amqp_connection_close_t *)reply.reply.decoded)->reply_code;
-    return 0;
+    return reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION ? broker_closed(&reply.reply, NULL)
+                                                              : 0;
 }
 
 int broker_check(amqp_rpc_reply_t reply, const char *doing, struct error *err)
 {
+    struct error why = {"no reply"};
     switch (reply.reply_type) {
     case AMQP_RESPONSE_NORMAL:
         return 0;
     case AMQP_RESPONSE_NONE:
-        error_set(err, "%s: no reply", doing);
-        return -1;
+        break;
     case AMQP_RESPONSE_LIBRARY_EXCEPTION:
-        error_set(err, "%s: %s", doing, amqp_error_string2(reply.library_error));
-        return -1;
+        error_set(&why, "%s", amqp_error_string2(reply.library_error));
+        break;
     case AMQP_RESPONSE_SERVER_EXCEPTION:
+        (void)broker_closed(&reply.reply, &why);
         break;
     }
-    if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD && reply.reply.decoded) {
-        const amqp_channel_close_t *closed = reply.reply.decoded;
-        error_set(err, "%s: channel closed by the broker: %.*s", doing,
-                  server_text(closed->reply_text), (const char *)closed->reply_text.bytes);
-    } else if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD && reply.reply.decoded) {
-        const amqp_connection_close_t *closed = reply.reply.decoded;
-        error_set(err, "%s: connection closed by the broker: %.*s", doing,
-                  server_text(closed->reply_text), (const char *)closed->reply_text.bytes);
-    } else {
-        error_set(err, "%s: unexpected reply 0x%08x", doing, (unsigned)reply.reply.id);
-    }
+    error_set(err, "%s: %s", doing, why.message);
     return -1;
 }
 

@@ -44,6 +44,10 @@ void broker_disconnect(struct broker_connection *connection, bool politely);
  * else -1. `err` may be NULL. */
 int broker_check(amqp_rpc_reply_t reply, const char *doing, struct error *err);
 
+/* The words and the reply code of a channel.close or connection.close: "channel closed by the
+ * broker: 404 NOT_FOUND - …". Of any other method 0. `err` may be NULL. */
+unsigned broker_closed(const amqp_method_t *method, struct error *err);
+
 /* The AMQP reply code (AMQP 0-9-1, 1.2 "reply-code") with which the broker closed the channel or
  * the connection in this reply; 0 when it did not. ACCESS_REFUSED 403, NOT_FOUND 404,
  * PRECONDITION_FAILED 406 … */

@@ -1,25 +1,21 @@
-/* The publisher's thread. Requests come in through a list under a mutex (`inbox`), wait in the
- * order in which they came (`waiting`), and are in the confirm window while the broker has them. A
- * lost connection puts the window's requests back to the front of `waiting`, as sent; only those
- * wait while the connection is down or blocked, for whatever was never sent is refused at once.
+/* The publisher's thread runs an event loop with one supervised connection (link.h). Requests come
+ * in through a list under a mutex (`inbox`), wait in the order in which they came (`waiting`), and
+ * are in the confirm window while the broker has them. A lost connection puts the window's requests
+ * back to the front of `waiting`, as sent; only those wait while the connection is down or blocked,
+ * for whatever was never sent is refused at once.
  *
- * The thread sleeps in one poll() over the eventfd of new work and the connection's socket, never
- * inside librabbitmq: it publishes only while the socket is writable, and connecting happens on a
- * thread of its own (connection_attempt.h), so that deadlines are kept meanwhile. */
+ * The thread publishes only while the socket is writable: librabbitmq blocks in sending. */
 #include "services/clients/rabbitmq/publisher.h"
-#include "services/base/backoff.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/clients/rabbitmq/confirm_window.h"
-#include "services/clients/rabbitmq/connection_attempt.h"
-#include "services/clients/rabbitmq/publish_channel.h"
+#include "services/clients/rabbitmq/link.h"
 #include "services/clients/rabbitmq/publish_inbox.h"
+#include "services/clients/rabbitmq/publish_message.h"
 #include "services/clients/rabbitmq/queue_watch.h"
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,22 +24,9 @@
 
 #define SWEEP_MS 50    /* between two looks for passed deadlines, while anything is unanswered */
 #define SEND_BATCH 128 /* then read confirms again */
-#define STABLE_MS 5000 /* a connection that lived this long was a good one: retry at once */
-#define RETRY_SOON_MS 100
 /* A channel that a full quorum queue has once refused goes on refusing when the limit is taken away
  * (RabbitMQ issue 12206): only another one finds out. */
 #define REFUSING_LIMIT_MS 5000
-
-/* On average less than one attempt a second, and never more than 1.8 s from an open port to an
- * attempt. */
-static const struct backoff reconnect_backoff = {.base_ms = 1000, .cap_ms = 1800};
-
-enum publisher_state {
-    PUBLISHER_DOWN,       /* until retry_ms */
-    PUBLISHER_CONNECTING, /* `attempt` is under way */
-    PUBLISHER_UP,
-    PUBLISHER_BLOCKED, /* connected, but the broker takes no messages (memory or disk alarm) */
-};
 
 struct publisher_metrics {
     struct metric_counter *published, *confirmed, *nacked, *returned, *republished, *unknown,
@@ -61,20 +44,17 @@ struct publisher {
     atomic_bool stopping, held;
 
     /* The thread's own. */
-    enum publisher_state state;
+    struct event_loop *loop;
+    struct broker_link *link;
+    struct loop_watch *wake;     /* of the inbox */
+    struct loop_timer *sweep;    /* runs while anything is unanswered */
+    struct loop_timer *refusing; /* runs since the first nack without an ack after it */
+    struct loop_timer *drain;    /* runs while the publisher stops */
+    bool open;                   /* connected and not blocked */
     struct request_list waiting;
     struct confirm_window window;
-    struct publish_channel channel;
+    struct returned_message returned;
     struct queue_watch *queues; /* NULL: not wanted */
-    struct connection_attempt *attempt;
-    struct backoff backoff;
-    int64_t retry_ms;            /* when to connect */
-    int64_t up_since_ms;         /* of this connection */
-    int64_t heartbeat_ms;        /* of this connection: the server may want less than we do */
-    int64_t heard_ms;            /* when the socket was last readable */
-    int64_t unwritable_since_ms; /* 0: it is writable */
-    int64_t refusing_since_us;   /* nothing but nacks came; 0: an ack did, or nothing yet */
-    int64_t next_sweep_ms;
 };
 
 /* Last of all: the request may be gone afterwards. */
@@ -92,54 +72,33 @@ static void answer_unconfirmed(struct publisher *publisher, struct publish_reque
     answer(publisher, request, request->sent ? PUBLISH_UNKNOWN : PUBLISH_REFUSED);
 }
 
-/* Answer those of `waiting` that were never sent, and keep the others. */
-static void refuse_unsent(struct publisher *publisher)
+/* Answer those of `waiting` that have passed their deadline and, while the publisher is not open,
+ * those that were never sent. */
+static void sweep_waiting(struct publisher *publisher, int64_t now_ms)
 {
     struct request_list all = {.first = NULL};
     request_list_init(&all);
     request_list_move(&all, &publisher->waiting);
     while (all.first) {
         struct publish_request *request = request_list_pop(&all);
-        if (request->sent)
-            request_list_append(&publisher->waiting, request);
+        if (request->deadline_ms <= now_ms || (!publisher->open && !request->sent))
+            answer_unconfirmed(publisher, request);
         else
-            answer(publisher, request, PUBLISH_REFUSED);
+            request_list_append(&publisher->waiting, request);
     }
 }
 
-/* The kernel may not give up a blocked connection, whose broker reads nothing on purpose. */
-static void set_user_timeout(const struct publisher *publisher, unsigned user_timeout_ms)
+/* The only place where `open` changes. */
+static void set_open(struct publisher *publisher, bool open, const char *reason)
 {
-    (void)setsockopt(publisher->channel.connection.fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                     &user_timeout_ms, sizeof user_timeout_ms);
-}
-
-/* The only place where the state changes. */
-static void set_state(struct publisher *publisher, enum publisher_state state, const char *reason)
-{
-    enum publisher_state left = publisher->state;
-    publisher->state = state;
-    bool up = state == PUBLISHER_UP;
-    publish_inbox_open(&publisher->inbox, up);
-    if (!up) {
+    publisher->open = open;
+    publish_inbox_open(&publisher->inbox, open);
+    if (!open) {
         queue_watch_forget(publisher->queues);
         publish_inbox_take(&publisher->inbox, &publisher->waiting);
-        refuse_unsent(publisher);
+        sweep_waiting(publisher, clock_monotonic_ms());
     }
-    switch (state) {
-    case PUBLISHER_CONNECTING:
-        return; /* as down as before */
-    case PUBLISHER_BLOCKED:
-        set_user_timeout(publisher, 0);
-        break;
-    case PUBLISHER_UP:
-        if (left == PUBLISHER_BLOCKED)
-            set_user_timeout(publisher, BROKER_USER_TIMEOUT_MS);
-        break;
-    case PUBLISHER_DOWN:
-        break;
-    }
-    publisher->options.on_state(publisher->options.arg, up, reason);
+    publisher->options.on_state(publisher->options.arg, open, reason);
 }
 
 /* Take the window's requests back, in their order, before all that wait. */
@@ -160,65 +119,40 @@ static void recover_window(struct publisher *publisher)
     request_list_move(&publisher->waiting, &recovered);
 }
 
-static void lose_connection(struct publisher *publisher, int64_t now_ms, const char *reason)
-{
-    broker_disconnect(&publisher->channel.connection, false);
-    recover_window(publisher);
-    if (now_ms - publisher->up_since_ms >= STABLE_MS) {
-        backoff_reset(&publisher->backoff);
-        publisher->retry_ms = now_ms + arc4random_uniform(RETRY_SOON_MS);
-    } else {
-        publisher->retry_ms = now_ms + backoff_next_ms(&publisher->backoff, arc4random());
-    }
-    set_state(publisher, PUBLISHER_DOWN, reason);
-}
+/* The link */
 
-static void lose_queue(struct publisher *publisher, int64_t now_ms, const char *reason)
+static void on_up(void *arg, const char *warning)
 {
-    lose_connection(publisher, now_ms, reason);
-    publisher->retry_ms = now_ms + QUEUE_GONE_PAUSE_MS; /* connecting declares it again */
-}
-
-static void fail_attempt(struct publisher *publisher, int64_t now_ms, const char *reason)
-{
-    publisher->attempt = NULL;
-    publisher->retry_ms = now_ms + backoff_next_ms(&publisher->backoff, arc4random());
-    set_state(publisher, PUBLISHER_DOWN, reason);
-}
-
-static void start_attempt(struct publisher *publisher, int64_t now_ms)
-{
-    struct error err;
-    publisher->attempt =
-        connection_attempt_start(&publisher->options.broker, publisher->options.queue,
-                                 publisher->options.queue_type, true, &err);
-    if (publisher->attempt)
-        set_state(publisher, PUBLISHER_CONNECTING, NULL);
-    else
-        fail_attempt(publisher, now_ms, err.message);
-}
-
-static void finish_attempt(struct publisher *publisher, int64_t now_ms)
-{
-    struct broker_connection connection;
-    bool differs;
-    struct error err;
-    if (connection_attempt_finish(publisher->attempt, &connection, &differs, &err) != 0) {
-        fail_attempt(publisher, now_ms, err.message);
-        return;
-    }
-    publisher->attempt = NULL;
-    publish_channel_init(&publisher->channel, &connection);
+    struct publisher *publisher = arg;
     confirm_window_reset(&publisher->window);
-    publisher->heartbeat_ms = 1000 * (int64_t)amqp_get_heartbeat(connection.amqp);
-    publisher->up_since_ms = now_ms;
-    publisher->heard_ms = now_ms;
-    publisher->unwritable_since_ms = 0;
-    publisher->refusing_since_us = 0;
+    publisher->returned.state = RETURN_NONE;
+    loop_timer_stop(publisher->refusing);
     metric_add(publisher->metrics.connects, 1);
-    error_set(&err, "queue %s exists with another type or other arguments, which are kept",
-              publisher->options.queue);
-    set_state(publisher, PUBLISHER_UP, differs ? err.message : NULL);
+    set_open(publisher, true, warning);
+}
+
+static void on_down(void *arg, const char *reason)
+{
+    struct publisher *publisher = arg;
+    recover_window(publisher);
+    set_open(publisher, false, reason);
+}
+
+static void on_blocked(void *arg, const char *reason)
+{
+    set_open(arg, reason == NULL, reason);
+}
+
+static void on_counts(void *arg, const amqp_queue_declare_ok_t *counts)
+{
+    const struct publisher *publisher = arg;
+    queue_watch_take(publisher->queues, counts);
+}
+
+static void on_refusing(void *arg)
+{
+    const struct publisher *publisher = arg;
+    broker_link_drop(publisher->link, "the broker refuses every message", BROKER_LINK_POLICY);
 }
 
 /* This sending is not in the queue, or nobody knows; an earlier one may be. */
@@ -234,31 +168,28 @@ static void settle_one(struct publisher *publisher, uint64_t tag, bool acked, in
         return; /* its deadline had passed */
     metric_add(acked ? publisher->metrics.confirmed : publisher->metrics.nacked, 1);
     if (acked)
-        publisher->refusing_since_us = 0;
-    else if (publisher->refusing_since_us == 0)
-        publisher->refusing_since_us = now_us;
+        loop_timer_stop(publisher->refusing);
+    else if (!loop_timer_running(publisher->refusing))
+        loop_timer_start(publisher->refusing, REFUSING_LIMIT_MS);
     metric_observe(publisher->metrics.confirm_seconds, (double)(now_us - message.sent_us) * 1e-6);
     answer(publisher, message.request,
            acked && !message.returned ? PUBLISH_CONFIRMED : failed_result(&message, true));
 }
 
 /* Returns false when the broker settles what it was not sent. */
-static bool settle(struct publisher *publisher, const struct publish_event *event)
+static bool settle(struct publisher *publisher, uint64_t tag, bool multiple, bool acked)
 {
     struct confirm_window *window = &publisher->window;
-    uint64_t last = event->tag;
-    if (last == 0 && event->multiple)
-        last = window->next - 1;
+    uint64_t last = tag == 0 && multiple ? window->next - 1 : tag; /* 0: all */
     if (last == 0 || last >= window->next)
         return false;
     int64_t now_us = clock_monotonic_us();
-    bool acked = event->kind == PUBLISH_EVENT_ACK;
-    for (uint64_t tag = event->multiple ? window->first : last; tag <= last; tag++)
-        settle_one(publisher, tag, acked, now_us);
+    for (uint64_t each = multiple ? window->first : last; each <= last; each++)
+        settle_one(publisher, each, acked, now_us);
     return true;
 }
 
-static bool is_own_queue(const struct publisher *publisher, const struct publish_event *returned)
+static bool is_own_queue(const struct publisher *publisher, const struct returned_message *returned)
 {
     char dead[QUEUE_NAME_SIZE];
     dead_letter_queue_name(publisher->options.queue, dead);
@@ -270,86 +201,65 @@ static bool is_own_queue(const struct publisher *publisher, const struct publish
     return false;
 }
 
-/* Returns false when the connection is lost. */
-static bool take_event(struct publisher *publisher, const struct publish_event *event,
-                       int64_t now_ms)
+static int take_returned(struct publisher *publisher, const amqp_frame_t *frame, struct error *err)
 {
-    switch (event->kind) {
-    case PUBLISH_EVENT_NONE:
-        return true;
-    case PUBLISH_EVENT_ACK:
-    case PUBLISH_EVENT_NACK:
-        if (settle(publisher, event))
-            return true;
-        lose_connection(publisher, now_ms, "the broker confirmed what it was not sent");
-        return false;
-    case PUBLISH_EVENT_RETURN:
-        metric_add(publisher->metrics.returned, 1);
-        confirm_window_mark_returned(&publisher->window, event->message_id, event->message_id_len,
-                                     event->routing_key, event->routing_key_len);
-        if (!is_own_queue(publisher, event))
-            return true;
-        lose_queue(publisher, now_ms, "the queue is gone");
-        return false;
-    case PUBLISH_EVENT_QUEUE:
-        queue_watch_take(publisher->queues, event);
-        return true;
-    case PUBLISH_EVENT_BLOCKED:
-        set_state(publisher, PUBLISHER_BLOCKED, event->reason.message);
-        return true;
-    case PUBLISH_EVENT_UNBLOCKED:
-        set_state(publisher, PUBLISHER_UP, NULL);
-        return true;
-    case PUBLISH_EVENT_GONE:
-        lose_queue(publisher, now_ms, event->reason.message);
-        return false;
-    case PUBLISH_EVENT_LOST:
-        break;
+    const struct returned_message *returned = &publisher->returned;
+    bool complete;
+    if (returned_message_add(&publisher->returned, frame, &complete, err) != 0)
+        return -1;
+    if (!complete)
+        return 0;
+    metric_add(publisher->metrics.returned, 1);
+    confirm_window_mark_returned(&publisher->window, returned->message_id, returned->message_id_len,
+                                 returned->routing_key, returned->routing_key_len);
+    if (is_own_queue(publisher, returned)) /* connecting declares it again */
+        broker_link_drop(publisher->link, "the queue is gone", QUEUE_GONE_PAUSE_MS);
+    return 0;
+}
+
+static int on_frame(void *arg, const amqp_frame_t *frame, struct error *err)
+{
+    struct publisher *publisher = arg;
+    const amqp_method_t *method = &frame->payload.method;
+    bool settled;
+    if (frame->frame_type == AMQP_FRAME_METHOD && method->id == AMQP_BASIC_ACK_METHOD) {
+        const amqp_basic_ack_t *ack = method->decoded;
+        settled = settle(publisher, ack->delivery_tag, ack->multiple, true);
+    } else if (frame->frame_type == AMQP_FRAME_METHOD && method->id == AMQP_BASIC_NACK_METHOD) {
+        const amqp_basic_nack_t *nack = method->decoded;
+        settled = settle(publisher, nack->delivery_tag, nack->multiple, false);
+    } else {
+        return take_returned(publisher, frame, err);
     }
-    lose_connection(publisher, now_ms, event->reason.message);
-    return false;
+    if (settled)
+        return 0;
+    error_set(err, "the broker confirmed what it was not sent");
+    return -1;
 }
 
-/* Returns false when the connection is lost. */
-static bool read_events(struct publisher *publisher, int64_t now_ms)
-{
-    struct publish_event event;
-    do {
-        publish_channel_read(&publisher->channel, &event);
-        if (!take_event(publisher, &event, now_ms))
-            return false;
-    } while (event.kind != PUBLISH_EVENT_NONE);
-    return true;
-}
-
-static bool writable(const struct publisher *publisher)
-{
-    struct pollfd pollfd = {.fd = publisher->channel.connection.fd, .events = POLLOUT};
-    return poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLOUT;
-}
+/* Sending */
 
 static bool can_send(const struct publisher *publisher)
 {
-    return publisher->state == PUBLISHER_UP && publisher->waiting.first &&
-           !confirm_window_full(&publisher->window) && publisher->unwritable_since_ms == 0;
+    return publisher->open && publisher->waiting.first && !confirm_window_full(&publisher->window);
 }
 
 /* librabbitmq sends each message in three pieces; corked, many messages share a packet. */
-static void set_cork(const struct publisher *publisher, int corked)
+static void set_cork(const struct broker_connection *connection, int corked)
 {
-    (void)setsockopt(publisher->channel.connection.fd, IPPROTO_TCP, TCP_CORK, &corked,
-                     sizeof corked);
+    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
 }
 
-static void send_waiting(struct publisher *publisher, int64_t now_ms)
+static void send_waiting(struct publisher *publisher)
 {
-    int64_t now_us = clock_monotonic_us();
-    set_cork(publisher, 1);
-    for (unsigned count = 0; count < SEND_BATCH && can_send(publisher); count++) {
-        if (!writable(publisher)) {
-            publisher->unwritable_since_ms = now_ms;
-            break;
-        }
+    if (!can_send(publisher))
+        return;
+    int64_t now_us = clock_monotonic_us(), now_ms = now_us / 1000;
+    struct broker_connection *connection = broker_link_connection(publisher->link);
+    unsigned count = 0;
+    set_cork(connection, 1);
+    for (; count < SEND_BATCH && can_send(publisher) && broker_link_writable(publisher->link);
+         count++) {
         struct publish_request *request = request_list_pop(&publisher->waiting);
         if (request->deadline_ms <= now_ms) {
             answer_unconfirmed(publisher, request);
@@ -358,67 +268,40 @@ static void send_waiting(struct publisher *publisher, int64_t now_ms)
         metric_add(request->sent ? publisher->metrics.republished : publisher->metrics.published,
                    1);
         confirm_window_add(&publisher->window, request, now_us);
-        struct error err;
-        if (publish_channel_send(&publisher->channel, request, &err) != 0) {
-            lose_connection(publisher, now_ms, err.message);
+        int status = publish_message(connection->amqp, request);
+        if (status != AMQP_STATUS_OK) {
+            struct error err; /* the message may have been sent */
+            error_set(&err, "cannot publish: %s", amqp_error_string2(status));
+            broker_link_drop(publisher->link, err.message, BROKER_LINK_POLICY);
             return;
         }
     }
-    set_cork(publisher, 0);
+    set_cork(connection, 0);
+    if (count == SEND_BATCH)
+        broker_link_turn_again(publisher->link);
 }
 
-/* Returns false when the connection is lost. */
-static bool ask_for_queues(struct publisher *publisher, int64_t now_ms)
+/* Act on all that is new. */
+static void turn(void *arg)
 {
-    struct error err;
-    if (publisher->state != PUBLISHER_UP || publisher->unwritable_since_ms != 0 ||
-        queue_watch_ask(publisher->queues, &publisher->channel, now_ms, &err) == 0)
-        return true;
-    lose_connection(publisher, now_ms, err.message);
-    return false;
-}
-
-static void work_connection(struct publisher *publisher, int64_t now_ms)
-{
-    struct pollfd pollfd = {.fd = publisher->channel.connection.fd, .events = POLLIN | POLLOUT};
-    (void)poll(&pollfd, 1, 0); /* on failure nothing is ready, and the limits below tell */
-    if (pollfd.revents & POLLIN)
-        publisher->heard_ms = now_ms;
-    if (pollfd.revents & POLLOUT)
-        publisher->unwritable_since_ms = 0;
-    else if (publisher->unwritable_since_ms == 0)
-        publisher->unwritable_since_ms = now_ms;
-
-    /* RabbitMQ sends a heartbeat every half interval: three of them are missing. An unwritable
-     * socket is given up before a heartbeat of ours is due, for librabbitmq would block in sending
-     * it. */
-    if (now_ms - publisher->heard_ms > publisher->heartbeat_ms * 3 / 2)
-        lose_connection(publisher, now_ms, "the broker is silent");
-    else if (publisher->unwritable_since_ms != 0 &&
-             now_ms - publisher->unwritable_since_ms > publisher->heartbeat_ms * 8 / 10)
-        lose_connection(publisher, now_ms, "the broker takes no more data");
-    else if (publisher->refusing_since_us != 0 &&
-             now_ms - publisher->refusing_since_us / 1000 > REFUSING_LIMIT_MS)
-        lose_connection(publisher, now_ms, "the broker refuses every message");
-    else if (read_events(publisher, now_ms) && ask_for_queues(publisher, now_ms) &&
-             can_send(publisher))
-        send_waiting(publisher, now_ms);
+    struct publisher *publisher = arg;
+    publish_inbox_take(&publisher->inbox, &publisher->waiting);
+    send_waiting(publisher);
+    unsigned unanswered = atomic_load(&publisher->inbox.unanswered);
+    metric_set(publisher->metrics.outstanding, unanswered);
+    if (unanswered > 0 && !loop_timer_running(publisher->sweep))
+        loop_timer_start(publisher->sweep, SWEEP_MS);
+    if (unanswered == 0 && atomic_load(&publisher->stopping))
+        event_loop_stop(publisher->loop);
 }
 
 /* Answer whatever has passed its deadline. Looking at all of them a few times a second costs less
  * than keeping them in order. */
-static void sweep(struct publisher *publisher, int64_t now_ms)
+static void on_sweep(void *arg)
 {
-    struct request_list all = {.first = NULL};
-    request_list_init(&all);
-    request_list_move(&all, &publisher->waiting);
-    while (all.first) {
-        struct publish_request *request = request_list_pop(&all);
-        if (request->deadline_ms <= now_ms)
-            answer_unconfirmed(publisher, request);
-        else
-            request_list_append(&publisher->waiting, request);
-    }
+    struct publisher *publisher = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    sweep_waiting(publisher, now_ms);
     struct sent_message message;
     for (uint64_t tag = publisher->window.first; tag < publisher->window.next; tag++) {
         const struct sent_message *sent = confirm_window_peek(&publisher->window, tag);
@@ -426,80 +309,67 @@ static void sweep(struct publisher *publisher, int64_t now_ms)
             confirm_window_expire(&publisher->window, tag, &message))
             answer(publisher, message.request, failed_result(&message, message.returned));
     }
-    publisher->next_sweep_ms = now_ms + SWEEP_MS;
+    turn(publisher);
 }
 
-/* Sleep until there is work or a time has come. */
-static void wait_for_work(struct publisher *publisher, int64_t now_ms)
+/* The thread */
+
+static void on_wake(void *arg, bool readable, bool writable)
 {
-    struct pollfd pollfds[2] = {{.fd = publisher->inbox.wake_fd, .events = POLLIN}, {.fd = -1}};
-    int64_t until_ms = INT64_MAX;
-    switch (publisher->state) {
-    case PUBLISHER_DOWN:
-        if (!atomic_load(&publisher->held))
-            until_ms = publisher->retry_ms;
-        break;
-    case PUBLISHER_CONNECTING:
-        pollfds[1].fd = connection_attempt_fd(publisher->attempt);
-        pollfds[1].events = POLLIN;
-        break;
-    case PUBLISHER_UP:
-    case PUBLISHER_BLOCKED:
-        pollfds[1].fd = publisher->channel.connection.fd;
-        pollfds[1].events = publisher->unwritable_since_ms ? POLLIN | POLLOUT : POLLIN;
-        until_ms = now_ms;
-        if (!can_send(publisher))
-            until_ms += publisher->heartbeat_ms / 10; /* see work_connection() */
-        break;
-    }
-    if (atomic_load(&publisher->inbox.unanswered) > 0 && until_ms > publisher->next_sweep_ms)
-        until_ms = publisher->next_sweep_ms;
-    int64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
-    (void)poll(pollfds, 2, left_ms < INT_MAX ? (int)left_ms : -1); /* interrupted: look around */
-    if (pollfds[0].revents & POLLIN)
-        publish_inbox_woken(&publisher->inbox);
+    (void)readable, (void)writable;
+    struct publisher *publisher = arg;
+    publish_inbox_woken(&publisher->inbox);
+    broker_link_hold(publisher->link, atomic_load(&publisher->held));
+    if (atomic_load(&publisher->stopping))
+        loop_timer_start(publisher->drain, publisher->drain_until_ms - clock_monotonic_ms());
+    turn(publisher);
 }
 
-static bool has_drained(const struct publisher *publisher, int64_t now_ms)
+static void on_drain_end(void *arg)
 {
-    return atomic_load(&publisher->stopping) &&
-           (atomic_load(&publisher->inbox.unanswered) == 0 || now_ms >= publisher->drain_until_ms);
+    const struct publisher *publisher = arg;
+    event_loop_stop(publisher->loop);
 }
 
 static void *publisher_run(void *arg)
 {
     struct publisher *publisher = arg;
-    int64_t now_ms;
-    while (!has_drained(publisher, now_ms = clock_monotonic_ms())) {
-        publish_inbox_take(&publisher->inbox, &publisher->waiting);
-        switch (publisher->state) {
-        case PUBLISHER_DOWN:
-            if (now_ms >= publisher->retry_ms && !atomic_load(&publisher->held))
-                start_attempt(publisher, now_ms);
-            break;
-        case PUBLISHER_CONNECTING: {
-            struct pollfd ended = {.fd = connection_attempt_fd(publisher->attempt),
-                                   .events = POLLIN};
-            if (poll(&ended, 1, 0) == 1)
-                finish_attempt(publisher, now_ms);
-            break;
-        }
-        case PUBLISHER_UP:
-        case PUBLISHER_BLOCKED:
-            work_connection(publisher, now_ms);
-            break;
-        }
-        if (now_ms >= publisher->next_sweep_ms)
-            sweep(publisher, now_ms);
-        metric_set(publisher->metrics.outstanding, atomic_load(&publisher->inbox.unanswered));
-        wait_for_work(publisher, now_ms);
-    }
-    connection_attempt_abandon(publisher->attempt);
+    const struct publisher_options *options = &publisher->options;
+    publisher->loop = event_loop_new();
+    publisher->sweep = event_loop_timer(publisher->loop, on_sweep, publisher);
+    publisher->refusing = event_loop_timer(publisher->loop, on_refusing, publisher);
+    publisher->drain = event_loop_timer(publisher->loop, on_drain_end, publisher);
+    publisher->wake =
+        event_loop_watch(publisher->loop, publisher->inbox.wake_fd, on_wake, publisher);
+    loop_watch_want(publisher->wake, true, false);
+    publisher->link = broker_link_new(publisher->loop, &(struct broker_link_options){
+                                                           .broker = options->broker,
+                                                           .queue = options->queue,
+                                                           .queue_type = options->queue_type,
+                                                           .confirms = true,
+                                                           .ask_queues = publisher->queues ? 2 : 0,
+                                                           .on_up = on_up,
+                                                           .on_down = on_down,
+                                                           .on_blocked = on_blocked,
+                                                           .on_counts = on_counts,
+                                                           .on_frame = on_frame,
+                                                           .on_turn = turn,
+                                                           .arg = publisher,
+                                                       });
+    broker_link_hold(publisher->link, atomic_load(&publisher->held));
+
+    event_loop_run(publisher->loop);
+
     publish_inbox_take(&publisher->inbox, &publisher->waiting);
     recover_window(publisher);
     while (publisher->waiting.first)
         answer_unconfirmed(publisher, request_list_pop(&publisher->waiting));
-    broker_disconnect(&publisher->channel.connection, publisher->unwritable_since_ms == 0);
+    broker_link_free(publisher->link);
+    loop_watch_free(publisher->wake);
+    loop_timer_free(publisher->sweep);
+    loop_timer_free(publisher->refusing);
+    loop_timer_free(publisher->drain);
+    event_loop_free(publisher->loop);
     return NULL;
 }
 
@@ -555,9 +425,6 @@ struct publisher *publisher_new(const struct publisher_options *options)
         publisher->queues = queue_watch_new(options->queue);
     publish_inbox_init(&publisher->inbox, options->window);
     request_list_init(&publisher->waiting);
-    publisher->state = PUBLISHER_DOWN;
-    publisher->channel.connection.fd = -1;
-    publisher->backoff = reconnect_backoff;
     atomic_store(&publisher->held, options->held);
     /* Twice the window: one slow confirm does not stop those behind it at once. */
     confirm_window_init(&publisher->window, 2 * (size_t)options->window);

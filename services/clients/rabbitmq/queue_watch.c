@@ -1,17 +1,16 @@
+/* Keeps the counts of the queues as metrics. */
 #include "services/clients/rabbitmq/queue_watch.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define INTERVAL_MS 2000
 
 struct queue_watch {
     const char *queue;
     char dead[QUEUE_NAME_SIZE];
-    int64_t ask_at_ms;
     struct metric_gauge *messages, *consumers, *dead_messages;
 };
 
@@ -35,32 +34,20 @@ void queue_watch_free(struct queue_watch *watch)
     free(watch);
 }
 
-int queue_watch_ask(struct queue_watch *watch, struct publish_channel *channel, int64_t now_ms,
-                    struct error *err)
+static bool is_named(amqp_bytes_t name, const char *queue)
 {
-    if (watch == NULL || now_ms < watch->ask_at_ms)
-        return 0;
-    watch->ask_at_ms = now_ms + INTERVAL_MS;
-    if (queue_ask(&channel->connection, watch->queue, err) != 0)
-        return -1;
-    return queue_ask(&channel->connection, watch->dead, err);
+    return name.len == strlen(queue) && memcmp(name.bytes, queue, name.len) == 0;
 }
 
-static bool is_about(const struct publish_event *event, const char *queue)
-{
-    return event->routing_key_len == strlen(queue) &&
-           memcmp(event->routing_key, queue, event->routing_key_len) == 0;
-}
-
-void queue_watch_take(struct queue_watch *watch, const struct publish_event *event)
+void queue_watch_take(struct queue_watch *watch, const amqp_queue_declare_ok_t *counts)
 {
     if (watch == NULL)
         return;
-    if (is_about(event, watch->queue)) {
-        metric_set(watch->messages, event->messages);
-        metric_set(watch->consumers, event->consumers);
-    } else if (is_about(event, watch->dead)) {
-        metric_set(watch->dead_messages, event->messages);
+    if (is_named(counts->queue, watch->queue)) {
+        metric_set(watch->messages, counts->message_count);
+        metric_set(watch->consumers, counts->consumer_count);
+    } else if (is_named(counts->queue, watch->dead)) {
+        metric_set(watch->dead_messages, counts->message_count);
     }
 }
 
@@ -68,7 +55,6 @@ void queue_watch_forget(struct queue_watch *watch)
 {
     if (watch == NULL)
         return;
-    watch->ask_at_ms = 0;
     metric_set(watch->messages, NAN);
     metric_set(watch->consumers, NAN);
     metric_set(watch->dead_messages, NAN);

@@ -1,62 +1,12 @@
 /* Everything of clients/rabbitmq that needs a broker, against a real one. */
 #include "tests/unit/clients/rabbitmq/test_broker.h"
-#include "services/clients/rabbitmq/connection.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include <sys/time.h>
-
-static struct broker_connection connect_plain(void)
-{
-    struct broker_options options = {.url = rabbitmq_server_url(), .name = "test"};
-    struct broker_connection connection;
-    struct error err;
-    if (broker_connect(&options, &connection, &err) != 0)
-        fail_msg("%s", err.message);
-    return connection;
-}
-
-unsigned queue_depth(const char *queue)
-{
-    struct broker_connection connection = connect_plain();
-    const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
-        connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue), 1, 1, 0, 0, amqp_empty_table);
-    assert_non_null(ok);
-    unsigned depth = ok->message_count;
-    broker_disconnect(&connection, true);
-    return depth;
-}
-
-void queue_delete(const char *queue)
-{
-    struct broker_connection connection = connect_plain();
-    assert_non_null(
-        amqp_queue_delete(connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue), 0, 0));
-    broker_disconnect(&connection, true);
-}
-
-void queue_drain(const char *queue, void (*on_message)(void *arg, const char *id, size_t id_len),
-                 void *arg)
-{
-    unsigned depth = queue_depth(queue);
-    struct broker_connection connection = connect_plain();
-    assert_non_null(amqp_basic_consume(connection.amqp, BROKER_CHANNEL, amqp_cstring_bytes(queue),
-                                       amqp_empty_bytes, 0, /* no_ack */ 1, 0, amqp_empty_table));
-    for (; depth > 0; depth--) {
-        amqp_envelope_t envelope;
-        struct timeval limit = {.tv_sec = 5};
-        amqp_rpc_reply_t reply = amqp_consume_message(connection.amqp, &envelope, &limit, 0);
-        assert_int_equal(broker_check(reply, "consume", NULL), 0);
-        amqp_bytes_t id = envelope.message.properties.message_id;
-        on_message(arg, id.bytes, id.len);
-        amqp_destroy_envelope(&envelope);
-        amqp_maybe_release_buffers(connection.amqp);
-    }
-    broker_disconnect(&connection, true);
-}
 
 int main(void)
 {
     rabbitmq_server_start();
-    int failed = run_connection_tests() + run_queue_declaration_tests() + run_publisher_tests();
+    int failed = run_connection_tests() + run_queue_declaration_tests() + run_link_tests() +
+                 run_publisher_tests();
     rabbitmq_server_stop();
     return failed;
 }

@@ -1,8 +1,6 @@
 #include "services/base/clock.h"
 #include "services/clients/rabbitmq/connection.h"
-#include "services/clients/rabbitmq/connection_attempt.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include "tests/unit/support/certificates.h"
 #include "tests/unit/support/http_peer.h"
@@ -10,7 +8,6 @@
 #include "tests/unit/support/name_service.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,34 +215,6 @@ static void verifies_the_name_at_every_address(void **state)
     assert_int_equal(unlink(certificate_file), 0);
 }
 
-static void gives_up_on_a_silent_server(void **state)
-{
-    (void)state;
-    struct stalling_proxy *proxy = stalling_proxy_new(rabbitmq_server_port());
-    stalling_proxy_set(proxy, PROXY_STALLS);
-    struct broker_options options = {.url = stalling_proxy_url(proxy), .name = "test"};
-
-    /* Abandoned attempts end by themselves, and nobody waits for them. */
-    int64_t start_ms = clock_monotonic_ms();
-    struct error err;
-    for (int i = 0; i < 3; i++)
-        connection_attempt_abandon(
-            connection_attempt_start(&options, "q", QUEUE_CLASSIC, true, &err));
-    assert_in_range(clock_monotonic_ms() - start_ms, 0, 3000);
-
-    struct connection_attempt *attempt =
-        connection_attempt_start(&options, "q", QUEUE_CLASSIC, true, &err);
-    struct pollfd ended = {.fd = connection_attempt_fd(attempt), .events = POLLIN};
-    assert_int_equal(poll(&ended, 1, 0), 0);
-    assert_int_equal(poll(&ended, 1, 30000), 1);
-    assert_in_range(clock_monotonic_ms() - start_ms, 4500, 10000);
-    struct broker_connection connection;
-    bool differs;
-    assert_int_equal(connection_attempt_finish(attempt, &connection, &differs, &err), -1);
-    assert_non_null(strstr(err.message, "timed out"));
-    stalling_proxy_free(proxy);
-}
-
 int run_connection_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,7 +224,6 @@ int run_connection_tests(void)
         cmocka_unit_test(tries_each_address_of_a_name),
         cmocka_unit_test(tells_which_server_of_a_list_answers),
         cmocka_unit_test(verifies_the_name_at_every_address),
-        cmocka_unit_test(gives_up_on_a_silent_server),
     };
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
 }

@@ -2,10 +2,11 @@
 #include "services/base/metrics.h"
 #include "services/clients/rabbitmq/publisher.h"
 #include "tests/unit/clients/rabbitmq/publish_load.h"
+#include "tests/unit/clients/rabbitmq/queues.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
-#include "tests/unit/support/stalling_proxy.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include "tests/unit/support/real_time.h"
+#include "tests/unit/support/stalling_proxy.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

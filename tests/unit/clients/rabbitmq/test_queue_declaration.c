@@ -1,4 +1,5 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
+#include "tests/unit/clients/rabbitmq/queues.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
 #include <pthread.h>

@@ -1,0 +1,69 @@
+/* A supervised connection to RabbitMQ, on an event loop. The link connects in the background (the
+ * servers of the list in turn), declares the order queue and its dead-letter queue, reads what the
+ * broker sends, and connects again, with backoff and jitter, after a loss or a failed attempt. It
+ * notices a silent or stuck peer within 15 s (1.5 and 0.8 of the negotiated heartbeat interval).
+ * Everything here is for the loop's thread, and never blocks, but for broker_link_free(). */
+#ifndef CLIENTS_RABBITMQ_LINK_H
+#define CLIENTS_RABBITMQ_LINK_H
+
+#include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/loop/event_loop.h"
+
+struct broker_link;
+
+struct broker_link_options {
+    struct broker_options broker; /* copied, as is `queue`, but for the strings' bytes, which must
+                                     outlive the link; `server` is the list's first to be tried */
+    const char *queue;            /* declared at each connect, with its dead-letter queue */
+    enum queue_type queue_type;
+    bool confirms;       /* confirm.select */
+    unsigned ask_queues; /* ask every 2 s how the first so many of the order queue and its
+                            dead-letter queue stand; at most 2 */
+    /* Connected: the channel is ready. `warning`, or NULL: a queue differs. */
+    void (*on_up)(void *arg, const char *warning);
+    /* The connection is lost, or an attempt to make one has failed. Nothing of it is left. */
+    void (*on_down)(void *arg, const char *reason);
+    /* The broker reads nothing that is published (connection.blocked); reason NULL: it does again.
+     * NULL: the user publishes nothing. */
+    void (*on_blocked)(void *arg, const char *reason);
+    /* How a queue stands (ask_queues). */
+    void (*on_counts)(void *arg, const amqp_queue_declare_ok_t *counts);
+    /* A frame that the link does not take care of itself; copy what must be kept of it. Returns 0,
+     * or -1 with `err` set to give the connection up. */
+    int (*on_frame)(void *arg, const amqp_frame_t *frame, struct error *err);
+    /* All frames that had arrived were handed over, or the socket has become writable. */
+    void (*on_turn)(void *arg);
+    void *arg;
+};
+
+/* Held at first: broker_link_hold(link, false) starts it. */
+struct broker_link *broker_link_new(struct event_loop *loop,
+                                    const struct broker_link_options *options);
+
+/* No callback comes. A connection that works is closed politely (at most 1 s). NULL is legal. Not
+ * inside a callback of the link. */
+void broker_link_free(struct broker_link *link);
+
+/* While it is held, a link that is down does not try to connect; what it tries is given up. */
+void broker_link_hold(struct broker_link *link, bool held);
+
+/* The connection to send on, or NULL while the link is down. When sending fails, call
+ * broker_link_drop(). */
+struct broker_connection *broker_link_connection(struct broker_link *link);
+
+/* Whether the socket takes a few kilobytes at once: ask before sending. When it does not, on_turn
+ * comes once it does. False while the link is down. */
+bool broker_link_writable(struct broker_link *link);
+
+/* Read and hand over nothing for now, or again. Heartbeats are sent meanwhile. */
+void broker_link_pause(struct broker_link *link, bool paused);
+
+/* Make another turn (on_frame, on_turn) as soon as the loop has served its other watches. */
+void broker_link_turn_again(struct broker_link *link);
+
+/* Give the connection up: on_down() comes before this returns. The next attempt comes after
+ * `pause_ms`, or by the link's own policy. Does nothing while the link is down. */
+#define BROKER_LINK_POLICY (-1)
+void broker_link_drop(struct broker_link *link, const char *reason, int64_t pause_ms);
+
+#endif
