@@ -161,7 +161,7 @@ static void test_bounds(void **state)
         {GOOD, .kind = 2},
         {GOOD, .kind = 0},
         {GOOD, .stage = 0},
-        {GOOD, .stage = 3},
+        {GOOD, .stage = STAGES + 1},
         {GOOD, .stage = UINT64_C(1) << 32 | 1},
         {GOOD, .incarnation_bytes = 15},
         {GOOD, .incarnation_bytes = 17},

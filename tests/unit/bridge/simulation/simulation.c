@@ -11,7 +11,8 @@
 #include <sysexits.h>
 #include <time.h>
 
-#define CALM_LIMIT_MS 400000 /* everything must be finished so long after the last fault */
+#define CALM_LIMIT_MS                                                                              \
+    (200000 * STAGES) /* everything must be finished so long after the last fault */
 #define EVENT_LIMIT 2000000
 #define SCHEDULES 100000
 #define NOT_VACUOUS_FROM 10000 /* schedules */
