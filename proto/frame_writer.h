@@ -27,7 +27,7 @@ void frame_write_bytes(struct frame_writer *writer, const uint8_t *bytes, size_t
 void frame_write_text(struct frame_writer *writer, const char *text, size_t len_bytes);
 
 /* A text in an array of `size`; what is not printable ASCII in it becomes '?': details often quote
- * another server's words, and those must not make a peer refuse the whole frame. */
+ * another server's words, which must not make a peer refuse the whole frame. */
 void frame_write_printable(struct frame_writer *writer, const char *text, size_t size);
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define REPORT_MS 250
-#define STOP_DEADLINE_MS 7000 /* for orders at workers: most finish, the others are redelivered */
+#define STOP_DEADLINE_MS 7000 /* for orders at workers: most finish, the rest is redelivered */
 #define STOP_DRAIN_MS 500     /* for dead letters without confirm, after that */
 
 struct bridge {

@@ -16,20 +16,14 @@ static void *take_from(amqp_pool_t *pool, size_t size)
     return memory;
 }
 
-static amqp_bytes_t copy(amqp_pool_t *pool, const char *text)
-{
-    amqp_bytes_t bytes = {.len = strlen(text)};
-    bytes.bytes = memcpy(take_from(pool, bytes.len + 1), text, bytes.len + 1);
-    return bytes;
-}
-
-static const char *copy_bytes(amqp_pool_t *pool, const void *bytes, size_t len)
+/* A copy that ends in a NUL beside. */
+static amqp_bytes_t copy(amqp_pool_t *pool, const void *bytes, size_t len)
 {
     char *text = take_from(pool, len + 1);
     if (len > 0)
         memcpy(text, bytes, len);
     text[len] = '\0';
-    return text;
+    return (amqp_bytes_t){.len = len, .bytes = text};
 }
 
 static amqp_field_value_t *add(amqp_table_t *table, const char *name, amqp_field_value_kind_t kind)
@@ -53,8 +47,8 @@ static void add_number(amqp_table_t *table, const char *name, int64_t number)
 static void add_time(struct dead_letter *letter, const char *name, int64_t us)
 {
     char text[TIMESTAMP_TEXT_SIZE];
-    timestamp_format(us, text);
-    add_bytes(&letter->headers, name, copy(&letter->pool, text));
+    size_t len = timestamp_format(us, text);
+    add_bytes(&letter->headers, name, copy(&letter->pool, text, len));
 }
 
 /* The properties that the dead letter does not have itself. They are kept as a header: some would
@@ -101,7 +95,7 @@ static void decode_properties(struct dead_letter *letter, const struct content_h
     const amqp_basic_properties_t *properties = decoded;
     if (properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
         letter->content_type =
-            copy_bytes(&letter->pool, properties->content_type.bytes, properties->content_type.len);
+            copy(&letter->pool, properties->content_type.bytes, properties->content_type.len).bytes;
     add_properties(letter, properties);
 }
 
@@ -118,11 +112,11 @@ void dead_letter_init(struct dead_letter *letter, const struct content *content,
     init_amqp_pool(&letter->pool, POOL_PAGE_BYTES);
     letter->headers.entries = take_from(&letter->pool, HEADERS_MAX * sizeof(amqp_table_entry_t));
     if (head->message_id != NULL)
-        letter->message_id = copy_bytes(&letter->pool, head->message_id, head->message_id_len);
+        letter->message_id = copy(&letter->pool, head->message_id, head->message_id_len).bytes;
 
     amqp_table_t *headers = &letter->headers;
-    add_bytes(headers, "x-reason", copy(&letter->pool, report->reason));
-    add_bytes(headers, "x-detail", copy(&letter->pool, report->detail));
+    add_bytes(headers, "x-reason", copy(&letter->pool, report->reason, strlen(report->reason)));
+    add_bytes(headers, "x-detail", copy(&letter->pool, report->detail, strlen(report->detail)));
     if (report->stage != NULL)
         add_bytes(headers, "x-stage", amqp_cstring_bytes(report->stage));
     add_number(headers, "x-attempts", report->attempts);

@@ -20,7 +20,7 @@ struct dead_letter {
     const char *content_type;
     const char *message_id; /* or NULL */
     amqp_table_t headers;
-    amqp_pool_t pool; /* owns what the others point to, but for parts of the content */
+    amqp_pool_t pool; /* owns what the members above point to, but for parts of the content */
 };
 
 /* The report is copied; the content must outlive the letter. `now_ms` (on the report's clock) and

@@ -29,7 +29,7 @@ struct delivery {
     int64_t deadline_ms; /* while PUSHED or HELD */
     uint32_t attempt;    /* pushes so far, in all stages; a reply must carry it */
     uint32_t retries;    /* "retry" answers of this stage while it was up */
-    uint32_t strikes;    /* those of them that came while the stage succeeded for others */
+    uint32_t strikes;    /* retries that came while the stage took other orders */
     uint64_t dones_seen; /* of the stage, when it last failed here or was reached */
     int64_t delivered_ms, first_push_ms, pushed_ms, done_ms;
     int64_t at_workers_ms; /* at workers before pushed_ms, since the last answer "retry" */

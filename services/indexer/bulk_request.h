@@ -1,8 +1,8 @@
 /* The body of a _bulk request: for each order a line with the action and a line with the document
  * (NDJSON, the last line ends with a newline too; Elasticsearch reference, "Bulk API").
  * The action is "index" rather than "create": an order indexed again, after a redelivery, replaces
- * its document by the same content; and a document that was damaged or written by somebody else is
- * put right. */
+ * its document by the same content; and a document that was damaged or written by another program
+ * is put right. */
 #ifndef INDEXER_BULK_REQUEST_H
 #define INDEXER_BULK_REQUEST_H
 

@@ -1,6 +1,6 @@
 /* The index of the orders and its template, kept in place: installed at start, looked after from
- * then on, installed again when missing. It is the template that gives the index its mapping, also
- * when the index is created by somebody else or by _bulk itself. Any number of indexers may do the
+ * then on, installed again when missing. The template gives the index its mapping, also
+ * when another program or _bulk creates the index. Any number of indexers may do the
  * same at once. Works on Elasticsearch 7.17 to 9 and OpenSearch 2 and 3. */
 #ifndef INDEXER_INDEX_SETUP_H
 #define INDEXER_INDEX_SETUP_H

@@ -11,7 +11,7 @@
  * is any. */
 void server_error_describe(const json_t *json, struct error *err);
 
-/* The same from a whole answer, whatever its body is. */
+/* The same from a whole answer with any body. */
 void server_error_from_body(const char *body, size_t len_bytes, struct error *err);
 
 #endif

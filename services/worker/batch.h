@@ -25,7 +25,7 @@ struct batch_store {
 };
 
 /* Every order has its verdict. `store_down`: the store can take nothing now, whatever the order;
- * false when the failures are those of single orders. */
+ * false when only single orders failed. */
 typedef void batch_done_fn(void *arg, bool store_down);
 
 /* Orders first … first + count − 1 of the batch. */
@@ -76,7 +76,7 @@ void batch_cut(struct batch *batch, size_t pieces);
 void batch_retry_later(struct batch *batch);
 void batch_give_up(struct batch *batch);
 
-/* Whether nothing is known that the store can take now. */
+/* Whether the store has taken nothing of the batch so far, or was given up. */
 bool batch_store_down(const struct batch *batch);
 
 #endif

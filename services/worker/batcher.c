@@ -1,7 +1,7 @@
-/* Three ways to go:
+/* When a worker reads jobs, executes batches and answers. It is in one of three states:
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
- * whatever came meanwhile; so batches grow with the load and an idle worker does not linger. A
+ * what came meanwhile; so batches grow with the load and an idle worker does not linger. A
  * batch that takes long leaves the hand full; then one job per bridge and step is read beyond
  * that bound, because libzmq drops a link that is not read (see link_socket.c).
  *
