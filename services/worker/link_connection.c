@@ -62,6 +62,8 @@ static void destroy_socket(struct link_connection *connection)
 {
     loop_watch_free(connection->socket_watch);
     loop_watch_free(connection->events_watch);
+    /* No more events: libzmq's thread would wait for ever to hand over one that nobody reads. */
+    (void)zmq_socket_monitor(zsock_resolve(connection->socket), NULL, 0);
     zsock_destroy(&connection->socket);
     zsock_destroy(&connection->events);
 }

@@ -321,6 +321,24 @@ static void replies_wait_for_a_bridge_that_restarts(void **state)
         assert_int_equal(receive_reply(fixture), tag);
 }
 
+/* Its sockets are replaced at the moment in which they become connected. */
+static void a_bridge_that_comes_as_it_is_given_up_is_connected_to(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_connected(fixture, 1);
+    for (unsigned i = 0; i < 30; i++) {
+        kill_bridge(fixture);
+        wait_connected(fixture, 0);
+        test_clock_advance(4900); /* just before it is given up */
+        bind_bridge(fixture);
+        event_loop_turn(fixture->loop, 0);
+        test_clock_advance(1100);
+        usleep(i * 10);
+        event_loop_turn(fixture->loop, 0);
+        wait_connected(fixture, 1);
+    }
+}
+
 static void unwanted_jobs_stay_where_they_are(void **state)
 {
     struct fixture *fixture = *state;
@@ -407,6 +425,8 @@ int main(void)
                                         setup_tcp, teardown),
         cmocka_unit_test_setup_teardown(replies_wait_for_a_bridge_that_restarts, setup_tcp,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_that_comes_as_it_is_given_up_is_connected_to,
+                                        setup_tcp, teardown),
         cmocka_unit_test_setup_teardown(unwanted_jobs_stay_where_they_are, setup_ipc, teardown),
         cmocka_unit_test_setup_teardown(a_name_without_an_answer_holds_up_no_other_bridge,
                                         setup_slow_name, teardown_slow_name),
