@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct amqp_url *url = &list.urls[i];
         REQUIRE(url->host[0] != '\0' && url->port != 0 && url->user[0] != '\0' &&
                 url->vhost[0] != '\0');
-        REQUIRE(strpbrk(url->host, " @/,%[]") == NULL);
+        REQUIRE(strpbrk(url->host, " @/,%[]*$") == NULL);
     }
     amqp_url_list_release(&list);
     return 0;

@@ -9,6 +9,7 @@
 
 #define PLAIN "amqp://"
 #define TLS "amqps://"
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
 
 static bool starts(const char *text, const char *prefix)
 {
@@ -57,6 +58,8 @@ static const char *read_parts(CURLU *url, struct amqp_url *ret)
         curl_free(zone);
         return "an IPv6 address must not have a zone";
     }
+    if (ret->host[0] != '[' && ret->host[strspn(ret->host, NAME_CHARACTERS)] != '\0')
+        return "the host has characters that no host name has";
     if (ret->host[0] == '[') {
         ret->host[strlen(ret->host) - 1] = '\0';
         memmove(ret->host, ret->host + 1, strlen(ret->host));

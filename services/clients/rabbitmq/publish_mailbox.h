@@ -1,5 +1,5 @@
-/* Brings results from the publisher's thread to the thread of an event loop. A publisher may serve
- * many mailboxes; a mailbox belongs to one loop. */
+/* Takes requests from any thread to the thread of an event loop: new ones to the publisher, and
+ * answered ones back to the loop that submitted them. A mailbox belongs to one loop. */
 #ifndef CLIENTS_RABBITMQ_PUBLISH_MAILBOX_H
 #define CLIENTS_RABBITMQ_PUBLISH_MAILBOX_H
 
@@ -7,11 +7,11 @@
 #include "services/loop/event_loop.h"
 
 struct publish_receiver {
-    /* On the loop's thread, in the order in which the results came. The request is the receiver's
-     * again: it frees it. */
+    /* On the loop's thread, in the order in which the requests came. The request is the receiver's
+     * now. `result`: what publish_mailbox_post() was given. */
     void (*on_result)(void *arg, struct publish_request *request, enum publish_result result);
-    void (*on_turn)(void *arg); /* after each batch of results, or NULL */
-    /* Free a request whose result is not handed over any more. */
+    void (*on_turn)(void *arg); /* after each batch of requests, and each wake, or NULL */
+    /* Free a request that is not handed over any more. NULL: there is none. */
     void (*discard)(struct publish_request *request);
     void *arg;
 };
@@ -21,11 +21,16 @@ struct publish_mailbox;
 struct publish_mailbox *publish_mailbox_new(struct event_loop *loop,
                                             const struct publish_receiver *receiver);
 
-/* After the publisher was freed, which answers all that is under way. Results that the loop has not
- * taken are discarded. */
+/* When nobody puts requests in any more: of a mailbox for results after the publisher was freed,
+ * which answers all that is under way. Requests that the loop has not taken are discarded. */
 void publish_mailbox_free(struct publish_mailbox *mailbox);
 
-/* The on_result of a request that has a mailbox. Any thread; never blocks. */
+/* Any thread; these never block. post() is for the on_result of a request that has a mailbox. */
+void publish_mailbox_put(struct publish_mailbox *mailbox, struct publish_request *request);
 void publish_mailbox_post(struct publish_request *request, enum publish_result result);
+void publish_mailbox_wake(struct publish_mailbox *mailbox);
+
+/* Hand over what has come, now, without on_turn(). The loop's thread. */
+void publish_mailbox_collect(struct publish_mailbox *mailbox);
 
 #endif

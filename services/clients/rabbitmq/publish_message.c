@@ -65,3 +65,9 @@ int returned_message_add(struct returned_message *message, const amqp_frame_t *f
         message->state = RETURN_NONE;
     return 0;
 }
+
+bool returned_message_is_for(const struct returned_message *message, const char *queue)
+{
+    return message->routing_key_len == strlen(queue) &&
+           memcmp(message->routing_key, queue, message->routing_key_len) == 0;
+}

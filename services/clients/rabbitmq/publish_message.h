@@ -33,4 +33,7 @@ struct returned_message {
 int returned_message_add(struct returned_message *message, const amqp_frame_t *frame,
                          bool *ret_complete, struct error *err) __attribute__((warn_unused_result));
 
+/* Whether its routing key is this queue. */
+bool returned_message_is_for(const struct returned_message *message, const char *queue);
+
 #endif

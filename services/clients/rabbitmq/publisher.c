@@ -1,8 +1,8 @@
 /* The publisher's thread runs an event loop with one supervised connection (link.h). Requests come
- * in through a list under a mutex (`inbox`), wait in the order in which they came (`waiting`), and
- * are in the confirm window while the broker has them. A lost connection puts the window's requests
- * back to the front of `waiting`, as sent; only those wait while the connection is down or blocked,
- * for whatever was never sent is refused at once.
+ * in through a mailbox (`inbox`), wait in the order in which they came (`waiting`), and are in the
+ * confirm window while the broker has them. A lost connection puts the window's requests back to
+ * the front of `waiting`, as sent; only such requests wait while the connection is down or blocked:
+ * a request that was never sent is refused at once.
  *
  * The thread publishes only while the socket is writable: librabbitmq blocks in sending. */
 #include "services/clients/rabbitmq/publisher.h"
@@ -11,7 +11,7 @@
 #include "services/base/metrics.h"
 #include "services/clients/rabbitmq/confirm_window.h"
 #include "services/clients/rabbitmq/link.h"
-#include "services/clients/rabbitmq/publish_inbox.h"
+#include "services/clients/rabbitmq/publish_mailbox.h"
 #include "services/clients/rabbitmq/publish_message.h"
 #include "services/clients/rabbitmq/queue_watch.h"
 #include <netinet/in.h>
@@ -35,26 +35,27 @@ struct publisher_metrics {
     struct metric_gauge *outstanding;
 };
 
+STAILQ_HEAD(request_list, publish_request);
+
 struct publisher {
     struct publisher_options options;
     struct publisher_metrics metrics;
-    struct publish_inbox inbox;
+    struct publish_mailbox *inbox;
     pthread_t thread;
     int64_t drain_until_ms; /* written before `stopping` */
     atomic_bool stopping, held;
+    atomic_bool open;       /* connected and not blocked */
+    atomic_uint unanswered; /* submitted, wherever they are now */
 
-    /* The thread's own. */
+    /* The thread's own, while it runs. */
     struct event_loop *loop;
     struct broker_link *link;
-    struct loop_watch *wake;     /* of the inbox */
     struct loop_timer *sweep;    /* runs while anything is unanswered */
     struct loop_timer *refusing; /* runs since the first nack without an ack after it */
-    struct loop_timer *drain;    /* runs while the publisher stops */
-    bool open;                   /* connected and not blocked */
     struct request_list waiting;
     struct confirm_window window;
     struct returned_message returned;
-    struct queue_watch *queues; /* NULL: not wanted */
+    struct queue_watch queues;
 };
 
 /* Last of all: the request may be gone afterwards. */
@@ -63,7 +64,7 @@ static void answer(struct publisher *publisher, struct publish_request *request,
 {
     if (result == PUBLISH_UNKNOWN)
         metric_add(publisher->metrics.unknown, 1);
-    publish_inbox_count_answered(&publisher->inbox);
+    atomic_fetch_sub(&publisher->unanswered, 1);
     request->on_result(request, result);
 }
 
@@ -76,26 +77,36 @@ static void answer_unconfirmed(struct publisher *publisher, struct publish_reque
  * those that were never sent. */
 static void sweep_waiting(struct publisher *publisher, int64_t now_ms)
 {
-    struct request_list all = {.first = NULL};
-    request_list_init(&all);
-    request_list_move(&all, &publisher->waiting);
-    while (all.first) {
-        struct publish_request *request = request_list_pop(&all);
+    struct request_list all = STAILQ_HEAD_INITIALIZER(all);
+    STAILQ_CONCAT(&all, &publisher->waiting);
+    while (!STAILQ_EMPTY(&all)) {
+        struct publish_request *request = STAILQ_FIRST(&all);
+        STAILQ_REMOVE_HEAD(&all, waiting);
         if (request->deadline_ms <= now_ms || (!publisher->open && !request->sent))
             answer_unconfirmed(publisher, request);
         else
-            request_list_append(&publisher->waiting, request);
+            STAILQ_INSERT_TAIL(&publisher->waiting, request, waiting);
     }
+}
+
+/* A request has come out of the inbox. */
+static void on_request(void *arg, struct publish_request *request, enum publish_result result)
+{
+    (void)result;
+    struct publisher *publisher = arg;
+    if (publisher->open)
+        STAILQ_INSERT_TAIL(&publisher->waiting, request, waiting);
+    else
+        answer_unconfirmed(publisher, request);
 }
 
 /* The only place where `open` changes. */
 static void set_open(struct publisher *publisher, bool open, const char *reason)
 {
-    publisher->open = open;
-    publish_inbox_open(&publisher->inbox, open);
+    atomic_store(&publisher->open, open);
     if (!open) {
-        queue_watch_forget(publisher->queues);
-        publish_inbox_take(&publisher->inbox, &publisher->waiting);
+        queue_watch_forget(&publisher->queues);
+        publish_mailbox_collect(publisher->inbox);
         sweep_waiting(publisher, clock_monotonic_ms());
     }
     publisher->options.on_state(publisher->options.arg, open, reason);
@@ -105,18 +116,17 @@ static void set_open(struct publisher *publisher, bool open, const char *reason)
 static void recover_window(struct publisher *publisher)
 {
     struct confirm_window *window = &publisher->window;
-    struct request_list recovered = {.first = NULL};
-    request_list_init(&recovered);
+    struct request_list recovered = STAILQ_HEAD_INITIALIZER(recovered);
     struct sent_message message;
     for (uint64_t tag = window->first; tag < window->next; tag++) {
         if (!confirm_window_expire(window, tag, &message))
             continue;
         /* One that was returned is certainly not in the queue. */
         message.request->sent = message.again || !message.returned;
-        request_list_append(&recovered, message.request);
+        STAILQ_INSERT_TAIL(&recovered, message.request, waiting);
     }
-    request_list_move(&recovered, &publisher->waiting);
-    request_list_move(&publisher->waiting, &recovered);
+    STAILQ_CONCAT(&recovered, &publisher->waiting);
+    STAILQ_CONCAT(&publisher->waiting, &recovered);
 }
 
 /* The link */
@@ -146,7 +156,7 @@ static void on_blocked(void *arg, const char *reason)
 static void on_counts(void *arg, const amqp_queue_declare_ok_t *counts)
 {
     const struct publisher *publisher = arg;
-    queue_watch_take(publisher->queues, counts);
+    queue_watch_take(&publisher->queues, publisher->options.queue, counts);
 }
 
 static void on_refusing(void *arg)
@@ -189,22 +199,12 @@ static bool settle(struct publisher *publisher, uint64_t tag, bool multiple, boo
     return true;
 }
 
-static bool is_own_queue(const struct publisher *publisher, const struct returned_message *returned)
-{
-    char dead[QUEUE_NAME_SIZE];
-    dead_letter_queue_name(publisher->options.queue, dead);
-    const char *const own[] = {publisher->options.queue, dead};
-    for (int i = 0; i < 2; i++)
-        if (strlen(own[i]) == returned->routing_key_len &&
-            memcmp(own[i], returned->routing_key, returned->routing_key_len) == 0)
-            return true;
-    return false;
-}
-
 static int take_returned(struct publisher *publisher, const amqp_frame_t *frame, struct error *err)
 {
     const struct returned_message *returned = &publisher->returned;
+    char dead[QUEUE_NAME_SIZE];
     bool complete;
+    dead_letter_queue_name(publisher->options.queue, dead);
     if (returned_message_add(&publisher->returned, frame, &complete, err) != 0)
         return -1;
     if (!complete)
@@ -212,7 +212,8 @@ static int take_returned(struct publisher *publisher, const amqp_frame_t *frame,
     metric_add(publisher->metrics.returned, 1);
     confirm_window_mark_returned(&publisher->window, returned->message_id, returned->message_id_len,
                                  returned->routing_key, returned->routing_key_len);
-    if (is_own_queue(publisher, returned)) /* connecting declares it again */
+    if (returned_message_is_for(returned, publisher->options.queue) ||
+        returned_message_is_for(returned, dead)) /* connecting declares both again */
         broker_link_drop(publisher->link, "the queue is gone", QUEUE_GONE_PAUSE_MS);
     return 0;
 }
@@ -241,7 +242,8 @@ static int on_frame(void *arg, const amqp_frame_t *frame, struct error *err)
 
 static bool can_send(const struct publisher *publisher)
 {
-    return publisher->open && publisher->waiting.first && !confirm_window_full(&publisher->window);
+    return publisher->open && !STAILQ_EMPTY(&publisher->waiting) &&
+           !confirm_window_full(&publisher->window);
 }
 
 /* librabbitmq sends each message in three pieces; corked, many messages share a packet. */
@@ -260,7 +262,8 @@ static void send_waiting(struct publisher *publisher)
     set_cork(connection, 1);
     for (; count < SEND_BATCH && can_send(publisher) && broker_link_writable(publisher->link);
          count++) {
-        struct publish_request *request = request_list_pop(&publisher->waiting);
+        struct publish_request *request = STAILQ_FIRST(&publisher->waiting);
+        STAILQ_REMOVE_HEAD(&publisher->waiting, waiting);
         if (request->deadline_ms <= now_ms) {
             answer_unconfirmed(publisher, request);
             continue;
@@ -285,14 +288,22 @@ static void send_waiting(struct publisher *publisher)
 static void turn(void *arg)
 {
     struct publisher *publisher = arg;
-    publish_inbox_take(&publisher->inbox, &publisher->waiting);
     send_waiting(publisher);
-    unsigned unanswered = atomic_load(&publisher->inbox.unanswered);
+    unsigned unanswered = atomic_load(&publisher->unanswered);
     metric_set(publisher->metrics.outstanding, unanswered);
     if (unanswered > 0 && !loop_timer_running(publisher->sweep))
         loop_timer_start(publisher->sweep, SWEEP_MS);
-    if (unanswered == 0 && atomic_load(&publisher->stopping))
+    if (atomic_load(&publisher->stopping) &&
+        (unanswered == 0 || clock_monotonic_ms() >= publisher->drain_until_ms))
         event_loop_stop(publisher->loop);
+}
+
+/* The inbox has woken the thread. */
+static void on_inbox_turn(void *arg)
+{
+    struct publisher *publisher = arg;
+    broker_link_hold(publisher->link, atomic_load(&publisher->held));
+    turn(publisher);
 }
 
 /* Answer whatever has passed its deadline. Looking at all of them a few times a second costs less
@@ -312,64 +323,15 @@ static void on_sweep(void *arg)
     turn(publisher);
 }
 
-/* The thread */
-
-static void on_wake(void *arg, bool readable, bool writable)
-{
-    (void)readable, (void)writable;
-    struct publisher *publisher = arg;
-    publish_inbox_woken(&publisher->inbox);
-    broker_link_hold(publisher->link, atomic_load(&publisher->held));
-    if (atomic_load(&publisher->stopping))
-        loop_timer_start(publisher->drain, publisher->drain_until_ms - clock_monotonic_ms());
-    turn(publisher);
-}
-
-static void on_drain_end(void *arg)
-{
-    const struct publisher *publisher = arg;
-    event_loop_stop(publisher->loop);
-}
-
 static void *publisher_run(void *arg)
 {
     struct publisher *publisher = arg;
-    const struct publisher_options *options = &publisher->options;
-    publisher->loop = event_loop_new();
-    publisher->sweep = event_loop_timer(publisher->loop, on_sweep, publisher);
-    publisher->refusing = event_loop_timer(publisher->loop, on_refusing, publisher);
-    publisher->drain = event_loop_timer(publisher->loop, on_drain_end, publisher);
-    publisher->wake =
-        event_loop_watch(publisher->loop, publisher->inbox.wake_fd, on_wake, publisher);
-    loop_watch_want(publisher->wake, true, false);
-    publisher->link = broker_link_new(publisher->loop, &(struct broker_link_options){
-                                                           .broker = options->broker,
-                                                           .queue = options->queue,
-                                                           .queue_type = options->queue_type,
-                                                           .confirms = true,
-                                                           .ask_queues = publisher->queues ? 2 : 0,
-                                                           .on_up = on_up,
-                                                           .on_down = on_down,
-                                                           .on_blocked = on_blocked,
-                                                           .on_counts = on_counts,
-                                                           .on_frame = on_frame,
-                                                           .on_turn = turn,
-                                                           .arg = publisher,
-                                                       });
     broker_link_hold(publisher->link, atomic_load(&publisher->held));
-
     event_loop_run(publisher->loop);
-
-    publish_inbox_take(&publisher->inbox, &publisher->waiting);
+    publish_mailbox_collect(publisher->inbox);
     recover_window(publisher);
-    while (publisher->waiting.first)
-        answer_unconfirmed(publisher, request_list_pop(&publisher->waiting));
-    broker_link_free(publisher->link);
-    loop_watch_free(publisher->wake);
-    loop_timer_free(publisher->sweep);
-    loop_timer_free(publisher->refusing);
-    loop_timer_free(publisher->drain);
-    event_loop_free(publisher->loop);
+    atomic_store(&publisher->open, false);
+    sweep_waiting(publisher, INT64_MAX); /* answers all */
     return NULL;
 }
 
@@ -400,18 +362,27 @@ static struct publisher_metrics register_metrics(void)
 
 bool publisher_accepts(const struct publisher *publisher)
 {
-    return publish_inbox_accepts(&publisher->inbox);
+    return atomic_load(&publisher->open) && !atomic_load(&publisher->stopping) &&
+           atomic_load(&publisher->unanswered) < publisher->options.window;
 }
 
-int publisher_submit(struct publisher *publisher, struct publish_request *first, unsigned count)
+int publisher_submit(struct publisher *publisher, struct publish_request *request)
 {
-    return publish_inbox_submit(&publisher->inbox, first, count);
+    if (!publisher_accepts(publisher))
+        return -1;
+    if (atomic_fetch_add(&publisher->unanswered, 1) >= publisher->options.window) {
+        atomic_fetch_sub(&publisher->unanswered, 1);
+        return -1;
+    }
+    request->sent = false;
+    publish_mailbox_put(publisher->inbox, request);
+    return 0;
 }
 
 void publisher_hold(struct publisher *publisher, bool held)
 {
     atomic_store(&publisher->held, held);
-    publish_inbox_wake(&publisher->inbox);
+    publish_mailbox_wake(publisher->inbox);
 }
 
 struct publisher *publisher_new(const struct publisher_options *options)
@@ -422,13 +393,32 @@ struct publisher *publisher_new(const struct publisher_options *options)
     metric_set(metric_gauge("publisher_window", NULL, "Messages taken and not answered at most"),
                options->window);
     if (options->watches_queues)
-        publisher->queues = queue_watch_new(options->queue);
-    publish_inbox_init(&publisher->inbox, options->window);
-    request_list_init(&publisher->waiting);
+        queue_watch_init(&publisher->queues);
     atomic_store(&publisher->held, options->held);
+    STAILQ_INIT(&publisher->waiting);
     /* Twice the window: one slow confirm does not stop those behind it at once. */
     confirm_window_init(&publisher->window, 2 * (size_t)options->window);
 
+    struct event_loop *loop = publisher->loop = event_loop_new();
+    publisher->inbox = publish_mailbox_new(
+        loop, &(struct publish_receiver){
+                  .on_result = on_request, .on_turn = on_inbox_turn, .arg = publisher});
+    publisher->sweep = event_loop_timer(loop, on_sweep, publisher);
+    publisher->refusing = event_loop_timer(loop, on_refusing, publisher);
+    publisher->link = broker_link_new(loop, &(struct broker_link_options){
+                                                .broker = options->broker,
+                                                .queue = options->queue,
+                                                .queue_type = options->queue_type,
+                                                .confirms = true,
+                                                .ask_queues = options->watches_queues ? 2 : 0,
+                                                .on_up = on_up,
+                                                .on_down = on_down,
+                                                .on_blocked = on_blocked,
+                                                .on_counts = on_counts,
+                                                .on_frame = on_frame,
+                                                .on_turn = turn,
+                                                .arg = publisher,
+                                            });
     if (pthread_create(&publisher->thread, NULL, publisher_run, publisher) != 0)
         abort();
     return publisher;
@@ -440,10 +430,13 @@ void publisher_free(struct publisher *publisher, int64_t drain_ms)
         return;
     publisher->drain_until_ms = clock_monotonic_ms() + drain_ms;
     atomic_store(&publisher->stopping, true);
-    publish_inbox_close(&publisher->inbox);
+    publish_mailbox_wake(publisher->inbox);
     pthread_join(publisher->thread, NULL);
-    publish_inbox_release(&publisher->inbox);
+    broker_link_free(publisher->link);
+    loop_timer_free(publisher->sweep);
+    loop_timer_free(publisher->refusing);
+    publish_mailbox_free(publisher->inbox);
+    event_loop_free(publisher->loop);
     confirm_window_release(&publisher->window);
-    queue_watch_free(publisher->queues);
     free(publisher);
 }

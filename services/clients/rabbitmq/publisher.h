@@ -8,6 +8,7 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct publisher_options {
     struct broker_options broker; /* these strings and `queue` must outlive the publisher */
@@ -36,9 +37,11 @@ struct publish_request {
     int64_t deadline_ms;         /* on clock_monotonic_ms() */
     void (*on_result)(struct publish_request *request, enum publish_result result);
     struct publish_mailbox *mailbox; /* for publish_mailbox_post() as on_result, else NULL */
-    /* The publisher's own; after on_result, the mailbox's. */
+    /* The mailbox's own. */
     struct publish_request *next;
     enum publish_result result;
+    /* The publisher's own. */
+    STAILQ_ENTRY(publish_request) waiting;
     bool sent; /* at least once, on an earlier connection */
 };
 
@@ -47,13 +50,12 @@ struct publisher;
 /* Starts the thread. Registers metrics: call it before the metrics are first rendered. */
 struct publisher *publisher_new(const struct publisher_options *options);
 
-/* Take a list of requests linked by `next`, all or none, from any thread; never blocks. Returns 0,
- * or -1 at once when the broker is known to be down or blocked, or the window is full: then no
- * callback comes. */
-int publisher_submit(struct publisher *publisher, struct publish_request *first, unsigned count)
+/* Take a request, from any thread; never blocks. Returns 0, or -1 at once when the broker is known
+ * to be down or blocked, or the window is full: then no callback comes. */
+int publisher_submit(struct publisher *publisher, struct publish_request *request)
     __attribute__((warn_unused_result));
 
-/* Whether a submit of one would be taken now. Any thread. */
+/* Whether a request would be taken now. Any thread. */
 bool publisher_accepts(const struct publisher *publisher);
 
 /* While it is held, a publisher that is down does not try to connect. Any thread. */

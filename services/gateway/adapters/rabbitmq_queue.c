@@ -52,7 +52,7 @@ static int publish(void *self, const struct order_id *id, const char *json, size
         .on_result = publish_mailbox_post,
         .mailbox = queue->mailbox,
     };
-    if (publisher_submit(queue->publisher, &publication->request, 1) == 0)
+    if (publisher_submit(queue->publisher, &publication->request) == 0)
         return 0;
     free(publication);
     return -1;

@@ -75,7 +75,7 @@ bool publish_load_submit(struct publish_load *load, const char *routing_key, siz
                                                 .message_id = message->id,
                                                 .deadline_ms = clock_monotonic_ms() + timeout_ms,
                                                 .on_result = on_result};
-    if (publisher_submit(load->publisher, &message->request, 1) == 0) {
+    if (publisher_submit(load->publisher, &message->request) == 0) {
         load->accepted++;
         return true;
     }

@@ -42,6 +42,8 @@ static void parses_or_refuses(void **state)
         {"amqp://u:p\n@h", {.host = ""}},
         {"amqp://@h", {.host = ""}},
         {"amqp://h,i", {.host = ""}},
+        {"amqp://%25", {.host = ""}},
+        {"amqp://h*", {.host = ""}},
         {"amqp://h/v%", {.host = ""}},
         {"amqp://[::1", {.host = ""}},
         {"amqp://[::1]x", {.host = ""}},
