@@ -1,196 +1,139 @@
-/* msgpack-c's unpacker is a template: its parser calls back for each value, and what becomes of the
- * values is the includer's. Its usual instance, msgpack_unpack_next(), builds a tree and believes
- * every declared count when it allocates (an array32 header of 5 bytes asks for 137 GB); this one
- * appends to a fixed list and refuses what does not fit or is not in our frames. */
+/* A cursor over the bytes of a frame. A value of msgpack is a head with a number in it, and for
+ * texts and bytes as many bytes as that says (github.com/msgpack/msgpack, spec.md). msgpack-c's own
+ * unpacker builds a tree and believes every declared count when it allocates: an array32 header of
+ * 5 bytes asks for 137 GB. */
 #include "proto/frame_reader.h"
 #include <string.h>
 
-#define MSGPACK_EMBED_STACK_SIZE 4 /* nesting; ours is 3: frame, items, item */
-#include <msgpack/unpack.h>
-#include <msgpack/unpack_define.h>
+enum value_kind { VALUE_UNSIGNED, VALUE_NEGATIVE, VALUE_ARRAY, VALUE_BYTES, VALUE_TEXT };
 
-struct no_object {
-    char nothing; /* the list below takes the place of the template's tree */
-};
-
-#define msgpack_unpack_struct(name) struct parser##name
-#define msgpack_unpack_func(type, name) static inline type parser##name
-#define msgpack_unpack_callback(name) on##name
-#define msgpack_unpack_object struct no_object
-#define msgpack_unpack_user struct frame_reader *
-
-static struct no_object on_root(struct frame_reader **reader)
+/* The big-endian number in the next `width` bytes. */
+static bool take_big_endian(struct frame_reader *reader, size_t width, uint64_t *ret)
 {
-    (void)reader;
-    return (struct no_object){0};
-}
-
-static int append(struct frame_reader *reader, const struct frame_value *value)
-{
-    if (reader->count == FRAME_MAX_VALUES)
-        return -1;
-    reader->values[reader->count++] = *value;
-    return 0;
-}
-
-static int append_unsigned(struct frame_reader *reader, uint64_t number)
-{
-    return append(reader, &(struct frame_value){.kind = VALUE_UNSIGNED, .number = number});
-}
-
-static int append_signed(struct frame_reader *reader, int64_t number)
-{
-    if (number >= 0)
-        return append_unsigned(reader, (uint64_t)number);
-    return append(reader, &(struct frame_value){.kind = VALUE_NEGATIVE, .negative = number});
-}
-
-#define ON_NUMBER(name, type, append_number)                                                       \
-    static int on_##name(struct frame_reader **reader, type number, struct no_object *object)      \
-    {                                                                                              \
-        *object = (struct no_object){0};                                                           \
-        return append_number(*reader, number);                                                     \
-    }
-ON_NUMBER(uint8, uint8_t, append_unsigned)
-ON_NUMBER(uint16, uint16_t, append_unsigned)
-ON_NUMBER(uint32, uint32_t, append_unsigned)
-ON_NUMBER(uint64, uint64_t, append_unsigned)
-ON_NUMBER(int8, int8_t, append_signed)
-ON_NUMBER(int16, int16_t, append_signed)
-ON_NUMBER(int32, int32_t, append_signed)
-ON_NUMBER(int64, int64_t, append_signed)
-
-/* The parser has no position for a run of no bytes. */
-#define ON_RUN_OF_BYTES(name, value_kind)                                                          \
-    static int on_##name(struct frame_reader **reader, const char *frame, const char *bytes,       \
-                         unsigned len_bytes, struct no_object *object)                             \
-    {                                                                                              \
-        *object = (struct no_object){0};                                                           \
-        return append(*reader, &(struct frame_value){                                              \
-                                   .kind = (value_kind),                                           \
-                                   .len_bytes = len_bytes,                                         \
-                                   .bytes = (const uint8_t *)(len_bytes == 0 ? frame : bytes)});   \
-    }
-ON_RUN_OF_BYTES(bin, VALUE_BYTES)
-ON_RUN_OF_BYTES(str, VALUE_TEXT)
-
-static int on_array(struct frame_reader **reader, unsigned count, struct no_object *object)
-{
-    *object = (struct no_object){0};
-    if (count >= FRAME_MAX_VALUES - (*reader)->count)
-        return -1;
-    return append(*reader, &(struct frame_value){.kind = VALUE_ARRAY, .number = count});
-}
-
-static int on_array_item(struct frame_reader **reader, struct no_object *array,
-                         struct no_object item)
-{
-    (void)reader, (void)array, (void)item; /* the list has it already */
-    return 0;
-}
-
-/* What our frames do not have. */
-#define REFUSE(name, ...)                                                                          \
-    static int on_##name(__VA_ARGS__)                                                              \
-    {                                                                                              \
-        return -1;                                                                                 \
-    }
-#define UNUSED __attribute__((unused))
-REFUSE(nil, struct frame_reader **r UNUSED, struct no_object *o UNUSED)
-REFUSE(true, struct frame_reader **r UNUSED, struct no_object *o UNUSED)
-REFUSE(false, struct frame_reader **r UNUSED, struct no_object *o UNUSED)
-REFUSE(float, struct frame_reader **r UNUSED, float f UNUSED, struct no_object *o UNUSED)
-REFUSE(double, struct frame_reader **r UNUSED, double d UNUSED, struct no_object *o UNUSED)
-REFUSE(map, struct frame_reader **r UNUSED, unsigned n UNUSED, struct no_object *o UNUSED)
-REFUSE(map_item, struct frame_reader **r UNUSED, struct no_object *o UNUSED,
-       struct no_object k UNUSED, struct no_object v UNUSED)
-REFUSE(ext, struct frame_reader **r UNUSED, const char *f UNUSED, const char *b UNUSED,
-       unsigned n UNUSED, struct no_object *o UNUSED)
-
-#include <msgpack/unpack_template.h>
-
-static int read_values(struct frame_reader *reader, const uint8_t *frame, size_t len_bytes,
-                       struct error *err)
-{
-    if (len_bytes > FRAME_MAX_BYTES) {
-        error_set(err, "message of %zu bytes, more than %d", len_bytes, FRAME_MAX_BYTES);
-        return -1;
-    }
-    struct parser_context parser = {.user = reader};
-    size_t offset = 0;
-    reader->count = reader->next = 0;
-    parser_init(&parser);
-    int result = parser_execute(&parser, (const char *)frame, len_bytes, &offset);
-    if (result > 0 && offset == len_bytes)
-        return 0;
-    error_set(err, "message %s byte %zu",
-              result < 0    ? "with an unexpected value at"
-              : result == 0 ? "cut short at"
-                            : "with trailing bytes from",
-              offset);
-    return -1;
-}
-
-static const struct frame_value *take(struct frame_reader *reader, enum frame_value_kind kind)
-{
-    if (reader->next == reader->count || reader->values[reader->next].kind != kind)
-        return NULL;
-    return &reader->values[reader->next++];
-}
-
-static bool take_number(struct frame_reader *reader, enum frame_value_kind kind, uint64_t min,
-                        uint64_t max, uint64_t *ret)
-{
-    const struct frame_value *value = take(reader, kind);
-    if (value == NULL || value->number < min || value->number > max)
+    if (width > (size_t)(reader->end - reader->at))
         return false;
-    *ret = value->number;
+    *ret = 0;
+    for (size_t i = 0; i < width; i++)
+        *ret = *ret << 8 | *reader->at++;
     return true;
 }
 
-bool frame_read_array(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret_count)
+/* Heads whose number stands in the bytes behind the type: of 2^n bytes each, from `first` on. */
+struct long_head {
+    uint8_t first, last, first_width;
+    enum value_kind kind;
+};
+static const struct long_head long_heads[] = {
+    {0xc4, 0xc6, 1, VALUE_BYTES}, {0xcc, 0xcf, 1, VALUE_UNSIGNED}, {0xd0, 0xd3, 1, VALUE_NEGATIVE},
+    {0xd9, 0xdb, 1, VALUE_TEXT},  {0xdc, 0xdd, 2, VALUE_ARRAY},
+};
+
+/* A number of `width` bytes in two's complement. */
+static int64_t sign_extended(uint64_t number, size_t width)
 {
-    return take_number(reader, VALUE_ARRAY, min, max, ret_count);
+    unsigned shift = 64 - 8 * (unsigned)width;
+    return (int64_t)(number << shift) >> shift;
 }
 
-bool frame_read_unsigned(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret)
+/* Take the head of the next value: its kind, and its number, count or length. Of VALUE_NEGATIVE the
+ * number is in two's complement. */
+static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, uint64_t *ret)
 {
-    return take_number(reader, VALUE_UNSIGNED, min, max, ret);
-}
-
-bool frame_read_signed(struct frame_reader *reader, int64_t min, int64_t max, int64_t *ret)
-{
-    const struct frame_value *value = take(reader, VALUE_NEGATIVE);
-    int64_t number;
-    if (value != NULL)
-        number = value->negative;
-    else if ((value = take(reader, VALUE_UNSIGNED)) != NULL && value->number <= INT64_MAX)
-        number = (int64_t)value->number;
-    else
+    uint64_t type;
+    if (!take_big_endian(reader, 1, &type))
         return false;
-    if (number < min || number > max)
+    if (type <= 0x7f || type >= 0xe0) {
+        *ret_kind = type <= 0x7f ? VALUE_UNSIGNED : VALUE_NEGATIVE;
+        *ret = (uint64_t)sign_extended(type, 1);
+        return true;
+    }
+    if (type >= 0x90 && type <= 0xbf) {
+        *ret_kind = type <= 0x9f ? VALUE_ARRAY : VALUE_TEXT;
+        *ret = type & (type <= 0x9f ? 0x0f : 0x1f);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof long_heads / sizeof *long_heads; i++) {
+        const struct long_head *head = &long_heads[i];
+        if (type < head->first || type > head->last)
+            continue;
+        size_t width = (size_t)head->first_width << (type - head->first);
+        if (!take_big_endian(reader, width, ret))
+            return false;
+        *ret_kind = head->kind;
+        if (head->kind == VALUE_NEGATIVE) {
+            *ret = (uint64_t)sign_extended(*ret, width);
+            if ((int64_t)*ret >= 0)
+                *ret_kind = VALUE_UNSIGNED;
+        }
+        return true;
+    }
+    return false; /* nil, booleans, floats, maps, extensions: not in our frames */
+}
+
+static bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min, uint64_t max,
+                 uint64_t *ret)
+{
+    enum value_kind kind;
+    uint64_t number;
+    if (!take_head(reader, &kind, &number) || kind != wanted || number < min || number > max)
         return false;
     *ret = number;
     return true;
 }
 
+bool frame_read_array(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret_count)
+{
+    return take(reader, VALUE_ARRAY, min, max, ret_count);
+}
+
+bool frame_read_unsigned(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret)
+{
+    return take(reader, VALUE_UNSIGNED, min, max, ret);
+}
+
+bool frame_read_signed(struct frame_reader *reader, int64_t min, int64_t max, int64_t *ret)
+{
+    enum value_kind kind;
+    uint64_t number;
+    if (!take_head(reader, &kind, &number) ||
+        !(kind == VALUE_NEGATIVE || (kind == VALUE_UNSIGNED && number <= INT64_MAX)) ||
+        (int64_t)number < min || (int64_t)number > max)
+        return false;
+    *ret = (int64_t)number;
+    return true;
+}
+
+/* The bytes behind a head, within the frame. */
+static bool take_run(struct frame_reader *reader, enum value_kind wanted, size_t min, size_t max,
+                     const uint8_t **ret, size_t *ret_len_bytes)
+{
+    uint64_t len_bytes;
+    if (!take(reader, wanted, min, max, &len_bytes) ||
+        len_bytes > (size_t)(reader->end - reader->at))
+        return false;
+    *ret = reader->at;
+    *ret_len_bytes = (size_t)len_bytes;
+    reader->at += len_bytes;
+    return true;
+}
+
 bool frame_read_bytes(struct frame_reader *reader, uint8_t *ret, size_t len_bytes)
 {
-    const struct frame_value *value = take(reader, VALUE_BYTES);
-    if (value == NULL || value->len_bytes != len_bytes)
+    const uint8_t *bytes;
+    size_t len;
+    if (!take_run(reader, VALUE_BYTES, len_bytes, len_bytes, &bytes, &len))
         return false;
-    memcpy(ret, value->bytes, len_bytes);
+    memcpy(ret, bytes, len);
     return true;
 }
 
 bool frame_read_text(struct frame_reader *reader, size_t max_bytes, const char **ret,
                      size_t *ret_len_bytes)
 {
-    const struct frame_value *value = take(reader, VALUE_TEXT);
-    if (value == NULL || value->len_bytes > max_bytes)
+    const uint8_t *bytes;
+    if (!take_run(reader, VALUE_TEXT, 0, max_bytes, &bytes, ret_len_bytes))
         return false;
-    *ret = (const char *)value->bytes;
-    *ret_len_bytes = value->len_bytes;
+    *ret = (const char *)bytes;
     return true;
 }
 
@@ -216,12 +159,15 @@ bool frame_read_printable(struct frame_reader *reader, char *ret, size_t size)
 int frame_reader_begin(struct frame_reader *reader, const uint8_t *frame, size_t len_bytes,
                        enum frame_kind kind, size_t values, struct error *err)
 {
-    if (read_values(reader, frame, len_bytes, err) != 0)
+    if (len_bytes > FRAME_MAX_BYTES) {
+        error_set(err, "message of %zu bytes, more than %d", len_bytes, FRAME_MAX_BYTES);
         return -1;
+    }
+    *reader = (struct frame_reader){.at = frame, .end = frame + len_bytes};
 
     /* The version first, on its own: what follows it may look different in another one. */
     uint64_t count, version, number;
-    if (!frame_read_array(reader, 1, FRAME_MAX_VALUES, &count) ||
+    if (!frame_read_array(reader, 1, UINT64_MAX, &count) ||
         !frame_read_unsigned(reader, 0, UINT64_MAX, &version)) {
         error_set(err, "message without a version");
         return -1;
@@ -235,6 +181,14 @@ int frame_reader_begin(struct frame_reader *reader, const uint8_t *frame, size_t
         return -1;
     }
     return 0;
+}
+
+int frame_reader_end(const struct frame_reader *reader, struct error *err)
+{
+    if (reader->at == reader->end)
+        return 0;
+    error_set(err, "message with %zu bytes behind its end", (size_t)(reader->end - reader->at));
+    return -1;
 }
 
 int frame_read_route(struct frame_reader *reader, struct job_route *ret_route,

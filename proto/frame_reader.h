@@ -1,6 +1,5 @@
-/* Reads a frame of msgpack: first the whole frame into a flat list of values in the reader
- * itself, then one value after another, each of the expected kind. Nothing is allocated, whatever
- * counts a peer declares. Private to proto. */
+/* Reads a frame of msgpack, one value after another, each of the expected kind. Nothing is
+ * allocated, whatever counts a peer declares. Private to proto. */
 #ifndef PROTO_FRAME_READER_H
 #define PROTO_FRAME_READER_H
 
@@ -17,33 +16,14 @@ enum frame_kind {
     FRAME_REPLY = 2,
 };
 
-#define FRAME_JOB_VALUES 6  /* version, kind, incarnation, epoch, stage, items; replies too */
-#define FRAME_ITEM_VALUES 6 /* members of a job's item; a reply's has fewer */
-#define FRAME_MAX_VALUES (1 + FRAME_JOB_VALUES + JOB_MAX_ORDERS * (1 + FRAME_ITEM_VALUES))
-
-struct frame_value {
-    enum frame_value_kind {
-        VALUE_UNSIGNED,
-        VALUE_NEGATIVE,
-        VALUE_ARRAY,
-        VALUE_BYTES,
-        VALUE_TEXT
-    } kind;
-    uint32_t len_bytes; /* of VALUE_BYTES, VALUE_TEXT */
-    union {
-        uint64_t number;      /* VALUE_UNSIGNED; VALUE_ARRAY: how many values are in it */
-        int64_t negative;     /* VALUE_NEGATIVE */
-        const uint8_t *bytes; /* VALUE_BYTES, VALUE_TEXT: within the frame */
-    };
-};
+#define FRAME_JOB_VALUES 6 /* version, kind, incarnation, epoch, stage, items; replies too */
 
 struct frame_reader {
-    size_t count, next;
-    struct frame_value values[FRAME_MAX_VALUES];
+    const uint8_t *at, *end; /* what has not been read yet */
 };
 
-/* Read the frame, its version and its kind; the rest of its `values` values comes next. Returns 0,
- * or -1 with `err` set. */
+/* Begin to read: the version and the kind; the rest of the frame's `values` values comes next.
+ * Returns 0, or -1 with `err` set. */
 int frame_reader_begin(struct frame_reader *reader, const uint8_t *frame, size_t len_bytes,
                        enum frame_kind kind, size_t values, struct error *err)
     __attribute__((warn_unused_result));
@@ -52,7 +32,12 @@ int frame_reader_begin(struct frame_reader *reader, const uint8_t *frame, size_t
 int frame_read_route(struct frame_reader *reader, struct job_route *ret_route,
                      size_t *ret_item_count, struct error *err) __attribute__((warn_unused_result));
 
-/* Take the next value; false, with *ret untouched, when it is not of this kind and range. */
+/* After the last value: 0, or -1 with `err` set when the frame goes on. */
+int frame_reader_end(const struct frame_reader *reader, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Take the next value; false, with *ret untouched, when it is not of this kind and range. Then the
+ * frame cannot be read on. */
 bool frame_read_array(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret_count)
     __attribute__((warn_unused_result));
 bool frame_read_unsigned(struct frame_reader *reader, uint64_t min, uint64_t max, uint64_t *ret)

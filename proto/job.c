@@ -7,7 +7,6 @@
 #include <assert.h>
 
 #define ITEM_VALUES 6 /* delivery tag, attempt, id, amount, created at, product name */
-_Static_assert(ITEM_VALUES <= FRAME_ITEM_VALUES, "the reader has room for every item");
 
 /* A value of msgpack has at most 9 bytes of head and number, the id 2 + 16, the name 3 of head. */
 _Static_assert(64 + JOB_MAX_ORDERS * (1 + 4 * 9 + 18 + 3 + ORDER_NAME_MAX_BYTES) <= FRAME_MAX_BYTES,
@@ -68,6 +67,8 @@ int job_decode(const uint8_t *frame, size_t len_bytes, struct job_route *ret_rou
             error_set(err, "job with a bad item %zu", i);
             return -1;
         }
+    if (frame_reader_end(&reader, err) != 0)
+        return -1;
     *ret_route = route;
     *ret_count = count;
     return 0;

@@ -6,7 +6,6 @@
 #include <assert.h>
 
 #define ITEM_VALUES 6 /* delivery tag, attempt, outcome, code, detail, created at */
-_Static_assert(ITEM_VALUES <= FRAME_ITEM_VALUES, "the reader has room for every item");
 
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
                     uint8_t buffer[FRAME_MAX_BYTES])
@@ -59,6 +58,8 @@ int reply_decode(const uint8_t *frame, size_t len_bytes, struct job_route *ret_r
             error_set(err, "reply with a bad item %zu", i);
             return -1;
         }
+    if (frame_reader_end(&reader, err) != 0)
+        return -1;
     *ret_route = route;
     *ret_count = count;
     return 0;
