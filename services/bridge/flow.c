@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define DEAD_LETTER_BASE_MS 100
 #define DEAD_LETTER_CAP_MS 5000
@@ -29,8 +30,8 @@ struct flow *flow_new(const struct flow_options *options, const struct flow_port
     struct flow *flow = memory_new(sizeof *flow);
     flow->ports = ports;
     memcpy(flow->route.incarnation, options->incarnation, sizeof flow->route.incarnation);
-    flow->dead_letter_backoff.base_ms = DEAD_LETTER_BASE_MS;
-    flow->dead_letter_backoff.cap_ms = DEAD_LETTER_CAP_MS;
+    flow->dead_letter_backoff =
+        (struct backoff){.base_ms = DEAD_LETTER_BASE_MS, .cap_ms = DEAD_LETTER_CAP_MS};
     delivery_table_init(&flow->table, options->window);
     for (size_t i = 0; i < STAGES; i++)
         stage_health_init(&flow->health[i]);
@@ -191,9 +192,8 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
         break;
     }
 
-    enum stage_state after = flow->health[stage].state;
-    if (after != before)
-        flow->ports->on_stage(flow->ports->report, stage, after, item);
+    if (flow->health[stage].state != before)
+        flow->ports->on_stage(flow->ports->report, stage, flow->health[stage].state, item);
 }
 
 void flow_reply(struct flow *flow, const struct job_route *route, const struct reply_item *items,
@@ -393,11 +393,6 @@ bool flow_turn(struct flow *flow, int64_t now_ms)
     return true;
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t flow_next_ms(const struct flow *flow)
 {
     if (flow->renewing)
@@ -405,15 +400,15 @@ int64_t flow_next_ms(const struct flow *flow)
     int64_t next = renew_at_ms(flow);
     const struct delivery *delivery = delivery_first_deadline(&flow->table);
     if (delivery != NULL)
-        next = earlier(next, delivery->deadline_ms);
+        next = MIN(next, delivery->deadline_ms);
     if ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL)
-        next = earlier(next, delivery->done_ms + FLOW_ACK_DELAY_MS);
+        next = MIN(next, delivery->done_ms + FLOW_ACK_DELAY_MS);
     if (!TAILQ_EMPTY(&flow->table.dead_waiting))
-        next = earlier(next, flow->dead_letter_at_ms);
+        next = MIN(next, flow->dead_letter_at_ms);
     for (size_t i = 0; i < STAGES; i++)
         if (flow->health[i].state != STAGE_UP && !flow->blocked[i] &&
             !TAILQ_EMPTY(&flow->table.waiting[i]))
-            next = earlier(next, flow->health[i].next_probe_ms);
+            next = MIN(next, flow->health[i].next_probe_ms);
     return next;
 }
 
