@@ -147,8 +147,9 @@ static bool take_method(struct broker_link *link, const amqp_method_t *method)
     bool gone;
     switch (method->id) {
     case AMQP_QUEUE_DECLARE_OK_METHOD:
-        link->options.on_counts(link->options.arg, method->decoded);
-        return true;
+        if (link->options.ask_queues > 0)
+            link->options.on_counts(link->options.arg, method->decoded);
+        return link->options.ask_queues > 0;
     case AMQP_CONNECTION_BLOCKED_METHOD:
         why = ((const amqp_connection_blocked_t *)method->decoded)->reason;
         error_set(&reason, "blocked by the broker: %.*s", why.len > 150 ? 150 : (int)why.len,

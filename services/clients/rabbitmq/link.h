@@ -12,13 +12,13 @@
 struct broker_link;
 
 struct broker_link_options {
-    struct broker_options broker; /* copied, as is `queue`, but for the strings' bytes, which must
-                                     outlive the link; `server` is the list's first to be tried */
+    struct broker_options broker; /* these strings and `queue` must outlive the link; `server` is
+                                     the first server of the list that is tried */
     const char *queue;            /* declared at each connect, with its dead-letter queue */
     enum queue_type queue_type;
     bool confirms;       /* confirm.select */
-    unsigned ask_queues; /* ask every 2 s how the first so many of the order queue and its
-                            dead-letter queue stand; at most 2 */
+    unsigned ask_queues; /* every 2 s the broker is asked how 0 queues stand, 1 (the order queue),
+                            or 2 (its dead-letter queue too) */
     /* Connected: the channel is ready. `warning`, or NULL: a queue differs. */
     void (*on_up)(void *arg, const char *warning);
     /* The connection is lost, or an attempt to make one has failed. Nothing of it is left. */
@@ -26,10 +26,10 @@ struct broker_link_options {
     /* The broker reads nothing that is published (connection.blocked); reason NULL: it does again.
      * NULL: the user publishes nothing. */
     void (*on_blocked)(void *arg, const char *reason);
-    /* How a queue stands (ask_queues). */
+    /* How a queue stands; for ask_queues over 0. */
     void (*on_counts)(void *arg, const amqp_queue_declare_ok_t *counts);
-    /* A frame that the link does not take care of itself; copy what must be kept of it. Returns 0,
-     * or -1 with `err` set to give the connection up. */
+    /* A frame about a message, or the answer to a method that the user has sent. The frame lives
+     * during the callback. Returns 0, or -1 with `err` set to give the connection up. */
     int (*on_frame)(void *arg, const amqp_frame_t *frame, struct error *err);
     /* All frames that had arrived were handed over, or the socket has become writable. */
     void (*on_turn)(void *arg);
@@ -44,7 +44,8 @@ struct broker_link *broker_link_new(struct event_loop *loop,
  * inside a callback of the link. */
 void broker_link_free(struct broker_link *link);
 
-/* While it is held, a link that is down does not try to connect; what it tries is given up. */
+/* While it is held, a link that is down does not try to connect; an attempt under way is given up.
+ */
 void broker_link_hold(struct broker_link *link, bool held);
 
 /* The connection to send on, or NULL while the link is down. When sending fails, call
