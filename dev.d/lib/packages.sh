@@ -17,9 +17,10 @@ DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
 
 missing_packages() {
-    local package
+    local package known
+    known=$(dpkg-query -W -f ' ${Package}=${db:Status-Status} ' "$@" 2>/dev/null) || true
     for package in "$@"; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || printf '%s\n' "$package"
+        [[ $known == *" $package=installed "* ]] || printf '%s\n' "$package"
     done
 }
 

@@ -25,13 +25,18 @@ bridge_endpoints() {
     (IFS=, && printf '%s' "${endpoints[*]}")
 }
 
-# The environment of one replica, as NAME=VALUE lines.
-service_environment() {
-    local service=$1 i=$2 name value
+# What all replicas have in their environment, as NAME=VALUE lines.
+common_environment() {
+    local name value
     for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
         value=$(setting "$name")
         [[ -z $value ]] || printf '%s=%s\n' "$name" "$value"
     done
+}
+
+# What one replica has besides.
+own_environment() {
+    local service=$1 i=$2
     case $service in
     gateway)
         printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_ADMIN")"
@@ -45,28 +50,29 @@ service_environment() {
 
 # A script that starts one replica; also handy for running it by hand or under a debugger.
 write_start_script() {
-    local script=$1 service=$2 i=$3 line
+    local script=$1 service=$2 i=$3 common=$4 line
     install -m 700 /dev/null "$script"
     {
         # shellcheck disable=SC2016 # expanded when the script runs
         say '#!/bin/bash' 'ulimit -n $(($(ulimit -Hn) < 65536 ? $(ulimit -Hn) : 65536)) 2>/dev/null'
         while IFS= read -r line; do
             printf 'export %s=%s\n' "${line%%=*}" "$(quoted "${line#*=}")"
-        done < <(service_environment "$service" "$i")
+        done < <(say "$common" && own_environment "$service" "$i")
         printf 'exec %s\n' "$(quoted "$(service_binary "$service")")"
     } >"$script"
 }
 
 # A replica restarts when its environment or its program has changed.
 write_services() {
-    local service i name script keep=' '
+    local service i name script common keep=' '
+    common=$(common_environment)
     mkdir -p "$RUN/start"
     for service in "${SERVICES[@]}"; do
         for ((i = 1; i <= $(replicas "$service"); i++)); do
             name=$service-$i
             script=$RUN/start/$name
             keep+="$name "
-            write_start_script "$script" "$service" "$i"
+            write_start_script "$script" "$service" "$i" "$common"
             write_program "$name" "$script" "$RUN/work" 50 root \
                 "$(cat "$script" "$(service_binary "$service")" | cksum | tr ' ' -)"
         done

@@ -54,19 +54,26 @@ port_is_busy() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-port_is_ours() {
-    [[ -f $RUN/ports ]] && grep -q "=$1\$" "$RUN/ports"
+# By this system, or by one in a folder beside it, which may be about to start.
+port_is_taken() {
+    grep -qs "=$1\$" "$RUN/ports" "$(dirname "$RUN")"/{,.}*/ports
 }
 
 # port NAME: a free port, the same at every call. Below the range that the kernel hands out;
-# each run folder starts its search elsewhere, so that two first starts at once do not meet.
+# each run folder starts its search elsewhere, and goes on behind the last port that it has found.
 port() {
     recall ports "$1" && return
-    local candidate=$((20000 + RUN_KEY % 240 * 50))
-    while port_is_ours $candidate || port_is_busy $candidate; do
+    local candidate lock
+    candidate=$(tail -qn 1 "$RUN/ports" 2>/dev/null) || candidate=
+    candidate=${candidate#*=}
+    candidate=$((candidate > 0 ? candidate + 1 : 20000 + RUN_KEY % 240 * 50))
+    # Systems in one folder pick one after the other.
+    exec {lock}<"$(dirname "$RUN")" && flock "$lock"
+    while port_is_taken $candidate || port_is_busy $candidate; do
         candidate=$((candidate < 32000 ? candidate + 1 : 20000))
     done
     remember ports "$1" $candidate
+    exec {lock}<&-
     printf '%s' $candidate
 }
 

@@ -48,9 +48,27 @@ supervisorctl() {
     command supervisorctl -c "$RUN/supervisord.conf" "$@"
 }
 
+# ask_supervisor METHOD VALUE...: its answer, in XML. supervisorctl would start a Python for each question, which takes
+# longer than the answer.
+ask_supervisor() {
+    local call="<methodCall><methodName>supervisor.$1</methodName><params>" value
+    for value in "${@:2}"; do
+        call+="<param><value>$value</value></param>"
+    done
+    curl -sf -m 10 --unix-socket "$(supervisor_socket)" -H 'Content-Type: text/xml' \
+        -d "$call</params></methodCall>" http://localhost/RPC2
+}
+
 # Before the first `up` supervisor may not be installed, and there is no configuration.
 supervisor_runs() {
-    [[ -f $RUN/supervisord.conf ]] && [[ -S $(supervisor_socket) ]] && supervisorctl pid >/dev/null 2>&1
+    [[ -f $RUN/supervisord.conf ]] && [[ -S $(supervisor_socket) ]] && ask_supervisor getState >/dev/null 2>&1
+}
+
+# A line for each program: NAME STATE. A state is RUNNING, STARTING, BACKOFF, FATAL, …
+program_states() {
+    ask_supervisor getAllProcessInfo | sed -n '
+        /<name>name</ { n; s/.*<string>\(.*\)<.string>.*/\1/; h }
+        /<name>statename</ { n; s/.*<string>\(.*\)<.string>.*/\1/; H; x; s/\n/ /p }'
 }
 
 # A clean environment: what is set in the user's shell (PGHOST, RABBITMQ_…, JAVA_…) must not
@@ -99,21 +117,21 @@ stop_signal() {
 # Starts what is new, stops what is gone, restarts what has changed, and starts again what
 # had given up.
 update_programs() {
-    local name state _
+    local name state
     supervisorctl update
-    while read -r name state _; do
+    while read -r name state; do
         case $state in
         FATAL | EXITED | STOPPED) supervisorctl start "$name" || true ;;
         esac
-    done < <(supervisorctl status || true)
+    done < <(program_states)
 }
 
-# program_state NAME: RUNNING, STARTING, BACKOFF, FATAL, … or nothing when there is no such program.
+# program_state NAME: nothing when there is no such program.
 program_state() {
-    local name state _
-    while read -r name state _; do
+    local name state
+    while read -r name state; do
         [[ $name != "$1" ]] || printf '%s' "$state"
-    done < <(supervisorctl status "$1" || true)
+    done < <(program_states)
 }
 
 # Processes of this system that outlived a killed supervisord. They carry its address in their
@@ -149,13 +167,39 @@ stop_leftover_processes() {
 stop_supervisor() {
     if supervisor_runs; then
         local pid
-        pid=$(supervisorctl pid)
-        supervisorctl shutdown
-        wait_until 120 process_is_gone "$pid" || die "supervisord (process $pid) does not end."
+        pid=$(<"$RUN/supervisord.pid")
+        stop_programs '-[0-9]*' # the services
+        stop_programs ''
+        ask_supervisor shutdown
+        wait_until 30 supervisor_is_gone "$pid" || die "supervisord (process $pid) does not end."
     fi
     stop_leftover_processes
 }
 
-process_is_gone() {
-    ! kill -0 "$1"
+# stop_programs END: those whose names end so, all at once.
+stop_programs() {
+    local name state
+    while read -r name state; do
+        # shellcheck disable=SC2053 # a pattern on purpose
+        [[ $name != *$1 ]] || ask_supervisor stopProcess "<string>$name</string>" '<boolean>0</boolean>'
+    done < <(program_states)
+    wait_until 120 programs_are_stopped "$1" || die "Programs do not end: $(program_states | tr '\n' ' ')"
+}
+
+programs_are_stopped() {
+    local name state
+    while read -r name state; do
+        # shellcheck disable=SC2053 # a pattern on purpose
+        [[ $name != *$1 || $state == @(STOPPED|EXITED|FATAL) ]] || return 1
+    done < <(program_states)
+}
+
+# supervisord takes leave of one program in each turn of its loop, which is a second, or a request.
+supervisor_is_gone() {
+    local _
+    for _ in {1..10}; do
+        kill -0 "$1" 2>/dev/null || return 0
+        ask_supervisor getState
+    done
+    return 1
 }
