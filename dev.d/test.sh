@@ -168,7 +168,9 @@ prepare_integration() {
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
-    "$VENV/bin/pytest" tests/integration tests/bench --junitxml "$results/integration.xml" "${pytest_arguments[@]}"
+    # Two workers with a system each: most of a test's time is waiting.
+    "$VENV/bin/pytest" -n 2 --dist loadgroup tests/integration tests/bench --junitxml "$results/integration.xml" \
+        "${pytest_arguments[@]}"
 }
 
 prepare_faults() {

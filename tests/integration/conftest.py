@@ -1,3 +1,4 @@
+import os
 import subprocess
 import uuid
 
@@ -7,25 +8,32 @@ import requests
 from system import ROOT, System, binary, free_port
 from wait import eventually
 
+USUAL_SCALE = {"gateway": 1, "bridge": 1, "persister": 2, "indexer": 2, "scheduler": 1}
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "timeout: see pytest-timeout")
     config.addinivalue_line("markers", "system: needs the system, so it starts servers")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if "system" in item.fixturenames:
             item.add_marker("system")
+        # What shares a fixture of its package shares a worker.
+        if "shop" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("shop"))
 
 
 @pytest.fixture(scope="session")
 def system(request):
-    """The system that most tests share. Its folder stays if a test failed, for its logs."""
-    system = System(ROOT / ".run-test")
+    """The system that most tests share, of each worker. Its folder stays if a test failed, for its logs."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    system = System(ROOT / f".run-test-{worker}")
     system.destroy()
     try:
-        system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+        system.up(**USUAL_SCALE)
         system.wait_ready()
         yield system
     except BaseException:
@@ -54,7 +62,8 @@ def restored(system):
     order passes, the next test may not begin."""
     yield system
     system.forget_connections()
-    system.up(gateway=1, bridge=1, persister=2, indexer=2, scheduler=1)
+    system.start_stopped()
+    system.scale(**USUAL_SCALE)
     system.wait_ready()
     answer = eventually(lambda: accepted(system.api.post_order("restored")), "an order is accepted")
     system.wait_stored(answer.json()["order_id"])

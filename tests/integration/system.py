@@ -64,6 +64,7 @@ class System:
     def __init__(self, run, settings=None):
         self.run = Path(run)
         self.settings = settings or {}
+        self._counts = {}
         self._exits = contextlib.ExitStack()
 
     # --- life ---------------------------------------------------------------------------------
@@ -88,8 +89,20 @@ class System:
         """Starts, or brings to another scale; returns when every service is ready."""
         counts = [f"{service}={count}" for service, count in scale.items()]
         self.dev("up", "--no-build", *(["--scale", *counts] if counts else []))
+        self._counts |= scale
         self.__dict__.pop("env", None)
         self.__dict__.pop("api", None)
+
+    def scale(self, **counts):
+        """Another scale; nothing happens if it is the present one."""
+        if self._counts | counts != self._counts:
+            self.up(**counts)
+
+    def start_stopped(self, but=()):
+        """Processes that died so often that the supervisor gave them up, or that were stopped."""
+        for program, state in self.programs().items():
+            if state in ("FATAL", "EXITED", "STOPPED") and program not in but:
+                self.supervisor.start(program)
 
     def destroy(self):
         self._exits.close()
