@@ -83,9 +83,11 @@ static bool called(const char *call)
 
 static void assert_calls(const char *expected)
 {
+    char calls[sizeof server.calls];
     pthread_mutex_lock(&server.mutex);
-    assert_string_equal(server.calls, expected);
+    memcpy(calls, server.calls, sizeof calls);
     pthread_mutex_unlock(&server.mutex);
+    assert_string_equal(calls, expected);
 }
 
 /* ---- the module under test ---- */
@@ -154,6 +156,13 @@ static void start_usable(struct scene *scene)
 static void pass(struct scene *scene, int64_t ms)
 {
     test_clock_pass(ms, event_loop_turn(scene->loop, 0));
+}
+
+/* Time passes, slowly enough for a server that answers. */
+static void step(struct scene *scene)
+{
+    event_loop_turn(scene->loop, 1);
+    test_clock_advance(10);
 }
 
 /* ---- tests ---- */
@@ -266,10 +275,7 @@ static void test_client_is_busy(void **state)
     assert_false(scene.usable);
     assert_string_equal(scene.reason,
                         "looking for the index: HTTP status 0: too many requests at once");
-    wait_until(scene.usable, {
-        event_loop_turn(scene.loop, 1);
-        test_clock_advance(10);
-    });
+    wait_until(scene.usable, step(&scene));
     assert_calls("look ");
     finish(&scene);
 }
@@ -283,31 +289,23 @@ static void test_looks_again(void **state)
     assert_calls("");
     pass(&scene, 1);
     run_loop_until(scene.loop, called("look"));
-    run_loop_for(scene.loop, 20);
     assert_calls("look ");
-    assert_int_equal(scene.told, 1);
 
     /* a deleted index is made again, and nothing is told, since the index is usable all the time */
     set_answers(missing, done, done);
-    pass(&scene, LOOK_INTERVAL_MS);
-    run_loop_until(scene.loop, called("index"));
-    run_loop_for(scene.loop, 20);
+    wait_until(called("index"), step(&scene));
     assert_calls("look template index ");
     assert_int_equal(scene.told, 1);
 
     /* a server that is gone is told of at each round */
     set_answers((struct answer){503, ""}, done, done);
-    test_clock_advance(LOOK_INTERVAL_MS);
     for (int told = 2; told <= 4; told++) {
-        turn_until_told(&scene, told);
+        wait_until(scene.told >= told, step(&scene));
+        assert_int_equal(scene.told, told);
         assert_false(scene.usable);
-        test_clock_advance(LONGEST_BACKOFF_MS);
     }
     set_answers(found, done, done);
-    wait_until(scene.usable, {
-        event_loop_turn(scene.loop, 1);
-        test_clock_advance(10);
-    });
+    wait_until(scene.usable, step(&scene));
     assert_calls("look ");
     finish(&scene);
 }
@@ -317,6 +315,7 @@ static void test_check(void **state)
     (void)state;
     struct scene scene;
     start_usable(&scene);
+    set_answers((struct answer){0, ""}, done, done);
     index_setup_check(scene.setup);
     index_setup_check(scene.setup); /* one look for both */
     run_loop_until(scene.loop, called("look"));
@@ -325,8 +324,7 @@ static void test_check(void **state)
     assert_calls("look ");
 
     /* while it is not usable, the rounds keep their backoff */
-    set_answers((struct answer){503, ""}, done, done);
-    index_setup_check(scene.setup);
+    pass(&scene, REQUEST_TIMEOUT_MS + 10);
     turn_until_told(&scene, 2);
     assert_false(scene.usable);
     set_answers(found, done, done);
