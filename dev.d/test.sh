@@ -169,7 +169,7 @@ prepare_integration() {
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     # Two workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 2 --dist loadgroup tests/integration tests/bench --junitxml "$results/integration.xml" \
+    "$VENV/bin/pytest" -n 2 tests/integration tests/bench --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
 }
 

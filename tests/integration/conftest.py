@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 import requests
+from xdist.scheduler import LoadScopeScheduling
 
 from system import ROOT, System, binary, free_port
 from wait import eventually
@@ -16,14 +17,22 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "system: needs the system, so it starts servers")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if "system" in item.fixturenames:
             item.add_marker("system")
-        # What shares a fixture of its package shares a worker.
-        if "shop" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("shop"))
+
+
+class Distribution(LoadScopeScheduling):
+    """The next test goes to the worker that is free. All tests of monitoring/ share a system: they go to one
+    worker, and first."""
+
+    def _split_scope(self, nodeid):
+        return "monitoring" if "/monitoring/" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Distribution(config, log)
 
 
 @pytest.fixture(scope="session")
