@@ -13,19 +13,15 @@
 . "$ROOT/dev.d/lib/prometheus.sh"
 # shellcheck source=dev.d/lib/sources.sh
 . "$ROOT/dev.d/lib/sources.sh"
+# shellcheck source=dev.d/lib/debian13.sh
+. "$ROOT/dev.d/lib/debian13.sh"
 
 # A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
 # files in $results.
-KINDS=(quick unit sanitize integration faults chaos containers)
+KINDS=(quick unit sanitize integration faults chaos containers debian13)
 USUAL=(sanitize integration faults)
 ALL=(unit sanitize integration chaos)
-ALL_AS_ROOT=(containers)
-if [[ -f $ROOT/dev.d/lib/debian13.sh ]]; then
-    # shellcheck source=/dev/null
-    . "$ROOT/dev.d/lib/debian13.sh"
-    KINDS+=(debian13)
-    ALL_AS_ROOT+=(debian13)
-fi
+ALL_AS_ROOT=(containers debian13)
 
 help() {
     cat <<TEXT
@@ -47,7 +43,8 @@ only if something ran and nothing failed.
   chaos        every fault
   containers   the images, docker-compose.yml, the Debian package and the manifests; the whole system in
                containers under load, scaled and killed. Needs root
-  debian13     the build and the quick tests in a fresh Debian 13. Needs root
+  debian13     what README promises, in a fresh Debian 13: ./dev up as an ordinary user, an order through all
+               services, the quick tests. Needs root
 
 These take options of their own, which --help tells:
 

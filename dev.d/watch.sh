@@ -1,6 +1,8 @@
 # ./dev watch
 # shellcheck shell=bash
 
+# shellcheck source=dev.d/lib/packages.sh
+. "$ROOT/dev.d/lib/packages.sh"
 # shellcheck source=dev.d/lib/settings.sh
 . "$ROOT/dev.d/lib/settings.sh"
 # shellcheck source=dev.d/lib/services.sh

@@ -6,24 +6,20 @@ H2O_BUILD_PACKAGES=(g++ dpkg-dev libyaml-dev zlib1g-dev)
 # Of h2o_2.2.5+dfsg2.orig.tar.xz, the same in every revision of the package.
 H2O_SHA256=a46894bd85da6528d4ad90ce0443b48118718296175061a1a1156e9e3af60a0d
 
+# CMakeLists.txt looks for it there.
 h2o_home() {
     printf '%s/h2o-2.2.5' "$(cache_folder)"
 }
 
-# need_h2o: pkg-config knows libh2o-evloop afterwards.
 need_h2o() {
-    [[ -n $(missing_packages libh2o-evloop-dev) ]] || return 0
-    if [[ ! -d $(h2o_home) ]]; then
-        apt_knows libh2o-evloop-dev || update_package_lists >/dev/null 2>&1 || true # apt knows what its lists say
-        if apt_knows libh2o-evloop-dev; then
-            need_packages libh2o-evloop-dev
-            return
-        fi
+    [[ -n $(missing_packages libh2o-evloop-dev) && ! -d $(h2o_home) ]] || return 0
+    apt_knows libh2o-evloop-dev || update_package_lists >/dev/null 2>&1 || true # apt knows what its lists say
+    if apt_knows libh2o-evloop-dev; then
+        need_packages libh2o-evloop-dev
+    else
         need_packages "${H2O_BUILD_PACKAGES[@]}"
         step "Building libh2o, which apt does not have" build_h2o
     fi
-    PKG_CONFIG_PATH=$(h2o_home)/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
-    export PKG_CONFIG_PATH
 }
 
 build_h2o() {
@@ -54,17 +50,11 @@ build_h2o() {
     rm -rf "$new"
 }
 
-# fetch_h2o_sources FOLDER: the source package into this folder, from the mirror that apt has Debian from.
-# What apt knows of Debian 12's sources stays in FOLDER.
+# fetch_h2o_sources FOLDER: the source package into this folder. What apt knows of Debian 12's sources stays in FOLDER.
 fetch_h2o_sources() {
-    local mirror apt
-    # shellcheck disable=SC2016 # apt's own variables
-    mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^Debian //p' | head -n 1)
-    [[ -n $mirror ]] || die "apt has no mirror of Debian in its sources." \
-        "Install libh2o 2.2 by hand (pkg-config must know libh2o-evloop), then run the same command again."
+    local apt
     mkdir -p "$1/lists/partial"
-    printf 'deb-src %s bookworm main\n' "$mirror" >"$1/sources.list"
+    printf 'deb-src %s bookworm main\n' "$(debian_mirror)" >"$1/sources.list"
     apt=(apt-get -q -o "Dir::Etc::SourceList=$1/sources.list" -o Dir::Etc::SourceParts=-
         -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1")
     { "${apt[@]}" update && "${apt[@]}" source --download-only h2o; } ||

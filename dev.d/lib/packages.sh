@@ -70,3 +70,13 @@ need_build_packages() {
 apt_knows() {
     apt-cache show "$1" >/dev/null 2>&1
 }
+
+# The mirror that apt has Debian from.
+debian_mirror() {
+    local mirror
+    # shellcheck disable=SC2016 # apt's own variables
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' | sed -n '/ Debian$/{s///p;q}')
+    [[ -n $mirror ]] || die "apt's sources name no mirror of Debian." \
+        "Add one to /etc/apt/sources.list, then run: apt-get update"
+    printf '%s' "$mirror"
+}

@@ -15,7 +15,7 @@ c_sources() {
 
 shell_sources() {
     tracked_files '*.sh' dev .ci/run deploy/make-env 'deploy/debian/p*' tests/containers/build \
-        'tests/containers/stand_ins/[ms]*' |
+        'tests/containers/stand_ins/[ms]*' tests/debian13/order |
         xargs -0 -r "$@"
 }
 
