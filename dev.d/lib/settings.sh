@@ -85,8 +85,8 @@ port_block() {
         second=$(port "$1_SECOND")
         third=$(port "$1_THIRD")
         ((second != first + 1 || third != first + 2)) || break
-        # Keep the last as a place holder, so that the search goes on behind it.
-        remember ports "UNUSED_$third" "$third"
+        # The first stays taken, so that the search goes on behind it.
+        remember ports "UNUSED_$first" "$first"
         forget ports "$1"
         forget ports "$1_SECOND"
         forget ports "$1_THIRD"
