@@ -1,5 +1,6 @@
 /* UUIDs of orders: version 7 (RFC 9562, section 5.7) and version 5 (section 5.5), their text. */
 #include "proto/order_id.h"
+#include "proto/hex.h"
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
@@ -39,15 +40,6 @@ struct order_id order_id_from_key(const struct order_id *name_space, const char 
     struct order_id id;
     uuid_generate_sha1(id.bytes, name_space->bytes, key, key_len);
     return id;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 /* By hand: libuuid's takes a strtoul() for each group, and this is on the path of every order. */

@@ -24,12 +24,15 @@ struct buckets {
     double bounds[BUCKETS_MAX]; /* upper, inclusive; +Inf follows */
 };
 
-static const struct buckets buckets_seconds = {
-    14, {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}};
-static const struct buckets buckets_ages = {
-    16, {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}};
-static const struct buckets buckets_sizes = {
-    13, {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}};
+static const struct buckets buckets_of[] = {
+    [METRIC_SECONDS] = {14,
+                        {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+                         10}},
+    [METRIC_AGES] = {16,
+                     {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
+                      3600}},
+    [METRIC_SIZES] = {13, {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}},
+};
 
 struct metric_counter {
     _Atomic uint64_t value;
@@ -118,22 +121,10 @@ struct metric_gauge *metric_gauge(const char *name, const char *labels, const ch
     return &series_get(name, labels, help, METRIC_GAUGE, NULL)->gauge;
 }
 
-struct metric_histogram *metric_histogram_seconds(const char *name, const char *labels,
-                                                  const char *help)
+struct metric_histogram *metric_histogram(const char *name, const char *labels, const char *help,
+                                          enum metric_buckets measured)
 {
-    return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_seconds)->histogram;
-}
-
-struct metric_histogram *metric_histogram_ages(const char *name, const char *labels,
-                                               const char *help)
-{
-    return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_ages)->histogram;
-}
-
-struct metric_histogram *metric_histogram_sizes(const char *name, const char *labels,
-                                                const char *help)
-{
-    return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_sizes)->histogram;
+    return &series_get(name, labels, help, METRIC_HISTOGRAM, &buckets_of[measured])->histogram;
 }
 
 void metric_add(struct metric_counter *counter, uint64_t n)

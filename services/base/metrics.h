@@ -16,14 +16,14 @@ struct metric_histogram;
  * same metric; a name has one type. */
 struct metric_counter *metric_counter(const char *name, const char *labels, const char *help);
 struct metric_gauge *metric_gauge(const char *name, const char *labels, const char *help);
-/* Buckets for how long something took, 0.5 ms to 10 s; how old something is, 5 ms to an hour; sizes
- * 1..10,000. */
-struct metric_histogram *metric_histogram_seconds(const char *name, const char *labels,
-                                                  const char *help);
-struct metric_histogram *metric_histogram_ages(const char *name, const char *labels,
-                                               const char *help);
-struct metric_histogram *metric_histogram_sizes(const char *name, const char *labels,
-                                                const char *help);
+/* What a histogram's buckets are for. */
+enum metric_buckets {
+    METRIC_SECONDS, /* how long something took: 0.5 ms to 10 s */
+    METRIC_AGES,    /* how old something is: 5 ms to an hour */
+    METRIC_SIZES,   /* 1 to 10,000 */
+};
+struct metric_histogram *metric_histogram(const char *name, const char *labels, const char *help,
+                                          enum metric_buckets measured);
 
 void metric_add(struct metric_counter *counter, uint64_t n);
 void metric_set(struct metric_gauge *gauge, double value); /* NaN: unknown */

@@ -110,8 +110,7 @@ static void on_stop_deadline(void *arg)
 
 static void on_stop(void *arg, bool readable, bool writable)
 {
-    (void)readable;
-    (void)writable;
+    (void)readable, (void)writable;
     struct bridge *bridge = arg;
     loop_watch_want(bridge->stop_watch, false, false);
     loop_timer_start(bridge->stop_timer, STOP_DEADLINE_MS);

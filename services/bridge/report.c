@@ -233,8 +233,8 @@ void report_flow(struct report *report, const struct flow *flow, const bool writ
 struct report *report_new(size_t window)
 {
     struct report *report = memory_new(sizeof *report);
-    report->queue_seconds =
-        metric_histogram_ages("bridge_queue_seconds", NULL, "From created_at to the bridge.");
+    report->queue_seconds = metric_histogram("bridge_queue_seconds", NULL,
+                                             "From created_at to the bridge.", METRIC_AGES);
     metric_set(metric_gauge("bridge_window", NULL, "Deliveries in flight at most."),
                (double)window);
     for (enum stage stage = 0; stage < STAGES; stage++) {
@@ -243,10 +243,11 @@ struct report *report_new(size_t window)
         (void)snprintf(labels, sizeof labels, "stage=\"%s\"", stages[stage].name); /* it fits */
         about->up = metric_gauge("bridge_stage_up", labels, "0 while it is down or systemic.");
         metric_set(about->up, 1);
-        about->worker_seconds = metric_histogram_seconds(
-            "bridge_worker_seconds", labels, "From giving an order away to its outcome.");
-        about->age_seconds =
-            metric_histogram_ages("bridge_order_age_seconds", labels, "From created_at to done.");
+        about->worker_seconds =
+            metric_histogram("bridge_worker_seconds", labels,
+                             "From giving an order away to its outcome.", METRIC_SECONDS);
+        about->age_seconds = metric_histogram("bridge_order_age_seconds", labels,
+                                              "From created_at to done.", METRIC_AGES);
         about->alive_ms = -WORKERLESS_AFTER_MS;
         about->health = health_check(stages[stage].workers, HEALTH_REQUIRED);
     }

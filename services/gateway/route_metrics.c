@@ -36,9 +36,10 @@ struct route_metrics *route_metrics(const char *route, const int *expected)
     metrics->lost = answers(route, "lost");
     char labels[64];
     snprintf(labels, sizeof(labels), "route=\"%s\"", route);
-    metrics->seconds = metric_histogram_seconds("http_request_duration_seconds", labels,
-                                                "From the end of the request's body to the end of "
-                                                "its answer");
+    metrics->seconds = metric_histogram("http_request_duration_seconds", labels,
+                                        "From the end of the request's body to the end of "
+                                        "its answer",
+                                        METRIC_SECONDS);
     return metrics;
 }
 

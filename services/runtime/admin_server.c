@@ -84,8 +84,7 @@ static void attach(void *arg, h2o_hostconf_t *host)
 
 static void on_stop(void *arg, bool readable, bool writable)
 {
-    (void)readable;
-    (void)writable;
+    (void)readable, (void)writable;
     struct admin_server *server = arg;
     loop_watch_want(server->stop_watch, false, false);
     server->stopping = true;

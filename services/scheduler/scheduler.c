@@ -270,8 +270,7 @@ static void on_drain_timeout(void *arg)
 
 static void on_stop(void *arg, bool readable, bool writable)
 {
-    (void)readable;
-    (void)writable;
+    (void)readable, (void)writable;
     struct scheduler *scheduler = arg;
     loop_watch_want(scheduler->stop_watch, false, false);
     scheduler->stopping = true;
@@ -293,8 +292,8 @@ static struct scheduler_metrics register_metrics(void)
                 [REFRESH_LOCKED] = metric_counter(name, "result=\"locked\"", help),
                 [REFRESH_ALREADY_DONE] = metric_counter(name, "result=\"already_done\"", help),
             },
-        .seconds = metric_histogram_seconds("db_query_duration_seconds", "operation=\"refresh_mv\"",
-                                            "Duration of database queries by operation"),
+        .seconds = metric_histogram("db_query_duration_seconds", "operation=\"refresh_mv\"",
+                                    "Duration of database queries by operation", METRIC_SECONDS),
         .last_success = metric_gauge("scheduler_last_success_timestamp_seconds", NULL,
                                      "When this process last refreshed, 0: not yet"),
         .due = metric_gauge("scheduler_due_timestamp_seconds", NULL,

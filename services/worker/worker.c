@@ -148,8 +148,7 @@ static void on_stop_tick(void *arg)
 
 static void on_stop(void *arg, bool readable, bool writable)
 {
-    (void)readable;
-    (void)writable;
+    (void)readable, (void)writable;
     struct worker *worker = arg;
     loop_watch_want(worker->stop_watch, false, false);
     worker->stopping_since_ms = clock_monotonic_ms();
@@ -164,9 +163,9 @@ static void on_stop(void *arg, bool readable, bool writable)
 static void register_metrics(struct worker *worker)
 {
     worker->batch_orders =
-        metric_histogram_sizes("worker_batch_orders", NULL, "Orders in a batch.");
-    worker->batch_seconds = metric_histogram_seconds("worker_batch_seconds", NULL,
-                                                     "Time the backend took for a batch.");
+        metric_histogram("worker_batch_orders", NULL, "Orders in a batch.", METRIC_SIZES);
+    worker->batch_seconds = metric_histogram("worker_batch_seconds", NULL,
+                                             "Time the backend took for a batch.", METRIC_SECONDS);
     const char *help = "Orders executed, by outcome and reason.";
     worker->done = metric_counter("worker_orders_total", "outcome=\"done\",code=\"\"", help);
     const struct worker_code *codes = worker->options.codes;

@@ -353,8 +353,9 @@ static struct publisher_metrics register_metrics(void)
                                   "Messages without a confirm until their deadline"),
         .connects =
             metric_counter("publisher_connects_total", NULL, "Connections made to the broker"),
-        .confirm_seconds = metric_histogram_seconds("publisher_confirm_seconds", NULL,
-                                                    "From sending a message to its confirm"),
+        .confirm_seconds =
+            metric_histogram("publisher_confirm_seconds", NULL,
+                             "From sending a message to its confirm", METRIC_SECONDS),
         .outstanding =
             metric_gauge("publisher_outstanding", NULL, "Messages taken and not answered"),
     };

@@ -361,8 +361,9 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
     int rc = redis_address_parse(options->address, &connection->address, NULL);
     assert(rc == 0 && "checked with the configuration");
     (void)rc;
-    connection->command_seconds = metric_histogram_seconds("redis_command_duration_seconds", NULL,
-                                                           "From sending a command to its reply");
+    connection->command_seconds =
+        metric_histogram("redis_command_duration_seconds", NULL,
+                         "From sending a command to its reply", METRIC_SECONDS);
     connection->timeouts =
         metric_counter("redis_timeouts_total", NULL, "Commands without a reply in time");
     connection->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};

@@ -239,8 +239,8 @@ static void register_metrics(struct postgres_store *store)
         char labels[64];
         (void)snprintf(labels, sizeof labels, "operation=\"%s\"", operation_names[i]); /* fits */
         store->metrics[i] = (struct operation_metrics){
-            metric_histogram_seconds("db_query_duration_seconds", labels,
-                                     "Duration of database queries by operation"),
+            metric_histogram("db_query_duration_seconds", labels,
+                             "Duration of database queries by operation", METRIC_SECONDS),
             metric_counter("db_query_failures_total", labels, "Database queries that failed"),
         };
     }

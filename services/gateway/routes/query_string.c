@@ -1,17 +1,7 @@
 /* Looks a parameter up by its undecoded name, and decodes its value alone. */
 #include "services/gateway/routes/query_string.h"
+#include "proto/hex.h"
 #include <string.h>
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 static enum query_result decode(const char *text, size_t len, char *value, size_t size,
                                 size_t *ret_len)

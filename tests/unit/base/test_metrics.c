@@ -65,9 +65,9 @@ static void test_histogram(void **state)
 {
     (void)state;
     struct metric_histogram *seconds =
-        metric_histogram_seconds("t_seconds", "operation=\"x\"", "Durations.");
-    struct metric_histogram *ages = metric_histogram_ages("t_ages", NULL, "Ages.");
-    struct metric_histogram *sizes = metric_histogram_sizes("t_sizes", NULL, "Sizes.");
+        metric_histogram("t_seconds", "operation=\"x\"", "Durations.", METRIC_SECONDS);
+    struct metric_histogram *ages = metric_histogram("t_ages", NULL, "Ages.", METRIC_AGES);
+    struct metric_histogram *sizes = metric_histogram("t_sizes", NULL, "Sizes.", METRIC_SIZES);
     metric_observe(seconds, 0.0005); /* bounds are inclusive */
     metric_observe(seconds, 0.0006);
     metric_observe(seconds, 100);
@@ -127,7 +127,8 @@ static void *update_all(void *arg)
 {
     (void)arg;
     struct metric_counter *counter = metric_counter("t_threads_total", NULL, "x");
-    struct metric_histogram *histogram = metric_histogram_sizes("t_threads_sizes", NULL, "x");
+    struct metric_histogram *histogram =
+        metric_histogram("t_threads_sizes", NULL, "x", METRIC_SIZES);
     for (int i = 0; i < ROUNDS; i++) {
         metric_add(counter, 1);
         metric_observe(histogram, 1);
