@@ -23,13 +23,7 @@ void verdict_fail(struct verdict *verdict, enum outcome outcome, const char *cod
 
 const char *outcome_name(enum outcome outcome)
 {
-    switch (outcome) {
-    case OUTCOME_DONE:
-        return "done";
-    case OUTCOME_RETRY:
-        return "retry";
-    case OUTCOME_REJECT:
-        return "reject";
-    }
-    return "unknown";
+    static const char *const names[] = {
+        [OUTCOME_DONE] = "done", [OUTCOME_RETRY] = "retry", [OUTCOME_REJECT] = "reject"};
+    return names[outcome];
 }

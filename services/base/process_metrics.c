@@ -2,7 +2,6 @@
 #include "services/base/process_metrics.h"
 #include <dirent.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,40 +49,12 @@ static double max_descriptors(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
 }
 
-/* From /proc/stat (proc(5)): when the system was started, as Unix time. */
-static double boot_seconds(void)
-{
-    char line[256];
-    unsigned long long seconds = 0;
-    FILE *stat = fopen("/proc/stat", "re");
-    if (stat == NULL)
-        return 0;
-    while (fgets(line, sizeof(line), stat) != NULL && sscanf(line, "btime %llu", &seconds) != 1)
-        ;
-    (void)fclose(stat);
-    return (double)seconds;
-}
+/* Unix time. Before main(), so that every scrape tells the same. */
+static double start_seconds;
 
-/* /proc/self/stat field 22 (proc(5)): when it started, in clock ticks since the boot; the fields
- * are counted after the command's name, which may contain anything. The sum is the same at each
- * scrape, so that it changes only with a restart. */
-static double start_seconds(void)
+__attribute__((constructor)) static void note_start(void)
 {
-    char stat[1024] = "";
-    unsigned long long start_ticks = 0;
-    FILE *file = fopen("/proc/self/stat", "re");
-    if (file == NULL)
-        return 0;
-    size_t len = fread(stat, 1, sizeof(stat) - 1, file);
-    (void)fclose(file);
-    stat[len] = '\0';
-    const char *after_name = strrchr(stat, ')');
-    if (after_name == NULL ||
-        sscanf(after_name + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &start_ticks) != 1)
-        return 0;
-    return boot_seconds() + (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+    start_seconds = (double)time(NULL);
 }
 
 static void render(FILE *out, const char *name, const char *type, const char *help, double value)
@@ -99,5 +70,5 @@ void process_metrics_render(FILE *out)
     render(out, "process_virtual_memory_bytes", "gauge", "Address space", memory.virtual_bytes);
     render(out, "process_open_fds", "gauge", "Open file descriptors", open_descriptors());
     render(out, "process_max_fds", "gauge", "Limit of open file descriptors", max_descriptors());
-    render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds());
+    render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds);
 }

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/eventfd.h>
 
 #define POLL_MS 1000
 #define FULL_WINDOW_PAUSE_MS 10 /* while clients' orders fill the publisher's window */
@@ -179,9 +179,8 @@ static void on_wake(void *arg, bool readable, bool writable)
 {
     (void)readable, (void)writable;
     struct outbox_task *task = arg;
-    uint64_t wakes;
-    ssize_t taken = read(task->wake_fd, &wakes, sizeof wakes);
-    (void)taken; /* nobody else reads it */
+    eventfd_t wakes;
+    (void)!eventfd_read(task->wake_fd, &wakes); /* nobody else reads it */
     if (task->state != TASK_IDLE)
         task->woken = true;
     else if (task->backoff.failures == 0) /* else its turn comes */

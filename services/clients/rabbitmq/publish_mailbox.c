@@ -16,10 +16,8 @@ struct publish_mailbox {
 
 void publish_mailbox_wake(struct publish_mailbox *mailbox)
 {
-    uint64_t one = 1;
     /* The write fails only when the counter is full: then the loop is about to wake. */
-    ssize_t written = write(mailbox->wake_fd, &one, sizeof one);
-    (void)written;
+    (void)!eventfd_write(mailbox->wake_fd, 1);
 }
 
 void publish_mailbox_put(struct publish_mailbox *mailbox, struct publish_request *request)
@@ -65,9 +63,8 @@ static void on_wake(void *arg, bool readable, bool writable)
 {
     (void)readable, (void)writable;
     struct publish_mailbox *mailbox = arg;
-    uint64_t wakes;
-    ssize_t taken = read(mailbox->wake_fd, &wakes, sizeof wakes);
-    (void)taken; /* before the stack is emptied: a later request wakes the loop again */
+    eventfd_t wakes; /* taken before the stack is emptied: a later request wakes the loop again */
+    (void)!eventfd_read(mailbox->wake_fd, &wakes);
     publish_mailbox_collect(mailbox);
     if (mailbox->receiver.on_turn)
         mailbox->receiver.on_turn(mailbox->receiver.arg);

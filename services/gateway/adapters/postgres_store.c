@@ -10,7 +10,7 @@
 #include "services/clients/postgres/sales_view.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/eventfd.h>
 
 #define READ_CONNECTIONS 2
 #define READS_IN_FLIGHT 256 /* on each */
@@ -169,10 +169,8 @@ static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
 
 static void wake_outbox(const struct postgres_store *store)
 {
-    uint64_t one = 1;
     /* The write fails only when the counter is full: then the task is about to wake. */
-    ssize_t written = write(store->outbox_wake_fd, &one, sizeof one);
-    (void)written;
+    (void)!eventfd_write(store->outbox_wake_fd, 1);
 }
 
 static void on_stored(void *arg, enum bulk_result result, const struct database_answer *answer)

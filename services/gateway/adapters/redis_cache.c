@@ -257,8 +257,8 @@ static void fill(void *self, const struct order_id *id, const char *json, size_t
     char key[KEY_LEN + 1];
     const struct redis_word words[] = {REDIS_WORD("SET"), key_of(id, key),  {json, json_len},
                                        REDIS_WORD("NX"),  REDIS_WORD("EX"), redis_word(cache->ttl)};
-    int rc = redis_connection_send(cache->connection, words, 6, on_filled, NULL);
-    (void)rc; /* the next read fills the entry */
+    /* When it is not sent, the next read fills the entry. */
+    (void)!redis_connection_send(cache->connection, words, 6, on_filled, NULL);
 }
 
 /* ---- confirm ---- */

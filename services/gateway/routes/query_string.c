@@ -1,6 +1,7 @@
 /* Looks a parameter up by its undecoded name, and decodes its value alone. */
 #include "services/gateway/routes/query_string.h"
 #include "proto/hex.h"
+#include <stdlib.h>
 #include <string.h>
 
 static enum query_result decode(const char *text, size_t len, char *value, size_t size,
@@ -47,20 +48,14 @@ enum query_result query_text(const char *query, size_t query_len, const char *na
 enum query_result query_number(const char *query, size_t query_len, const char *name,
                                unsigned minimum, unsigned maximum, unsigned *number)
 {
-    char digits[9];
+    char digits[10] = "";
     size_t len = 0;
-    enum query_result result = query_text(query, query_len, name, digits, sizeof(digits), &len);
+    enum query_result result = query_text(query, query_len, name, digits, sizeof(digits) - 1, &len);
     if (result != QUERY_FOUND)
         return result;
-
-    unsigned value = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (digits[i] < '0' || digits[i] > '9')
-            return QUERY_MALFORMED;
-        value = value * 10 + (unsigned)(digits[i] - '0'); /* at most 9 digits */
-    }
-    if (len == 0 || value < minimum || value > maximum)
+    unsigned long value = strtoul(digits, NULL, 10); /* at most 9 digits */
+    if (len == 0 || strspn(digits, "0123456789") != len || value < minimum || value > maximum)
         return QUERY_MALFORMED;
-    *number = value;
+    *number = (unsigned)value;
     return QUERY_FOUND;
 }
