@@ -101,11 +101,10 @@ static void on_jobs_finished(void *arg, const struct database_answer *answer)
         event_loop_stop(scheduler->loop);
 }
 
-/* Answer those who asked. Returns whether the database is about to say that they are answered. */
+/* Answer those who asked. A claim whose answer was lost may have taken jobs, so this does not look
+ * at `jobs_held`. Returns whether the database is about to say that they are answered. */
 static bool finish_jobs(struct scheduler *scheduler, const char *error)
 {
-    if (scheduler->jobs_held == 0)
-        return false;
     bool sent = jobs_finish(scheduler->database, JOB_KIND_REFRESH, scheduler->token, error,
                             on_jobs_finished, scheduler) == 0;
     scheduler->jobs_held = 0;
