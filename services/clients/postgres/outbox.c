@@ -122,8 +122,9 @@ struct take {
 enum { COLUMN_SEQ = 4, COLUMN_JSON, COLUMN_LEASE }; /* behind those of order_row_decode() */
 
 /* Add a row to the batch, and its JSON at `text`. Returns the end of that. A gateway of schema
- * version 1 stores no JSON. A row that is no order, which another hand has written, is left out: it
- * stays in the table for a person to look at, and shows in outbox_backlog(). */
+ * version 1 stores no JSON, and JSON longer than an order's is not taken. A row that is no order,
+ * which another hand has written, is left out: it stays in the table for a person to look at, and
+ * shows in outbox_backlog(). */
 static char *add_row(struct outbox_batch *batch, const PGresult *result, int i, char *text)
 {
     struct order order;
@@ -175,9 +176,10 @@ int outbox_take(struct database *database, outbox_taken_fn *callback, void *arg)
         " ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED),"
         " taken AS (UPDATE order_outbox AS o SET lease = now() + interval '5 s'"
         " FROM due WHERE o.seq = due.seq RETURNING o.*)"
-        " SELECT order_id, product_name, amount::text, created_at, seq, json, lease"
-        " FROM taken ORDER BY seq";
-    _Static_assert(OUTBOX_BATCH == 500 && OUTBOX_LEASE_MS == 5000, "the LIMIT and the interval");
+        " SELECT order_id, product_name, amount::text, created_at, seq,"
+        " CASE WHEN octet_length(json) < 6312 THEN json END, lease FROM taken ORDER BY seq";
+    _Static_assert(OUTBOX_BATCH == 500 && OUTBOX_LEASE_MS == 5000 && ORDER_JSON_SIZE == 6312,
+                   "the LIMIT, the interval and the length");
     struct take *take = memory_new(sizeof *take);
     *take = (struct take){callback, arg};
     if (database_call(database, sql, NULL, true, on_taken, free, take) == 0)

@@ -286,13 +286,15 @@ static void test_lease(void **state)
     close_relays(&relays);
 }
 
-/* The deletion fails, and the answer says so. And a row that is no order delays no order. */
+/* The deletion fails, and the answer says so. A row that is no order delays no order, and JSON that
+ * is longer than an order's is not taken along: the other columns are. */
 static void test_relay_troubles(void **state)
 {
     struct fixture *fixture = *state;
     struct relays relays;
     open_relays(&relays, fixture);
     execute(fixture, "UPDATE order_outbox SET amount = 'NaN', json = NULL WHERE amount = 0.03;"
+                     "UPDATE order_outbox SET json = repeat('x', 20000000) WHERE amount = 0.04;"
                      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
                      " $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
                      "CREATE TRIGGER refuse BEFORE DELETE ON order_outbox"
