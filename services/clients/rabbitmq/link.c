@@ -100,7 +100,7 @@ static void lose(struct broker_link *link, const char *reason)
 }
 
 static void on_ready(void *arg, bool readable, bool writable);
-static void turn(struct broker_link *link);
+static void turn(void *arg);
 
 static void watch_as_wanted(const struct broker_link *link)
 {
@@ -206,8 +206,9 @@ static void read_frames(struct broker_link *link)
         broker_link_turn_again(link);
 }
 
-static void turn(struct broker_link *link)
+static void turn(void *arg)
 {
+    struct broker_link *link = arg;
     if (link->state == LINK_UP && !link->paused)
         read_frames(link);
     if (link->state == LINK_UP)
@@ -236,11 +237,6 @@ void broker_link_pause(struct broker_link *link, bool paused)
 
 /* Events */
 
-static void on_again(void *arg)
-{
-    turn(arg);
-}
-
 static void on_ready(void *arg, bool readable, bool writable)
 {
     struct broker_link *link = arg;
@@ -250,6 +246,9 @@ static void on_ready(void *arg, bool readable, bool writable)
         link->unwritable_since_ms = 0;
         watch_as_wanted(link);
     }
+    /* Ready, and yet not writable: the socket has hung up. Reading would tell, but nobody reads. */
+    if (writable && link->paused && !broker_link_writable(link))
+        lose(link, "the connection is gone");
     turn(link);
 }
 
@@ -409,7 +408,7 @@ struct broker_link *broker_link_new(struct event_loop *loop,
     link->connection.fd = -1;
     link->retry = event_loop_timer(loop, on_retry, link);
     link->tick = event_loop_timer(loop, on_tick, link);
-    link->again = event_loop_timer(loop, on_again, link);
+    link->again = event_loop_timer(loop, turn, link);
     return link;
 }
 

@@ -236,6 +236,21 @@ static void a_paused_link_lives(void **state)
     assert_int_equal(news.downs, 0);
 }
 
+/* It does not read, and so no error of reading tells it. */
+static void a_paused_link_notices_that_its_connection_is_gone(void **state)
+{
+    (void)state;
+    link_now = link_to(stalling_proxy_url(proxy), 0);
+    broker_link_hold(link_now, false);
+    run_loop_until(loop, news.ups == 1);
+    broker_link_pause(link_now, true);
+    unsigned turns = news.turns;
+    stalling_proxy_cut(proxy);
+    run_loop_until(loop, news.downs == 1);
+    assert_in_range(news.turns - turns, 0, 10);
+    run_loop_until(loop, news.ups == 2);
+}
+
 static void a_frame_that_is_refused_ends_the_connection(void **state)
 {
     (void)state;
@@ -260,6 +275,7 @@ int run_link_tests(void)
         TEST(asks_how_the_queues_stand),
         TEST(tells_that_a_queue_differs),
         TEST(a_paused_link_lives),
+        TEST(a_paused_link_notices_that_its_connection_is_gone),
         TEST(a_frame_that_is_refused_ends_the_connection),
     };
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);
