@@ -137,6 +137,12 @@ def test_what_the_fault_destroyed_is_excused(case):
     assert list(case.findings(excused=frozenset({LAMP}))) == ["lost"]
 
 
+def test_what_the_fault_destroyed_between_the_stores_is_excused(case):
+    del case.contents.documents["id-1"]
+    assert case.findings(excused=frozenset({LAPTOP})) == {}
+    assert list(case.findings(excused=frozenset({LAMP}))) == ["lost", "rows without document"]
+
+
 def test_refused_and_readable(case):
     case.contents.cached_names.add(REFUSED)
     assert case.findings() == {"refused but readable": [REFUSED]}

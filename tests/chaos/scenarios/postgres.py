@@ -172,6 +172,12 @@ def systemic_mapping(run):
 
 
 def expect_few_dead(run) -> None:
+    """The line has stopped. Its dead letters are published and confirmed a little later."""
+    run.until(
+        lambda: run.stand.metric("bridge-1", r"bridge_dead_letters_(?:waiting|unconfirmed)") == 0,
+        10,
+        "every dead letter is confirmed",
+    )
     letters = run.own_dead_letters()
     run.check(len(letters) <= 20, f"{len(letters)} dead letters, more than 20")
     run.expect_dead(letters)
