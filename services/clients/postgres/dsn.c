@@ -3,6 +3,7 @@
 #include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/connection.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,9 @@ PGconn *dsn_connect(const char *dsn, const char *application_name, struct error 
         abort(); /* out of memory */
     if (PQstatus(conn) == CONNECTION_OK)
         return conn;
-    answer_set_line(err->message, sizeof err->message, PQerrorMessage(conn));
+    /* libpq 17 has no message when the process is out of descriptors. */
+    const char *reason = strerror(errno), *message = PQerrorMessage(conn);
+    answer_set_line(err->message, sizeof err->message, message[0] != '\0' ? message : reason);
     PQfinish(conn);
     return NULL;
 }

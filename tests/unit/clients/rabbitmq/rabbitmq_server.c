@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct {
     char folder[SERVER_FOLDER_SIZE];
@@ -90,11 +91,15 @@ static void write_configuration(const char *folder)
     set_environment("RABBITMQ_ENABLED_PLUGINS_FILE", path);
 }
 
+/* The port with TLS is opened last. */
 static bool ready(void)
 {
     struct broker_options options = {.url = server.url, .name = "test"};
     struct error err;
-    return broker_reach(&options, &err) == 0;
+    int fd = broker_reach(&options, &err) == 0 ? loopback_connect(server.tls_port) : -1;
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 static struct server_process epmd = {
