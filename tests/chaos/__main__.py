@@ -1,10 +1,11 @@
 """Every fault of the promises, fired at a running system under load, with a verdict by an independent ledger.
 
-Runs all scenarios in their short form, or those named. The stand (private servers, a proxy before each, the
-services) is started for the run; its logs and the ledgers stay if something failed.
+Runs all scenarios in their short form, or those named, two at once. Each of the two has a stand of its own
+(private servers, a proxy before each, the services), which is started for the run; its logs and the ledgers
+stay if something failed.
 
-A scenario in which nothing was wrong but the time that something took is played again, as NAME-2 and NAME-3:
-on a machine shared with others, that may have been them. Orders lost or altered, or an answer that must not
+A scenario in which nothing was wrong but the time that something took is played again, alone, as NAME-2 and
+NAME-3: the machine may have been busy with something else. Orders lost or altered, or an answer that must not
 be given, count at once.
 """
 
@@ -12,17 +13,17 @@ import argparse
 import pathlib
 import random
 import sys
-import time
-import traceback
 from xml.etree import ElementTree
 
-from memory import memory_line, memory_problems
-from run import Result, Run, TooLate
-from scenarios import Scenario, Skipped, all_scenarios
+from lanes import Lanes, Task
+from memory import memory_line
+from run import Result
+from scenarios import Scenario, all_scenarios
 from stand import Stand
 
 TURNS = 3  # of one scenario, and
 REPEATS = 5  # in one run: more of them are no accident
+WORTH_ANOTHER_STAND = 4  # scenarios: starting a stand takes as long as two
 
 COLUMNS = {
     "scenario": lambda result: result.name,
@@ -39,73 +40,31 @@ COLUMNS = {
 }
 
 
-def play_all(
-    chosen: list[Scenario], stand: Stand, arguments: argparse.Namespace, all_peaks: dict[str, int]
-) -> list[Result]:
+def play_all(lanes: Lanes, chosen: list[Scenario]) -> tuple[list[Result], dict[str, int]]:
+    """First what can be played beside another one. Then the lanes end but for one: what needs the machine for
+    itself, and what was too late, has it."""
     results: list[Result] = []
-    for scenario in chosen:
-        for turn in range(1, TURNS + 1):
-            name = scenario.name if turn == 1 else f"{scenario.name}-{turn}"
-            result = play(scenario, name, stand, arguments, all_peaks)
-            result.repeated = (
-                bool(result.problem)
-                and result.repeatable
-                and turn < TURNS
-                and sum(other.repeated for other in results) < REPEATS
-            )
+    peaks: dict[str, int] = {}
+
+    def play(tasks: list[Task]) -> list[Task]:
+        """Returns those to be played again."""
+        again = []
+        for task, result, its_peaks in lanes.play(tasks):
             results.append(result)
-            if not result.repeated:
-                break
-    return results
+            for service, kib in its_peaks.items():
+                peaks[service] = max(kib, peaks.get(service, 0))
+            if result.problem and result.repeatable and task.turn < TURNS:
+                result.repeated = sum(other.repeated for other in results) < REPEATS
+                if result.repeated:
+                    again.append(Task(task.scenario, task.turn + 1))
+        return again
 
-
-def play(
-    scenario: Scenario, name: str, stand: Stand, arguments: argparse.Namespace, all_peaks: dict[str, int]
-) -> Result:
-    print(f"\n{scenario.number:2} {name}: {scenario.summary}", flush=True)
-    started = time.monotonic()
-    run = Run(name, stand, arguments.folder, arguments.seed, arguments.long)
-    problems, repeatable = [], True
-    try:
-        stand.clear()
-        run.stores.take_dead_letters()
-        scenario.play(run)
-    except Skipped as reason:
-        print(f"    skipped: {reason}", flush=True)
-        run.observer.close()
-        return Result(name, skipped=True)
-    except Exception as error:
-        problems.append(f"{type(error).__name__}: {error}")
-        repeatable = isinstance(error, TooLate)
-        if not isinstance(error, AssertionError):
-            traceback.print_exc()
-    try:
-        stand.repair()
-        result = run.finish()
-    except Exception as error:
-        result = Result(name, problem=f"no verdict: {type(error).__name__}: {error}")
-        traceback.print_exc()
-    peaks = run.observer.close()
-    for service, kib in peaks.items():
-        all_peaks[service] = max(kib, all_peaks.get(service, 0))
-    too_large = memory_problems(peaks)
-    problems += too_large
-    result.repeatable = result.repeatable and repeatable and not too_large
-    result.problem = "\n".join(filter(None, [*problems, result.problem]))
-    result.seconds = time.monotonic() - started
-    outcome = f"FAILED: {result.problem}" if result.problem else "passed"
-    print(f"    {outcome} (took {result.seconds:.0f} s, recovery {result.recovery})", flush=True)
-    return result
-
-
-def warm_up(stand: Stand, folder: pathlib.Path) -> None:
-    """A first load: fresh servers are slow, and no scenario shall blame them for that."""
-    run = Run("warm-up", stand, folder, seed=0, long=False)
-    with run.load():
-        run.until_accepted(1000, timeout=120)
-        run.recovered(60)
-    run.drained()
-    run.observer.close()
+    waiting = play([Task(scenario.name) for scenario in chosen if not scenario.alone])
+    lanes.keep(1)
+    waiting += [Task(scenario.name) for scenario in chosen if scenario.alone]
+    while waiting:
+        waiting += play([waiting.pop(0)])
+    return results, peaks
 
 
 def table(results: list[Result]) -> str:
@@ -174,15 +133,15 @@ def main() -> int:
         if (not arguments.names or scenario.name in arguments.names)
         and (scenario.stands_for or not arguments.one_per_class)
     ]
-    print(f"{len(chosen)} scenarios, seed {arguments.seed}", flush=True)
+    count = 2 if sum(not scenario.alone for scenario in chosen) >= WORTH_ANOTHER_STAND else 1
+    print(f"{len(chosen)} scenarios, {count} at once, seed {arguments.seed}", flush=True)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    peaks: dict[str, int] = {}
-    with Stand(arguments.folder) as stand:
-        warm_up(stand, arguments.folder)
-        results = play_all(chosen, stand, arguments, peaks)
-        failed = [result for result in results if result.verdict == "FAILED"]
-        if not failed:
-            stand.destroy()
+    with Lanes(count, arguments.folder, arguments.seed, arguments.long) as lanes:
+        results, peaks = play_all(lanes, chosen)
+    failed = [result for result in results if result.verdict == "FAILED"]
+    if not failed:
+        for number in range(count):
+            Stand(arguments.folder, number + 1).destroy()
     if arguments.junitxml:
         write_junit(arguments.junitxml, [result for result in results if not result.repeated])
     print(f"\n{table(results)}\n\n{memory_line(peaks)}")

@@ -63,14 +63,14 @@ class Result:
 class Run:
     """What a scenario works with. `long` asks for the long form."""
 
-    def __init__(self, name: str, stand: Stand, folder: pathlib.Path, seed: int, long: bool):
+    def __init__(self, name: str, stand: Stand, seed: int, long: bool):
         self.name = name
         self.stand = self.system = stand
         self.proxies = stand.proxies
         self.long = long
         self.random = random.Random(f"{seed}/{name}")
         self.prefix = f"c{self.random.getrandbits(32):08x}"
-        self.ledger_path = folder / f"{name}.ledger"
+        self.ledger_path = stand.folder / f"{name}.ledger"
         self.ledger_path.unlink(missing_ok=True)
         self._ledger = Ledger(self.ledger_path)
         self.stores = Stores(self.system.env, stand.rabbitmqctl)

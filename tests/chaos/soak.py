@@ -216,7 +216,7 @@ def main() -> int:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with Stand(arguments.folder) as stand:
         stand.scale(**SCALE)
-        run = Run("soak", stand, arguments.folder, arguments.seed, long=True)
+        run = Run("soak", stand, arguments.seed, long=True)
         run.expects_redelivery = True
         soak = Soak(run)
         problems = []

@@ -56,12 +56,12 @@ class Stand:
 
     server_user = "postgres" if os.getuid() == 0 else ""
 
-    def __init__(self, folder: pathlib.Path):
-        self.folder = folder
-        self.servers = System(folder / "servers")
-        self.services = System(folder / "services")
+    def __init__(self, folder: pathlib.Path, number: int = 1):
+        """`number`: of the stand, if several use the folder."""
+        self.folder = folder / f"stand-{number}"
+        self.servers = System(folder / f"servers-{number}")
+        self.services = System(folder / f"services-{number}")
         self.proxies: dict[str, Proxy] = {}
-        self._counts = dict(ONE_OF_EACH)
         self._stopped: set[str] = set()
 
     def __enter__(self) -> "Stand":
@@ -77,6 +77,7 @@ class Stand:
 
     def _start(self) -> None:
         self.destroy()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.servers.up(**dict.fromkeys(SERVICES, 0))
         self.proxies |= {server: self.new_proxy(server) for server in SERVERS}
         self.services.settings |= {
@@ -174,9 +175,7 @@ class Stand:
     def restart_given_up(self) -> None:
         """Processes that died so often that the supervisor gave them up."""
         for system in (self.servers, self.services):
-            for name, state in system.programs().items():
-                if state in ("FATAL", "EXITED", "STOPPED") and name not in self._stopped:
-                    system.supervisor.start(name)
+            system.start_stopped(but=self._stopped)
 
     def stop(self, name: str) -> None:
         """A clean stop; it stays stopped."""
@@ -189,9 +188,7 @@ class Stand:
 
     def scale(self, **counts: int) -> None:
         """Changes how many of a service run; waits until they are ready."""
-        if {**self._counts, **counts} != self._counts:
-            self._counts |= counts
-            self.services.up(**counts)
+        self.services.scale(**counts)
 
     def log_path(self, name: str) -> pathlib.Path:
         return self._of(name).run / "log" / f"{name}.log"

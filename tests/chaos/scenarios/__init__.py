@@ -17,17 +17,17 @@ class Scenario:
     summary: str
     play: Callable
     stands_for: str  # the class of faults that it represents in a short run, or nothing
+    alone: bool  # it keeps the processors busy, or depends on them; nothing is played beside it
 
 
 REGISTRY: dict[str, Scenario] = {}
 
 
-def scenario(number: int, name: str, stands_for: str = ""):
-    """Registers a function(run) under a name; its docstring is the summary. `stands_for`: see Scenario; one
-    scenario for each class."""
+def scenario(number: int, name: str, stands_for: str = "", alone: bool = False):
+    """Registers a function(run) under a name; its docstring is the summary. The rest: see Scenario."""
 
     def register(play: Callable) -> Callable:
-        REGISTRY[name] = Scenario(number, name, " ".join(play.__doc__.split()), play, stands_for)
+        REGISTRY[name] = Scenario(number, name, " ".join(play.__doc__.split()), play, stands_for, alone)
         return play
 
     return register

@@ -26,14 +26,14 @@ def torture(run, victim, visit):
 @scenario(23, "failing-calls-gateway")
 def gateway(run):
     """Every call of the gateway fails once: it carries on, or ends cleanly."""
-    victim = Victim(run.stand, "gateway-1", run.ledger_path.parent)
+    victim = Victim(run.stand, "gateway-1", run.stand.folder)
     torture(run, victim, GatewayVisit(run, victim.url))
 
 
 @scenario(23, "failing-calls-bridge")
 def bridge(run):
     """Every call of the bridge fails once; no dead letter is lost by it."""
-    victim = Victim(run.stand, "bridge-1", run.ledger_path.parent)
+    victim = Victim(run.stand, "bridge-1", run.stand.folder)
     visit = PipelineVisit(run, victim)
     torture(run, victim, visit)
     letters = {body for _, body in run.stores.dead_letters()}
@@ -44,28 +44,28 @@ def bridge(run):
 @scenario(23, "failing-calls-persister", stands_for="system calls that fail")
 def persister(run):
     """Every call of the persister fails once."""
-    victim = Victim(run.stand, "persister-1", run.ledger_path.parent)
+    victim = Victim(run.stand, "persister-1", run.stand.folder)
     torture(run, victim, PipelineVisit(run, victim))
 
 
 @scenario(23, "failing-calls-indexer")
 def indexer(run):
     """Every call of the indexer fails once."""
-    victim = Victim(run.stand, "indexer-1", run.ledger_path.parent)
+    victim = Victim(run.stand, "indexer-1", run.stand.folder)
     torture(run, victim, PipelineVisit(run, victim))
 
 
 @scenario(23, "failing-calls-scheduler")
 def scheduler(run):
     """Every call of the scheduler fails once."""
-    victim = Victim(run.stand, "scheduler-1", run.ledger_path.parent, {"MV_REFRESH_SCHEDULE": "@every 1s"})
+    victim = Victim(run.stand, "scheduler-1", run.stand.folder, {"MV_REFRESH_SCHEDULE": "@every 1s"})
     torture(run, victim, RefreshVisit(run, victim))
 
 
 @scenario(23, "descriptors-used-up")
 def descriptors_used_up(run):
     """A gateway that runs out of descriptors refuses, promises nothing that it cannot keep, and recovers."""
-    victim = Victim(run.stand, "gateway-1", run.ledger_path.parent)
+    victim = Victim(run.stand, "gateway-1", run.stand.folder)
     with victim.instead():
         victim.start()
         run.check(victim.wait("readyz", 20), "the gateway is ready")
@@ -124,7 +124,7 @@ def logs_cannot_be_written(run):
         os.close(read_end)
         pipe = opened.enter_context(os.fdopen(write_end, "wb"))
         for name in ("gateway-1", "bridge-1", "persister-1", "indexer-1", "scheduler-1"):
-            victim = Victim(run.stand, name, run.ledger_path.parent, {"LOG_LEVEL": "debug"})
+            victim = Victim(run.stand, name, run.stand.folder, {"LOG_LEVEL": "debug"})
             with victim.instead():
                 for what, output in (("a full disk", full), ("a closed pipe", pipe)):
                     victim.start(stdout=output, stderr=output)

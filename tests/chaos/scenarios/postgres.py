@@ -150,6 +150,7 @@ def systemic_constraint(run):
             run.until_accepted(500)
             expect_few_dead(run)
         run.recovered()
+        expect_few_dead(run)  # and one that was tried just before
         run.until_accepted(300)
 
 
@@ -168,6 +169,7 @@ def systemic_mapping(run):
         finally:
             run.stand.elasticsearch("DELETE", path)  # the template makes it again, and rightly
         run.recovered()
+        expect_few_dead(run)
         run.until_accepted(500)
 
 

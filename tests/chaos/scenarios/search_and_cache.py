@@ -146,7 +146,7 @@ async def get_many(url: str, count: int) -> set[int]:
         return set(await asyncio.gather(*(get() for _ in range(count))))
 
 
-@scenario(18, "cold-reads")
+@scenario(18, "cold-reads", alone=True)
 def cold_reads(run):
     """1,000 concurrent cold reads of one id cost one query per gateway."""
     run.minimum_accepted = 1
