@@ -28,7 +28,7 @@ enum decode_result order_request_from_json(const char *json, size_t len_bytes,
                                            struct order *ret_order, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Decode a client's bulk request in either of its forms (CONTRACT: {"item_1","item_2"} or
+/* Decode a client's bulk request in either of its forms ({"item_1","item_2"} or
  * {"orders":[…]}): fills name and amount of ret_orders[0..*ret_count). `err` names the bad item by
  * its index. */
 enum decode_result bulk_request_from_json(const char *json, size_t len_bytes,

@@ -1,9 +1,11 @@
 -- The order pipeline's tables, installed by every service that starts and finds them missing
 -- (schema.h). One transaction; running it again changes nothing.
 --
--- To change the schema: raise SCHEMA_VERSION in schema.h, add the step at the end guarded as
--- version 1 guards its own (a step runs once, on new databases too), and record the version.
--- Replicas of the release before keep running meanwhile, so a step must suit both.
+-- To change the schema: raise SCHEMA_VERSION in schema.h, add the step at the end, and record the
+-- version. A step changes nothing when it runs again (IF NOT EXISTS): version 1 makes a dropped table
+-- anew, and the steps after it add its later columns. Only a step that destroys something is guarded
+-- by the version, as version 1's DROP is. Replicas of the release before keep running meanwhile, so a
+-- step must suit both.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;

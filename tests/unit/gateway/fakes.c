@@ -285,8 +285,7 @@ static enum order_store_status insert_all(struct fakes *fakes, const struct orde
         const struct order *row = fakes_row(fakes, &orders[i].id);
         if (row == NULL)
             continue;
-        if (row->amount_cents != orders[i].amount_cents ||
-            strcmp(row->product_name, orders[i].product_name) != 0)
+        if (!order_same_payload(row, &orders[i]))
             return ORDER_STORE_CONFLICT;
         known++;
     }
