@@ -418,11 +418,7 @@ void broker_link_hold(struct broker_link *link, bool held)
         return;
     link->held = held;
     loop_timer_stop(link->retry);
-    if (link->state == LINK_CONNECTING) {
-        background_free(link->background);
-        link->background = NULL;
-        link->state = LINK_DOWN;
-    } else if (link->state == LINK_DOWN && !held) {
+    if (link->state == LINK_DOWN && !held) {
         int64_t left_ms = link->retry_ms - clock_monotonic_ms();
         loop_timer_start(link->retry, left_ms > 0 ? left_ms : 0);
     }

@@ -44,8 +44,7 @@ struct broker_link *broker_link_new(struct event_loop *loop,
  * inside a callback of the link. */
 void broker_link_free(struct broker_link *link);
 
-/* While it is held, a link that is down does not try to connect; an attempt under way is given up.
- */
+/* While it is held, a link that is down begins no attempt to connect; one under way goes on. */
 void broker_link_hold(struct broker_link *link, bool held);
 
 /* The connection to send on, or NULL while the link is down. When sending fails, call

@@ -181,6 +181,18 @@ static void connects_when_it_may_and_again_after_a_loss(void **state)
     run_loop_until(loop, news.ups == 4);
 }
 
+/* So a link that is held and let go again and again gets up all the same. */
+static void an_attempt_goes_on_when_the_link_is_held(void **state)
+{
+    (void)state;
+    link_now = link_to(stalling_proxy_url(proxy), 0);
+    broker_link_hold(link_now, false);
+    event_loop_turn(loop, 1000); /* the attempt starts */
+    broker_link_hold(link_now, true);
+    run_loop_until(loop, news.ups == 1);
+    assert_int_equal(news.downs, 0);
+}
+
 static void asks_how_the_queues_stand(void **state)
 {
     (void)state;
@@ -272,6 +284,7 @@ int run_link_tests(void)
         TEST(gives_up_on_a_silent_server),
         TEST(goes_to_the_next_server_of_the_list),
         TEST(connects_when_it_may_and_again_after_a_loss),
+        TEST(an_attempt_goes_on_when_the_link_is_held),
         TEST(asks_how_the_queues_stand),
         TEST(tells_that_a_queue_differs),
         TEST(a_paused_link_lives),
