@@ -1,5 +1,5 @@
 /* Reads a frame of msgpack, one value after another, each of the expected kind. Nothing is
- * allocated, whatever counts a peer declares. Private to proto. */
+ * allocated: a count that a peer declares is only compared. Private to proto. */
 #ifndef PROTO_FRAME_READER_H
 #define PROTO_FRAME_READER_H
 

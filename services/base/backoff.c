@@ -1,5 +1,5 @@
-/* Exponential backoff with full jitter: whoever lost the same server at the same moment comes back
- * at different ones. */
+/* Exponential backoff with full jitter: processes that lost the same server at the same moment come
+ * back at different moments. */
 #include "services/base/backoff.h"
 #include <limits.h>
 

@@ -1,5 +1,5 @@
 /* A server that the gateway depends on, reached by several links (one or more on each loop). It is
- * up while all of them are. A change is logged once, whatever the number of links and requests. */
+ * up while all its links are. A change is logged once, not for each link or request. */
 #ifndef GATEWAY_DEPENDENCY_H
 #define GATEWAY_DEPENDENCY_H
 

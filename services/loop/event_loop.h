@@ -34,8 +34,8 @@ int event_loop_fd(const struct event_loop *loop);
 void **event_loop_driver(struct event_loop *loop);
 
 /* Watch `fd` (stays the caller's), at first for nothing; at most one watch each. Level-triggered; a
- * hang-up or error shows as whatever is wanted. Free the watch before fd is closed, and make a new
- * one after a library may have replaced its descriptor, be it by one of the same number. */
+ * hang-up or error shows as the wanted readiness. Free the watch before fd is closed, and make a
+ * new one after a library may have replaced its descriptor, be it by one of the same number. */
 struct loop_watch *event_loop_watch(struct event_loop *loop, int fd, loop_ready_fn *on_ready,
                                     void *arg);
 

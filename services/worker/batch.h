@@ -24,7 +24,7 @@ struct batch_store {
     const char *unavailable; /* the code for orders that there was no time for */
 };
 
-/* Every order has its verdict. `store_down`: the store can take nothing now, whatever the order;
+/* Every order has its verdict. `store_down`: the store can take no order now;
  * false when only single orders failed. */
 typedef void batch_done_fn(void *arg, bool store_down);
 

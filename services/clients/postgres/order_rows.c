@@ -164,8 +164,8 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
                       database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
-    /* As text, '{id,id,…}', and untyped: the server takes it as an array of whatever type
-     * orders.id has, so that its index serves. */
+    /* As text, '{id,id,…}', and untyped: the server takes it as an array of the type that
+     * orders.id has, so that the index of orders.id serves. */
     static const char sql[] = "SELECT " ORDER_ROW_COLUMNS " FROM orders WHERE id = ANY ($1)";
     char *ids = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
     char *end = ids;

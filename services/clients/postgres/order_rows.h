@@ -12,8 +12,8 @@ struct order_entry {
     size_t place;
 };
 
-/* Sort by id, then place. Whoever writes several orders in one transaction does it in the order of
- * their ids: two that do it in different orders deadlock. */
+/* Sort by id, then place. A transaction writes its orders in the order of their ids: two
+ * transactions with different orders deadlock. */
 void order_entries_sort(struct order_entry *entries, size_t count);
 
 /* The first of sorted entries whose id is not below `id`; `count` if there is none. */

@@ -1,10 +1,10 @@
 /* Storing bulk orders together with their outbox rows, and handing these out under a lease.
  *
  * A lease's end is also its name: a row is taken only when it has no lease or one that ended
- * before, so the next lease of a row ends later. A row's order never changes, so a confirmed one is
- * deleted whoever has its lease: a relay that is too late has published it all the same. Whatever
- * goes wrong in between, the lease ends and the row is taken again: an order may be published
- * twice, never not at all. */
+ * before, so the next lease of a row ends later. A row's order never changes, so a relay deletes a
+ * confirmed row even when another relay has its lease by now: the late relay has published it all
+ * the same. When a relay fails in between, the lease ends and another relay takes the row: an order
+ * may be published twice, never not at all. */
 #include "services/clients/postgres/outbox.h"
 #include "proto/order_json.h"
 #include "services/base/memory.h"

@@ -1,3 +1,4 @@
+/* How a service sees whether the schema is there: the newest version, and each table and index. */
 #include "services/clients/postgres/schema.h"
 
 const char schema_check_sql[] =

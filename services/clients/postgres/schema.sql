@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS order_outbox (
     stored_at    timestamptz NOT NULL DEFAULT now()
 );
 
--- Every refresh of the view; a scheduled tick happens once, whoever is first. NULL: by hand.
+-- Every refresh of the view; a scheduled tick happens once: the first scheduler does it. NULL: by hand.
 CREATE TABLE IF NOT EXISTS sales_refresh (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tick        timestamptz UNIQUE,
@@ -59,7 +59,7 @@ BEGIN
 END
 $$;
 
--- Days are UTC whatever the session. An amount that is no number (NaN, infinite, absurd) counts 0,
+-- Days are UTC in every session. An amount that is no number (NaN, infinite, absurd) counts 0,
 -- so that one bad row does not spoil its day.
 CREATE MATERIALIZED VIEW IF NOT EXISTS daily_sales_mv AS
 SELECT (created_at AT TIME ZONE 'UTC')::date AS sale_date,

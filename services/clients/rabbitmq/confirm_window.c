@@ -1,5 +1,5 @@
-/* A ring of slots, one for each tag from the oldest unanswered to the newest, so that whatever the
- * broker says about a tag costs O(1). */
+/* A ring of slots, one for each tag from the oldest unanswered to the newest, so that a
+ * confirm of any tag costs O(1). */
 #include "services/clients/rabbitmq/confirm_window.h"
 #include "services/base/memory.h"
 #include "services/clients/rabbitmq/publisher.h"

@@ -1,6 +1,6 @@
 /* One connection at a time: an attempt makes it on a background thread, then every frame is read
  * without waiting, on each wake until there is none: what librabbitmq has buffered does not make
- * the socket readable. Whatever goes wrong with a connection has one remedy: another connection.
+ * the socket readable. Every fault of a connection has one remedy: another connection.
  *
  * librabbitmq sends heartbeats inside its reading functions, and blocks when the socket is full. So
  * the link reads at least ten times per heartbeat interval, and gives an unwritable socket up
@@ -199,7 +199,7 @@ static void read_frames(struct broker_link *link)
         take_frame(link, &frame);
         if (link->state != LINK_UP)
             return;
-        /* Whatever was needed of the frame is copied; without this, memory grows. */
+        /* The callback has copied what it needs of the frame; without this, memory grows. */
         amqp_maybe_release_buffers_on_channel(amqp, frame.channel);
     }
     if (!link->paused)

@@ -306,8 +306,8 @@ static void on_inbox_turn(void *arg)
     turn(publisher);
 }
 
-/* Answer whatever has passed its deadline. Looking at all of them a few times a second costs less
- * than keeping them in order. */
+/* Answer every request that has passed its deadline. Looking at all requests a few times a second
+ * costs less than keeping them in order. */
 static void on_sweep(void *arg)
 {
     struct publisher *publisher = arg;

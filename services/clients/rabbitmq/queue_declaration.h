@@ -9,9 +9,9 @@ enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
 
 #define QUEUE_NAME_SIZE 256 /* AMQP's short string and a NUL */
 
-/* Whoever finds the queue gone waits so long before declaring it again. When a quorum queue of the
- * same name is there within some 50 ms (seen on RabbitMQ 3.10), its consumers are never told that
- * they have none any more, or it gives messages to them that they never get. */
+/* The pause between the loss of a deleted queue and its new declaration. RabbitMQ 3.10 needs some
+ * 50 ms to tell the consumers of a deleted quorum queue. When a queue of that name exists again
+ * earlier, RabbitMQ never tells them, or gives them messages that never arrive. */
 #define QUEUE_GONE_PAUSE_MS 1000
 
 /* Declare `queue` and `queue`.dead, both durable, passively first: one that exists with another

@@ -35,10 +35,10 @@ struct order_cache {
     int (*reserve)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg);
 
-    /* Make the entry of an accepted order last for the cache's whole TTL, whatever became of the
-     * provisional one: EXPIRE, and SET when there was none. When the cache cannot be reached the
-     * adapter keeps the order (bounded) and writes it when it can. `id` and `json` must live,
-     * unchanged, until the answer. Returns -1 when the cache cannot be reached now. */
+    /* Make the entry of an accepted order last for the cache's whole TTL, even when the
+     * provisional entry is gone: EXPIRE, and SET when there was none. When the cache cannot be
+     * reached the adapter keeps the order (bounded) and writes it when it can. `id` and `json` must
+     * live, unchanged, until the answer. Returns -1 when the cache cannot be reached now. */
     int (*confirm)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg);
 

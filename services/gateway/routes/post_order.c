@@ -226,7 +226,8 @@ static void confirm_entry(struct post_order *post)
         on_entry_confirmed(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
 }
 
-/* Whatever the cache says: it keeps what it could not write (order_cache.h). */
+/* The cache's answer does not matter: an entry that it could not write, it keeps for later
+ * (order_cache.h). */
 static void on_entry_confirmed(void *arg, enum order_cache_status status, const char *entry,
                                size_t entry_len)
 {
@@ -254,7 +255,7 @@ static void refuse(struct post_order *post)
         request_guard_fail(&post->guard, PROBLEM_QUEUE_UNAVAILABLE);
 }
 
-/* Whatever the cache says: an entry that could not be removed vanishes by itself. */
+/* The cache's answer does not matter: an entry that could not be removed vanishes by itself. */
 static void on_entry_removed(void *arg, enum order_cache_status status, const char *entry,
                              size_t entry_len)
 {
