@@ -144,6 +144,7 @@ static bool take_method(struct broker_link *link, const amqp_method_t *method)
 {
     struct error reason;
     amqp_bytes_t why;
+    unsigned code;
     bool gone;
     switch (method->id) {
     case AMQP_QUEUE_DECLARE_OK_METHOD:
@@ -164,7 +165,10 @@ static bool take_method(struct broker_link *link, const amqp_method_t *method)
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD:
     case AMQP_CONNECTION_CLOSE_METHOD:
-        gone = broker_closed(method, &reason) == AMQP_NOT_FOUND;
+        /* 541: RabbitMQ 3.10 ends so where a message meets its queue while that is being deleted.
+         */
+        code = broker_closed(method, &reason);
+        gone = code == AMQP_NOT_FOUND || code == AMQP_INTERNAL_ERROR;
         broker_link_drop(link, reason.message, gone ? QUEUE_GONE_PAUSE_MS : BROKER_LINK_POLICY);
         return true;
     default:
