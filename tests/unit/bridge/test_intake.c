@@ -4,6 +4,7 @@
 #include "tests/unit/clients/rabbitmq/queues.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/metric_now.h"
 #include "tests/unit/support/run_loop.h"
 #include "tests/unit/support/stalling_proxy.h"
 #include <stdio.h>
@@ -122,20 +123,6 @@ static void assert_body(const struct content *content, const char *body)
 {
     assert_int_equal(content->body_len, strlen(body));
     assert_memory_equal(content->body, body, content->body_len);
-}
-
-static double metric_now(const char *name)
-{
-    char line[64];
-    size_t len;
-    double value;
-    char *text = metrics_render(&len);
-    (void)snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr(text, line);
-    assert_non_null(at);
-    assert_int_equal(sscanf(at + strlen(line), "%lf", &value), 1);
-    free(text);
-    return value;
 }
 
 static void hands_over_and_settles(void **state)

@@ -5,6 +5,7 @@
 #include "tests/unit/clients/rabbitmq/queues.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/clients/rabbitmq/test_broker.h"
+#include "tests/unit/support/metric_now.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/stalling_proxy.h"
 #include <math.h>
@@ -131,21 +132,6 @@ static void unroutable_messages_are_refused(void **state)
     assert_results(&load, 30, 10, 0);
     assert_int_equal(queue_depth("routed"), 30);
     publish_load_stop(&load);
-}
-
-/* NAN: unknown. */
-static double metric_now(const char *name)
-{
-    char line[64];
-    size_t len;
-    double value;
-    char *text = metrics_render(&len);
-    (void)snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr(text, line);
-    assert_non_null(at);
-    assert_int_equal(sscanf(at + strlen(line), "%lf", &value), 1);
-    free(text);
-    return value;
 }
 
 static void wait_for_metric(const char *name, double value)
