@@ -166,6 +166,7 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
                                       .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
                                       .max_buffered_bytes = BUFFERED_MAX_BYTES,
                                       .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .handle = router_handle,
                                       .attach = router_attach,
                                       .arg = &loop->api});
     add_clients(loop);

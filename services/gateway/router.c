@@ -2,7 +2,6 @@
  * method, size, and the load), then the route's handler takes it. */
 #include "services/gateway/router.h"
 #include "services/gateway/problem.h"
-#include "services/gateway/request_head.h"
 #include "services/gateway/route_metrics.h"
 #include "services/gateway/routes/routes.h"
 #include <string.h>
@@ -86,53 +85,32 @@ static bool method_usual(h2o_iovec_t method)
     return false;
 }
 
-/* The raw head is still at the beginning of the connection's input, with the names of its headers
- * in lower case (libh2o 2.2.5, lib/http1.c). It is worth a look only with a body or a lot of input.
- */
-static enum request_head_fault check_head(const h2o_req_t *req)
+/* The problem of a head that is at fault; not for REQUEST_HEAD_FINE. */
+static enum problem head_problem(enum request_head_fault fault)
 {
-    const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
-    const h2o_buffer_t *input = sock->input;
-    if (req->entity.base == NULL && input->size <= REQUEST_HEAD_MAX_BYTES)
-        return REQUEST_HEAD_FINE;
-    return request_head_check(input->bytes, input->size);
+    switch (fault) {
+    case REQUEST_HEAD_FINE:
+    case REQUEST_HEAD_MALFORMED:
+        break;
+    case REQUEST_HEAD_TOO_LARGE:
+        return PROBLEM_HEADERS_TOO_LARGE;
+    case REQUEST_HEAD_TARGET_TOO_LONG:
+        return PROBLEM_URI_TOO_LONG;
+    }
+    return PROBLEM_MALFORMED_REQUEST;
 }
 
-static void refuse_and_close(struct request *request, enum problem problem)
+void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
 {
-    request->req->http1_is_persistent = 0;
-    reply_problem(request, problem, NULL);
-}
-
-struct router {
-    h2o_handler_t super;
-    struct api *api;
-};
-
-static int on_request(h2o_handler_t *self, h2o_req_t *req)
-{
-    struct api *api = H2O_STRUCT_FROM_MEMBER(struct router, super, self)->api;
+    struct api *api = arg;
     h2o_iovec_t rest = {NULL, 0};
     size_t index = find_route(req->path_normalized, &rest);
     struct request *request = request_new(req, api, metrics_of[index]);
 
-    switch (check_head(req)) {
-    case REQUEST_HEAD_AMBIGUOUS:
-        refuse_and_close(request, PROBLEM_MALFORMED_REQUEST);
-        return 0;
-    case REQUEST_HEAD_TOO_LARGE:
-        refuse_and_close(request, req->input.path.len > REQUEST_TARGET_MAX_BYTES
-                                      ? PROBLEM_URI_TOO_LONG
-                                      : PROBLEM_HEADERS_TOO_LARGE);
-        return 0;
-    case REQUEST_HEAD_FINE:
-        break;
+    if (fault != REQUEST_HEAD_FINE) {
+        reply_problem(request, head_problem(fault), NULL);
+        return;
     }
-    if (req->input.path.len > REQUEST_TARGET_MAX_BYTES) {
-        refuse_and_close(request, PROBLEM_URI_TOO_LONG);
-        return 0;
-    }
-
     const struct route *route = index < ROUTE_COUNT ? &routes[index] : NULL;
     if (route == NULL && method_usual(req->method)) {
         reply_problem(request, PROBLEM_NOT_FOUND, NULL);
@@ -146,7 +124,6 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     } else {
         route->handle(request, rest);
     }
-    return 0;
 }
 
 /* ---- what libh2o answers by itself: a body over its limit, an unknown encoding or expectation
@@ -187,14 +164,9 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     h2o_setup_next_ostream(req, &stream->super.next);
 }
 
-void router_attach(void *api, h2o_hostconf_t *host)
+void router_attach(void *arg, h2o_hostconf_t *host)
 {
-    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
-    struct router *router =
-        H2O_STRUCT_FROM_MEMBER(struct router, super, h2o_create_handler(path, sizeof(*router)));
-    router->super.on_req = on_request;
-    router->api = api;
-
+    (void)arg;
     /* libh2o's own answers go by the fallback path, which no request for a handler reaches. */
     h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof(*filter));
     filter->on_setup_ostream = on_own_answer;

@@ -3,6 +3,7 @@
 #define GATEWAY_ROUTER_H
 
 #include "services/gateway/api.h"
+#include "services/runtime/request_head.h"
 #include <h2o.h>
 
 /* A longer body is refused by libh2o before it is read; up to here it is read, so that the client
@@ -15,8 +16,12 @@ void router_register_metrics(void);
 /* The time to receive a request, and of an idle connection. */
 #define ROUTER_REQUEST_TIMEOUT_MS 10000
 
-/* Answer every request that comes to `host` with the routes working on `api` (a struct api). For
- * http_server_options.attach. */
+/* Answer a request with the routes working on `api` (a struct api). For http_server_options.handle.
+ */
+void router_handle(void *api, h2o_req_t *req, enum request_head_fault fault);
+
+/* Give what libh2o answers by itself the form of the other errors. For http_server_options.attach.
+ */
 void router_attach(void *api, h2o_hostconf_t *host);
 
 #endif

@@ -53,14 +53,18 @@ static void reply_problem(h2o_req_t *request, int status, const char *reason, co
     reply(request, status, reason, "application/problem+json", body, (size_t)len);
 }
 
-static int on_request(h2o_handler_t *handler, h2o_req_t *request)
+static void handle(void *arg, h2o_req_t *request, enum request_head_fault fault)
 {
-    (void)handler;
+    (void)arg;
     struct admin_page page;
     h2o_iovec_t method = request->method;
+    if (fault != REQUEST_HEAD_FINE) {
+        reply_problem(request, 400, "Bad Request", "malformed_request");
+        return;
+    }
     if (!admin_page_render(request->path_normalized.base, request->path_normalized.len, &page)) {
         reply_problem(request, 404, "Not Found", "not_found");
-        return 0;
+        return;
     }
     if (!h2o_memis(method.base, method.len, H2O_STRLIT("GET")) &&
         !h2o_memis(method.base, method.len, H2O_STRLIT("HEAD"))) {
@@ -72,14 +76,6 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *request)
               page.content_type, page.body, page.len);
     }
     free(page.body);
-    return 0;
-}
-
-static void attach(void *arg, h2o_hostconf_t *host)
-{
-    (void)arg;
-    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
-    h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
 }
 
 static void on_stop(void *arg, bool readable, bool writable)
@@ -107,7 +103,7 @@ struct admin_server *admin_server_new(const char *address, uint16_t port, struct
     static const struct http_server_options options = {.max_connections = CONNECTIONS_MAX,
                                                        .max_body_bytes = BODY_MAX_BYTES,
                                                        .request_timeout_ms = REQUEST_TIMEOUT_MS,
-                                                       .attach = attach};
+                                                       .handle = handle};
     int listen_fd = http_listen(address, port, false, err);
     if (listen_fd < 0)
         return NULL;

@@ -126,12 +126,44 @@ void http_server_listen(struct http_server *server, int listen_fd)
     h2o_socket_read_start(server->listener, on_connections);
 }
 
-/* ---- connections under way ---- */
+/* ---- requests ---- */
 
 static h2o_socket_t *socket_of(const h2o_req_t *req)
 {
     return req->conn->callbacks->get_socket(req->conn);
 }
+
+/* The raw head is still at the beginning of the connection's input, with the names of its headers
+ * in lower case (libh2o 2.2.5, lib/http1.c). It is worth a look only with a body or a lot of input.
+ */
+static enum request_head_fault check_head(const h2o_req_t *req)
+{
+    const h2o_buffer_t *input = socket_of(req)->input;
+    enum request_head_fault fault = REQUEST_HEAD_FINE;
+    if (req->entity.base != NULL || input->size > REQUEST_HEAD_MAX_BYTES)
+        fault = request_head_check(input->bytes, input->size);
+    if (fault != REQUEST_HEAD_MALFORMED && req->input.path.len > REQUEST_TARGET_MAX_BYTES)
+        fault = REQUEST_HEAD_TARGET_TOO_LONG;
+    return fault;
+}
+
+struct http_handler {
+    h2o_handler_t super;
+    const struct http_server *server;
+};
+
+static int on_request(h2o_handler_t *handler, h2o_req_t *req)
+{
+    const struct http_server *server =
+        H2O_STRUCT_FROM_MEMBER(struct http_handler, super, handler)->server;
+    enum request_head_fault fault = check_head(req);
+    if (fault != REQUEST_HEAD_FINE)
+        req->http1_is_persistent = 0; /* what follows is not looked at */
+    server->options.handle(server->options.arg, req, fault);
+    return 0;
+}
+
+/* ---- connections under way ---- */
 
 /* libh2o reads from a connection only while it waits for a request. */
 static bool is_receiving(const h2o_req_t *req)
@@ -217,9 +249,15 @@ struct http_server *http_server_new(h2o_loop_t *loop, struct event_loop *events,
     server->config.http1.upgrade_to_http2 = 0;
     /* It would arm a timer that forbids to dispose of the context (lib/http2/connection.c). */
     server->config.http2.callbacks.request_shutdown = NULL;
-    options->attach(
-        options->arg,
-        h2o_config_register_host(&server->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
+    h2o_hostconf_t *host =
+        h2o_config_register_host(&server->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    struct http_handler *handler = H2O_STRUCT_FROM_MEMBER(
+        struct http_handler, super,
+        h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(*handler)));
+    handler->super.on_req = on_request;
+    handler->server = server;
+    if (options->attach != NULL)
+        options->attach(options->arg, host);
 
     h2o_context_init(&server->context, loop, &server->config);
     server->accept = (h2o_accept_ctx_t){.ctx = &server->context, .hosts = server->config.hosts};

@@ -5,6 +5,7 @@
 
 #include "proto/error.h"
 #include "services/loop/event_loop.h"
+#include "services/runtime/request_head.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +22,11 @@ struct http_server_options {
     size_t max_body_bytes;      /* libh2o answers a longer one with its own 413 */
     size_t max_buffered_bytes;  /* of bodies being received, over all connections; 0 = no limit */
     int64_t request_timeout_ms; /* of receiving a request, and of an idle connection */
-    void (*attach)(void *arg, h2o_hostconf_t *host); /* registers the handlers */
+    /* Answer a request. When its head is at fault, with the error that says so: its connection ends
+     * after that. */
+    void (*handle)(void *arg, h2o_req_t *req, enum request_head_fault fault);
+    /* Optional: register filters for what libh2o answers by itself, on host->fallback_path. */
+    void (*attach)(void *arg, h2o_hostconf_t *host);
     void *arg;
 };
 

@@ -1,8 +1,8 @@
 /* GET /api/search?q=TERM[&size=N][&from=N]: the search engine's own answer, unchanged. */
 #include "services/gateway/api.h"
-#include "services/gateway/request_head.h"
 #include "services/gateway/routes/query_string.h"
 #include "services/gateway/routes/routes.h"
+#include "services/runtime/request_head.h"
 #include <jansson.h>
 
 #define SIZE_DEFAULT 10

@@ -75,6 +75,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
                                       .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
                                       .max_buffered_bytes = 64 * 1024 * 1024,
                                       .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .handle = router_handle,
                                       .attach = router_attach,
                                       .arg = &fixture->api});
 

@@ -1,4 +1,4 @@
-#include "services/gateway/request_head.h"
+#include "services/runtime/request_head.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,13 +20,13 @@ static void test_table(void **state)
         {"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello", REQUEST_HEAD_FINE},
         {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", REQUEST_HEAD_FINE},
         {"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello",
-         REQUEST_HEAD_AMBIGUOUS},
+         REQUEST_HEAD_MALFORMED},
         {"POST / HTTP/1.1\r\nContent-Length: 5\r\nHost: x\r\ncontent-length: 6\r\n\r\nhello",
-         REQUEST_HEAD_AMBIGUOUS},
+         REQUEST_HEAD_MALFORMED},
         {"POST / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
-         REQUEST_HEAD_AMBIGUOUS},
+         REQUEST_HEAD_MALFORMED},
         {"POST / HTTP/1.1\ntransfer-encoding: chunked\ntransfer-encoding: chunked\n\n",
-         REQUEST_HEAD_AMBIGUOUS},
+         REQUEST_HEAD_MALFORMED},
         /* not that header */
         {"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length-x: 5\r\n\r\n", REQUEST_HEAD_FINE},
         {"POST / HTTP/1.1\r\ncontent-length: 5\r\nx: content-length: 5\r\n\r\n", REQUEST_HEAD_FINE},

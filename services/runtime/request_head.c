@@ -1,5 +1,5 @@
 /* Reads header names in the raw head, line by line. */
-#include "services/gateway/request_head.h"
+#include "services/runtime/request_head.h"
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -30,5 +30,5 @@ enum request_head_fault request_head_check(const char *bytes, size_t len)
         lengths += header_is(line, line_len, "content-length");
         encodings += header_is(line, line_len, "transfer-encoding");
     }
-    return lengths + encodings > 1 ? REQUEST_HEAD_AMBIGUOUS : REQUEST_HEAD_FINE;
+    return lengths + encodings > 1 ? REQUEST_HEAD_MALFORMED : REQUEST_HEAD_FINE;
 }

@@ -1,7 +1,7 @@
-/* What libh2o lets pass in the head of an HTTP/1 request, and this gateway does not: heads whose
+/* What libh2o lets pass in the head of an HTTP/1 request, and this project does not: heads whose
  * body length can be read in two ways (RFC 9112, 6.3: request smuggling), and huge ones. */
-#ifndef GATEWAY_REQUEST_HEAD_H
-#define GATEWAY_REQUEST_HEAD_H
+#ifndef RUNTIME_REQUEST_HEAD_H
+#define RUNTIME_REQUEST_HEAD_H
 
 #include <stddef.h>
 
@@ -10,8 +10,9 @@
 
 enum request_head_fault {
     REQUEST_HEAD_FINE,
-    REQUEST_HEAD_AMBIGUOUS, /* two Content-Length, two Transfer-Encoding, or one of each */
+    REQUEST_HEAD_MALFORMED, /* two Content-Length, two Transfer-Encoding, or one of each */
     REQUEST_HEAD_TOO_LARGE,
+    REQUEST_HEAD_TARGET_TOO_LONG,
 };
 
 /* Look at the raw head, which begins at `bytes` and ends with the first empty line; what follows in
