@@ -1,18 +1,21 @@
-/* A session is opened by plain blocking calls of libpq. The socket is shared under a mutex, so that
- * the loop shuts it down only while it is this connection's: not while libpq connects, when it
- * closes one and opens the next, and not after PQfinish(). */
+/* A session is opened by plain blocking calls of libpq. While it connects, libpq keeps the time.
+ * After that the loop does, and ends a late step by shutdown() on a descriptor of its own: libpq
+ * may close its descriptor at any time, and the number may then be another connection's. */
 #include "services/clients/postgres/session.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/schema.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct session {
     char *dsn, *application_name;
@@ -20,7 +23,7 @@ struct session {
     bool installs_schema;
 
     pthread_mutex_t mutex; /* of the next three */
-    int socket;            /* of the connection, while it may be shut down; or -1 */
+    int socket;            /* a duplicate of libpq's, while a step may be cut; or -1 */
     int64_t deadline_ms;   /* of the thread's step */
     bool cut;
 
@@ -91,9 +94,8 @@ static bool check_schema(struct session *session, PGconn *conn, bool *ret_right)
     return succeeded(session, conn, "the schema: ", result) || absent;
 }
 
-static bool prepare(struct session *session, PGconn *conn)
+static bool prepare(struct session *session, PGconn *conn, int socket)
 {
-    int socket = PQsocket(conn);
     bool schema_right = !session->installs_schema;
     if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) || !apply_settings(session, conn))
         return false;
@@ -120,11 +122,16 @@ void session_open(void *arg)
     if (conn == NULL)
         return;
     PQsetNoticeReceiver(conn, ignore_notice, NULL); /* else libpq writes to stderr */
-    bool ready = prepare(session, conn);
+    int socket = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
+    if (socket < 0)
+        error_set(&session->err, "%s", strerror(errno));
+    bool ready = socket >= 0 && prepare(session, conn, socket);
     if (begin_step(session, -1, SESSION_STEP_TIMEOUT_MS) && ready)
         session->conn = conn;
     else
         PQfinish(conn);
+    if (socket >= 0)
+        close(socket);
 }
 
 struct session *session_new(const struct database_options *options)
