@@ -8,11 +8,10 @@
 #define AMOUNT_MAX_CENTS INT64_C(999999999999) /* 9999999999.99; the minimum is its negative */
 #define AMOUNT_TEXT_SIZE 16                    /* "-9999999999.99" and a NUL fit */
 
-/* The cents of `value`. Returns 0, or -1 (with *ret_cents untouched) when it is not a whole number
- * of cents by value, or outside ± AMOUNT_MAX_CENTS. */
-int amount_from_double(double value, int64_t *ret_cents) __attribute__((warn_unused_result));
-
-/* The cents of a decimal text as PostgreSQL prints a numeric ("1299.990"). Same result as above. */
+/* The cents of a decimal text: a JSON number ("1e2", "149.990") or what PostgreSQL prints for a
+ * numeric. Its digits count, not the double nearest to it. Returns 0, or -1 (with *ret_cents
+ * untouched) when it is no number, not a whole number of cents by value, or outside
+ * ± AMOUNT_MAX_CENTS. Takes one pass, whatever the exponent. */
 int amount_from_decimal(const char *text, size_t len, int64_t *ret_cents)
     __attribute__((warn_unused_result));
 

@@ -2,9 +2,11 @@
  * services. So is decoding what was encoded here; all other JSON is jansson's, which is strict
  * where it matters: duplicate members, NaN, bad UTF-8, lone surrogates, \u0000, raw control
  * characters, trailing bytes and more than 2048 levels of nesting are all refused by json_loadb()
- * with the flag below. */
+ * with the flag below. Only the amount is read from its own characters, because jansson makes a
+ * double of it. */
 #include "proto/order_json.h"
 #include "proto/amount.h"
+#include "proto/json_span.h"
 #include "proto/timestamp.h"
 #include <jansson.h>
 #include <string.h>
@@ -56,10 +58,15 @@ size_t order_to_json(const struct order *order, char json[ORDER_JSON_SIZE])
     return (size_t)(p - json);
 }
 
-/* The whole text as one object, or NULL with `err` set. jansson's own messages quote the text,
- * which does not belong into logs; hence only the place. */
+/* The whole text as one object, or NULL with `err` set. jansson skips a NUL that follows a number
+ * or a word, so a NUL is looked for first. jansson's own messages quote the text, which does not
+ * belong into logs; hence only the place. */
 static json_t *parse_object(const char *json, size_t len_bytes, struct error *err)
 {
+    if (memchr(json, '\0', len_bytes) != NULL) {
+        error_set(err, "malformed JSON: a NUL");
+        return NULL;
+    }
     json_error_t failure;
     json_t *root = json_loadb(json, len_bytes, JSON_REJECT_DUPLICATES, &failure);
     if (root == NULL) {
@@ -74,6 +81,19 @@ static json_t *parse_object(const char *json, size_t len_bytes, struct error *er
         return NULL;
     }
     return root;
+}
+
+/* The same for what a client sends, where a byte order mark is refused inside of strings too.
+ * (jansson refuses it elsewhere. In the queue it may stand in a name: order_to_json() escapes no
+ * U+FEFF.) */
+static json_t *parse_request(const char *json, size_t len_bytes, struct error *err)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (memmem(json, len_bytes, mark, sizeof mark - 1) != NULL) {
+        error_set(err, "malformed JSON: a byte order mark");
+        return NULL;
+    }
+    return parse_object(json, len_bytes, err);
 }
 
 /* The text member `name` of `object`; its bytes are the object's. */
@@ -107,17 +127,16 @@ static enum decode_result read_name(const json_t *object, const char *member, st
     return DECODE_OK;
 }
 
-static enum decode_result read_amount(const json_t *object, int64_t min_cents, struct order *order,
-                                      struct error *err)
+static enum decode_result read_amount(struct json_span object, int64_t min_cents,
+                                      struct order *order, struct error *err)
 {
-    const json_t *amount = json_object_get(object, "amount");
-    if (!json_is_number(amount)) {
-        error_set(err, "amount is %s", amount == NULL ? "missing" : "not a number");
+    struct json_span amount = json_span_member(object, "amount");
+    if (amount.len == 0 || strchr("-0123456789", *amount.text) == NULL) {
+        error_set(err, "amount is %s", amount.len == 0 ? "missing" : "not a number");
         return DECODE_MALFORMED;
     }
-    /* An integer over 2^53 is out of bounds either way, so the conversion hides nothing. */
     int64_t cents;
-    if (amount_from_double(json_number_value(amount), &cents) != 0 || cents < min_cents) {
+    if (amount_from_decimal(amount.text, amount.len, &cents) != 0 || cents < min_cents) {
         char lowest[AMOUNT_TEXT_SIZE], highest[AMOUNT_TEXT_SIZE];
         amount_format(min_cents, lowest);
         amount_format(AMOUNT_MAX_CENTS, highest);
@@ -128,12 +147,14 @@ static enum decode_result read_amount(const json_t *object, int64_t min_cents, s
     return DECODE_OK;
 }
 
-static enum decode_result read_request(const json_t *object, struct order *order, struct error *err)
+/* `text` is what `object` was parsed from. */
+static enum decode_result read_request(const json_t *object, struct json_span text,
+                                       struct order *order, struct error *err)
 {
     struct order read;
     enum decode_result result = read_name(object, "product_name", &read, err);
     if (result == DECODE_OK)
-        result = read_amount(object, ORDER_MIN_CENTS, &read, err);
+        result = read_amount(text, ORDER_MIN_CENTS, &read, err);
     if (result == DECODE_OK) {
         order_set_name(order, read.product_name, read.product_name_len);
         order->amount_cents = read.amount_cents;
@@ -144,10 +165,11 @@ static enum decode_result read_request(const json_t *object, struct order *order
 enum decode_result order_request_from_json(const char *json, size_t len_bytes,
                                            struct order *ret_order, struct error *err)
 {
-    json_t *root = parse_object(json, len_bytes, err);
+    json_t *root = parse_request(json, len_bytes, err);
     if (root == NULL)
         return DECODE_MALFORMED;
-    enum decode_result result = read_request(root, ret_order, err);
+    const struct json_span text = {json, len_bytes};
+    enum decode_result result = read_request(root, text, ret_order, err);
     json_decref(root);
     return result;
 }
@@ -233,7 +255,7 @@ enum decode_result order_from_json(const char *json, size_t len_bytes, struct or
     if (result == DECODE_OK)
         result = read_name(root, "product_name", &order, err);
     if (result == DECODE_OK)
-        result = read_amount(root, -AMOUNT_MAX_CENTS, &order, err);
+        result = read_amount((struct json_span){json, len_bytes}, -AMOUNT_MAX_CENTS, &order, err);
     if (result == DECODE_OK)
         result = read_created_at(root, &order, err);
     if (result == DECODE_OK)
@@ -242,8 +264,9 @@ enum decode_result order_from_json(const char *json, size_t len_bytes, struct or
     return result;
 }
 
-static enum decode_result read_bulk_orders(const json_t *items, struct order *orders,
-                                           size_t *ret_count, struct error *err)
+static enum decode_result read_bulk_orders(const json_t *items, struct json_span text,
+                                           struct order *orders, size_t *ret_count,
+                                           struct error *err)
 {
     size_t count = json_array_size(items);
     if (!json_is_array(items)) {
@@ -256,12 +279,14 @@ static enum decode_result read_bulk_orders(const json_t *items, struct order *or
     }
     for (size_t i = 0; i < count; i++) {
         struct error reason;
+        struct json_span item_text = {"", 0};
         const json_t *item = json_array_get(items, i);
+        (void)json_span_next(&text, &item_text); /* jansson has seen the item, so it is there */
         if (!json_is_object(item)) {
             error_set(err, "orders[%zu] is not an object", i);
             return DECODE_MALFORMED;
         }
-        enum decode_result result = read_request(item, &orders[i], &reason);
+        enum decode_result result = read_request(item, item_text, &orders[i], &reason);
         if (result != DECODE_OK) {
             error_set(err, "orders[%zu]: %.200s", i, reason.message);
             return result;
@@ -289,12 +314,14 @@ enum decode_result bulk_request_from_json(const char *json, size_t len_bytes,
                                           struct order ret_orders[ORDER_BULK_MAX_ITEMS],
                                           size_t *ret_count, struct error *err)
 {
-    json_t *root = parse_object(json, len_bytes, err);
+    json_t *root = parse_request(json, len_bytes, err);
     if (root == NULL)
         return DECODE_MALFORMED;
     const json_t *items = json_object_get(root, "orders");
-    enum decode_result result = items != NULL ? read_bulk_orders(items, ret_orders, ret_count, err)
-                                              : read_bulk_pair(root, ret_orders, ret_count, err);
+    const struct json_span text = json_span_member((struct json_span){json, len_bytes}, "orders");
+    enum decode_result result = items != NULL
+                                    ? read_bulk_orders(items, text, ret_orders, ret_count, err)
+                                    : read_bulk_pair(root, ret_orders, ret_count, err);
     json_decref(root);
     return result;
 }

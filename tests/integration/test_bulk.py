@@ -72,6 +72,7 @@ def test_the_answer_keeps_the_order_of_the_items(system, api, unique):
         {"product_name": "", "amount": 1},
         {"product_name": "x", "amount": 1.005},
         {"product_name": "x", "amount": 0},
+        {"x": {"amount": 1}, "product_name": "x", "amount": 0.001},
     ],
 )
 def test_one_bad_item_and_nothing_is_stored(system, api, unique, bad):
@@ -102,6 +103,7 @@ def test_too_few_and_too_many(system, api, unique, count):
         '{"item_1":"a","item_2":2}',
         '{"item_1":"a","item_2":"b"}x',
         '{"orders":[{"product_name":"x","amount":1}],"orders":[]}',
+        '{"orders":[{"product_name":"x","amount":1\0}]}',
     ],
 )
 def test_malformed(api, body):

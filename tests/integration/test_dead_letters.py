@@ -35,6 +35,10 @@ def order_with(**changes):
     return json.dumps({name: value for name, value in order.items() if value is not ...})
 
 
+def order_with_amount(text):
+    return original_order("poison", 77).replace(":77,", f":{text},")
+
+
 POISON = {
     "empty": "",
     "not JSON": "hello",
@@ -52,6 +56,9 @@ POISON = {
     "amount a string": order_with(amount="1"),
     "amount NaN": order_with(amount=float("nan")),
     "half a cent": order_with(amount=0.005),
+    "a fraction that no double has": order_with_amount("7.0000000000000000001"),
+    "a fraction that is zero as a double": order_with_amount("1e-400"),
+    "NUL after the amount": order_with_amount("7\0"),
     "too much": order_with(amount=1e11),
     "too little": order_with(amount=-1e11),
     "no time": order_with(created_at=...),

@@ -83,6 +83,8 @@ def test_cached_orders_live_for_a_day(system, api):
         ("1E-2", "0.01"),
         ("7", "7.00"),
         ("8888888888.88", "8888888888.88"),
+        ("12.34e0", "12.34"),
+        ("1000000000000000000e-16", "100.00"),
     ],
 )
 def test_amounts_are_exact(system, api, unique, amount, stored):
@@ -176,6 +178,10 @@ MALFORMED = {
     "lone surrogate": b'{"product_name":"\\ud800","amount":1}',
     "raw control character": b'{"product_name":"a\nb","amount":1}',
     "raw NUL": b'{"product_name":"a\0b","amount":1}',
+    "NUL after the amount": b'{"product_name":"Laptop","amount":1\0}',
+    "NUL after a word": b'{"product_name":"Laptop","amount":1,"x":null\0}',
+    "BOM before it": b'\xef\xbb\xbf{"product_name":"Laptop","amount":1}',
+    "BOM in the name": b'{"product_name":"\xef\xbb\xbfLaptop","amount":1}',
 }
 
 
@@ -197,6 +203,8 @@ UNACCEPTABLE = {
     "half a cent": ('"Laptop"', "0.005"),
     "a fraction of a cent": ('"Laptop"', "1.005"),
     "a tiny fraction": ('"Laptop"', "1.0000001"),
+    "a fraction that no double has": ('"Laptop"', "1.0000000000000000001"),
+    "a fraction that is zero as a double": ('"Laptop"', "1e-400"),
     "one cent too much": ('"Laptop"', "10000000000.00"),
     "far too much": ('"Laptop"', "1e15"),
     "far too little": ('"Laptop"', "1e-9"),

@@ -97,6 +97,13 @@ static void test_foreign_orders(void **state)
         {" {\"amount\": 0, \"created_at\": \"2026-11-23T06:45:12Z\",\n\"id\":"
          "\"0190163D-8694-739B-AEA5-966C26F8AD91\", \"product_name\": \"a\\u003cb\", \"x\": [{}]} ",
          "\"product_name\":\"a<b\",\"amount\":0,\"created_at\":\"2026-11-23T06:45:12Z\"}"},
+        {"{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":-0e999999999,"
+         "\"created_at\":\"2026-11-23T06:45:12Z\"}",
+         "\"product_name\":\"x\",\"amount\":0,\"created_at\":\"2026-11-23T06:45:12Z\"}"},
+        {"{\"id\":\"" ID "\",\"product_name\":\"\xef\xbb\xbfx\",\"amount\":1.0e1,"
+         "\"created_at\":\"2026-11-23T06:45:12Z\"}",
+         "\"product_name\":\"\xef\xbb\xbfx\",\"amount\":10,"
+         "\"created_at\":\"2026-11-23T06:45:12Z\"}"},
         {"{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":-12.5,"
          "\"created_at\":\"2026-11-23T06:45:12Z\"}",
          "\"product_name\":\"x\",\"amount\":-12.5,\"created_at\":\"2026-11-23T06:45:12Z\"}"},
@@ -132,6 +139,13 @@ static void test_foreign_orders(void **state)
         {DECODE_UNACCEPTABLE, "{\"id\":\"" ID "\",\"product_name\":\"\",\"amount\":1" REST},
         {DECODE_UNACCEPTABLE, "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":0.001" REST},
         {DECODE_UNACCEPTABLE, "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":-1e10" REST},
+        {DECODE_UNACCEPTABLE, "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1e-400" REST},
+        {DECODE_UNACCEPTABLE,
+         "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1.0000000000000000001" REST},
+        {DECODE_UNACCEPTABLE,
+         "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1.005,\"x\":{\"amount\":1}" REST},
+        {DECODE_MALFORMED,
+         "\xef\xbb\xbf{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1" REST},
         {DECODE_UNACCEPTABLE, "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1,"
                               "\"created_at\":\"yesterday\"}"},
     };
@@ -161,6 +175,12 @@ static void test_requests(void **state)
         {"{\"amount\":0.01,\"product_name\":\"\\u00e4\\ud83d\\ude00\"}", "\xc3\xa4\xf0\x9f\x98\x80",
          1},
         {"{\"amount\":9999999999.99,\"product_name\":\"x\"}", "x", AMOUNT_MAX_CENTS},
+        {"{\"amount\":0.1e1,\"product_name\":\"x\"}", "x", 100},
+        {"{\"amount\" : 1234e-2 ,\"product_name\":\"x\"}", "x", 1234},
+        {"{\"x\":{\"amount\":1.005},\"\\u0061mount\":1.0000e1,\"product_name\":\"\\\"amount\\\":"
+         "2\"}",
+         "\"amount\":2", 1000},
+        {"{\"amount\":1,\"product_name\":\"\\ufeff\"}", "\xef\xbb\xbf", 100},
         {"{\"id\":false,\"created_at\":[],\"amount\":1,\"product_name\":\"ERROR\"}", "ERROR", 100},
     };
     for (size_t i = 0; i < COUNT(good); i++) {
@@ -210,6 +230,10 @@ static void test_requests(void **state)
         {DECODE_MALFORMED, AMOUNT("+1")},
         {DECODE_MALFORMED, AMOUNT("0x10")},
         {DECODE_MALFORMED, AMOUNT("1e400")},
+        {DECODE_MALFORMED, AMOUNT("1e999999999999")},
+        {DECODE_MALFORMED, "{\"product_name\":\"x\",\"amount\":1,\"\\u0061mount\":1}"},
+        {DECODE_MALFORMED, NAME("\"\xef\xbb\xbfx\"")},
+        {DECODE_MALFORMED, "{\"product_name\":\"x\",\"amount\":1,\"y\":\"\xef\xbb\xbf\"}"},
         {DECODE_MALFORMED, NAME("7")},
         {DECODE_MALFORMED, NAME("true")},
         {DECODE_MALFORMED, NAME("\"\xff\"")},
@@ -226,6 +250,9 @@ static void test_requests(void **state)
         {DECODE_UNACCEPTABLE, AMOUNT("0.001")},
         {DECODE_UNACCEPTABLE, AMOUNT("1.005")},
         {DECODE_UNACCEPTABLE, AMOUNT("1e-400")},
+        {DECODE_UNACCEPTABLE, AMOUNT("1.0000000000000000001")},
+        {DECODE_UNACCEPTABLE, AMOUNT("9999999999.9900000000000000000001")},
+        {DECODE_UNACCEPTABLE, AMOUNT("0e999999999")},
         {DECODE_UNACCEPTABLE, AMOUNT("1e300")},
         {DECODE_UNACCEPTABLE, AMOUNT("10000000000")},
         {DECODE_UNACCEPTABLE, AMOUNT("9999999999.995")},
@@ -247,6 +274,36 @@ static void test_requests(void **state)
         assert_true(err.message[0] != '\0');
         assert_memory_equal(&order, &untouched, sizeof order);
     }
+}
+
+static struct order bulk[ORDER_BULK_MAX_ITEMS];
+
+/* A NUL at every place of each kind of text. */
+static void test_a_nul_anywhere_is_malformed(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"product_name\":\"Laptop\",\"amount\":1299.99}\n",
+        "{\"id\":\"" ID "\",\"product_name\":\"x\",\"amount\":1,"
+        "\"created_at\":\"2026-11-23T06:45:12Z\"}",
+        "{\"orders\":[{\"product_name\":\"a\",\"amount\":1}]} ",
+        "{\"item_1\":\"a\",\"item_2\":\"b\"}",
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        for (size_t at = 0, len = strlen(texts[i]); at <= len; at++) {
+            char json[256];
+            struct order order;
+            struct error err;
+            size_t count;
+            memcpy(json, texts[i], at);
+            json[at] = '\0';
+            memcpy(json + at + 1, texts[i] + at, len - at);
+            assert_int_equal(order_request_from_json(json, len + 1, &order, &err),
+                             DECODE_MALFORMED);
+            assert_int_equal(order_from_json(json, len + 1, &order, &err), DECODE_MALFORMED);
+            assert_int_equal(bulk_request_from_json(json, len + 1, bulk, &count, &err),
+                             DECODE_MALFORMED);
+        }
 }
 
 static void test_name_of_255_characters(void **state)
@@ -296,8 +353,6 @@ static void test_errors_do_not_quote_the_text(void **state)
     }
 }
 
-static struct order bulk[ORDER_BULK_MAX_ITEMS];
-
 static void test_bulk_requests(void **state)
 {
     (void)state;
@@ -318,10 +373,24 @@ static void test_bulk_requests(void **state)
     assert_string_equal(bulk[1].product_name, "b");
     assert_int_equal(bulk[1].amount_cents, 250);
 
+    static const char each[] = "{\"x\":[{\"amount\":9}],\"\\u006frders\":[ {\"amount\" : 1.10 ,"
+                               "\"product_name\":\"a]},{\"} , {\"y\":{\"amount\":7},"
+                               "\"product_name\":\"b\",\"amount\":2e0}]}";
+    assert_int_equal(bulk_request_from_json(each, strlen(each), bulk, &count, &err), DECODE_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(bulk[0].amount_cents, 110);
+    assert_int_equal(bulk[1].amount_cents, 200);
+
     static const struct {
         enum decode_result result;
         const char *json, *reason;
     } bad[] = {
+        {DECODE_UNACCEPTABLE,
+         "{\"orders\":[{\"product_name\":\"a\",\"amount\":1},"
+         "{\"product_name\":\"a\",\"amount\":1.0000000000000000001}]}",
+         "orders[1]: amount is not"},
+        {DECODE_MALFORMED, "{\"orders\":[{\"product_name\":\"\xef\xbb\xbf\",\"amount\":1}]}",
+         "byte order mark"},
         {DECODE_MALFORMED, "[]", "not a JSON object"},
         {DECODE_MALFORMED, "{}", "item_1 is missing"},
         {DECODE_MALFORMED, "{\"item_1\":\"a\"}", "item_2 is missing"},
@@ -369,11 +438,17 @@ static void test_bulk_of_1000(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_canonical_form), cmocka_unit_test(test_longest_order_fits),
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_foreign_orders),
-        cmocka_unit_test(test_requests),       cmocka_unit_test(test_name_of_255_characters),
-        cmocka_unit_test(test_absurd_nesting), cmocka_unit_test(test_errors_do_not_quote_the_text),
-        cmocka_unit_test(test_bulk_requests),  cmocka_unit_test(test_bulk_of_1000),
+        cmocka_unit_test(test_canonical_form),
+        cmocka_unit_test(test_longest_order_fits),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_foreign_orders),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_name_of_255_characters),
+        cmocka_unit_test(test_absurd_nesting),
+        cmocka_unit_test(test_errors_do_not_quote_the_text),
+        cmocka_unit_test(test_a_nul_anywhere_is_malformed),
+        cmocka_unit_test(test_bulk_requests),
+        cmocka_unit_test(test_bulk_of_1000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
