@@ -5,12 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An item is {"index": {"status": 201}}. Returns 0 when it is not. */
+/* An item is {"index": {"_id": "…", "status": 201}}. */
 static json_int_t item_status(const json_t *item)
 {
-    const json_t *result = json_object_get(item, "index");
-    json_int_t status = json_integer_value(json_object_get(result, "status"));
-    return status >= 100 && status <= 599 ? status : 0;
+    return json_integer_value(json_object_get(json_object_get(item, "index"), "status"));
+}
+
+/* Whether the item tells what became of this order. */
+static bool is_of(const json_t *item, const struct order *order)
+{
+    char id[ORDER_ID_TEXT_LEN + 1];
+    order_id_format(&order->id, id);
+    const json_t *said = json_object_get(json_object_get(item, "index"), "_id");
+    json_int_t status = item_status(item);
+    return json_string_length(said) == ORDER_ID_TEXT_LEN &&
+           memcmp(json_string_value(said), id, ORDER_ID_TEXT_LEN) == 0 && status >= 100 &&
+           status <= 599;
 }
 
 /* Of the failures with status 400, those of the index: index_closed_exception and the like. */
@@ -43,7 +53,8 @@ static void give_up(struct batch *batch, const char *code, const char *detail)
     batch_give_up(batch);
 }
 
-/* No order is done unless each order has a status. */
+/* No order is done unless each order has a status: an answer that is wrong about one order is
+ * believed about none. */
 static void judge_items(struct batch *batch, const char *body, size_t len_bytes)
 {
     size_t count = batch->part.count;
@@ -53,7 +64,7 @@ static void judge_items(struct batch *batch, const char *body, size_t len_bytes)
     const json_t *items = json_object_get(answer, "items");
     bool complete = json_is_array(items) && json_array_size(items) == count;
     for (size_t i = 0; complete && i < count; i++)
-        complete = item_status(json_array_get(items, i)) != 0;
+        complete = is_of(json_array_get(items, i), batch->orders[batch->part.first + i]);
     for (size_t i = 0; complete && i < count; i++) {
         struct verdict *verdict = &batch->verdicts[batch->part.first + i];
         judge_item(json_array_get(items, i), verdict);
@@ -63,7 +74,7 @@ static void judge_items(struct batch *batch, const char *body, size_t len_bytes)
         if (answer == NULL)
             error_set(&err, "the answer to _bulk is not JSON: %s", where.text);
         else
-            error_set(&err, "the answer to _bulk has no status for each of %zu orders", count);
+            error_set(&err, "the answer to _bulk is not that of the %zu orders sent", count);
         give_up(batch, "elasticsearch_unreadable", err.message);
     }
     json_decref(answer);

@@ -13,10 +13,38 @@
 #define COUNT 8
 #define BEGUN_MS 5000
 
+/* As Elasticsearch answers, but for "_id", which write_item() adds. */
 static const char item_created[] = "{\"index\":{\"status\":201}}";
 static const char item_malformed[] =
     "{\"index\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":"
     "\"failed to parse field [amount] of type [double], value '\\u0000x\\u0000'\"}}}";
+
+/* ---- the orders ---- */
+
+#define ORDERS 16
+
+static struct order orders[ORDERS];
+static const struct order *order_list[ORDERS];
+
+static int make_orders(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ORDERS; i++) {
+        orders[i].id.bytes[15] = (unsigned char)i;
+        order_list[i] = &orders[i];
+    }
+    return 0;
+}
+
+/* Appends the item of the order in this place. */
+static void write_item(char *body, size_t place, const char *item)
+{
+    static const char begin[] = "{\"index\":{";
+    assert_memory_equal(item, begin, strlen(begin));
+    char id[ORDER_ID_TEXT_LEN + 1];
+    order_id_format(&orders[place].id, id);
+    sprintf(body + strlen(body), "%s\"_id\":\"%s\",%s", begin, id, item + strlen(begin));
+}
 
 /* ---- answers to single requests ---- */
 
@@ -45,7 +73,7 @@ static void begin(struct batch *batch, size_t count, struct verdict verdicts[])
 {
     ended = false;
     elapsed_ms = 0;
-    batch_begin(batch, &store, NULL, count, verdicts, on_done, NULL, BEGUN_MS);
+    batch_begin(batch, &store, order_list, count, verdicts, on_done, NULL, BEGUN_MS);
 }
 
 /* A whole batch of one request, which is taken. */
@@ -96,7 +124,7 @@ static void each_item_by_its_status(void **state)
     const size_t count = sizeof(cases) / sizeof(cases[0]);
     for (size_t i = 0; i < count; i++) {
         strcat(body, i > 0 ? "," : "");
-        strcat(body, cases[i].item);
+        write_item(body, i, cases[i].item);
     }
     strcat(body, "]}");
     judge(count, verdicts, body);
@@ -107,7 +135,12 @@ static void each_item_by_its_status(void **state)
     }
 }
 
-/* Nothing is believed to be done unless each order has a status. */
+#define ID(last) "00000000-0000-0000-0000-0000000000" last
+#define ITEM(id, status) "{\"index\":{\"_id\":\"" id "\",\"status\":" status "}}"
+#define FIRST ITEM(ID("00"), "201")
+#define SECOND ITEM(ID("01"), "201")
+
+/* Nothing is believed to be done unless each order has its own item with a status. */
 static void answers_that_make_no_sense(void **state)
 {
     (void)state;
@@ -120,16 +153,33 @@ static void answers_that_make_no_sense(void **state)
         "{\"errors\":false}",
         "{\"items\":[]}",
         "{\"items\":{\"index\":{\"status\":201}}}",
-        "{\"items\":[{\"index\":{\"status\":201}}]}",
-        ("{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}},"
-         "{\"index\":{\"status\":201}}]}"),
-        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{}}]}",
-        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":\"201\"}}]}",
-        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":20100000000}}]}",
-        "{\"items\":[{\"index\":{\"status\":201}},{\"delete\":{\"status\":200}}]}",
-        "{\"items\":[{\"index\":{\"status\":201}},null]}",
-        "{\"items\":[{\"index\":{\"status\":201}},{\"index\":{\"status\":201}}",
+        "{\"items\":[" FIRST "]}",
+        "{\"items\":[" FIRST "," SECOND "," ITEM(ID("02"), "201") "]}",
+        "{\"items\":[" FIRST "," SECOND,
+        /* an item without a status, or of no order */
+        "{\"items\":[" FIRST ",{\"index\":{\"_id\":\"" ID("01") "\"}}]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01"), "\"201\"") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01"), "20100000000") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01"), "99") "]}",
+        "{\"items\":[" FIRST ",{\"delete\":{\"_id\":\"" ID("01") "\",\"status\":200}}]}",
+        "{\"items\":[" FIRST ",null]}",
+        "{\"items\":[" FIRST ",[]]}",
+        "{\"items\":[" FIRST ",201]}",
+        "{\"items\":[" FIRST ",{\"index\":201}]}",
+        /* an item that is not of the order in its place */
+        "{\"items\":[" SECOND "," FIRST "]}",
+        "{\"items\":[" FIRST "," FIRST "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("02"), "201") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("02"), "400") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("0"), "201") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01\\u0000"), "201") "]}",
+        "{\"items\":[" FIRST "," ITEM("", "201") "]}",
+        "{\"items\":[" FIRST ",{\"index\":{\"_id\":1,\"status\":201}}]}",
+        "{\"items\":[" FIRST ",{\"index\":{\"status\":201}}]}",
     };
+    struct verdict good[2];
+    judge(2, good, "{\"items\":[" FIRST "," SECOND "]}");
+    assert_int_equal(good[1].outcome, OUTCOME_DONE);
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         struct verdict verdicts[2];
         judge(2, verdicts, bodies[i]);
@@ -178,7 +228,7 @@ static void answer_part(struct endpoint *endpoint, struct batch *batch)
     for (size_t i = 0; i < part->count; i++) {
         const char *item = endpoint->items[part->first + i];
         strcat(body, i > 0 ? "," : "");
-        strcat(body, item ? item : item_created);
+        write_item(body, part->first + i, item ? item : item_created);
     }
     strcat(body, "]}");
     bulk_answer_judge(batch, 200, body, strlen(body), NULL);
@@ -346,5 +396,5 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_sent_next),
         cmocka_unit_test(what_there_is_no_time_for_is_tried_later),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_orders, NULL);
 }
