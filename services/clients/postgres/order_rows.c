@@ -7,6 +7,8 @@
 #include "proto/amount.h"
 #include "proto/order_json.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/orders.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,11 +137,18 @@ int64_t binary_integer(const char *bytes, int width)
     return (int64_t)value;
 }
 
+static bool id_decode(const PGresult *result, int row, struct order_id *ret_id)
+{
+    if (PQgetisnull(result, row, 0) || PQgetlength(result, row, 0) != sizeof ret_id->bytes)
+        return false;
+    memcpy(ret_id->bytes, PQgetvalue(result, row, 0), sizeof ret_id->bytes);
+    return true;
+}
+
 const char *order_row_decode(const PGresult *result, int row, struct order *ret_order)
 {
-    if (PQgetisnull(result, row, 0) || PQgetlength(result, row, 0) != sizeof ret_order->id.bytes)
+    if (!id_decode(result, row, &ret_order->id))
         return "id";
-    memcpy(ret_order->id.bytes, PQgetvalue(result, row, 0), sizeof ret_order->id.bytes);
 
     int name_len = PQgetlength(result, row, 1);
     if (PQgetisnull(result, row, 1) || name_len > ORDER_NAME_MAX_BYTES)
@@ -180,4 +189,20 @@ int order_rows_select(struct database *database, const struct order_entry *entri
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
     free(ids);
     return status;
+}
+
+bool order_rows_are_of(const PGresult *result, const struct order_entry *entries, size_t count)
+{
+    bool seen[ORDERS_BATCH_MAX] = {false};
+    assert(count <= ORDERS_BATCH_MAX);
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct order_id id;
+        if (!id_decode(result, row, &id))
+            return false;
+        size_t i = order_entries_find(entries, count, &id);
+        if (i == count || !order_id_equal(&entries[i].order->id, &id) || seen[i])
+            return false;
+        seen[i] = true;
+    }
+    return true;
 }

@@ -49,6 +49,15 @@ int order_rows_select(struct database *database, const struct order_entry *entri
                       database_done_fn *on_done, void (*drop)(void *arg), void *arg)
     __attribute__((warn_unused_result));
 
+/* Whether an answer to order_rows_select() is about these orders, which are sorted: it has rows of
+ * their ids alone, no two of the same. Otherwise nothing that it says may be believed. */
+bool order_rows_are_of(const PGresult *result, const struct order_entry *entries, size_t count);
+
+/* The row of an id that was not asked for: a fault between here and the table, such as a pooler
+ * that ran another session's statement (SQLSTATE class XX, internal error). */
+#define SQLSTATE_WRONG_ROW "XX000"
+#define WRONG_ROW "a row came that was not asked for"
+
 /* The big-endian integers of binary columns. `width` bytes are there. */
 int64_t binary_integer(const char *bytes, int width);
 

@@ -18,6 +18,7 @@
 #define SQLSTATE_ROW_GONE "40001"
 
 struct find {
+    struct order_id id;
     order_found_fn *on_done;
     void *arg;
 };
@@ -32,16 +33,20 @@ static void on_found(void *arg, const struct database_answer *answer)
         find.on_done(find.arg, ORDER_NOT_FOUND, NULL, answer);
     } else {
         struct order order;
+        order.id = (struct order_id){0}; /* stays when the row's cannot be read */
         const char *bad_column = order_row_decode(answer->result, 0, &order);
-        if (bad_column == NULL) {
+        struct database_answer failed;
+        if (!order_id_equal(&order.id, &find.id)) {
+            answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
+        } else if (bad_column != NULL) {
+            char message[100];
+            snprintf(message, sizeof message, "the stored row's %s cannot be shown exactly",
+                     bad_column);
+            answer_set_failed(&failed, SQLSTATE_BAD_ROW, message);
+        } else {
             find.on_done(find.arg, ORDER_FOUND, &order, answer);
             return;
         }
-        char message[100];
-        snprintf(message, sizeof message, "the stored row's %s cannot be shown exactly",
-                 bad_column);
-        struct database_answer failed;
-        answer_set_failed(&failed, SQLSTATE_BAD_ROW, message);
         find.on_done(find.arg, ORDER_LOOKUP_FAILED, NULL, &failed);
     }
 }
@@ -55,7 +60,7 @@ int orders_find(struct database *database, const struct order_id *id, order_foun
     const char *const values[] = {text};
     const struct database_parameters parameters = {.count = 1, .values = values};
     struct find *find = memory_new(sizeof *find);
-    *find = (struct find){on_done, arg};
+    *find = (struct find){*id, on_done, arg};
     if (database_call(database, sql, &parameters, true, on_found, free, find) == 0)
         return 0;
     free(find);
@@ -118,8 +123,14 @@ static void on_reread(void *arg, const struct database_answer *answer)
         insert_done(insert, answer);
         return;
     }
+    struct database_answer failed;
+    if (!order_rows_are_of(answer->result, insert->distinct, insert->distinct_count)) {
+        answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
+        insert_done(insert, &failed);
+        return;
+    }
     if ((size_t)PQntuples(answer->result) != insert->distinct_count) {
-        struct database_answer failed; /* a conflicting row was deleted in between */
+        /* A conflicting row was deleted in between. */
         answer_set_failed(&failed, SQLSTATE_ROW_GONE, "a row vanished while it was compared");
         insert_done(insert, &failed);
         return;

@@ -41,13 +41,11 @@ static void bulk_done(struct bulk *bulk, enum bulk_result result,
     bulk_free(bulk);
 }
 
+/* `row` is that of an order of the bulk. */
 static bool same_content(const struct bulk *bulk, const struct order *row)
 {
     size_t i = order_entries_find(bulk->entries, bulk->count, &row->id);
-    if (i == bulk->count)
-        return false;
-    const struct order *order = bulk->entries[i].order;
-    return order_id_equal(&order->id, &row->id) && order_same_payload(order, row);
+    return order_same_payload(bulk->entries[i].order, row);
 }
 
 /* The rows that stood in the way: is it this very bulk, stored before? */
@@ -61,6 +59,12 @@ static void on_reread(void *arg, const struct database_answer *answer)
     int rows = PQntuples(answer->result);
     if (rows == 0) { /* deleted since, or another unique constraint */
         bulk_done(bulk, BULK_FAILED, &bulk->refusal);
+        return;
+    }
+    if (!order_rows_are_of(answer->result, bulk->entries, bulk->count)) {
+        struct database_answer failed;
+        answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
+        bulk_done(bulk, BULK_FAILED, &failed);
         return;
     }
     bool same = (size_t)rows == bulk->count;
