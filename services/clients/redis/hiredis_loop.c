@@ -1,14 +1,28 @@
 /* The event hooks of a hiredis context (hiredis/async.h, `ev`). */
 #include "services/clients/redis/hiredis_loop.h"
+#include <sys/ioctl.h>
 
+#define READS_PER_TURN 64
+
+static bool has_more(const redisAsyncContext *context)
+{
+    int unread = 0;
+    return ioctl(context->c.fd, FIONREAD, &unread) == 0 && unread > 0;
+}
+
+/* hiredis reads 16 KiB at a time. All replies that have come are read before timers expire. */
 static void on_ready(void *arg, bool readable, bool writable)
 {
     struct hiredis_loop *loop = arg;
     redisAsyncContext *context = loop->context;
     if (writable)
         redisAsyncHandleWrite(context);
-    if (readable && loop->context == context)
+    if (!readable || loop->context != context)
+        return;
+    unsigned reads = 0;
+    do
         redisAsyncHandleRead(context);
+    while (loop->context == context && ++reads < READS_PER_TURN && has_more(context));
 }
 
 static void want(struct hiredis_loop *loop, bool read, bool write)
@@ -39,7 +53,7 @@ static void add_write(void *arg)
     bool connected = loop->context != NULL && (loop->context->c.flags & REDIS_CONNECTED) != 0;
     if (!connected || loop->flushing)
         want(loop, loop->want_read, true);
-    else if (!h2o_timeout_is_linked(&loop->flush) && !loop->want_write)
+    else if (!h2o_timeout_is_linked(&loop->flush))
         h2o_timeout_link(loop->evloop, &loop->turn, &loop->flush);
 }
 
@@ -58,6 +72,7 @@ static void on_flush(h2o_timeout_entry_t *entry)
     loop->flushing = true;
     redisAsyncHandleWrite(loop->context);
     loop->flushing = false;
+    loop->on_flushed(loop->arg);
 }
 
 /* hiredis is about to close the socket. */
@@ -71,9 +86,14 @@ static void on_cleanup(void *arg)
     h2o_timeout_unlink(&loop->flush);
 }
 
-void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events)
+void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events,
+                       void (*on_flushed)(void *arg), void *arg)
 {
-    *loop = (struct hiredis_loop){.evloop = evloop, .events = events, .flush.cb = on_flush};
+    *loop = (struct hiredis_loop){.evloop = evloop,
+                                  .events = events,
+                                  .flush.cb = on_flush,
+                                  .on_flushed = on_flushed,
+                                  .arg = arg};
     h2o_timeout_init(evloop, &loop->turn, 0);
 }
 

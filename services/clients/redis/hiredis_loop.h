@@ -16,10 +16,13 @@ struct hiredis_loop {
     h2o_timeout_t turn; /* zero: runs at the end of this turn of the loop */
     h2o_timeout_entry_t flush;
     bool flushing;
+    void (*on_flushed)(void *arg);
+    void *arg;
 };
 
-/* Both loops stay the caller's. */
-void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events);
+/* Both loops stay the caller's. `on_flushed` is called at the end of a turn that had commands. */
+void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events,
+                       void (*on_flushed)(void *arg), void *arg);
 
 /* After the context is gone. */
 void hiredis_loop_release(struct hiredis_loop *loop);

@@ -21,6 +21,7 @@
 #define STALL_TIMEOUT_MS 1000
 #define BACKOFF_BASE_MS 50
 #define BACKOFF_CAP_MS 2000
+#define NOT_WRITTEN INT64_MAX
 #define MAX_IN_FLIGHT 4096
 #define MAX_IN_FLIGHT_BYTES (8 * 1024 * 1024)
 
@@ -35,7 +36,7 @@ struct redis_command {
     struct redis_connection *connection;
     redis_done_fn *on_done; /* NULL: it has been told that there was no answer in time */
     void *arg;
-    int64_t sent_us, deadline_ms;
+    int64_t sent_us, deadline_ms; /* no deadline before it is written: NOT_WRITTEN */
     size_t bytes;
     h2o_linklist_t link; /* in `in_time` until answered or overdue */
 };
@@ -155,10 +156,28 @@ static void watch_deadlines(struct redis_connection *connection)
     const struct redis_command *oldest = oldest_in_time(connection);
     if (oldest == NULL && connection->overdue == 0)
         return;
+    if (oldest != NULL && oldest->deadline_ms == NOT_WRITTEN)
+        return;
     int64_t until_ms =
         oldest != NULL ? oldest->deadline_ms : connection->stalled_since_ms + STALL_TIMEOUT_MS;
     int64_t wait_ms = until_ms - clock_monotonic_ms();
     loop_timer_start(connection->timer, wait_ms > 0 ? wait_ms : 0);
+}
+
+/* A command's time begins when it is written, which is at the end of the turn: a turn that took
+ * long for other reasons is not Redis' fault. */
+static void on_flushed(void *arg)
+{
+    struct redis_connection *connection = arg;
+    int64_t deadline_ms = clock_monotonic_ms() + REDIS_COMMAND_TIMEOUT_MS;
+    for (h2o_linklist_t *node = connection->in_time.prev; node != &connection->in_time;
+         node = node->prev) {
+        struct redis_command *command = H2O_STRUCT_FROM_MEMBER(struct redis_command, link, node);
+        if (command->deadline_ms != NOT_WRITTEN)
+            break;
+        command->deadline_ms = deadline_ms;
+    }
+    watch_deadlines(connection);
 }
 
 static void on_timer(void *arg)
@@ -216,7 +235,7 @@ static int send_command(struct redis_connection *connection, const struct redis_
     command->on_done = on_done;
     command->arg = arg;
     command->sent_us = clock_monotonic_us();
-    command->deadline_ms = command->sent_us / 1000 + REDIS_COMMAND_TIMEOUT_MS;
+    command->deadline_ms = NOT_WRITTEN;
     command->bytes = command_text_write(&connection->text, words, count);
     if (redisAsyncFormattedCommand(connection->context, on_reply, command, connection->text.bytes,
                                    command->bytes) != REDIS_OK) {
@@ -237,7 +256,6 @@ int redis_connection_send(struct redis_connection *connection, const struct redi
         connection->in_flight_bytes >= MAX_IN_FLIGHT_BYTES ||
         send_command(connection, words, count, on_done, arg) != 0)
         return -1;
-    watch_deadlines(connection);
     return 0;
 }
 
@@ -368,7 +386,7 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
         metric_counter("redis_timeouts_total", NULL, "Commands without a reply in time");
     connection->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     h2o_linklist_init_anchor(&connection->in_time);
-    hiredis_loop_init(&connection->loop, loop, events);
+    hiredis_loop_init(&connection->loop, loop, events, on_flushed, connection);
     connection->timer = event_loop_timer(events, on_timer, connection);
     connect_now(connection);
     return connection;
