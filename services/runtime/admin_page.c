@@ -1,9 +1,15 @@
-/* The pages for orchestrators and Prometheus. */
+/* The pages for orchestrators and Prometheus. /metrics costs the most by far: it is rendered at
+ * most once a second, and all who ask in that second get the same text. */
 #include "services/runtime/admin_page.h"
+#include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/runtime/health.h"
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define METRICS_LIFE_MS 1000
 
 static void livez(struct admin_page *page)
 {
@@ -19,10 +25,24 @@ static void readyz(struct admin_page *page)
 
 static void metrics(struct admin_page *page)
 {
-    metric_set(metric_gauge("service_ready", NULL, "1 while /readyz answers 200, 0 while not"),
-               health_ready());
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char *text;
+    static size_t len;
+    static int64_t rendered_ms;
+
+    (void)pthread_mutex_lock(&lock);
+    int64_t now_ms = clock_monotonic_ms();
+    if (text == NULL || now_ms - rendered_ms >= METRICS_LIFE_MS) {
+        metric_set(metric_gauge("service_ready", NULL, "1 while /readyz answers 200, 0 while not"),
+                   health_ready());
+        free(text);
+        text = metrics_render(&len);
+        rendered_ms = now_ms;
+    }
     page->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page->body = metrics_render(&page->len);
+    page->body = memory_copy(text, len);
+    page->len = len;
+    (void)pthread_mutex_unlock(&lock);
 }
 
 static const struct {

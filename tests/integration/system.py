@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -243,7 +244,14 @@ class System:
             return False
 
     def metrics(self, program):
-        return requests.get(self.admin_url(program) + "/metrics", timeout=30).text
+        """The page as it is now: a service renders it once a second."""
+        url = self.admin_url(program) + "/metrics"
+        first = text = requests.get(url, timeout=30).text
+        ends = time.monotonic() + 1.1
+        while text == first and time.monotonic() < ends:
+            time.sleep(0.05)
+            text = requests.get(url, timeout=30).text
+        return text
 
     def metric(self, program, name):
         """One that has no labels."""

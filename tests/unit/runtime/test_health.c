@@ -1,6 +1,8 @@
 /* The checks are global and only grow, so this is one story. */
+#include "services/base/metrics.h"
 #include "services/runtime/admin_page.h"
 #include "services/runtime/health.h"
+#include "tests/unit/support/test_clock.h"
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,6 +38,7 @@ static void assert_page(const char *path, int status, const char *content_type)
 static void assert_metric(const char *line)
 {
     struct admin_page page;
+    test_clock_advance(1000); /* a new page */
     assert_true(admin_page_render("/metrics", strlen("/metrics"), &page));
     if (strstr(page.body, line) == NULL)
         fail_msg("no \"%s\" in\n%s", line, page.body);
@@ -105,8 +108,28 @@ static void test_pages(void **state)
     assert_page("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
+static void metrics_are_rendered_once_a_second(void **state)
+{
+    (void)state;
+    struct metric_counter *counter = metric_counter("pages_total", NULL, "Of the test");
+    assert_metric("\npages_total 0\n");
+    struct admin_page first, second, third;
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), &first));
+    metric_add(counter, 1);
+    test_clock_advance(999);
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), &second));
+    assert_string_equal(first.body, second.body);
+    test_clock_advance(1);
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), &third));
+    assert_non_null(strstr(third.body, "\npages_total 1\n"));
+    free(first.body);
+    free(second.body);
+    free(third.body);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_story), cmocka_unit_test(test_pages)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_story), cmocka_unit_test(test_pages),
+                                       cmocka_unit_test(metrics_are_rendered_once_a_second)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
