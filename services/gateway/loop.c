@@ -86,8 +86,10 @@ static void *run(void *arg)
 {
     struct gateway_loop *loop = arg;
     while (loop->drain_deadline_ms == 0 ||
-           (!is_drained(loop) && clock_monotonic_ms() < loop->drain_deadline_ms))
-        h2o_evloop_run(loop->evloop, loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10);
+           (!is_drained(loop) && clock_monotonic_ms() < loop->drain_deadline_ms)) {
+        int32_t wait_ms = loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10;
+        h2o_evloop_run(loop->evloop, http_server_turn(loop->server, wait_ms));
+    }
     return NULL;
 }
 

@@ -87,14 +87,20 @@ static void on_stop(void *arg, bool readable, bool writable)
     http_server_drain(server->http);
 }
 
+static void turn(struct admin_server *server, int32_t wait_ms)
+{
+    /* It fails when it was interrupted. */
+    (void)h2o_evloop_run(server->evloop, http_server_turn(server->http, wait_ms));
+}
+
 static void *run(void *arg)
 {
     struct admin_server *server = arg;
     while (!server->stopping)
-        (void)h2o_evloop_run(server->evloop, INT32_MAX); /* -1: interrupted */
+        turn(server, INT32_MAX);
     int64_t deadline_ms = clock_monotonic_ms() + STOP_TIMEOUT_MS;
     while (http_server_connections(server->http) > 0 && clock_monotonic_ms() < deadline_ms)
-        (void)h2o_evloop_run(server->evloop, 10);
+        turn(server, 10);
     return NULL;
 }
 

@@ -5,7 +5,7 @@
  * answer. */
 #include "services/runtime/http_server.h"
 #include "services/base/memory.h"
-#include <assert.h>
+#include "services/runtime/http_connections.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -26,10 +26,10 @@ struct http_server {
     h2o_context_t context;
     h2o_accept_ctx_t accept;
     struct http_server_options options;
+    struct http_connections *connections;
     h2o_socket_t *listener;
     struct loop_timer *tick; /* while there are connections or a pause */
-    unsigned connections;
-    bool paused; /* descriptors have run out: accept again at the next tick */
+    bool paused;             /* descriptors have run out: accept again at the next tick */
     bool draining;
 };
 
@@ -40,16 +40,15 @@ h2o_context_t *http_server_context(struct http_server *server)
 
 unsigned http_server_connections(const struct http_server *server)
 {
-    return server->connections;
+    return http_connections_count(server->connections);
+}
+
+int32_t http_server_turn(struct http_server *server, int32_t wait_ms)
+{
+    return http_connections_turn(server->connections, wait_ms);
 }
 
 /* ---- accepting ---- */
-
-static void on_connection_closed(void *arg)
-{
-    struct http_server *server = arg;
-    server->connections--;
-}
 
 static void refuse_connection(h2o_socket_t *sock)
 {
@@ -71,14 +70,10 @@ static void accept_some(struct http_server *server, unsigned limit)
             }
             break;
         }
-        if (server->connections >= server->options.max_connections) {
+        if (http_server_connections(server) >= server->options.max_connections)
             refuse_connection(sock);
-            continue;
-        }
-        server->connections++;
-        sock->on_close.cb = on_connection_closed;
-        sock->on_close.data = server;
-        h2o_accept(&server->accept, sock);
+        else
+            http_connections_add(server->connections, &server->accept, sock);
     }
     if (!loop_timer_running(server->tick))
         loop_timer_start(server->tick, TICK_MS);
@@ -159,7 +154,7 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
     enum request_head_fault fault = check_head(req);
     if (fault != REQUEST_HEAD_FINE)
         req->http1_is_persistent = 0; /* what follows is not looked at */
-    server->options.handle(server->options.arg, req, fault);
+    http_connections_serve(server->connections, req, fault);
     return 0;
 }
 
@@ -204,7 +199,7 @@ static void bound_buffers(struct http_server *server)
 {
     /* Too few to reach the limit: do not even look. A buffer grows by doubling. */
     size_t limit = server->options.max_buffered_bytes;
-    if (limit == 0 || server->connections * 2 * server->options.max_body_bytes <= limit)
+    if (limit == 0 || http_server_connections(server) * 2 * server->options.max_body_bytes <= limit)
         return;
     struct shedding shedding = {0, limit};
     for_each_connection(server, add_buffered, &shedding.sum);
@@ -230,7 +225,7 @@ static void on_tick(void *arg)
     bound_buffers(server);
     if (server->draining)
         for_each_connection(server, end_connection, NULL);
-    if (server->connections > 0)
+    if (http_server_connections(server) > 0)
         loop_timer_start(server->tick, TICK_MS);
 }
 
@@ -241,6 +236,7 @@ struct http_server *http_server_new(h2o_loop_t *loop, struct event_loop *events,
 {
     struct http_server *server = memory_new(sizeof(*server));
     server->options = *options;
+    server->connections = http_connections_new(options->handle, options->arg);
 
     h2o_config_init(&server->config);
     server->config.server_name = h2o_iovec_init(NULL, 0);
@@ -288,7 +284,7 @@ void http_server_free(struct http_server *server)
 {
     if (server == NULL)
         return;
-    assert(server->connections == 0);
+    http_connections_free(server->connections);
     close_listener(server);
     loop_timer_free(server->tick);
     h2o_context_dispose(&server->context);

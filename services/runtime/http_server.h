@@ -42,6 +42,12 @@ h2o_context_t *http_server_context(struct http_server *server);
 /* Accept connections on `listen_fd`, which becomes the server's. */
 void http_server_listen(struct http_server *server, int listen_fd);
 
+/* Before each turn of the loop: answer the requests that have waited for it (a connection has one a
+ * turn). Returns how long the loop may wait for events then: `wait_ms`, or 0 when there is more to
+ * do. Give that to h2o_evloop_run(). */
+int32_t http_server_turn(struct http_server *server, int32_t wait_ms)
+    __attribute__((warn_unused_result));
+
 /* Accept no more, close idle connections, and the others after their answer. */
 void http_server_drain(struct http_server *server);
 

@@ -39,13 +39,13 @@ static void *run(void *arg)
 {
     struct http_fixture *fixture = arg;
     while (!atomic_load(&fixture->stop))
-        h2o_evloop_run(fixture->loop, 10);
+        h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
     http_server_drain(fixture->server);
     int64_t end_ms = real_time_ms() + PATIENCE_MS;
     while ((http_server_connections(fixture->server) > 0 || fixture->api.requests.open > 0) &&
            real_time_ms() < end_ms) {
         test_clock_advance(500); /* slow answers of the fakes come, too */
-        h2o_evloop_run(fixture->loop, 10);
+        h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
     }
     return NULL;
 }
