@@ -6,8 +6,8 @@ struct error {
     char message[256];
 };
 
-/* Write a printf-style message, cut to fit. `err` may be NULL: then nothing happens. Never blocks.
- */
+/* Write a printf-style message; one that is cut to fit ends in "...". `err` may be NULL: then
+ * nothing happens. Never blocks. */
 void error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,6 +1,7 @@
 /* Verdicts of a store on single orders. */
 #include "proto/verdict.h"
 #include <stdio.h>
+#include <string.h>
 
 void verdict_done(struct verdict *verdict, int64_t created_at_us)
 {
@@ -19,6 +20,8 @@ void verdict_fail(struct verdict *verdict, enum outcome outcome, const char *cod
     for (; detail[i] != '\0' && i + 1 < sizeof verdict->detail; i++)
         verdict->detail[i] = detail[i] >= ' ' && detail[i] <= '~' ? detail[i] : '?';
     verdict->detail[i] = '\0';
+    if (detail[i] != '\0')
+        memcpy(verdict->detail + i - strlen("..."), "...", strlen("..."));
 }
 
 const char *outcome_name(enum outcome outcome)

@@ -24,8 +24,8 @@ struct verdict {
 
 void verdict_done(struct verdict *verdict, int64_t created_at_us);
 
-/* `code` and `detail` are copied, cut to fit; what is not printable ASCII in `detail` (which a
- * server may have said) becomes '?'. */
+/* `code` and `detail` are copied, cut to fit; a detail that is cut ends in "...". What is not
+ * printable ASCII in `detail` (which a server may have said) becomes '?'. */
 void verdict_fail(struct verdict *verdict, enum outcome outcome, const char *code,
                   const char *detail);
 

@@ -1,11 +1,12 @@
 /* Builds the headers of a dead letter, in a memory pool of its own. */
 #include "services/bridge/dead_letter.h"
 #include "proto/timestamp.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define POOL_PAGE_BYTES 4096
-#define HEADERS_MAX 10
+#define HEADERS_MAX 11
 #define PROPERTIES_MAX 11
 
 static void *take_from(amqp_pool_t *pool, size_t size)
@@ -52,8 +53,10 @@ static void add_time(struct dead_letter *letter, const char *name, int64_t us)
 }
 
 /* The properties that the dead letter does not have itself. They are kept as a header: some would
- * act (expiration), or be refused (user_id). */
-static void add_properties(struct dead_letter *letter, const amqp_basic_properties_t *properties)
+ * act (expiration), or be refused (user_id). The table and its texts are the letter's; headers that
+ * are kept are the pool's that `properties` were decoded into. */
+static amqp_table_t copy_properties(struct dead_letter *letter,
+                                    const amqp_basic_properties_t *properties, bool with_headers)
 {
     const struct {
         amqp_flags_t flag;
@@ -73,30 +76,40 @@ static void add_properties(struct dead_letter *letter, const amqp_basic_properti
         .entries = take_from(&letter->pool, PROPERTIES_MAX * sizeof(amqp_table_entry_t))};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (properties->_flags & texts[i].flag)
-            add_bytes(&table, texts[i].name, *texts[i].bytes);
+            add_bytes(&table, texts[i].name,
+                      copy(&letter->pool, texts[i].bytes->bytes, texts[i].bytes->len));
     if (properties->_flags & AMQP_BASIC_PRIORITY_FLAG)
         add_number(&table, "priority", properties->priority);
     if (properties->_flags & AMQP_BASIC_TIMESTAMP_FLAG)
         add(&table, "timestamp", AMQP_FIELD_KIND_TIMESTAMP)->value.u64 = properties->timestamp;
-    if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
+    if (with_headers && properties->_flags & AMQP_BASIC_HEADERS_FLAG)
         add(&table, "headers", AMQP_FIELD_KIND_TABLE)->value.table = properties->headers;
-    if (table.num_entries > 0)
-        add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = table;
+    return table;
 }
 
-static void decode_properties(struct dead_letter *letter, const struct content_head *head)
+/* Reads what the message had. Returns what had to be left out of it. A frame has room for 128 KiB
+ * of properties, so only headers can be many; they are decoded in a pool that does not stay. */
+static const char *add_properties(struct dead_letter *letter, const struct content_head *head)
 {
     amqp_bytes_t raw = {.len = head->properties_len, .bytes = (void *)(uintptr_t)head->properties};
+    const bool large = head->properties_len > CONTENT_LARGE_BYTES;
+    amqp_pool_t passing;
+    init_amqp_pool(&passing, POOL_PAGE_BYTES);
+    amqp_table_t kept = {0};
     void *decoded;
-    /* A frame has room for 128 KiB of headers. What cannot be decoded came through once already. */
-    if (head->properties_len > CONTENT_LARGE_BYTES ||
-        amqp_decode_properties(AMQP_BASIC_CLASS, &letter->pool, raw, &decoded) < 0)
-        return;
-    const amqp_basic_properties_t *properties = decoded;
-    if (properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
-        letter->content_type =
-            copy(&letter->pool, properties->content_type.bytes, properties->content_type.len).bytes;
-    add_properties(letter, properties);
+    int status =
+        amqp_decode_properties(AMQP_BASIC_CLASS, large ? &passing : &letter->pool, raw, &decoded);
+    if (status >= 0) {
+        const amqp_basic_properties_t *properties = decoded;
+        if (properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
+            letter->content_type =
+                copy(&letter->pool, properties->content_type.bytes, properties->content_type.len)
+                    .bytes;
+        kept = copy_properties(letter, properties, !large);
+    }
+    empty_amqp_pool(&passing);
+    add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = kept;
+    return status < 0 ? "properties" : large ? "headers" : "";
 }
 
 static amqp_bytes_t bytes_of(const char *text, size_t len)
@@ -117,18 +130,24 @@ void dead_letter_init(struct dead_letter *letter, const struct content *content,
     amqp_table_t *headers = &letter->headers;
     add_bytes(headers, "x-reason", copy(&letter->pool, report->reason, strlen(report->reason)));
     add_bytes(headers, "x-detail", copy(&letter->pool, report->detail, strlen(report->detail)));
-    if (report->stage != NULL)
-        add_bytes(headers, "x-stage", amqp_cstring_bytes(report->stage));
+    add_bytes(headers, "x-stage",
+              amqp_cstring_bytes(report->stage != NULL ? report->stage : "intake"));
     add_number(headers, "x-attempts", report->attempts);
-    if (report->attempts > 0) {
-        add_time(letter, "x-first-attempt", now_us - (now_ms - report->first_attempt_ms) * 1000);
-        add_time(letter, "x-last-attempt", now_us - (now_ms - report->last_attempt_ms) * 1000);
-    }
+    int64_t first_ms = report->attempts > 0 ? report->first_attempt_ms : now_ms;
+    int64_t last_ms = report->attempts > 0 ? report->last_attempt_ms : now_ms;
+    add_time(letter, "x-first-attempt", now_us - (now_ms - first_ms) * 1000);
+    add_time(letter, "x-last-attempt", now_us - (now_ms - last_ms) * 1000);
     add_number(headers, "x-original-size", (int64_t)head->body_size);
     add_bytes(headers, "x-original-exchange", bytes_of(head->exchange, head->exchange_len));
     add_bytes(headers, "x-original-routing-key",
               bytes_of(head->routing_key, head->routing_key_len));
-    decode_properties(letter, head);
+
+    const char *properties = add_properties(letter, head);
+    const char *body = content->body_len < head->body_size ? "body" : "";
+    char cut[32];
+    int len =
+        snprintf(cut, sizeof cut, "%s%s%s", body, *body && *properties ? "," : "", properties);
+    add_bytes(headers, "x-cut", copy(&letter->pool, cut, (size_t)len));
 }
 
 void dead_letter_release(struct dead_letter *letter)

@@ -1,15 +1,18 @@
 /* What a dead letter says beside the original body. It keeps the original content type and
- * message_id, and has these headers:
+ * message_id, and has each of these headers:
  *   x-reason                     why, stable: malformed, unacceptable, too_large,
  *                                message_id_mismatch, retries_exhausted, or the worker's code
- *   x-detail                     why, for a person
- *   x-stage                      persist, index; absent when it reached none
+ *   x-detail                     why, for a person; ends in "..." when it was cut
+ *   x-stage                      where it died: persist, index; intake when it reached no worker
  *   x-attempts                   how often it was given to a worker
- *   x-first-attempt, x-last-attempt   RFC 3339; absent without attempts
- *   x-original-size              of the body, bytes; more than there is when it was cut
+ *   x-first-attempt, x-last-attempt   when, RFC 3339; without attempts when it was refused
+ *   x-original-size              of the body, bytes
  *   x-original-exchange, x-original-routing-key
- *   x-original-properties        a table of its other properties, its own headers as
- *                                "headers"; absent when there was nothing, or over 64 KiB of it */
+ *   x-original-properties        a table of its other properties, its own headers as "headers"
+ *   x-cut                        what of it is not here, separated by commas: "body" (over 1 MiB:
+ *                                only its beginning is kept), "headers" (with more than 64 KiB of
+ *                                properties), "properties" (all: they could not be read); else
+ *                                empty */
 #ifndef BRIDGE_DEAD_LETTER_H
 #define BRIDGE_DEAD_LETTER_H
 

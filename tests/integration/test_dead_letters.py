@@ -17,8 +17,19 @@ def one_dead_letter(system):
     return letters[0]
 
 
+HEADERS = {"x-reason", "x-detail", "x-stage", "x-attempts", "x-first-attempt", "x-last-attempt"}
+HEADERS |= {
+    "x-original-size",
+    "x-original-exchange",
+    "x-original-routing-key",
+    "x-original-properties",
+    "x-cut",
+}
+
+
 def check_account(headers, reason, stage, detail=""):
     """What a dead letter that was tried says of it."""
+    assert headers.keys() >= HEADERS
     assert headers["x-reason"] == reason
     assert headers["x-stage"] == stage
     assert detail in headers["x-detail"]
@@ -80,7 +91,11 @@ def test_poison(system, api, unique, body):
     assert headers["x-reason"] in ("malformed", "unacceptable", "too_large")
     assert headers["x-original-size"] == len(dead_body)
     assert headers["x-attempts"] == 0
-    assert not headers.keys() & {"x-stage", "x-first-attempt", "x-last-attempt"}  # it came to none
+    assert headers["x-stage"] == "intake"
+    assert headers["x-first-attempt"] == headers["x-last-attempt"]
+    assert headers["x-original-properties"] == {}
+    assert headers["x-cut"] == ""
+    assert headers.keys() >= HEADERS
     # One try was enough, and its neighbours are fine.
     system.wait_stored(api.accept(unique))
     assert system.queues.depth() == 0
@@ -148,5 +163,17 @@ def test_a_huge_body_is_cut_and_its_size_kept(system, api, unique):
     system.queues.publish(b"x" * size)
     properties, body = one_dead_letter(system)
     assert body == b"x" * 1024 * 1024
-    assert str(size) in json.dumps(properties.headers, default=str)
+    assert properties.headers["x-original-size"] == size
+    assert properties.headers["x-cut"] == "body"
+    system.wait_stored(api.accept(unique))
+
+
+def test_headers_that_are_too_many_are_left_out_and_that_is_marked(system, api, unique):
+    own = {"content_type": "text/plain", "correlation_id": "c-2", "headers": {"h": "x" * 70_000}}
+    system.queues.publish("hello", **own)
+    properties, body = one_dead_letter(system)
+    assert body == b"hello"
+    assert properties.content_type == "text/plain"
+    assert properties.headers["x-original-properties"] == {"correlation_id": "c-2"}
+    assert properties.headers["x-cut"] == "headers"
     system.wait_stored(api.accept(unique))

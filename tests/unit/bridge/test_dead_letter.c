@@ -1,5 +1,6 @@
 #include "services/bridge/dead_letter.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,14 @@ static void assert_number(const amqp_table_t *table, const char *name, int64_t n
     assert_non_null(value);
     assert_int_equal(value->kind, AMQP_FIELD_KIND_I64);
     assert_int_equal(value->value.i64, number);
+}
+
+static const amqp_table_t *properties_of(const struct dead_letter *letter)
+{
+    const amqp_field_value_t *value = find(&letter->headers, "x-original-properties");
+    assert_non_null(value);
+    assert_int_equal(value->kind, AMQP_FIELD_KIND_TABLE);
+    return &value->value.table;
 }
 
 /* Properties as on the wire (AMQP 0-9-1, 4.2.6.1): flags, then the values in the order of the
@@ -59,7 +68,7 @@ static void test_without_properties(void **state)
     struct dead_letter_report report = {
         .reason = "too_large", .stage = NULL, .detail = "too much", .attempts = 0};
     struct dead_letter letter;
-    dead_letter_init(&letter, content, &report, 1000, 0);
+    dead_letter_init(&letter, content, &report, 1000, INT64_C(1700000006000000));
     assert_string_equal(letter.content_type, "application/octet-stream");
     assert_null(letter.message_id);
     assert_text(&letter.headers, "x-reason", "too_large");
@@ -68,9 +77,11 @@ static void test_without_properties(void **state)
     assert_text(&letter.headers, "x-original-routing-key", "order_queue");
     assert_number(&letter.headers, "x-attempts", 0);
     assert_number(&letter.headers, "x-original-size", 3u << 20);
-    assert_null(find(&letter.headers, "x-stage"));
-    assert_null(find(&letter.headers, "x-first-attempt"));
-    assert_null(find(&letter.headers, "x-original-properties"));
+    assert_text(&letter.headers, "x-stage", "intake");
+    assert_text(&letter.headers, "x-first-attempt", "2023-11-14T22:13:26Z");
+    assert_text(&letter.headers, "x-last-attempt", "2023-11-14T22:13:26Z");
+    assert_text(&letter.headers, "x-cut", "body");
+    assert_int_equal(properties_of(&letter)->num_entries, 0);
     dead_letter_release(&letter);
     content_unref(content);
 }
@@ -95,6 +106,7 @@ static void test_keeps_what_the_message_had(void **state)
                                         .attempts = 3,
                                         .first_attempt_ms = 1000,
                                         .last_attempt_ms = 5500};
+    assert_int_equal(content_append(content, "{}", 2), 0);
     struct dead_letter letter;
     dead_letter_init(&letter, content, &report, 6000, INT64_C(1700000006000000));
     assert_string_equal(letter.content_type, "application/json");
@@ -105,39 +117,75 @@ static void test_keeps_what_the_message_had(void **state)
     assert_text(&letter.headers, "x-first-attempt", "2023-11-14T22:13:21Z");
     assert_text(&letter.headers, "x-last-attempt", "2023-11-14T22:13:25.5Z");
 
-    const amqp_field_value_t *properties = find(&letter.headers, "x-original-properties");
-    assert_non_null(properties);
-    assert_text(&properties->value.table, "correlation_id", "cc");
-    assert_text(&properties->value.table, "expiration", "60000");
-    assert_text(&properties->value.table, "user_id", "guest");
-    const amqp_field_value_t *headers = find(&properties->value.table, "headers");
+    const amqp_table_t *properties = properties_of(&letter);
+    assert_text(properties, "correlation_id", "cc");
+    assert_text(properties, "expiration", "60000");
+    assert_text(properties, "user_id", "guest");
+    const amqp_field_value_t *headers = find(properties, "headers");
     assert_non_null(headers);
     assert_text(&headers->value.table, "k", "v");
+    assert_text(&letter.headers, "x-cut", "");
     dead_letter_release(&letter);
     content_unref(content);
 }
 
-static void test_undecodable_or_huge_properties_are_left_out(void **state)
+/* content_type, a header "k" of `len` bytes, correlation_id */
+static char *large_properties(size_t len, size_t *ret_len)
+{
+    static const char begin[] = "\xA4\x00\x10"
+                                "application/json";
+    const uint32_t table_be = htonl((uint32_t)len + 7), value_be = htonl((uint32_t)len);
+    char *wire_form = malloc(len + 64), *end = wire_form;
+    end = mempcpy(end, begin, sizeof begin - 1);
+    end = mempcpy(end, &table_be, sizeof table_be);
+    end = mempcpy(end, "\x01kS", 3);
+    end = mempcpy(end, &value_be, sizeof value_be);
+    end = mempcpy(memset(end, 'v', len) + len,
+                  "\x02"
+                  "cc",
+                  3);
+    *ret_len = (size_t)(end - wire_form);
+    return wire_form;
+}
+
+static void test_what_was_cut_is_marked(void **state)
 {
     (void)state;
-    static char huge[CONTENT_LARGE_BYTES + 1];
+    size_t large_len;
+    char *large_wire = large_properties(CONTENT_LARGE_BYTES, &large_len);
     const struct {
         const void *properties;
         size_t len;
-    } cases[] = {{"\xFF\xFE", 2}, {"", 0}, {huge, sizeof huge}};
+        uint64_t body_size;
+        const char *cut;
+    } cases[] = {
+        {"\0\0", 2, 0, ""},
+        {"\xFF\xFE", 2, 0, "properties"},
+        {"", 0, 0, "properties"},
+        {"", 0, CONTENT_KEEP_BYTES + 1, "body,properties"},
+        {large_wire, large_len, 0, "headers"},
+        {large_wire, large_len, CONTENT_KEEP_BYTES + 1, "body,headers"},
+    };
     for (size_t i = 0; i < COUNT(cases); i++) {
         size_t large = 0;
-        struct content_head head = {
-            .body_size = 0, .properties = cases[i].properties, .properties_len = cases[i].len};
+        struct content_head head = {.body_size = cases[i].body_size,
+                                    .properties = cases[i].properties,
+                                    .properties_len = cases[i].len};
         struct content *content = content_new(&head, &large);
         struct dead_letter_report report = {.reason = "malformed", .detail = ""};
         struct dead_letter letter;
         dead_letter_init(&letter, content, &report, 0, 0);
         assert_text(&letter.headers, "x-reason", "malformed");
-        assert_null(find(&letter.headers, "x-original-properties"));
+        assert_text(&letter.headers, "x-cut", cases[i].cut);
+        if (cases[i].properties == large_wire) { /* all but the headers */
+            assert_text(properties_of(&letter), "correlation_id", "cc");
+            assert_string_equal(letter.content_type, "application/json");
+        }
+        assert_null(find(properties_of(&letter), "headers"));
         dead_letter_release(&letter);
         content_unref(content);
     }
+    free(large_wire);
 }
 
 int main(void)
@@ -145,7 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_properties),
         cmocka_unit_test(test_keeps_what_the_message_had),
-        cmocka_unit_test(test_undecodable_or_huge_properties_are_left_out),
+        cmocka_unit_test(test_what_was_cut_is_marked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

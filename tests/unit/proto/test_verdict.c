@@ -19,6 +19,10 @@ static void details_are_printable_and_cut(void **state)
     assert_string_equal(verdict.detail, "a?b????");
     verdict_fail(&verdict, OUTCOME_REJECT, "c", longer);
     assert_int_equal(strlen(verdict.detail), VERDICT_DETAIL_SIZE - 1);
+    assert_string_equal(verdict.detail + VERDICT_DETAIL_SIZE - 6, "xx...");
+    longer[VERDICT_DETAIL_SIZE - 1] = '\0'; /* fits */
+    verdict_fail(&verdict, OUTCOME_REJECT, "c", longer);
+    assert_string_equal(verdict.detail, longer);
 }
 
 int main(void)
