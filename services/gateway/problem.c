@@ -21,6 +21,8 @@ static const struct problem_kind {
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed", "The method is not allowed here"},
     [PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "The body is too large"},
     [PROBLEM_URI_TOO_LONG] = {414, "uri_too_long", "The request target is too long"},
+    [PROBLEM_UNSUPPORTED_CONTENT_ENCODING] = {415, "unsupported_content_encoding",
+                                              "The body must come without a Content-Encoding"},
     [PROBLEM_EXPECTATION_FAILED] = {417, "expectation_failed", "The expectation is not supported"},
     [PROBLEM_UNACCEPTABLE_ORDER] = {422, "unacceptable_order", "The order cannot be accepted"},
     [PROBLEM_IDEMPOTENCY_KEY_REUSED] = {422, "idempotency_key_reused",

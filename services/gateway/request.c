@@ -123,11 +123,6 @@ size_t request_header(const struct request *request, const char *name, h2o_iovec
             count++;
         }
     }
-    /* White space around a value is no part of it (RFC 9112, 5.1); libh2o leaves what follows. */
-    while (
-        count > 0 && ret_value->len > 0 &&
-        (ret_value->base[ret_value->len - 1] == ' ' || ret_value->base[ret_value->len - 1] == '\t'))
-        ret_value->len--;
     return count;
 }
 
@@ -149,6 +144,7 @@ const char *http_reason(int status)
         {405, "Method Not Allowed"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
         {417, "Expectation Failed"},
         {422, "Unprocessable Content"},
         {431, "Request Header Fields Too Large"},

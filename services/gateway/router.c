@@ -4,13 +4,14 @@
 #include "services/gateway/problem.h"
 #include "services/gateway/route_metrics.h"
 #include "services/gateway/routes/routes.h"
+#include "services/runtime/http_server.h"
 #include <string.h>
 
 #define READ "GET, HEAD"
 #define WRITE "POST"
 #define ORDER_MAX_BYTES (64 * 1024)
 #define BULK_MAX_BYTES (1024 * 1024)
-#define STATUSES(...) ((const int[]){__VA_ARGS__, 400, 405, 413, 414, 431, 503, 0})
+#define STATUSES(...) ((const int[]){__VA_ARGS__, 400, 405, 413, 414, 415, 431, 503, 0})
 
 static const struct route {
     const char *name; /* in metrics */
@@ -85,6 +86,19 @@ static bool method_usual(h2o_iovec_t method)
     return false;
 }
 
+/* A coding that no route reads: all of them take the body as it is. */
+static bool body_is_coded(const h2o_req_t *req)
+{
+    ssize_t at = -1;
+    while (req->entity.base != NULL &&
+           (at = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_ENCODING, at)) != -1) {
+        h2o_iovec_t coding = req->headers.entries[at].value;
+        if (coding.len > 0 && !h2o_lcstris(coding.base, coding.len, H2O_STRLIT("identity")))
+            return true;
+    }
+    return false;
+}
+
 /* The problem of a head that is at fault; not for REQUEST_HEAD_FINE. */
 static enum problem head_problem(enum request_head_fault fault)
 {
@@ -104,7 +118,7 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
 {
     struct api *api = arg;
     h2o_iovec_t rest = {NULL, 0};
-    size_t index = find_route(req->path_normalized, &rest);
+    size_t index = find_route(http_request_path(req), &rest);
     struct request *request = request_new(req, api, metrics_of[index]);
 
     if (fault != REQUEST_HEAD_FINE) {
@@ -119,6 +133,9 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
         reply_problem(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
     } else if (req->entity.len > route->body_max_bytes) {
         reply_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
+    } else if (body_is_coded(req)) {
+        reply_header(request, "accept-encoding", "identity"); /* RFC 9110, 12.5.3 */
+        reply_problem(request, PROBLEM_UNSUPPORTED_CONTENT_ENCODING, NULL);
     } else if (!route->always && requests_full(&api->requests)) {
         reply_problem(request, PROBLEM_OVERLOADED, NULL);
     } else {
@@ -126,7 +143,7 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
     }
 }
 
-/* ---- what libh2o answers by itself: a body over its limit, an unknown encoding or expectation
+/* ---- what libh2o answers by itself: a body over its limit, broken chunks, an unknown expectation
  * ---- */
 
 struct problem_stream {

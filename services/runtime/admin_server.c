@@ -57,12 +57,21 @@ static void handle(void *arg, h2o_req_t *request, enum request_head_fault fault)
 {
     (void)arg;
     struct admin_page page;
-    h2o_iovec_t method = request->method;
-    if (fault != REQUEST_HEAD_FINE) {
+    h2o_iovec_t method = request->method, path = http_request_path(request);
+    switch (fault) {
+    case REQUEST_HEAD_FINE:
+        break;
+    case REQUEST_HEAD_MALFORMED:
         reply_problem(request, 400, "Bad Request", "malformed_request");
         return;
+    case REQUEST_HEAD_TOO_LARGE:
+        reply_problem(request, 431, "Request Header Fields Too Large", "headers_too_large");
+        return;
+    case REQUEST_HEAD_TARGET_TOO_LONG:
+        reply_problem(request, 414, "URI Too Long", "uri_too_long");
+        return;
     }
-    if (!admin_page_render(request->path_normalized.base, request->path_normalized.len, &page)) {
+    if (!admin_page_render(path.base, path.len, &page)) {
         reply_problem(request, 404, "Not Found", "not_found");
         return;
     }

@@ -5,6 +5,7 @@
  * answer. */
 #include "services/runtime/http_server.h"
 #include "services/base/memory.h"
+#include "services/runtime/h2o_head.h"
 #include "services/runtime/http_connections.h"
 #include <errno.h>
 #include <netdb.h>
@@ -128,20 +129,6 @@ static h2o_socket_t *socket_of(const h2o_req_t *req)
     return req->conn->callbacks->get_socket(req->conn);
 }
 
-/* The raw head is still at the beginning of the connection's input, with the names of its headers
- * in lower case (libh2o 2.2.5, lib/http1.c). It is worth a look only with a body or a lot of input.
- */
-static enum request_head_fault check_head(const h2o_req_t *req)
-{
-    const h2o_buffer_t *input = socket_of(req)->input;
-    enum request_head_fault fault = REQUEST_HEAD_FINE;
-    if (req->entity.base != NULL || input->size > REQUEST_HEAD_MAX_BYTES)
-        fault = request_head_check(input->bytes, input->size);
-    if (fault != REQUEST_HEAD_MALFORMED && req->input.path.len > REQUEST_TARGET_MAX_BYTES)
-        fault = REQUEST_HEAD_TARGET_TOO_LONG;
-    return fault;
-}
-
 struct http_handler {
     h2o_handler_t super;
     const struct http_server *server;
@@ -151,11 +138,19 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     const struct http_server *server =
         H2O_STRUCT_FROM_MEMBER(struct http_handler, super, handler)->server;
-    enum request_head_fault fault = check_head(req);
-    if (fault != REQUEST_HEAD_FINE)
+    bool last;
+    enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &last);
+    if (last)
         req->http1_is_persistent = 0; /* what follows is not looked at */
     http_connections_serve(server->connections, req, fault);
     return 0;
+}
+
+h2o_iovec_t http_request_path(const h2o_req_t *req)
+{
+    struct request_text path =
+        request_target_path((struct request_text){req->path.base, req->path.len});
+    return h2o_iovec_init(path.base, path.len);
 }
 
 /* ---- connections under way ---- */

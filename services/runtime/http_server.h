@@ -51,6 +51,10 @@ int32_t http_server_turn(struct http_server *server, int32_t wait_ms)
 /* Accept no more, close idle connections, and the others after their answer. */
 void http_server_drain(struct http_server *server);
 
+/* The path of a request as the client sent it, without the query: nothing is decoded, dot segments
+ * stay. */
+h2o_iovec_t http_request_path(const h2o_req_t *req);
+
 /* Connections that are open. */
 unsigned http_server_connections(const struct http_server *server);
 

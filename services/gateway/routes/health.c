@@ -2,13 +2,14 @@
  * Prometheus. */
 #include "services/gateway/routes/routes.h"
 #include "services/runtime/admin_page.h"
+#include "services/runtime/http_server.h"
 #include <assert.h>
 #include <stdlib.h>
 
 void health_page(struct request *request, h2o_iovec_t rest)
 {
     (void)rest;
-    const h2o_iovec_t path = request->req->path_normalized;
+    const h2o_iovec_t path = http_request_path(request->req);
     struct admin_page page;
     bool found = admin_page_render(path.base, path.len, &page);
     assert(found && "the router knows the same pages");

@@ -1,0 +1,34 @@
+/* Makes libh2o read the heads of requests by request_head.h. Its own parser, picohttpparser, is
+ * lenient in what it takes (folded lines, bare line feeds, any version 1.x), and refuses legal
+ * white space behind a length. */
+#ifndef RUNTIME_H2O_HEAD_H
+#define RUNTIME_H2O_HEAD_H
+
+#include "services/runtime/request_head.h"
+#include <h2o.h>
+#include <stdbool.h>
+
+/* The fault of the head at the beginning of a connection's input, which is where libh2o 2.2.5 keeps
+ * the head of the request that a handler has got. `ret_last`: the connection must end after the
+ * answer. Names of fields may be in lower case by now. */
+enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, bool *ret_last);
+
+/* libh2o declares both in a header that it does not install (deps/picohttpparser). */
+struct phr_header {
+    const char *name;
+    size_t name_len;
+    const char *value;
+    size_t value_len;
+};
+
+/* Called by libh2o for the bytes that a connection has received since the last request, each time
+ * that more have come. Returns the length of the head, or -2 while the head is not complete.
+ *
+ * A head at fault is shown to libh2o as a request without fields and body: it reaches the handler
+ * at once. The handler finds the fault by h2o_head_fault(), answers, and ends the connection. */
+int phr_parse_request(const char *bytes, size_t len, const char **ret_method,
+                      size_t *ret_method_len, const char **ret_path, size_t *ret_path_len,
+                      int *ret_minor_version, struct phr_header *ret_headers, size_t *headers_len,
+                      size_t last_len);
+
+#endif
