@@ -2,7 +2,7 @@
  *
  * Signals: SIGTERM and SIGINT are blocked before any thread starts, so that one thread takes them
  * with sigtimedwait(): the first makes the service unready and its stop descriptor readable; a
- * second one, or DRAIN_MS without the process having ended, ends it at once. That thread lives
+ * second one, or the end of the time to drain, ends it at once. That thread lives
  * until the process ends, so the deadline also covers what runs after run(). */
 #include "services/runtime/service.h"
 #include "services/base/log.h"
@@ -51,9 +51,10 @@ static void print_help(const struct service *service)
            "  --health   ask the running instance whether it is ready (or live); exit 0 or 1\n"
            "  --help     this text\n"
            "  --version  the version\n\n"
-           "SIGTERM or SIGINT: finish what is in hand within %d s and exit.\n\n"
+           "SIGTERM or SIGINT: finish what is in hand within %d s%s and exit.\n\n"
            "Configuration, from the environment (unset or empty means the default):\n",
-           service->name, service->summary, DRAIN_SECONDS);
+           service->name, service->summary, DRAIN_SECONDS,
+           service->stop_delay_ms != NULL ? " (after API_DRAIN)" : "");
     config_print_help(service->options, service->option_count);
     config_print_help(common_options, COMMON_OPTION_COUNT);
 }
@@ -148,12 +149,14 @@ static int health(const struct service *service, const char *path)
 struct signals {
     sigset_t set;
     int stop_fd;
+    int64_t drain_ms;
 };
 
 static void *wait_for_signals(void *arg)
 {
     const struct signals *signals = arg;
-    const struct timespec drain = {.tv_sec = DRAIN_SECONDS};
+    const struct timespec drain = {.tv_sec = signals->drain_ms / 1000,
+                                   .tv_nsec = signals->drain_ms % 1000 * 1000000};
     int number;
     while ((number = sigwaitinfo(&signals->set, NULL)) < 0)
         ; /* interrupted, by a debugger */
@@ -167,7 +170,7 @@ static void *wait_for_signals(void *arg)
         log_warn("stopped at once by a second signal");
         _exit(128 + number);
     }
-    log_error("stopped at once: draining took too long", log_number("seconds", DRAIN_SECONDS));
+    log_error("stopped at once: draining took too long", log_number("ms", signals->drain_ms));
     _exit(EX_SOFTWARE);
 }
 
@@ -182,9 +185,10 @@ static void signals_block(struct signals *signals)
     zsys_handler_set(NULL); /* czmq would take SIGTERM and SIGINT for itself */
 }
 
-static void signals_start(struct signals *signals)
+static void signals_start(struct signals *signals, int64_t drain_ms)
 {
     pthread_t thread;
+    signals->drain_ms = drain_ms;
     signals_block(signals);
     signals->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signals->stop_fd < 0 || pthread_create(&thread, NULL, wait_for_signals, signals) != 0 ||
@@ -205,7 +209,9 @@ static int run(const struct service *service)
     static struct signals signals; /* its thread outlives this function */
     struct admin_server *admin = NULL;
     struct error err = {.message = ""};
-    signals_start(&signals);
+    int64_t delay_ms =
+        service->stop_delay_ms != NULL ? service->stop_delay_ms(service->settings) : 0;
+    signals_start(&signals, delay_ms + DRAIN_SECONDS * 1000);
     set_build_info(service);
     if (!service->run_serves_admin) {
         admin = admin_server_new(admin_address(service), admin_port(service), &err);

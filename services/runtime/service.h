@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* Exit codes, of sysexits.h: 0; 64 EX_USAGE, unknown argument; 70 EX_SOFTWARE, run() failed, the
- * admin port cannot be had, or the drain took over 10 s; 78 EX_CONFIG, unusable configuration (one
+ * admin port cannot be had, or the drain took too long; 78 EX_CONFIG, unusable configuration (one
  * log line names the variable); 128 + signal after a second one. --check and --health: 0 or 1. */
 
 struct service_probe {
@@ -35,9 +35,11 @@ struct service {
     const struct service_probe *probes; /* for --check; ends with dependency NULL */
     /* Optional: settings that make no sense together; one line naming the variable. */
     int (*validate)(const void *settings, struct error *err);
+    /* Optional: how long run() goes on as before when it is told to stop. */
+    int64_t (*stop_delay_ms)(const void *settings);
     /* Run until `stop_fd` becomes readable (SIGTERM, SIGINT; it stays readable), then drain within
-     * 10 s and return. Returns 0, or -1 with `err` set. A second signal, or a drain over its
-     * deadline, ends the process at once. */
+     * 10 s (after the delay) and return. Returns 0, or -1 with `err` set. A second signal, or a
+     * drain over its deadline, ends the process at once. */
     int (*run)(const void *settings, int stop_fd, struct error *err);
 };
 
