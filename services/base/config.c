@@ -88,6 +88,10 @@ static int duration_parse(const char *text, int64_t *ret_ms)
         int64_t ms;
     } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
     int64_t total_ms = 0;
+    if (strcmp(text, "0") == 0) { /* the one that needs no unit */
+        *ret_ms = 0;
+        return 0;
+    }
     if (*text == '\0')
         return -1;
     while (*text != '\0') {

@@ -11,6 +11,7 @@
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
 #include "services/runtime/health.h"
+#include "services/runtime/http_lingering.h"
 #include "services/runtime/http_server.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,12 +20,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define SPARE_DESCRIPTORS 256 /* for all that is no client's connection */
+#define SPARE_DESCRIPTORS 256 /* for all that is no client's connection, and no lingering socket   \
+                               */
 #define CONFIRM_DRAIN_MS 1000
 #define BROKER_PATIENCE_MS 10000 /* a shorter outage does not make the gateway unready */
 
 struct gateway {
     struct loop_shared shared;
+    struct body_budget bodies;
     struct gateway_loop **loops;
     unsigned loop_count;
 
@@ -71,7 +74,8 @@ static unsigned connections_per_loop(const struct gateway *gateway)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* on failure the old limit holds, read next */
         (void)getrlimit(RLIMIT_NOFILE, &limit);
-        int64_t possible = (int64_t)limit.rlim_cur - SPARE_DESCRIPTORS;
+        int64_t possible = (int64_t)limit.rlim_cur - SPARE_DESCRIPTORS -
+                           (int64_t)gateway->loop_count * HTTP_LINGERING_MAX;
         if (limit.rlim_cur != RLIM_INFINITY && possible < wanted) {
             log_warn("the limit of open files allows fewer connections",
                      log_number("configured", wanted), log_number("possible", possible));
@@ -166,10 +170,12 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
                          .idempotency_namespace =
                              namespace_from_text(settings->idempotency_namespace)},
         .reads = read_table_new(),
+        .bodies = &gateway.bodies,
         .stop_fd = stop_fd,
         .on_tick = on_tick,
         .arg = &gateway,
     };
+    gateway.bodies.limit_bytes = (size_t)settings->body_budget_bytes;
     register_state(&gateway);
     gateway.shared.max_connections = connections_per_loop(&gateway);
     gateway.shared.outbox_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

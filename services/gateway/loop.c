@@ -21,13 +21,12 @@
 #include <stdlib.h>
 
 #define PENDING_MAX 4096 /* requests under way; more are refused with 503 */
-#define BUFFERED_MAX_BYTES (64 * 1024 * 1024)
 #define SEARCHES_MAX 256
 #define SEARCH_RESPONSE_MAX_BYTES (16 * 1024 * 1024)
 #define OUTBOX_STATEMENTS_MAX 8
 #define TICK_MS 1000
 #define CROWD_CONNECTIONS 256
-#define DRAIN_TIMEOUT_MS 8000 /* service_main() ends the process after 10 s */
+#define DRAIN_TIMEOUT_MS 8000 /* after API_DRAIN; service_main() ends the process after 10 s */
 
 struct gateway_loop {
     const struct loop_shared *shared;
@@ -73,13 +72,14 @@ static void on_stop(void *arg, bool readable, bool writable)
     (void)readable, (void)writable;
     struct gateway_loop *loop = arg;
     loop_watch_want(loop->stop_watch, false, false);
-    loop->drain_deadline_ms = clock_monotonic_ms() + DRAIN_TIMEOUT_MS;
-    http_server_drain(loop->server);
+    int64_t listen_ms = loop->shared->settings->drain_ms;
+    loop->drain_deadline_ms = clock_monotonic_ms() + listen_ms + DRAIN_TIMEOUT_MS;
+    http_server_drain(loop->server, listen_ms);
 }
 
 static bool is_drained(const struct gateway_loop *loop)
 {
-    return http_server_connections(loop->server) == 0 && loop->api.requests.open == 0;
+    return http_server_drained(loop->server) && loop->api.requests.open == 0;
 }
 
 static void *run(void *arg)
@@ -166,8 +166,9 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
         loop->evloop, loop->events,
         &(struct http_server_options){.max_connections = shared->max_connections,
                                       .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
-                                      .max_buffered_bytes = BUFFERED_MAX_BYTES,
+                                      .bodies = shared->bodies,
                                       .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .keepalive_ms = shared->settings->keepalive_ms,
                                       .handle = router_handle,
                                       .attach = router_attach,
                                       .arg = &loop->api});

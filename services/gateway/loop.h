@@ -7,6 +7,7 @@
 #include "services/gateway/dependency.h"
 #include "services/gateway/settings.h"
 
+struct body_budget;
 struct publisher;
 struct read_table;
 
@@ -17,6 +18,7 @@ struct loop_shared {
     const struct api_metrics *metrics;
     struct publisher *publisher;
     struct read_table *reads;
+    struct body_budget *bodies;
     int outbox_wake_fd;
     int stop_fd;                /* readable: drain */
     unsigned max_connections;   /* of each loop */
@@ -35,7 +37,7 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
 /* Start its thread. */
 void gateway_loop_start(struct gateway_loop *loop);
 
-/* Wait until it has drained (at most DRAIN_TIMEOUT_MS after stop_fd became readable). Returns
+/* Wait until it has drained (at most 8 s after the drain's listening). Returns
  * whether nothing was left unanswered. */
 bool gateway_loop_join(struct gateway_loop *loop);
 

@@ -13,7 +13,7 @@
 /* Register the metrics of all routes; before threads start. */
 void router_register_metrics(void);
 
-/* The time to receive a request, and of an idle connection. */
+/* The time to receive a request, from its first byte to its last. */
 #define ROUTER_REQUEST_TIMEOUT_MS 10000
 
 /* Answer a request with the routes working on `api` (a struct api). For http_server_options.handle.

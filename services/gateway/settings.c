@@ -42,6 +42,20 @@ static const struct config_option options[] = {
                   .default_text = "16384",
                   .help = "clients at once; fewer when the limit of open files is lower",
                   .minimum = 1, .maximum = 1000000),
+    CONFIG_OPTION("API_KEEPALIVE", CONFIG_DURATION, struct gateway_settings, keepalive_ms,
+                  .default_text = "75s",
+                  .help = "how long a connection without a request is kept; longer than the load "
+                          "balancer in front keeps it",
+                  .minimum = 1000, .maximum = INT64_C(24) * 3600 * 1000),
+    CONFIG_OPTION("API_DRAIN", CONFIG_DURATION, struct gateway_settings, drain_ms,
+                  .default_text = "5s",
+                  .help = "how long connections are still taken after SIGTERM, while load "
+                          "balancers learn of it",
+                  .minimum = 0, .maximum = INT64_C(300) * 1000),
+    CONFIG_OPTION("API_BODY_BUDGET", CONFIG_INTEGER, struct gateway_settings, body_budget_bytes,
+                  .default_text = "67108864",
+                  .help = "bytes that the bodies being received may take in all; past it 503",
+                  .minimum = 4 * 1024 * 1024, .maximum = INT64_C(1) << 40),
     CONFIG_OPTION("GATEWAY_THREADS", CONFIG_INTEGER, struct gateway_settings, threads,
                   .default_text = "0",
                   .help = "event loops, each with a thread; 0 = one per processor", .minimum = 0,
@@ -130,6 +144,12 @@ static const struct service_probe probes[] = {
     {"elasticsearch", reach_elasticsearch}, {NULL, NULL},
 };
 
+static int64_t stop_delay_ms(const void *arg)
+{
+    const struct gateway_settings *settings = arg;
+    return settings->drain_ms;
+}
+
 const struct service gateway_service = {
     .name = "gateway",
     .summary = "takes orders over HTTP, and answers what has become of them",
@@ -141,5 +161,6 @@ const struct service gateway_service = {
     .run_serves_admin = true,
     .probes = probes,
     .validate = validate,
+    .stop_delay_ms = stop_delay_ms,
     .run = gateway_run,
 };

@@ -17,6 +17,7 @@
 #define CONNECTIONS_MAX 64
 #define BODY_MAX_BYTES 1024
 #define REQUEST_TIMEOUT_MS 5000
+#define KEEPALIVE_MS 75000 /* longer than Prometheus' usual minute */
 #define STOP_TIMEOUT_MS 1000
 #define ASK_TIMEOUT_MS 2000L
 
@@ -93,7 +94,7 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct admin_server *server = arg;
     loop_watch_want(server->stop_watch, false, false);
     server->stopping = true;
-    http_server_drain(server->http);
+    http_server_drain(server->http, 0);
 }
 
 static void turn(struct admin_server *server, int32_t wait_ms)
@@ -108,7 +109,7 @@ static void *run(void *arg)
     while (!server->stopping)
         turn(server, INT32_MAX);
     int64_t deadline_ms = clock_monotonic_ms() + STOP_TIMEOUT_MS;
-    while (http_server_connections(server->http) > 0 && clock_monotonic_ms() < deadline_ms)
+    while (!http_server_drained(server->http) && clock_monotonic_ms() < deadline_ms)
         turn(server, 10);
     return NULL;
 }
@@ -116,8 +117,10 @@ static void *run(void *arg)
 struct admin_server *admin_server_new(const char *address, uint16_t port, struct error *err)
 {
     static const struct http_server_options options = {.max_connections = CONNECTIONS_MAX,
+                                                       .ends_slow = true,
                                                        .max_body_bytes = BODY_MAX_BYTES,
                                                        .request_timeout_ms = REQUEST_TIMEOUT_MS,
+                                                       .keepalive_ms = KEEPALIVE_MS,
                                                        .handle = handle};
     int listen_fd = http_listen(address, port, false, err);
     if (listen_fd < 0)

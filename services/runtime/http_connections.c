@@ -1,35 +1,54 @@
-/* libh2o handles the next request of a connection as soon as the last one's answer is written, in
- * the same turn of its loop. A client that sends thousands of requests at once would keep the loop
- * to itself. Here a second request in one turn waits in a queue, and the queue is served between
- * the turns. (libh2o's own zero timeouts do not help: they run again within the turn.) */
+/* libh2o 2.2.5 has one timer for an idle connection and for a request that is being received, on
+ * the wall clock; it says nothing of a connection before its request is whole; and it closes
+ * sockets without lingering. So each connection has a phase here:
+ *
+ *   idle ──first byte──▶ receiving ──handler called──▶ answering ──answer sent──▶ idle
+ *
+ * The first step is seen by a hook: sock->_cb.read is libh2o's callback for a connection that it
+ * reads from, and on_read() takes its place. libh2o sets its own again after each answer and after
+ * "100 Continue", which it does without telling. Such a connection is in the list `unhooked`, which
+ * is looked through between two turns of the loop: before that nothing can be read.
+ *
+ * A connection ends by libh2o's callback with an error, as if the client had closed it. That is
+ * legal while libh2o reads. */
 #include "services/runtime/http_connections.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-/* The queue's part of a turn. Other connections and the servers' answers wait meanwhile. */
-#define QUEUE_TURN_US 5000
+/* Every connection has a buffer of this size at least. */
+#define FREE_BUFFER_BYTES (2 * H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE)
+#define IDLE_LOOKED_AT 16 /* at most, to make place for a connection */
 
-struct http_connections {
-    http_handle_fn *handle;
-    void *arg;
-    unsigned count;
-    uint64_t turn;
-    h2o_linklist_t queue; /* struct waiting_request, one of a connection */
-};
+enum http_phase { HTTP_IDLE, HTTP_RECEIVING, HTTP_ANSWERING };
 
 /* sock->on_close.data */
 struct http_connection {
     struct http_connections *all;
-    uint64_t served_turn; /* in which its last request was handled */
+    h2o_socket_t *sock;
+    enum http_phase phase;
+    int64_t since_ms;
+    h2o_linklist_t phase_link;    /* in `idle` or `receiving` */
+    h2o_linklist_t unhooked_link; /* in `unhooked` */
+    uint64_t served_turn;         /* http_turns_serve() */
+    size_t budgeted_bytes;        /* of options.bodies */
+    int lingering_fd; /* the same socket, for the time after libh2o has closed its own; -1: none */
 };
 
-/* A request that waits for the next turn. In the request's pool, so gone with it. */
-struct waiting_request {
-    h2o_linklist_t link;
-    h2o_req_t *req;
-    enum request_head_fault fault;
+struct http_connections {
+    struct http_connections_options options;
+    struct http_lingering *lingering;
+    h2o_socket_cb libh2o_read;
+    unsigned count;
+    bool draining;
+    h2o_linklist_t idle, receiving; /* the longest in this phase first */
+    h2o_linklist_t unhooked;
+    struct http_connection *reading; /* whose input libh2o is given now; NULL once it has ended */
 };
 
 unsigned http_connections_count(const struct http_connections *connections)
@@ -37,11 +56,179 @@ unsigned http_connections_count(const struct http_connections *connections)
     return connections->count;
 }
 
+static struct http_connection *connection_of(const h2o_req_t *req)
+{
+    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
+/* ---- phases ---- */
+
+static void unlink_from(h2o_linklist_t *link)
+{
+    if (h2o_linklist_is_linked(link))
+        h2o_linklist_unlink(link);
+}
+
+static void set_phase(struct http_connection *connection, enum http_phase phase)
+{
+    connection->phase = phase;
+    unlink_from(&connection->phase_link);
+    switch (phase) {
+    case HTTP_IDLE:
+    case HTTP_RECEIVING:
+        connection->since_ms = clock_monotonic_ms();
+        h2o_linklist_insert(phase == HTTP_IDLE ? &connection->all->idle
+                                               : &connection->all->receiving,
+                            &connection->phase_link);
+        break;
+    case HTTP_ANSWERING:
+        break;
+    }
+}
+
+/* One empty line may come before a request (RFC 9112, 2.2). */
+static bool has_begun(const h2o_buffer_t *input)
+{
+    size_t empty = 0;
+    if (empty < input->size && input->bytes[empty] == '\r')
+        empty++;
+    if (empty < input->size && input->bytes[empty] == '\n')
+        empty++;
+    return input->size > empty;
+}
+
+/* ---- the budget ---- */
+
+/* Returns false when the buffer is larger than the budget allows. */
+static bool budget_input(struct http_connection *connection)
+{
+    struct body_budget *bodies = connection->all->options.bodies;
+    size_t capacity = connection->sock->input->capacity;
+    size_t wanted = capacity > FREE_BUFFER_BYTES ? capacity : 0;
+    if (bodies == NULL || wanted == connection->budgeted_bytes)
+        return true;
+    if (wanted < connection->budgeted_bytes)
+        body_budget_return(bodies, connection->budgeted_bytes - wanted);
+    else if (!body_budget_take(bodies, wanted - connection->budgeted_bytes))
+        return false;
+    connection->budgeted_bytes = wanted;
+    return true;
+}
+
+/* ---- the end of a connection ---- */
+
+static void linger_later(struct http_connection *connection)
+{
+    if (connection->lingering_fd == -1) /* out of descriptors: it does not linger */
+        connection->lingering_fd = fcntl(h2o_socket_get_fd(connection->sock), F_DUPFD_CLOEXEC, 0);
+}
+
+static void linger_no_more(struct http_connection *connection)
+{
+    if (connection->lingering_fd != -1)
+        (void)close(connection->lingering_fd);
+    connection->lingering_fd = -1;
+}
+
 static void on_close(void *arg)
 {
     struct http_connection *connection = arg;
-    connection->all->count--;
+    struct http_connections *all = connection->all;
+    unlink_from(&connection->phase_link);
+    unlink_from(&connection->unhooked_link);
+    if (connection->budgeted_bytes > 0)
+        body_budget_return(all->options.bodies, connection->budgeted_bytes);
+    if (connection->lingering_fd != -1)
+        http_lingering_add(all->lingering, connection->lingering_fd);
+    if (all->reading == connection)
+        all->reading = NULL;
+    all->count--;
     free(connection);
+}
+
+static int unread_bytes(const struct http_connection *connection)
+{
+    int bytes = 0;
+    (void)ioctl(h2o_socket_get_fd(connection->sock), FIONREAD, &bytes);
+    return bytes;
+}
+
+/* Not when a request is there that only has to be read. Returns whether it has ended. */
+static bool end_idle(struct http_connection *connection)
+{
+    if (unread_bytes(connection) > 0)
+        return false;
+    connection->all->libh2o_read(connection->sock, "idle");
+    return true;
+}
+
+/* No answer is under way: the earlier ones were given to the kernel before this request was read.
+ */
+static void end_receiving(struct http_connection *connection, const char *answer, size_t answer_len)
+{
+    (void)!send(h2o_socket_get_fd(connection->sock), answer, answer_len,
+                MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+    linger_later(connection);
+    connection->all->libh2o_read(connection->sock, "ended");
+}
+
+static void end_late(struct http_connection *connection)
+{
+    static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    end_receiving(connection, answer, sizeof(answer) - 1);
+}
+
+static void end_for_want_of_place(struct http_connection *connection)
+{
+    end_receiving(connection, HTTP_OVERLOADED, sizeof(HTTP_OVERLOADED) - 1);
+}
+
+/* ---- reading ---- */
+
+static void on_read(h2o_socket_t *sock, const char *err)
+{
+    struct http_connection *connection = sock->on_close.data;
+    struct http_connections *all = connection->all;
+    if (err == NULL && connection->phase == HTTP_IDLE && has_begun(sock->input))
+        set_phase(connection, HTTP_RECEIVING);
+    if (err == NULL && !budget_input(connection)) {
+        end_for_want_of_place(connection);
+        return;
+    }
+    all->reading = connection;
+    all->libh2o_read(sock, err);
+    if (all->reading == NULL)
+        return; /* it has ended */
+    all->reading = NULL;
+    if (connection->phase != HTTP_ANSWERING && !h2o_socket_is_reading(sock)) {
+        /* libh2o answers by itself and closes, or it writes "100 Continue" and reads on. */
+        linger_later(connection);
+        if (!h2o_linklist_is_linked(&connection->unhooked_link))
+            h2o_linklist_insert(&all->unhooked, &connection->unhooked_link);
+    }
+}
+
+static void hook(struct http_connection *connection)
+{
+    h2o_linklist_unlink(&connection->unhooked_link);
+    connection->sock->_cb.read = on_read;
+    linger_no_more(connection);
+    if (connection->phase == HTTP_ANSWERING)
+        set_phase(connection, has_begun(connection->sock->input) ? HTTP_RECEIVING : HTTP_IDLE);
+    (void)budget_input(connection); /* it has become smaller, if anything */
+}
+
+void http_connections_turn(struct http_connections *connections)
+{
+    h2o_linklist_t *next, *node = connections->unhooked.next;
+    for (; node != &connections->unhooked; node = next) {
+        next = node->next;
+        struct http_connection *connection =
+            H2O_STRUCT_FROM_MEMBER(struct http_connection, unhooked_link, node);
+        if (h2o_socket_is_reading(connection->sock))
+            hook(connection);
+    }
 }
 
 void http_connections_add(struct http_connections *connections, h2o_accept_ctx_t *accept,
@@ -49,72 +236,124 @@ void http_connections_add(struct http_connections *connections, h2o_accept_ctx_t
 {
     struct http_connection *connection = memory_new(sizeof(*connection));
     connection->all = connections;
+    connection->sock = sock;
+    connection->lingering_fd = -1;
     connections->count++;
     sock->on_close.cb = on_close;
     sock->on_close.data = connection;
+    set_phase(connection, HTTP_IDLE);
     h2o_accept(accept, sock);
+    connections->libh2o_read = sock->_cb.read; /* the same for all */
+    sock->_cb.read = on_read;
 }
 
-/* ---- turns ---- */
+/* ---- requests ---- */
 
-static void on_waiting_gone(void *arg)
+/* In the request's pool, so told of its end. */
+struct request_end {
+    struct http_connection *connection;
+    const h2o_req_t *req;
+    bool client_persists; /* it may send on after the answer */
+};
+
+/* libh2o disposes of the request before it closes the connection or reads the next one. */
+static void on_request_end(void *arg)
 {
-    struct waiting_request *waiting = arg;
-    if (h2o_linklist_is_linked(&waiting->link))
-        h2o_linklist_unlink(&waiting->link);
+    const struct request_end *end = arg;
+    struct http_connection *connection = end->connection;
+    if (end->req->http1_is_persistent)
+        h2o_linklist_insert(&connection->all->unhooked, &connection->unhooked_link);
+    else if (end->client_persists || connection->all->draining || unread_bytes(connection) > 0)
+        linger_later(connection);
 }
 
-static void put_off(struct http_connections *connections, h2o_req_t *req,
-                    enum request_head_fault fault)
+uint64_t *http_connections_begin_request(h2o_req_t *req)
 {
-    struct waiting_request *waiting =
-        h2o_mem_alloc_shared(&req->pool, sizeof(*waiting), on_waiting_gone);
-    *waiting = (struct waiting_request){.req = req, .fault = fault};
-    h2o_linklist_insert(&connections->queue, &waiting->link);
+    struct http_connection *connection = connection_of(req);
+    struct request_end *end = h2o_mem_alloc_shared(&req->pool, sizeof(*end), on_request_end);
+    *end = (struct request_end){
+        .connection = connection, .req = req, .client_persists = req->http1_is_persistent};
+    unlink_from(&connection->unhooked_link);
+    linger_no_more(connection);
+    set_phase(connection, HTTP_ANSWERING);
+    return &connection->served_turn;
 }
 
-static void handle(struct http_connections *connections, h2o_req_t *req,
-                   enum request_head_fault fault)
+/* ---- the end of many ---- */
+
+void http_connections_expire(struct http_connections *connections)
 {
-    struct http_connection *connection = req->conn->callbacks->get_socket(req->conn)->on_close.data;
-    connection->served_turn = connections->turn;
-    connections->handle(connections->arg, req, fault);
+    int64_t now_ms = clock_monotonic_ms();
+    h2o_linklist_t *next, *node = connections->idle.next;
+    for (; node != &connections->idle; node = next) {
+        next = node->next;
+        struct http_connection *connection =
+            H2O_STRUCT_FROM_MEMBER(struct http_connection, phase_link, node);
+        if (now_ms - connection->since_ms < connections->options.keepalive_ms)
+            break;
+        (void)end_idle(connection);
+    }
+    for (node = connections->receiving.next; node != &connections->receiving; node = next) {
+        next = node->next;
+        struct http_connection *connection =
+            H2O_STRUCT_FROM_MEMBER(struct http_connection, phase_link, node);
+        if (now_ms - connection->since_ms < connections->options.request_timeout_ms)
+            break;
+        if (h2o_socket_is_reading(connection->sock))
+            end_late(connection);
+    }
 }
 
-void http_connections_serve(struct http_connections *connections, h2o_req_t *req,
-                            enum request_head_fault fault)
+bool http_connections_make_place(struct http_connections *connections)
 {
-    const struct http_connection *connection =
-        req->conn->callbacks->get_socket(req->conn)->on_close.data;
-    if (connection->served_turn == connections->turn)
-        put_off(connections, req, fault);
-    else
-        handle(connections, req, fault);
+    h2o_linklist_t *node = connections->idle.next;
+    for (unsigned i = 0; i < IDLE_LOOKED_AT && node != &connections->idle; i++, node = node->next)
+        if (end_idle(H2O_STRUCT_FROM_MEMBER(struct http_connection, phase_link, node)))
+            return true;
+    if (!connections->options.ends_slow)
+        return false;
+    for (node = connections->receiving.next; node != &connections->receiving; node = node->next) {
+        struct http_connection *connection =
+            H2O_STRUCT_FROM_MEMBER(struct http_connection, phase_link, node);
+        if (h2o_socket_is_reading(connection->sock)) {
+            end_for_want_of_place(connection);
+            return true;
+        }
+    }
+    return false;
 }
 
-int32_t http_connections_turn(struct http_connections *connections, int32_t wait_ms)
+static int set_last_answer(h2o_req_t *req, void *arg)
 {
-    connections->turn++;
-    if (h2o_linklist_is_empty(&connections->queue))
-        return wait_ms;
-    int64_t end_us = clock_monotonic_us() + QUEUE_TURN_US;
-    do {
-        struct waiting_request *waiting =
-            H2O_STRUCT_FROM_MEMBER(struct waiting_request, link, connections->queue.next);
-        h2o_linklist_unlink(&waiting->link);
-        handle(connections, waiting->req, waiting->fault);
-    } while (!h2o_linklist_is_empty(&connections->queue) && clock_monotonic_us() < end_us);
+    (void)arg;
+    req->http1_is_persistent = 0; /* "Connection: close", unless its head has been sent */
     return 0;
+}
+
+void http_connections_last_answers(struct http_connections *connections, h2o_context_t *context)
+{
+    connections->draining = true;
+    h2o_context_request_shutdown(context); /* for the requests to come */
+    context->globalconf->http1.callbacks.foreach_request(context, set_last_answer, NULL);
+}
+
+void http_connections_end_idle(struct http_connections *connections)
+{
+    connections->options.keepalive_ms = 0;
+    http_connections_expire(connections);
 }
 
 /* ---- life ---- */
 
-struct http_connections *http_connections_new(http_handle_fn *handle_fn, void *arg)
+struct http_connections *http_connections_new(const struct http_connections_options *options,
+                                              struct http_lingering *lingering)
 {
     struct http_connections *connections = memory_new(sizeof(*connections));
-    connections->handle = handle_fn;
-    connections->arg = arg;
-    h2o_linklist_init_anchor(&connections->queue);
+    connections->options = *options;
+    connections->lingering = lingering;
+    h2o_linklist_init_anchor(&connections->idle);
+    h2o_linklist_init_anchor(&connections->receiving);
+    h2o_linklist_init_anchor(&connections->unhooked);
     return connections;
 }
 

@@ -1,33 +1,61 @@
-/* The connections of an HTTP server, and their turns: in each turn of the loop a connection has one
- * request answered, however many it has sent at once. One thread. */
+/* The connections of an HTTP server: what each is doing, how long it may, and which one goes when
+ * there is no place for a new one. One thread. */
 #ifndef RUNTIME_HTTP_CONNECTIONS_H
 #define RUNTIME_HTTP_CONNECTIONS_H
 
-#include "services/runtime/request_head.h"
+#include "services/runtime/body_budget.h"
+#include "services/runtime/http_lingering.h"
 #include <h2o.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Answers a request now or later; as http_server_options.handle. */
-typedef void http_handle_fn(void *arg, h2o_req_t *req, enum request_head_fault fault);
+/* What a connection is told for which there is no place. */
+#define HTTP_OVERLOADED                                                                            \
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"                  \
+    "Content-Length: 0\r\n\r\n"
+
+struct http_connections_options {
+    int64_t request_timeout_ms; /* from the first byte of a request to its last */
+    int64_t keepalive_ms;       /* without a request */
+    bool ends_slow;             /* a request being received may go for a new connection */
+    struct body_budget *bodies; /* or NULL: no limit */
+};
 
 struct http_connections;
 
-struct http_connections *http_connections_new(http_handle_fn *handle, void *arg);
+/* `lingering` stays the caller's. */
+struct http_connections *http_connections_new(const struct http_connections_options *options,
+                                              struct http_lingering *lingering);
 
 /* There must be no connection left. */
 void http_connections_free(struct http_connections *connections);
+
+unsigned http_connections_count(const struct http_connections *connections);
 
 /* Serve a connection that was just accepted. */
 void http_connections_add(struct http_connections *connections, h2o_accept_ctx_t *accept,
                           h2o_socket_t *sock);
 
-unsigned http_connections_count(const struct http_connections *connections);
+/* A request has come whole, and is about to be handled. Returns the place for http_turns_serve().
+ * Before the server decides whether the connection goes on. */
+uint64_t *http_connections_begin_request(h2o_req_t *req);
 
-/* A request has come whole: handle it, or put it off when its connection has had its turn. */
-void http_connections_serve(struct http_connections *connections, h2o_req_t *req,
-                            enum request_head_fault fault);
+/* Before each turn of the loop. */
+void http_connections_turn(struct http_connections *connections);
 
-/* Begin a turn: handle what was put off. As http_server_turn(). */
-int32_t http_connections_turn(struct http_connections *connections, int32_t wait_ms);
+/* End the connections that are over their time: those without a request silently, those that have
+ * sent a part of one with 408. */
+void http_connections_expire(struct http_connections *connections);
+
+/* End the connection that has been without a request for the longest time. When all have one: with
+ * `ends_slow` the one that has been sending it for the longest time, with 503. Returns whether one
+ * has ended. */
+bool http_connections_make_place(struct http_connections *connections);
+
+/* From now on each answer is its connection's last one. */
+void http_connections_last_answers(struct http_connections *connections, h2o_context_t *context);
+
+/* From now on a connection without a request is ended by http_connections_expire(). */
+void http_connections_end_idle(struct http_connections *connections);
 
 #endif

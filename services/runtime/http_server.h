@@ -1,30 +1,30 @@
-/* An HTTP/1.1 server on one libh2o evloop, for one thread: listener, connections and their limits,
+/* An HTTP/1.1 server on one libh2o evloop, for one thread: connections and their limits, turns, and
  * draining. HTTP/2 is off (libh2o 2.2.5 has no rapid-reset fix) and no Server header is sent. */
 #ifndef RUNTIME_HTTP_SERVER_H
 #define RUNTIME_HTTP_SERVER_H
 
-#include "proto/error.h"
 #include "services/loop/event_loop.h"
-#include "services/runtime/request_head.h"
+#include "services/runtime/body_budget.h"
+#include "services/runtime/http_listener.h"
+#include "services/runtime/http_turns.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Listen on a numeric address; `port` 0 takes a free one. `shared`: several sockets may have the
- * same address, the kernel spreads connections over them (SO_REUSEPORT). Returns the socket, or -1
- * with `err` set. */
-int http_listen(const char *address, uint16_t port, bool shared, struct error *err)
-    __attribute__((warn_unused_result));
-
 struct http_server_options {
-    unsigned max_connections;   /* one more is answered 503 at once */
+    /* For one more, the one is closed that has been idle for the longest time. When none is idle,
+     * the one that has been sending its request for the longest time if `ends_slow`, else the new
+     * one is answered 503. */
+    unsigned max_connections;
+    bool ends_slow;
     size_t max_body_bytes;      /* libh2o answers a longer one with its own 413 */
-    size_t max_buffered_bytes;  /* of bodies being received, over all connections; 0 = no limit */
-    int64_t request_timeout_ms; /* of receiving a request, and of an idle connection */
+    struct body_budget *bodies; /* past it a connection is answered 503; NULL: no limit */
+    int64_t request_timeout_ms; /* from a request's first byte to its last; then 408 */
+    int64_t keepalive_ms;       /* of a connection without a request */
     /* Answer a request. When its head is at fault, with the error that says so: its connection ends
      * after that. */
-    void (*handle)(void *arg, h2o_req_t *req, enum request_head_fault fault);
+    http_handle_fn *handle;
     /* Optional: register filters for what libh2o answers by itself, on host->fallback_path. */
     void (*attach)(void *arg, h2o_hostconf_t *host);
     void *arg;
@@ -48,8 +48,13 @@ void http_server_listen(struct http_server *server, int listen_fd);
 int32_t http_server_turn(struct http_server *server, int32_t wait_ms)
     __attribute__((warn_unused_result));
 
-/* Accept no more, close idle connections, and the others after their answer. */
-void http_server_drain(struct http_server *server);
+/* From now on answers end their connections. New connections are taken for another `listen_ms`,
+ * while load balancers learn that the server goes. Then the listener is closed, and at last what is
+ * idle. */
+void http_server_drain(struct http_server *server, int64_t listen_ms);
+
+/* Whether it has drained, and every connection has ended. */
+bool http_server_drained(const struct http_server *server);
 
 /* The path of a request as the client sent it, without the query: nothing is decoded, dot segments
  * stay. */
@@ -58,8 +63,8 @@ h2o_iovec_t http_request_path(const h2o_req_t *req);
 /* Connections that are open. */
 unsigned http_server_connections(const struct http_server *server);
 
-/* Close the listener and free everything. There must be no connection left: libh2o cannot dispose
- * of a context that has one. */
+/* Free everything. There must be no connection left: libh2o cannot dispose of a context that has
+ * one. */
 void http_server_free(struct http_server *server);
 
 #endif

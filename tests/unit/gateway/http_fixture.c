@@ -28,6 +28,7 @@ struct http_fixture {
     h2o_loop_t *loop;
     struct event_loop *events;
     struct http_server *server;
+    struct body_budget bodies;
     struct fakes fakes;
     struct api api;
     struct api_settings settings;
@@ -40,9 +41,9 @@ static void *run(void *arg)
     struct http_fixture *fixture = arg;
     while (!atomic_load(&fixture->stop))
         h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
-    http_server_drain(fixture->server);
+    http_server_drain(fixture->server, 0);
     int64_t end_ms = real_time_ms() + PATIENCE_MS;
-    while ((http_server_connections(fixture->server) > 0 || fixture->api.requests.open > 0) &&
+    while ((!http_server_drained(fixture->server) || fixture->api.requests.open > 0) &&
            real_time_ms() < end_ms) {
         test_clock_advance(500); /* slow answers of the fakes come, too */
         h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
@@ -67,14 +68,16 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .settings = &fixture->settings,
         .metrics = api_metrics(),
     };
+    fixture->bodies.limit_bytes = 64 * 1024 * 1024;
     router_register_metrics();
     requests_init(&fixture->api.requests, fixture->events, REQUESTS_MAX);
     fixture->server = http_server_new(
         fixture->loop, fixture->events,
         &(struct http_server_options){.max_connections = max_connections,
                                       .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
-                                      .max_buffered_bytes = 64 * 1024 * 1024,
+                                      .bodies = &fixture->bodies,
                                       .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .keepalive_ms = 75000,
                                       .handle = router_handle,
                                       .attach = router_attach,
                                       .arg = &fixture->api});

@@ -1,94 +1,5 @@
-/* A server and its clients on one thread: the test turns the loop and moves the clock. */
-#include "services/base/memory.h"
-#include "services/loop/event_loop_h2o.h"
-#include "services/runtime/http_server.h"
-#include "tests/unit/support/cmocka_headers.h"
-#include "tests/unit/support/loopback.h"
-#include "tests/unit/support/real_time.h"
-#include "tests/unit/support/test_clock.h"
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-static h2o_loop_t *evloop;
-static struct event_loop *events;
-static struct http_server *server;
-static uint16_t port;
-
-/* What the server has handled: the first byte of each request's path is its client's name. */
-static char handled[4096];
-static size_t handled_count, handled_in_turn[128];
-
-static void handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
-{
-    static h2o_generator_t generator = {NULL, NULL};
-    (void)arg;
-    assert_int_equal(fault, REQUEST_HEAD_FINE);
-    char name = req->path.base[1];
-    assert_true(handled_count < sizeof(handled) - 1);
-    handled[handled_count++] = name;
-    handled_in_turn[(size_t)name]++;
-    req->res.status = 200;
-    req->res.reason = "OK";
-    req->res.content_length = 2;
-    h2o_start_response(req, &generator);
-    h2o_send(req, &(h2o_iovec_t){H2O_STRLIT("ok")}, 1, H2O_SEND_STATE_FINAL);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct error err;
-    memset(handled, 0, sizeof(handled));
-    handled_count = 0;
-    evloop = h2o_evloop_create();
-    events = event_loop_h2o_new(evloop);
-    server = http_server_new(evloop, events,
-                             &(struct http_server_options){.max_connections = 10,
-                                                           .max_body_bytes = 100000,
-                                                           .request_timeout_ms = 10000,
-                                                           .handle = handle});
-    port = loopback_free_ports(1);
-    int fd = http_listen("127.0.0.1", port, false, &err);
-    assert_int_not_equal(fd, -1);
-    http_server_listen(server, fd);
-    return 0;
-}
-
-static void turn(int32_t wait_ms)
-{
-    memset(handled_in_turn, 0, sizeof(handled_in_turn));
-    (void)h2o_evloop_run(evloop, http_server_turn(server, wait_ms));
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    http_server_drain(server);
-    wait_until(http_server_connections(server) == 0, turn(10));
-    http_server_free(server);
-    event_loop_h2o_free(events);
-    (void)h2o_evloop_run(evloop, 0);
-    h2o_evloop_destroy(evloop);
-    return 0;
-}
-
-static int client_new(void)
-{
-    int fd = loopback_connect(port);
-    assert_int_not_equal(fd, -1);
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    return fd;
-}
-
-static void client_send(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
+/* Turns, the last answer of a connection, and the drain. */
+#include "tests/unit/runtime/http_server_fixture.h"
 
 /* ---- turns ---- */
 
@@ -129,13 +40,108 @@ static void a_client_that_leaves_takes_its_waiting_request_along(void **state)
     wait_until(http_server_connections(server) == 0, turn(10));
 }
 
+/* ---- the last answer ---- */
+
+static void the_last_answer_survives_what_was_not_read(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n",              /* 413 */
+        "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\nExpect: x\r\n\r\n", /* 417 */
+        "NONSENSE\r\n\r\n",                                                           /* 400 */
+    };
+    static char body[60000];
+    memset(body, 'x', sizeof(body) - 1);
+    for (size_t i = 0; i < COUNT(requests); i++) {
+        int fd = client_accepted();
+        client_send(fd, requests[i]);
+        for (unsigned turns = 0; turns < 10; turns++) {
+            (void)!send(fd, body, 1000, MSG_NOSIGNAL);
+            turn(1);
+        }
+        assert_answer(fd, true, "HTTP/1.1 4");
+        pass(1250);
+        wait_until(send(fd, "x", 1, MSG_NOSIGNAL) == -1, turn(1)); /* it is closed now */
+        close(fd);
+    }
+}
+
+static void lingering_is_bounded(void **state)
+{
+    (void)state;
+    int fd = client_accepted();
+    client_send(fd, "NONSENSE\r\n\r\n");
+    static char much[8192];
+    size_t sent = 0;
+    wait_until(errno == ECONNRESET || errno == EPIPE, {
+        ssize_t n = send(fd, much, sizeof(much), MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        turn(1);
+    });
+    assert_true(sent < 10 * 1024 * 1024);
+    close(fd);
+}
+
+/* ---- draining ---- */
+
+static void draining_takes_its_steps(void **state)
+{
+    (void)state;
+    int idle = client_accepted(), used = client_accepted(), holding = client_accepted();
+    client_send(holding, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_until(held != NULL, turn(1));
+    http_server_drain(server, 5000);
+    pass(4000);
+    int fresh = client_accepted(), half = client_accepted(); /* new ones are taken */
+    client_send(half, "GET /a HT");
+    client_send(fresh, GET);
+    assert_non_null(strstr(received(fresh, true), "\r\nConnection: close\r\n"));
+    client_send(used, GET);
+    assert_non_null(strstr(received(used, true), "\r\nConnection: close\r\n"));
+    assert_open(idle);
+    pass(1250);
+    assert_int_equal(loopback_connect(port), -1); /* the listener is closed */
+    assert_open(idle);
+    pass(1000);
+    assert_ended(idle);
+    client_send(half, "TP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(received(half, true), "\r\nConnection: close\r\n"));
+    assert_false(http_server_drained(server));
+    answer(held);
+    assert_non_null(strstr(received(holding, true), "\r\nConnection: close\r\n"));
+    close(idle);
+    close(used);
+    close(holding);
+    close(fresh);
+    close(half);
+    wait_until(http_server_drained(server), turn(1));
+}
+
+static void connections_in_the_queue_are_served_when_it_closes(void **state)
+{
+    (void)state;
+    int fds[5];
+    for (unsigned i = 0; i < 5; i++) {
+        fds[i] = client_new();
+        assert_int_equal(send(fds[i], GET, strlen(GET), MSG_NOSIGNAL), strlen(GET));
+    }
+    http_server_drain(server, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_non_null(strstr(received(fds[i], true), "\r\nConnection: close\r\n"));
+        close(fds[i]);
+    }
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as service_main() */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_connection_has_one_request_a_turn, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_client_that_leaves_takes_its_waiting_request_along,
-                                        set_up, tear_down),
+        TEST(a_connection_has_one_request_a_turn),
+        TEST(a_client_that_leaves_takes_its_waiting_request_along),
+        TEST(the_last_answer_survives_what_was_not_read),
+        TEST(lingering_is_bounded),
+        TEST(draining_takes_its_steps),
+        TEST(connections_in_the_queue_are_served_when_it_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

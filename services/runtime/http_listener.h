@@ -1,0 +1,37 @@
+/* A listening socket of an HTTP server. One thread. */
+#ifndef RUNTIME_HTTP_LISTENER_H
+#define RUNTIME_HTTP_LISTENER_H
+
+#include "proto/error.h"
+#include "services/loop/event_loop.h"
+#include <h2o.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Listen on a numeric address; `port` 0 takes a free one. `shared`: several sockets may have the
+ * same address, the kernel spreads connections over them (SO_REUSEPORT). Returns the socket, or -1
+ * with `err` set. */
+int http_listen(const char *address, uint16_t port, bool shared, struct error *err)
+    __attribute__((warn_unused_result));
+
+struct http_listener_events {
+    void (*on_connection)(void *arg, h2o_socket_t *sock); /* which becomes the callee's */
+    bool (*make_place)(
+        void *arg); /* out of descriptors: close one. Returns whether that was done. */
+    void *arg;
+};
+
+struct http_listener;
+
+/* Accept connections on `listen_fd`, which becomes the listener's. */
+struct http_listener *http_listener_new(h2o_loop_t *loop, struct event_loop *events, int listen_fd,
+                                        const struct http_listener_events *on);
+
+/* Take no new connections: as if their first packets were lost. Those whose handshake is under way
+ * are still taken. */
+void http_listener_refuse_new(struct http_listener *listener);
+
+/* Accept what waits, then close the socket. NULL is legal. */
+void http_listener_free(struct http_listener *listener);
+
+#endif
