@@ -53,7 +53,7 @@ static int secret_read(const char *variable, const char *path, char **ret_value,
         error_set(err, "%s: cannot read the file: %s", variable, strerror(errno));
         return -1;
     }
-    if (len > 0 && len < sizeof(buffer) && buffer[len - 1] == '\n')
+    while (len > 0 && len < sizeof(buffer) && (buffer[len - 1] == '\n' || buffer[len - 1] == '\r'))
         len--;
     if (len == 0 || len == sizeof(buffer) || memchr(buffer, '\0', len) != NULL) {
         error_set(err, "%s: the file is empty, over %d bytes, or not text", variable,
@@ -179,12 +179,28 @@ static int choice_store(const struct config_option *option, const char *value, v
     return -1;
 }
 
+/* Such characters come from an editor, or from a file that is not what it should be. A tab is left
+ * to the option's own check: a cron expression may have tabs. */
+static bool has_stray_characters(const char *text)
+{
+    if (strstr(text, "\xef\xbb\xbf") != NULL) /* a byte order mark */
+        return true;
+    for (; *text != '\0'; text++)
+        if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f)
+            return true;
+    return false;
+}
+
 /* Store the text and check it. It is released with the rest when the check fails. */
 static int text_store(const struct config_option *option, const char *variable, const char *value,
                       void *settings, struct error *err)
 {
     struct error reason = {.message = "not valid"};
     *(char **)member(option, settings) = memory_copy_text(value);
+    if (has_stray_characters(value)) {
+        error_set(err, "%s: has control characters or a byte order mark", variable);
+        return -1;
+    }
     if (option->validate != NULL && option->validate(value, &reason) != 0) {
         error_set(err, "%s: %s", variable, reason.message);
         return -1;
@@ -275,12 +291,4 @@ void config_print_help(const struct config_option *options, size_t count)
             printf("      %s\n", expected);
         printf("      default: %s\n", option->default_text != NULL ? option->default_text : "none");
     }
-}
-
-int file_validate(const char *value, struct error *err)
-{
-    if (access(value, R_OK) == 0)
-        return 0;
-    error_set(err, "cannot read the file: %s", strerror(errno));
-    return -1;
 }

@@ -1,6 +1,6 @@
 /* Configuration from the environment, by one table per service. An unset or empty variable means
- * its default. A secret may also come as NAME_FILE (the file's content without its last newline).
- */
+ * its default. A secret may also come as NAME_FILE (the file's content without the line ends at its
+ * end). No text may have control characters, but for tabs. */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 
@@ -46,9 +46,6 @@ void config_release(const struct config_option *options, size_t count, void *set
 
 /* The table for --help, to standard output. */
 void config_print_help(const struct config_option *options, size_t count);
-
-/* For config_option.validate: can the file be read now? */
-int file_validate(const char *value, struct error *err);
 
 /* Rows that several services share stand beside the client that reads them, in options.h. */
 

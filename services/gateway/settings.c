@@ -1,5 +1,6 @@
 /* The table of the gateway's variables, and what --check tries. */
 #include "services/gateway/settings.h"
+#include "services/base/certificates.h"
 #include "services/clients/elasticsearch/options.h"
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/options.h"
@@ -68,7 +69,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION("REDIS_CA_FILE", CONFIG_STRING, struct gateway_settings, redis.ca_file,
                   .help = "certificates (PEM) that a rediss:// server must be signed by; else the "
                           "system's",
-                  .validate = file_validate),
+                  .validate = certificates_validate),
     CONFIG_OPTION("REDIS_USERNAME", CONFIG_STRING, struct gateway_settings, redis.username,
                   .help = "user for Redis; needs REDIS_PASSWORD"),
     CONFIG_OPTION("REDIS_PASSWORD", CONFIG_SECRET, struct gateway_settings, redis.password,

@@ -3,6 +3,7 @@
 #ifndef CLIENTS_ELASTICSEARCH_OPTIONS_H
 #define CLIENTS_ELASTICSEARCH_OPTIONS_H
 
+#include "services/base/certificates.h"
 #include "services/base/config.h"
 #include "services/clients/elasticsearch/elasticsearch.h"
 
@@ -19,7 +20,7 @@
     CONFIG_OPTION(                                                                                 \
         "ELASTICSEARCH_CA_FILE", CONFIG_STRING, type, field,                                       \
         .help = "certificates (PEM) that an https:// server must be signed by; else the system's", \
-        .validate = file_validate)
+        .validate = certificates_validate)
 
 /* char *, NULL by default */
 #define CONFIG_OPTION_ELASTICSEARCH_API_KEY(type, field)                                           \

@@ -3,6 +3,7 @@
 #ifndef CLIENTS_RABBITMQ_OPTIONS_H
 #define CLIENTS_RABBITMQ_OPTIONS_H
 
+#include "services/base/certificates.h"
 #include "services/base/config.h"
 #include "services/clients/rabbitmq/amqp_url.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
@@ -20,7 +21,7 @@
     CONFIG_OPTION("RABBITMQ_CA_FILE", CONFIG_STRING, type, field,                                  \
                   .help = "certificates (PEM) that an amqps:// server must be "                    \
                           "signed by; else the system's",                                          \
-                  .validate = file_validate)
+                  .validate = certificates_validate)
 
 /* char * */
 #define CONFIG_OPTION_ORDER_QUEUE(type, field)                                                     \

@@ -3,6 +3,7 @@
  * permission may still use queues that somebody else declared: passive first, and 403 is no error
  * for a queue that exists. */
 #include "services/clients/rabbitmq/queue_declaration.h"
+#include "proto/utf8.h"
 #include "services/base/clock.h"
 #include <stdio.h>
 #include <string.h>
@@ -135,12 +136,21 @@ void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE])
                    (int)(QUEUE_NAME_SIZE - sizeof DEAD_SUFFIX), queue);
 }
 
-/* AMQP 0-9-1 allows 255 bytes (short string), and ".dead" comes on top; names that begin with
- * "amq." are the broker's own. */
+/* AMQP 0-9-1 allows 255 bytes (short string, UTF-8), and ".dead" comes on top; names that begin
+ * with "amq." are the broker's own. */
 int queue_name_validate(const char *value, struct error *err)
 {
-    if (strlen(value) <= 255 - strlen(".dead") && strncmp(value, "amq.", 4) != 0)
+    size_t len = strlen(value), character_len;
+    bool valid = len <= 255 - strlen(DEAD_SUFFIX) && strncmp(value, "amq.", 4) != 0;
+    for (size_t i = 0; valid && i < len; i += character_len) {
+        uint32_t character = utf8_decode(value + i, len - i, &character_len);
+        bool control = character < 0x20 || (character >= 0x7f && character < 0xa0);
+        valid = character != UTF8_INVALID && !control;
+    }
+    if (valid)
         return 0;
-    error_set(err, "a queue name has at most 250 bytes and does not begin with amq.");
+    error_set(err,
+              "a queue name has at most 250 bytes of UTF-8 without control characters and does "
+              "not begin with amq.");
     return -1;
 }

@@ -75,7 +75,8 @@ static const struct config_option options[] = {
 
 static char directory[] = "/tmp/test_config-XXXXXX";
 static char path_good[64], path_no_newline[64], path_two_newlines[64], path_empty[64],
-    path_newline[64], path_nul[64], path_long[64], path_fifo[64];
+    path_newline[64], path_nul[64], path_long[64], path_fifo[64], path_crlf[64], path_bom[64],
+    path_two_lines[64], path_certificate[64];
 
 static void clear_environment(void)
 {
@@ -109,6 +110,13 @@ static int make_files(void **state)
     make_file(path_empty, "empty", "", 0);
     make_file(path_newline, "newline", "\n", 1);
     make_file(path_nul, "nul", "can\0ary", 7);
+    make_file(path_crlf, "crlf", "canary\r\n", 8);
+    make_file(path_bom, "bom",
+              "\xef\xbb\xbf"
+              "canary",
+              9);
+    make_file(path_two_lines, "two_lines", "canary\ncanary", 13);
+    make_file(path_certificate, "certificate", "-----BEGIN CERTIFICATE-----\ncanary\n", 35);
     make_file(path_long, "long", longest, sizeof(longest));
     (void)snprintf(path_fifo, sizeof(path_fifo), "%s/fifo", directory);
     return mkfifo(path_fifo, 0600);
@@ -118,7 +126,8 @@ static int remove_files(void **state)
 {
     (void)state;
     char *const paths[] = {path_good,    path_no_newline, path_two_newlines, path_empty,
-                           path_newline, path_nul,        path_long,         path_fifo};
+                           path_newline, path_nul,        path_long,         path_fifo,
+                           path_crlf,    path_bom,        path_two_lines,    path_certificate};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         unlink(paths[i]);
     return rmdir(directory);
@@ -186,8 +195,10 @@ static void test_secret_files(void **state)
     (void)state;
     const struct {
         const char *path, *expected;
-    } cases[] = {
-        {path_good, "canary"}, {path_no_newline, "canary"}, {path_two_newlines, "canary\n"}};
+    } cases[] = {{path_good, "canary"},
+                 {path_no_newline, "canary"},
+                 {path_two_newlines, "canary"},
+                 {path_crlf, "canary"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct settings settings;
         clear_environment();
@@ -203,6 +214,8 @@ static void test_secret_files(void **state)
 static void test_bad_values(void **state)
 {
     (void)state;
+    static char name_of_251_bytes[252];
+    memset(name_of_251_bytes, 'q', 251);
     const struct {
         const char *name, *value, *message; /* message NULL: begins with the name */
     } cases[] = {
@@ -243,12 +256,29 @@ static void test_bad_values(void **state)
         {"T_SECRET_FILE", directory, "T_SECRET_FILE: cannot read the file: Is a directory"},
         {"T_SECRET_FILE", "/no/such/canary",
          "T_SECRET_FILE: cannot read the file: No such file or directory"},
+        {"T_SECRET_FILE", path_bom, "T_SECRET_FILE: has control characters or a byte order mark"},
+        {"T_SECRET_FILE", path_two_lines, NULL},
+        {"T_SECRET", "canary\n", NULL},
+        {"T_TEXT", "canary\x7f", NULL},
+        {"T_OPTIONAL", "\x01", NULL},
         {"ORDER_QUEUE", "amq.canary", NULL},
+        {"ORDER_QUEUE", "canary\n", NULL},
+        {"ORDER_QUEUE", "canary\tcanary", NULL},
+        {"ORDER_QUEUE", "canary\x1b", NULL},
+        {"ORDER_QUEUE", "canary\xc2\x85", NULL},
+        {"ORDER_QUEUE", "canary\xff", NULL},
+        {"ORDER_QUEUE", name_of_251_bytes, NULL},
         {"BRIDGE_ENDPOINTS", "tcp://canary:7100,", NULL},
         {"BRIDGE_ENDPOINTS", "tcp://a:7100,tcp://canary", NULL},
         {"ADMIN_ADDRESS", "canary", NULL},
         {"ADMIN_ADDRESS", "1.2.3", NULL},
         {"ELASTICSEARCH_CA_FILE", "/no/such/canary", NULL},
+        {"ELASTICSEARCH_CA_FILE", directory, "ELASTICSEARCH_CA_FILE: not a file"},
+        {"ELASTICSEARCH_CA_FILE", path_fifo, "ELASTICSEARCH_CA_FILE: not a file"},
+        {"ELASTICSEARCH_CA_FILE", path_empty, NULL},
+        {"ELASTICSEARCH_CA_FILE", path_good,
+         "ELASTICSEARCH_CA_FILE: no certificates in PEM in the file, or broken ones"},
+        {"ELASTICSEARCH_CA_FILE", path_certificate, NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct settings settings;

@@ -394,6 +394,56 @@ static void test_validate_and_reach(void **state)
     assert_null(strstr(err.message, "ret@db"));
     assert_int_equal(database_dsn_validate("password=secret hunter2", &err), -1);
     assert_null(strstr(err.message, "hunter2"));
+    static const char *const right[] = {
+        "",
+        "host=a,b,c port=1,2,65535",
+        "host=a,b,c port=5432",
+        "host=a,b port=,5433",
+        "postgresql://a:5432,b:5433/x?target_session_attrs=primary&connect_timeout=3",
+        "sslmode=verify-full sslrootcert=/etc/ssl/certs/ca-certificates.crt",
+        "sslmode=disable sslrootcert=/nonexistent",
+        "keepalives=0 keepalives_idle=60 keepalives_interval=-1 tcp_user_timeout=1000",
+        "gssencmode=prefer channel_binding=prefer ssl_min_protocol_version=TLSv1.3",
+    };
+    for (size_t i = 0; i < COUNT(right); i++)
+        if (database_dsn_validate(right[i], &err) != 0)
+            fail_msg("%s: %s", right[i], err.message);
+    static const struct {
+        const char *dsn, *keyword;
+    } wrong[] = {
+        {"port=0", "port"},
+        {"port=65536", "port"},
+        {"port=canary", "port"},
+        {"port=5432canary", "port"},
+        {"port=99999999999999999999", "port"},
+        {"host=a,b port=1,canary", "port"},
+        {"host=a,b,c port=1,2", "libpq"},
+        {"postgresql://u:p@host:canary/x", "port"},
+        {"host=a,b hostaddr=127.0.0.1", "host"},
+        {"sslmode=canary", "sslmode"},
+        {"host=a,b sslmode=canary", "sslmode"},
+        {"gssencmode=canary", "gssencmode"},
+        {"channel_binding=canary", "channel_binding"},
+        {"target_session_attrs=canary", "target_session_attrs"},
+        {"ssl_min_protocol_version=canary", "ssl_min_protocol_version"},
+        {"connect_timeout=canary", "connect_timeout"},
+        {"connect_timeout=5s", "connect_timeout"},
+        {"connect_timeout=1,2", "connect_timeout"},
+        {"keepalives=canary", "keepalives"},
+        {"keepalives_idle=canary", "keepalives_idle"},
+        {"keepalives_interval=9999999999", "keepalives_interval"},
+        {"keepalives_count=canary", "keepalives_count"},
+        {"tcp_user_timeout=canary", "tcp_user_timeout"},
+        {"service=canary", "service"},
+        {"sslmode=verify-ca sslrootcert=/canary", "sslrootcert"},
+        {"sslmode=verify-ca sslrootcert=/etc", "sslrootcert"},
+        {"sslmode=verify-ca sslrootcert=/etc/passwd", "sslrootcert"},
+    };
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        if (database_dsn_validate(wrong[i].dsn, &err) == 0 ||
+            strstr(err.message, wrong[i].keyword) == NULL || strstr(err.message, "canary") != NULL)
+            fail_msg("%s: %s", wrong[i].dsn, err.message);
+    }
     assert_int_equal(database_reach(fixture->dsn, &err), 0);
     assert_string_equal(query(fixture, "SELECT to_regclass('orders') IS NULL"), "t");
     assert_int_equal(database_reach("host=127.0.0.1 port=1", &err), -1);
