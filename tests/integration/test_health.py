@@ -54,3 +54,15 @@ def test_secrets_are_nowhere(system):
         text = system.log(program) + system.metrics(program) + system.readiness(program).text
         for secret in secrets:
             assert secret not in text, program
+
+
+def test_wrong_credentials_of_redis(spawn):
+    """The tests' Redis lets anyone in, and answers PING even to those whom it has just refused."""
+    url = spawn(REDIS_USERNAME="canary", REDIS_PASSWORD="canary")
+
+    def redis():
+        ready = requests.get(url + "/readyz", timeout=30)
+        assert "canary" not in ready.text
+        return next(d for d in ready.json()["dependencies"] if d["name"] == "redis")["status"]
+
+    eventually(lambda: redis() == "down", "redis is down")

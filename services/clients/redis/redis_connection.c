@@ -261,23 +261,29 @@ int redis_connection_send(struct redis_connection *connection, const struct redi
 
 /* ---- connecting ---- */
 
+/* Whether Redis has refused what was asked: then the attempt is over. */
+static bool refused(struct redis_connection *connection, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ERROR)
+        return false;
+    set_reason(connection, reply->str);  /* WRONGPASS, LOADING …; never with the password in it */
+    redisAsyncFree(connection->context); /* after this callback, with on_disconnected() */
+    return true;
+}
+
 static void on_pong(void *arg, const redisReply *reply)
 {
     struct redis_connection *connection = arg;
-    if (connection->state != REDIS_CONNECTING)
-        return;
-    if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
+    if (connection->state == REDIS_CONNECTING && reply != NULL && !refused(connection, reply))
         set_up(connection);
-    } else if (reply != NULL) {
-        set_reason(connection, reply->str); /* NOAUTH, LOADING …; never with the password in it */
-        redisAsyncFree(connection->context); /* after this callback, with on_disconnected() */
-    }
 }
 
-/* What became of AUTH shows in the reply to PING: NOAUTH. */
+/* A Redis that lets anyone in answers PING even so. */
 static void on_login(void *arg, const redisReply *reply)
 {
-    (void)arg, (void)reply;
+    struct redis_connection *connection = arg;
+    if (connection->state == REDIS_CONNECTING && reply != NULL)
+        (void)refused(connection, reply);
 }
 
 static void log_in(struct redis_connection *connection)

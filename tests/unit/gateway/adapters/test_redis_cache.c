@@ -436,31 +436,43 @@ static void test_name_and_password(void **state)
     tell("ACL SETUSER gateway on >pass ~* +@all");
     snprintf(address, sizeof(address), "localhost:%u", port);
     static const struct {
-        const char *username, *password;
-        bool right;
+        const char *username, *password, *reason; /* NULL: right */
+        bool anyone_may;
     } cases[] = {
-        {NULL, NULL, false},       {NULL, "wrong", false},      {NULL, "s3cret", true},
-        {"gateway", "pass", true}, {"gateway", "wrong", false},
+        {NULL, NULL, "NOAUTH", false},
+        {NULL, "wrong", "WRONGPASS", false},
+        {NULL, "s3cret", NULL, false},
+        {"gateway", "pass", NULL, false},
+        {"gateway", "wrong", "WRONGPASS", false},
+        /* A Redis that lets anyone in: what was said to it is wrong all the same. */
+        {NULL, NULL, NULL, true},
+        {NULL, "s3cret", "without any password configured", true},
+        {"gateway", "pass", NULL, true},
+        {"gateway", "wrong", "WRONGPASS", true},
+        {"nobody", "pass", "WRONGPASS", true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const bool right = cases[i].reason == NULL;
+        if (cases[i].anyone_may)
+            tell("ACL SETUSER default nopass");
         open_cache(cases[i].username, cases[i].password);
         turn_until(changes > 0);
-        assert_int_equal(up, cases[i].right);
+        assert_int_equal(up, right);
         if (up)
             assert_int_equal(get().status, ORDER_CACHE_ABSENT);
         else
-            assert_non_null(strstr(reason, "NOAUTH"));
+            assert_non_null(strstr(reason, cases[i].reason));
         close_cache();
 
         struct error err;
         const struct redis_options options = {
             .address = address, .username = cases[i].username, .password = cases[i].password};
         int reached = -1; /* in 2 s of real time, if the machine lets it */
-        for (int attempt = 0; attempt < (cases[i].right ? 3 : 1) && reached != 0; attempt++)
+        for (int attempt = 0; attempt < (right ? 3 : 1) && reached != 0; attempt++)
             reached = redis_reach(&options, &err);
-        assert_int_equal(reached, cases[i].right ? 0 : -1);
+        assert_int_equal(reached, right ? 0 : -1);
     }
-    tell("CONFIG SET requirepass ''");
+    tell("ACL SETUSER default nopass");
 }
 
 static void test_unreachable(void **state)
