@@ -87,7 +87,7 @@ def spawn(system):
     """Starts a gateway with another configuration beside those of ./dev; returns its URL."""
     processes = []
 
-    def start(**changes):
+    def start(status="ready", **changes):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         environment = system.environment("gateway-1") | changes | {"API_PORT": str(port)}
@@ -97,11 +97,11 @@ def spawn(system):
         def ready():
             assert process.poll() is None, f"it ended with {process.returncode}"
             try:
-                return requests.get(url + "/readyz", timeout=30).json()["status"] == "ready"
+                return requests.get(url + "/readyz", timeout=30).json()["status"] == status
             except requests.ConnectionError:
                 return False
 
-        eventually(ready, "it is ready")
+        eventually(ready, f"it is {status}")
         return url
 
     yield start

@@ -58,7 +58,7 @@ def test_secrets_are_nowhere(system):
 
 def test_wrong_credentials_of_redis(spawn):
     """The tests' Redis lets anyone in, and answers PING even to those whom it has just refused."""
-    url = spawn(REDIS_USERNAME="canary", REDIS_PASSWORD="canary")
+    url = spawn("degraded", REDIS_USERNAME="canary", REDIS_PASSWORD="canary")
 
     def redis():
         ready = requests.get(url + "/readyz", timeout=30)
