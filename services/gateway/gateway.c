@@ -20,8 +20,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define SPARE_DESCRIPTORS 256 /* for all that is no client's connection, and no lingering socket   \
-                               */
+/* For all that is no connection of a client, and no lingering socket. */
+#define SPARE_DESCRIPTORS 256
 #define CONFIRM_DRAIN_MS 1000
 #define BROKER_PATIENCE_MS 10000 /* a shorter outage does not make the gateway unready */
 
