@@ -32,10 +32,12 @@ RUN apt-get update && \
 USER 10001:10001
 WORKDIR /
 STOPSIGNAL SIGTERM
+# For probes and Prometheus, which come from outside of the container.
+ENV ADMIN_ADDRESS=::
 
 FROM runtime AS gateway
 COPY --from=build /installed/usr/libexec/order-pipeline/gateway /usr/local/bin/
-EXPOSE 8080
+EXPOSE 8080 9105
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["gateway", "--health"]
 ENTRYPOINT ["gateway"]
 

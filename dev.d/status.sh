@@ -40,7 +40,9 @@ print_line() {
     local name=$1 state=$2 rest=$3 address ready=no color=$RED
     case $name in
     *-[0-9]*)
-        address=$(replica_url "${name%-*}" "${name##*-}")
+        local port=ADMIN
+        [[ $name != gateway-* ]] || port=API
+        address=$(replica_url "${name%-*}" "${name##*-}" $port)
         ! replica_is_ready "${name%-*}" "${name##*-}" >/dev/null 2>&1 || ready=yes
         ;;
     *)

@@ -163,7 +163,7 @@ wait_for_program() {
     fi
     if [[ $1 == replica_is_ready ]]; then
         say "what $name says about itself:"
-        curl -s -m 3 "$(replica_url "$2" "$3")/readyz" || say "(nothing: it does not answer)"
+        curl -s -m 3 "$(replica_url "$2" "$3" ADMIN)/readyz" || say "(nothing: it does not answer)"
         say ''
     fi
     say "$name is $(program_state "$name") and not ready after $seconds s; the end of its log ($(short_path "$LOGS/$name.log")):"
@@ -188,7 +188,7 @@ print_what_to_try() {
         say "  no API        start a gateway with: ./dev up --scale gateway=1"
         return
     fi
-    api=$(replica_url gateway 1)
+    api=$(replica_url gateway 1 API)
     say "  API           $api" '' 'Try:' \
         "  curl -i $api/api/orders -d '{\"product_name\":\"Laptop\",\"amount\":1299.99}'" \
         "  curl '$api/api/search?q=laptop'" \

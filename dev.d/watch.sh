@@ -43,7 +43,7 @@ rule_files: ["$ROOT/deploy/prometheus/rules/*.yml"]
 scrape_configs:
 TEXT
     for service in "${SERVICES[@]}"; do
-        targets=$(admin_urls "$service")
+        targets=$(port_urls "$service" ADMIN)
         targets=${targets//http:\/\//}
         say "  - job_name: $service" "    static_configs: [{targets: [${targets// /, }]}]"
     done

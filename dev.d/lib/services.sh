@@ -38,14 +38,11 @@ common_environment() {
 own_environment() {
     local service=$1 i=$2
     case $service in
-    gateway)
-        printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_ADMIN")"
-        return
-        ;;
+    gateway) printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_API")" ;;
     bridge) printf 'BRIDGE_BIND=tcp://127.0.0.1:%s\n' "$(port_block "BRIDGE_$i")" ;;
     persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
     esac
-    printf 'ADMIN_ADDRESS=127.0.0.1\nADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
+    printf 'ADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
 }
 
 # A script that starts one replica; also handy for running it by hand or under a debugger.
@@ -83,8 +80,9 @@ write_services() {
     done
 }
 
+# replica_url SERVICE NUMBER PORT: of its port API (gateways only) or ADMIN.
 replica_url() {
-    printf 'http://127.0.0.1:%s' "$(recall ports "${1^^}_${2}_ADMIN")"
+    printf 'http://127.0.0.1:%s' "$(recall ports "${1^^}_${2}_$3")"
 }
 
 # A bridge is ready only with workers of both kinds, and they only with a bridge. Prints what is
@@ -106,5 +104,5 @@ missing_partner() {
 }
 
 replica_is_ready() {
-    [[ $(curl -s -m 3 -o /dev/null -w '%{http_code}' "$(replica_url "$1" "$2")/readyz") == 200 ]]
+    [[ $(curl -s -m 3 -o /dev/null -w '%{http_code}' "$(replica_url "$1" "$2" ADMIN)/readyz") == 200 ]]
 }

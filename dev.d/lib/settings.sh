@@ -159,24 +159,25 @@ replicas() {
     recall scale "$1" || printf 1
 }
 
-admin_urls() {
+# port_urls SERVICE PORT: of all its replicas; PORT is API (gateways only) or ADMIN.
+port_urls() {
     local i urls=()
     for ((i = 1; i <= $(replicas "$1"); i++)); do
-        urls+=("http://127.0.0.1:$(port "${1^^}_${i}_ADMIN")")
+        urls+=("http://127.0.0.1:$(port "${1^^}_${i}_$2")")
     done
     printf '%s' "${urls[*]}"
 }
 
 write_env_file() {
     local name value own=() urls
-    urls=$(admin_urls gateway)
+    urls=$(port_urls gateway API)
     install -m 600 /dev/null "$RUN/env.new"
     {
         say "# Connection settings of the system in $RUN; read it with: . $(quoted "$RUN/env")"
         printf 'export API_URL=%s\n' "$(quoted "${urls%% *}")"
         printf 'export API_URLS=%s\n' "$(quoted "$urls")"
-        for name in bridge persister indexer scheduler; do
-            printf 'export %s_ADMIN_URLS=%s\n' "${name^^}" "$(quoted "$(admin_urls "$name")")"
+        for name in gateway bridge persister indexer scheduler; do
+            printf 'export %s_ADMIN_URLS=%s\n' "${name^^}" "$(quoted "$(port_urls "$name" ADMIN)")"
         done
         for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
             value=$(setting "$name")

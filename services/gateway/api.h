@@ -17,6 +17,7 @@
 struct api_settings {
     const char *admin_token; /* NULL: none is configured */
     bool admin_auth;
+    bool public_metrics; /* /metrics is on the API port too */
     struct order_id idempotency_namespace;
 };
 

@@ -123,8 +123,9 @@ static void register_state(struct gateway *gateway)
     gateway->shared.scheduler = dependency_new("scheduler");
 }
 
-/* A listening socket for each loop. The sockets share their address, and would share it with
- * another gateway too: listening alone first finds out whether the address is free. */
+/* A listening socket of the API port for each loop. The sockets share their address, and would
+ * share it with another gateway too: listening alone first finds out whether the address is free.
+ */
 static int listen_all(const struct gateway *gateway, int *ret_fds, struct error *err)
 {
     const char *address = gateway->shared.settings->api_address;
@@ -143,15 +144,17 @@ static int listen_all(const struct gateway *gateway, int *ret_fds, struct error 
 
 static int make_loops(struct gateway *gateway, struct error *err)
 {
+    const struct gateway_settings *settings = gateway->shared.settings;
     int *fds = memory_new_array(gateway->loop_count, sizeof(*fds));
-    if (listen_all(gateway, fds, err) != 0) {
+    int admin_fd = http_listen(settings->admin_address, (uint16_t)settings->admin_port, false, err);
+    if (admin_fd == -1 || listen_all(gateway, fds, err) != 0) { /* the process ends */
         free(fds);
         return -1;
     }
     gateway->shared.publisher = start_publisher(gateway);
     gateway->loops = memory_new_array(gateway->loop_count, sizeof(*gateway->loops));
     for (unsigned i = 0; i < gateway->loop_count; i++)
-        gateway->loops[i] = gateway_loop_new(&gateway->shared, i, fds[i]);
+        gateway->loops[i] = gateway_loop_new(&gateway->shared, i, fds[i], i == 0 ? admin_fd : -1);
     free(fds);
     return 0;
 }
@@ -166,7 +169,8 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     gateway.shared = (struct loop_shared){
         .settings = settings,
         .api_settings = {.admin_token = settings->admin_token,
-                         .admin_auth = settings->admin_auth == ADMIN_AUTH_ON,
+                         .admin_auth = settings->admin_auth == SETTING_ON,
+                         .public_metrics = settings->api_metrics == SETTING_ON,
                          .idempotency_namespace =
                              namespace_from_text(settings->idempotency_namespace)},
         .reads = read_table_new(),
@@ -189,6 +193,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     for (unsigned i = 0; i < gateway.loop_count; i++)
         gateway_loop_start(gateway.loops[i]);
     log_info("serving", log_number("port", settings->api_port),
+             log_number("admin_port", settings->admin_port),
              log_number("threads", gateway.loop_count));
 
     bool drained = true;

@@ -20,7 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PENDING_MAX 4096 /* requests under way; more are refused with 503 */
+#define PENDING_MAX 4096         /* requests under way; more are refused with 503 */
+#define ADMIN_CONNECTIONS_MAX 64 /* beside those of the API port, which cannot use them up */
 #define SEARCHES_MAX 256
 #define SEARCH_RESPONSE_MAX_BYTES (16 * 1024 * 1024)
 #define OUTBOX_STATEMENTS_MAX 8
@@ -28,13 +29,21 @@
 #define CROWD_CONNECTIONS 256
 #define DRAIN_TIMEOUT_MS 8000 /* after API_DRAIN; service_main() ends the process after 10 s */
 
+enum { API_PORT, ADMIN_PORT, PORTS_MAX };
+
+struct port {
+    struct http_server *server;
+    struct router router;
+};
+
 struct gateway_loop {
     const struct loop_shared *shared;
     pthread_t thread;
     h2o_loop_t *evloop;
     struct event_loop *events;
-    struct http_server *server;
     struct api api;
+    struct port ports[PORTS_MAX];
+    unsigned port_count;        /* ADMIN_PORT is on one loop only */
     struct outbox_task *outbox; /* on loop 0 only */
     struct loop_watch *stop_watch;
     struct loop_timer *tick;
@@ -58,7 +67,7 @@ static void give_memory_back(struct gateway_loop *loop, unsigned connections)
 static void on_tick(void *arg)
 {
     struct gateway_loop *loop = arg;
-    unsigned connections = http_server_connections(loop->server);
+    unsigned connections = http_server_connections(loop->ports[API_PORT].server);
     metric_set(loop->connections, connections);
     give_memory_back(loop, connections);
     metric_set(loop->requests, loop->api.requests.open);
@@ -74,12 +83,16 @@ static void on_stop(void *arg, bool readable, bool writable)
     loop_watch_want(loop->stop_watch, false, false);
     int64_t listen_ms = loop->shared->settings->drain_ms;
     loop->drain_deadline_ms = clock_monotonic_ms() + listen_ms + DRAIN_TIMEOUT_MS;
-    http_server_drain(loop->server, listen_ms);
+    for (unsigned i = 0; i < loop->port_count; i++)
+        http_server_drain(loop->ports[i].server, listen_ms);
 }
 
 static bool is_drained(const struct gateway_loop *loop)
 {
-    return http_server_drained(loop->server) && loop->api.requests.open == 0;
+    for (unsigned i = 0; i < loop->port_count; i++)
+        if (!http_server_drained(loop->ports[i].server))
+            return false;
+    return loop->api.requests.open == 0;
 }
 
 static void *run(void *arg)
@@ -88,7 +101,9 @@ static void *run(void *arg)
     while (loop->drain_deadline_ms == 0 ||
            (!is_drained(loop) && clock_monotonic_ms() < loop->drain_deadline_ms)) {
         int32_t wait_ms = loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10;
-        h2o_evloop_run(loop->evloop, http_server_turn(loop->server, wait_ms));
+        for (unsigned i = 0; i < loop->port_count; i++)
+            wait_ms = http_server_turn(loop->ports[i].server, wait_ms);
+        h2o_evloop_run(loop->evloop, wait_ms);
     }
     return NULL;
 }
@@ -124,7 +139,7 @@ static void add_clients(struct gateway_loop *loop)
     };
     loop->api.store = postgres_store_new(loop->events, &postgres);
     loop->api.reader = shared_reads_new(shared->reads, postgres_store_reader(loop->api.store),
-                                        http_server_context(loop->server)->queue);
+                                        http_server_context(loop->ports[API_PORT].server)->queue);
 
     loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue);
 
@@ -152,8 +167,26 @@ static void add_outbox(struct gateway_loop *loop)
     loop->outbox = outbox_task_new(loop->events, &outbox);
 }
 
-struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index,
-                                      int listen_fd)
+static void add_port(struct gateway_loop *loop, bool admin, unsigned max_connections, int listen_fd)
+{
+    struct port *port = &loop->ports[loop->port_count++];
+    port->router = (struct router){.api = &loop->api, .admin = admin};
+    port->server = http_server_new(
+        loop->evloop, loop->events,
+        &(struct http_server_options){.max_connections = max_connections,
+                                      .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
+                                      .ends_slow = admin,
+                                      .bodies = loop->shared->bodies,
+                                      .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
+                                      .keepalive_ms = loop->shared->settings->keepalive_ms,
+                                      .handle = router_handle,
+                                      .attach = router_attach,
+                                      .arg = &port->router});
+    http_server_listen(port->server, listen_fd);
+}
+
+struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index, int api_fd,
+                                      int admin_fd)
 {
     struct gateway_loop *loop = memory_new(sizeof(*loop));
     loop->shared = shared;
@@ -162,16 +195,9 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     loop->api.settings = &shared->api_settings;
     loop->api.metrics = shared->metrics;
     requests_init(&loop->api.requests, loop->events, PENDING_MAX);
-    loop->server = http_server_new(
-        loop->evloop, loop->events,
-        &(struct http_server_options){.max_connections = shared->max_connections,
-                                      .max_body_bytes = ROUTER_BODY_READ_MAX_BYTES,
-                                      .bodies = shared->bodies,
-                                      .request_timeout_ms = ROUTER_REQUEST_TIMEOUT_MS,
-                                      .keepalive_ms = shared->settings->keepalive_ms,
-                                      .handle = router_handle,
-                                      .attach = router_attach,
-                                      .arg = &loop->api});
+    add_port(loop, false, shared->max_connections, api_fd);
+    if (admin_fd != -1)
+        add_port(loop, true, ADMIN_CONNECTIONS_MAX, admin_fd);
     add_clients(loop);
     if (index == 0)
         add_outbox(loop);
@@ -184,7 +210,6 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     loop_timer_start(loop->tick, TICK_MS);
     loop->stop_watch = event_loop_watch(loop->events, shared->stop_fd, on_stop, loop);
     loop_watch_want(loop->stop_watch, true, false);
-    http_server_listen(loop->server, listen_fd);
     return loop;
 }
 
@@ -212,7 +237,8 @@ void gateway_loop_free(struct gateway_loop *loop)
     requests_release(&loop->api.requests);
     loop_timer_free(loop->tick);
     loop_watch_free(loop->stop_watch);
-    http_server_free(loop->server);
+    for (unsigned i = 0; i < loop->port_count; i++)
+        http_server_free(loop->ports[i].server);
     event_loop_h2o_free(loop->events);
     h2o_evloop_run(loop->evloop, 0); /* the sockets that were closed */
     h2o_evloop_destroy(loop->evloop);

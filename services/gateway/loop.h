@@ -29,10 +29,11 @@ struct loop_shared {
 
 struct gateway_loop;
 
-/* Make a loop and all that is on it; its clients begin to connect when it runs. `listen_fd` becomes
- * the loop's. Loop 0 relays the outbox. Before any thread starts. */
-struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index,
-                                      int listen_fd);
+/* Make a loop and all that is on it; its clients begin to connect when it runs. `api_fd`, where it
+ * listens, becomes the loop's, as does `admin_fd` (-1: none). Loop 0 relays the outbox. Before any
+ * thread starts. */
+struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index, int api_fd,
+                                      int admin_fd);
 
 /* Start its thread. */
 void gateway_loop_start(struct gateway_loop *loop);

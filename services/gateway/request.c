@@ -100,13 +100,15 @@ static void on_dispose(void *arg)
                         clock_monotonic_us() - request->started_us);
 }
 
-struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics)
+struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
+                            struct route_metrics *metrics)
 {
     struct request *request = h2o_mem_alloc_shared(&req->pool, sizeof(*request), on_dispose);
     *request = (struct request){
         .req = req,
         .api = api,
         .metrics = metrics,
+        .admin = admin,
         .started_us = clock_monotonic_us(),
     };
     return request;

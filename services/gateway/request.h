@@ -25,6 +25,7 @@ struct request {
     h2o_req_t *req;
     struct api *api;
     struct route_metrics *metrics;
+    bool admin;                  /* it came in by the admin port */
     struct request_guard *guard; /* of the route that answers later, or NULL */
     int64_t started_us;          /* on clock_monotonic_us() */
     bool answered;
@@ -53,7 +54,8 @@ void requests_release(struct requests *requests);
 bool requests_full(const struct requests *requests);
 
 /* Begin a request. It is counted in `metrics` when libh2o disposes of it. */
-struct request *request_new(h2o_req_t *req, struct api *api, struct route_metrics *metrics);
+struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
+                            struct route_metrics *metrics);
 
 /* The request is answered later: by the route, or with the problem `late` when its operation, which
  * has `timeout_ms`, has not ended 0.1 to 0.2 s after its time. Returns the route's state: `size`

@@ -13,26 +13,35 @@
 #define BULK_MAX_BYTES (1024 * 1024)
 #define STATUSES(...) ((const int[]){__VA_ARGS__, 400, 405, 413, 414, 415, 431, 503, 0})
 
+enum access {
+    LIMITED,  /* refused under overload */
+    ALWAYS,   /* answered even then */
+    INTERNAL, /* as ALWAYS; in public only where API_METRICS says so */
+};
+
 static const struct route {
     const char *name; /* in metrics */
     const char *path; /* exact, or up to its one variable segment when it ends with '/' */
     const char *methods;
     size_t body_max_bytes;
-    bool always; /* answered even under overload */
+    enum access access;
     void (*handle)(struct request *request, h2o_iovec_t rest);
     const int *statuses; /* that it answers with, as do the checks below */
 } routes[] = {
-    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, false, post_order, STATUSES(202, 422)},
-    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, false, get_order, STATUSES(200, 404, 500)},
-    {"search", "/api/search", READ, ORDER_MAX_BYTES, false, search_orders, STATUSES(200, 502, 504)},
-    {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, false, read_sales, STATUSES(200, 500)},
-    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, false, refresh_sales,
+    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order, STATUSES(202, 422)},
+    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, LIMITED, get_order,
+     STATUSES(200, 404, 500)},
+    {"search", "/api/search", READ, ORDER_MAX_BYTES, LIMITED, search_orders,
+     STATUSES(200, 502, 504)},
+    {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, LIMITED, read_sales,
+     STATUSES(200, 500)},
+    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, LIMITED, refresh_sales,
      STATUSES(200, 401, 403, 500, 504)},
-    {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, false, bulk_orders,
+    {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, LIMITED, bulk_orders,
      STATUSES(201, 422, 500)},
-    {"livez", "/livez", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
-    {"readyz", "/readyz", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
-    {"metrics", "/metrics", READ, ORDER_MAX_BYTES, true, health_page, STATUSES(200)},
+    {"livez", "/livez", READ, ORDER_MAX_BYTES, ALWAYS, health_page, STATUSES(200)},
+    {"readyz", "/readyz", READ, ORDER_MAX_BYTES, ALWAYS, health_page, STATUSES(200)},
+    {"metrics", "/metrics", READ, ORDER_MAX_BYTES, INTERNAL, health_page, STATUSES(200)},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 
@@ -46,13 +55,19 @@ void router_register_metrics(void)
     metrics_of[ROUTE_COUNT] = route_metrics("none", STATUSES(404));
 }
 
+static bool has_route(const struct router *router, const struct route *route)
+{
+    return route->access != INTERNAL || router->admin || router->api->settings->public_metrics;
+}
+
 /* The index of the route, or ROUTE_COUNT. */
-static size_t find_route(h2o_iovec_t path, h2o_iovec_t *ret_rest)
+static size_t find_route(const struct router *router, h2o_iovec_t path, h2o_iovec_t *ret_rest)
 {
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         size_t len = strlen(routes[i].path);
         bool has_rest = routes[i].path[len - 1] == '/';
-        if (path.len < len || memcmp(path.base, routes[i].path, len) != 0)
+        if (!has_route(router, &routes[i]) || path.len < len ||
+            memcmp(path.base, routes[i].path, len) != 0)
             continue;
         h2o_iovec_t rest = h2o_iovec_init(path.base + len, path.len - len);
         if (has_rest ? rest.len > 0 && memchr(rest.base, '/', rest.len) == NULL : rest.len == 0) {
@@ -116,10 +131,10 @@ static enum problem head_problem(enum request_head_fault fault)
 
 void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
 {
-    struct api *api = arg;
+    const struct router *router = arg;
     h2o_iovec_t rest = {NULL, 0};
-    size_t index = find_route(http_request_path(req), &rest);
-    struct request *request = request_new(req, api, metrics_of[index]);
+    size_t index = find_route(router, http_request_path(req), &rest);
+    struct request *request = request_new(req, router->api, router->admin, metrics_of[index]);
 
     if (fault != REQUEST_HEAD_FINE) {
         reply_problem(request, head_problem(fault), NULL);
@@ -136,7 +151,7 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
     } else if (body_is_coded(req)) {
         reply_header(request, "accept-encoding", "identity"); /* RFC 9110, 12.5.3 */
         reply_problem(request, PROBLEM_UNSUPPORTED_CONTENT_ENCODING, NULL);
-    } else if (!route->always && requests_full(&api->requests)) {
+    } else if (route->access == LIMITED && requests_full(&router->api->requests)) {
         reply_problem(request, PROBLEM_OVERLOADED, NULL);
     } else {
         route->handle(request, rest);

@@ -16,12 +16,18 @@ void router_register_metrics(void);
 /* The time to receive a request, from its first byte to its last. */
 #define ROUTER_REQUEST_TIMEOUT_MS 10000
 
-/* Answer a request with the routes working on `api` (a struct api). For http_server_options.handle.
+/* The routes of one port. */
+struct router {
+    struct api *api;
+    bool admin; /* the admin port: it has every route, and /readyz gives reasons */
+};
+
+/* Answer a request with the routes of `router` (a struct router). For http_server_options.handle.
  */
-void router_handle(void *api, h2o_req_t *req, enum request_head_fault fault);
+void router_handle(void *router, h2o_req_t *req, enum request_head_fault fault);
 
 /* Give what libh2o answers by itself the form of the other errors. For http_server_options.attach.
  */
-void router_attach(void *api, h2o_hostconf_t *host);
+void router_attach(void *router, h2o_hostconf_t *host);
 
 #endif

@@ -12,7 +12,7 @@
 #include "services/runtime/options.h"
 #include <stddef.h>
 
-static const char *const on_off[] = {[ADMIN_AUTH_ON] = "on", [ADMIN_AUTH_OFF] = "off", NULL};
+static const char *const on_off[] = {[SETTING_ON] = "on", [SETTING_OFF] = "off", NULL};
 
 static int redis_address_validate(const char *value, struct error *err)
 {
@@ -39,6 +39,9 @@ static const struct config_option options[] = {
     CONFIG_OPTION("API_PORT", CONFIG_INTEGER, struct gateway_settings, api_port,
                   .default_text = "8080", .help = "port to serve HTTP on", .minimum = 1,
                   .maximum = 65535),
+    CONFIG_OPTION("API_METRICS", CONFIG_CHOICE, struct gateway_settings, api_metrics,
+                  .default_text = "off", .help = "on: /metrics is on the API port too",
+                  .choices = on_off),
     CONFIG_OPTION("API_MAX_CONNECTIONS", CONFIG_INTEGER, struct gateway_settings, max_connections,
                   .default_text = "16384",
                   .help = "clients at once; fewer when the limit of open files is lower",
@@ -57,6 +60,8 @@ static const struct config_option options[] = {
                   .default_text = "67108864",
                   .help = "bytes that the bodies being received may take in all; past it 503",
                   .minimum = 4 * 1024 * 1024, .maximum = INT64_C(1) << 40),
+    CONFIG_OPTION_ADMIN_ADDRESS(struct gateway_settings, admin_address),
+    CONFIG_OPTION_ADMIN_PORT(struct gateway_settings, admin_port, "9105"),
     CONFIG_OPTION("GATEWAY_THREADS", CONFIG_INTEGER, struct gateway_settings, threads,
                   .default_text = "0",
                   .help = "event loops, each with a thread; 0 = one per processor", .minimum = 0,
@@ -157,8 +162,8 @@ const struct service gateway_service = {
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .settings = &(struct gateway_settings){0},
-    .admin_address = offsetof(struct gateway_settings, api_address),
-    .admin_port = offsetof(struct gateway_settings, api_port),
+    .admin_address = offsetof(struct gateway_settings, admin_address),
+    .admin_port = offsetof(struct gateway_settings, admin_port),
     .run_serves_admin = true,
     .probes = probes,
     .validate = validate,

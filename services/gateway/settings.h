@@ -10,6 +10,9 @@
 struct gateway_settings {
     char *api_address;
     int64_t api_port;
+    int api_metrics; /* enum setting_switch */
+    char *admin_address;
+    int64_t admin_port;
     int64_t threads; /* 0: as many as processors */
     int64_t max_connections;
     int64_t keepalive_ms, drain_ms;
@@ -24,11 +27,11 @@ struct gateway_settings {
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *order_index;
     char *admin_token;
-    int admin_auth; /* enum admin_auth */
+    int admin_auth; /* enum setting_switch */
     char *idempotency_namespace;
 };
 
-enum admin_auth { ADMIN_AUTH_ON, ADMIN_AUTH_OFF };
+enum setting_switch { SETTING_ON, SETTING_OFF };
 
 extern const struct service gateway_service;
 

@@ -4,27 +4,28 @@
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
-#include "services/runtime/health.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define METRICS_LIFE_MS 1000
 
-static void livez(struct admin_page *page)
+static void livez(enum health_detail detail, struct admin_page *page)
 {
+    (void)detail;
     page->body = memory_copy_text("{\"status\":\"alive\"}\n");
     page->len = strlen(page->body);
 }
 
-static void readyz(struct admin_page *page)
+static void readyz(enum health_detail detail, struct admin_page *page)
 {
     page->status = health_ready() ? 200 : 503;
-    page->body = health_render(&page->len);
+    page->body = health_render(detail, &page->len);
 }
 
-static void metrics(struct admin_page *page)
+static void metrics(enum health_detail detail, struct admin_page *page)
 {
+    (void)detail;
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static char *text;
     static size_t len;
@@ -47,15 +48,16 @@ static void metrics(struct admin_page *page)
 
 static const struct {
     const char *path;
-    void (*render)(struct admin_page *page);
+    void (*render)(enum health_detail detail, struct admin_page *page);
 } pages[] = {{"/livez", livez}, {"/readyz", readyz}, {"/metrics", metrics}};
 
-bool admin_page_render(const char *path, size_t path_len, struct admin_page *ret_page)
+bool admin_page_render(const char *path, size_t path_len, enum health_detail detail,
+                       struct admin_page *ret_page)
 {
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strlen(pages[i].path) == path_len && memcmp(pages[i].path, path, path_len) == 0) {
             *ret_page = (struct admin_page){.status = 200, .content_type = "application/json"};
-            pages[i].render(ret_page);
+            pages[i].render(detail, ret_page);
             return true;
         }
     }

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_ADMIN_PAGE_H
 #define RUNTIME_ADMIN_PAGE_H
 
+#include "services/runtime/health.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,8 +14,9 @@ struct admin_page {
     size_t len;
 };
 
-/* Render the page of this path. Returns whether there is one. Any thread. */
-bool admin_page_render(const char *path, size_t path_len, struct admin_page *ret_page)
-    __attribute__((warn_unused_result));
+/* Render the page of this path; `detail` is of /readyz. Returns whether there is one. Any thread.
+ */
+bool admin_page_render(const char *path, size_t path_len, enum health_detail detail,
+                       struct admin_page *ret_page) __attribute__((warn_unused_result));
 
 #endif

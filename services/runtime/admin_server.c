@@ -72,7 +72,7 @@ static void handle(void *arg, h2o_req_t *request, enum request_head_fault fault)
         reply_problem(request, 414, "URI Too Long", "uri_too_long");
         return;
     }
-    if (!admin_page_render(path.base, path.len, &page)) {
+    if (!admin_page_render(path.base, path.len, HEALTH_REASONS, &page)) {
         reply_problem(request, 404, "Not Found", "not_found");
         return;
     }
@@ -166,11 +166,9 @@ int admin_server_ask(const char *address, uint16_t port, const char *path, struc
 {
     char url[256];
     long status = 0;
-    bool ipv6 = strchr(address, ':') != NULL;
-    if (strcmp(address, "0.0.0.0") == 0)
+    if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
         address = "127.0.0.1";
-    else if (strcmp(address, "::") == 0)
-        address = "::1";
+    bool ipv6 = strchr(address, ':') != NULL;
     (void)snprintf(url, sizeof(url), "http://%s%s%s:%u%s", ipv6 ? "[" : "", address,
                    ipv6 ? "]" : "", port, path);
     CURL *easy = curl_easy_init();

@@ -129,19 +129,21 @@ void health_set_stopping(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-static void render_check(FILE *out, const struct health_check *check)
+static void render_check(FILE *out, const struct health_check *check, enum health_detail detail)
 {
     char name[JSON_TEXT_SIZE(64)], reason[JSON_TEXT_SIZE(REASON_SIZE)];
     (void)json_text_escape(check->dependency, strlen(check->dependency), name, sizeof(name));
     (void)json_text_escape(check->reason, strlen(check->reason), reason, sizeof(reason));
-    fprintf(out, "{\"name\":\"%s\",\"required\":%s,\"status\":\"%s\"", name,
-            check->weight == HEALTH_REQUIRED ? "true" : "false", check->up ? "up" : "down");
-    if (!check->up)
+    fprintf(out, "{\"name\":\"%s\"", name);
+    if (detail == HEALTH_REASONS)
+        fprintf(out, ",\"required\":%s", check->weight == HEALTH_REQUIRED ? "true" : "false");
+    fprintf(out, ",\"status\":\"%s\"", check->up ? "up" : "down");
+    if (detail == HEALTH_REASONS && !check->up)
         fprintf(out, ",\"reason\":\"%s\"", reason);
     fprintf(out, "}");
 }
 
-char *health_render(size_t *ret_len)
+char *health_render(enum health_detail detail, size_t *ret_len)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, ret_len);
@@ -150,7 +152,7 @@ char *health_render(size_t *ret_len)
     (void)pthread_mutex_lock(&lock);
     fprintf(out, "{\"status\":\"%s\",\"dependencies\":[", status());
     for (const struct health_check *check = checks; check != NULL; check = check->next) {
-        render_check(out, check);
+        render_check(out, check, detail);
         if (check->next != NULL)
             fprintf(out, ",");
     }

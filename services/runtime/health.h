@@ -28,8 +28,14 @@ bool health_ready(void);
 /* Not ready, for good: the service is stopping. */
 void health_set_stopping(void);
 
+enum health_detail {
+    HEALTH_STATES, /* for the public: no reason, which may name an address or quote a server */
+    HEALTH_REASONS,
+};
+
 /* The report of /readyz, {"status":"ready"|"degraded"|"not ready"|"stopping",
- * "dependencies":[{"name","required","status":"up"|"down","reason"}]}; malloc'd, free() it. */
-char *health_render(size_t *ret_len);
+ * "dependencies":[{"name","status":"up"|"down"}]}; with HEALTH_REASONS each also has "required",
+ * and "reason" while it is down. malloc'd, free() it. */
+char *health_render(enum health_detail detail, size_t *ret_len);
 
 #endif

@@ -23,8 +23,19 @@ struct http_listener {
     struct loop_timer *rest;
 };
 
+static bool has_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd == -1)
+        return errno != EAFNOSUPPORT;
+    close(fd);
+    return true;
+}
+
 int http_listen(const char *address, uint16_t port, bool shared, struct error *err)
 {
+    if (strcmp(address, "::") == 0 && !has_ipv6())
+        address = "0.0.0.0";
     char service[8];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
@@ -34,11 +45,13 @@ int http_listen(const char *address, uint16_t port, bool shared, struct error *e
         error_set(err, "cannot listen on %s: not a numeric address", address);
         return -1;
     }
-    int on = 1;
+    int on = 1, off = 0;
     /* The connections inherit it: the kernel gives up a peer that takes nothing for so long. */
     int unread_ms = UNREAD_ANSWER_TIMEOUT_MS;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        (found->ai_family == AF_INET6 &&
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unread_ms, sizeof(unread_ms)) != 0 ||
         bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {

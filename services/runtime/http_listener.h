@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Listen on a numeric address; `port` 0 takes a free one. `shared`: several sockets may have the
+/* Listen on a numeric address; "::" is every address of the machine, also where its kernel has no
+ * IPv6. `port` 0 takes a free one. `shared`: several sockets may have the
  * same address, the kernel spreads connections over them (SO_REUSEPORT). Returns the socket, or -1
  * with `err` set. */
 int http_listen(const char *address, uint16_t port, bool shared, struct error *err)

@@ -8,7 +8,7 @@
 
 /* char * */
 #define CONFIG_OPTION_ADMIN_ADDRESS(type, field)                                                   \
-    CONFIG_OPTION("ADMIN_ADDRESS", CONFIG_STRING, type, field, .default_text = "0.0.0.0",          \
+    CONFIG_OPTION("ADMIN_ADDRESS", CONFIG_STRING, type, field, .default_text = "127.0.0.1",        \
                   .help = "numeric address to serve /livez, /readyz and /metrics on",              \
                   .validate = listen_address_validate)
 

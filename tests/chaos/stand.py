@@ -247,7 +247,9 @@ class Extra:
     def __init__(self, stand: Stand, service: str, settings: dict[str, str]):
         self.name = f"extra {service}"
         port = free_port()
-        environment = {"API_PORT" if service == "gateway" else "ADMIN_PORT": str(port), **settings}
+        environment = {"ADMIN_PORT": str(port), **settings}
+        if service == "gateway":
+            environment["API_PORT"] = str(free_port())
         exports = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
         script = (stand.services.run / "start" / f"{service}-1").read_text()
         before, program = script.rsplit("exec ", 1)

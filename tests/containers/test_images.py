@@ -22,6 +22,7 @@ def test_is_small_and_confined(service):
     assert found["Config"]["User"] == "10001:10001"
     assert found["Config"]["StopSignal"] == "SIGTERM"
     assert found["Config"]["Entrypoint"] == [service]
+    assert "ADMIN_ADDRESS=::" in found["Config"]["Env"]
     assert found["Healthcheck"]["Test"] == ["CMD", service, "--health"]
 
 

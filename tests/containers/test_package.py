@@ -65,7 +65,7 @@ def test_nothing_runs_before_it_is_told_to(machine):
 
 def test_starts_and_stores_an_order(machine, fleet):
     print(systemctl(machine, "enable", "--now", "order-pipeline.target", *UNITS))
-    for port in (8080, 9101, 9102, 9103, 9104, 9112):
+    for port in (9101, 9102, 9103, 9104, 9105, 9112):
         eventually(lambda p=port: ready(machine, p), f"port {port} is ready", 60)
     order = json.dumps({"product_name": "Package", "amount": 1})
     answer = machine.execute("curl", "-s", "http://127.0.0.1:8080/api/orders", "-d", order)

@@ -90,7 +90,8 @@ def spawn(system):
     def start(status="ready", **changes):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        environment = system.environment("gateway-1") | changes | {"API_PORT": str(port)}
+        ports = {"API_PORT": str(port), "ADMIN_PORT": str(free_port())}
+        environment = system.environment("gateway-1") | ports | changes
         process = subprocess.Popen([binary("gateway")], env=environment, stdout=subprocess.DEVNULL)
         processes.append(process)
 

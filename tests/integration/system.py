@@ -209,8 +209,7 @@ class System:
 
     def admin_url(self, program):
         service, number = program.rsplit("-", 1)
-        name = "API_URLS" if service == "gateway" else f"{service.upper()}_ADMIN_URLS"
-        return self.env[name].split()[int(number) - 1]
+        return self.env[f"{service.upper()}_ADMIN_URLS"].split()[int(number) - 1]
 
     def readiness(self, program):
         return requests.get(self.admin_url(program) + "/readyz", timeout=30)

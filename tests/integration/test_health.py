@@ -5,6 +5,7 @@ import re
 import pytest
 import requests
 
+from system import free_port
 from wait import eventually
 
 SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^}]*\})? (-?[0-9.e+-]+|\+Inf|NaN)")
@@ -58,10 +59,11 @@ def test_secrets_are_nowhere(system):
 
 def test_wrong_credentials_of_redis(spawn):
     """The tests' Redis lets anyone in, and answers PING even to those whom it has just refused."""
-    url = spawn("degraded", REDIS_USERNAME="canary", REDIS_PASSWORD="canary")
+    port = free_port()
+    spawn("degraded", REDIS_USERNAME="canary", REDIS_PASSWORD="canary", ADMIN_PORT=str(port))
 
     def redis():
-        ready = requests.get(url + "/readyz", timeout=30)
+        ready = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=30)
         assert "canary" not in ready.text
         return next(d for d in ready.json()["dependencies"] if d["name"] == "redis")["status"]
 

@@ -293,7 +293,6 @@ def test_unknown_paths(api, path):
         ("PATCH", "/api/bulk-orders", {"POST"}),
         ("POST", "/livez", {"GET", "HEAD"}),
         ("TRACE", "/readyz", {"GET", "HEAD"}),
-        ("BREW", "/metrics", {"GET", "HEAD"}),
     ],
 )
 def test_a_known_path_with_another_method(api, method, path, allowed):
@@ -311,7 +310,6 @@ def test_head_answers_as_get_without_a_body(system, api):
         "/api/dashboard/sales",
         "/livez",
         "/readyz",
-        "/metrics",
     ):
         head, get = api.request("HEAD", path), api.get(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path

@@ -1,5 +1,5 @@
 /* GET /livez, /readyz, /metrics: the same pages as every service's, for orchestrators and
- * Prometheus. */
+ * Prometheus. In public, /readyz gives no reasons. */
 #include "services/gateway/routes/routes.h"
 #include "services/runtime/admin_page.h"
 #include "services/runtime/http_server.h"
@@ -11,7 +11,8 @@ void health_page(struct request *request, h2o_iovec_t rest)
     (void)rest;
     const h2o_iovec_t path = http_request_path(request->req);
     struct admin_page page;
-    bool found = admin_page_render(path.base, path.len, &page);
+    bool found = admin_page_render(path.base, path.len,
+                                   request->admin ? HEALTH_REASONS : HEALTH_STATES, &page);
     assert(found && "the router knows the same pages");
     (void)found;
     reply_header(request, "cache-control", "no-store");

@@ -27,7 +27,7 @@ def torture(run, victim, visit):
 def gateway(run):
     """Every call of the gateway fails once: it carries on, or ends cleanly."""
     victim = Victim(run.stand, "gateway-1", run.stand.folder)
-    torture(run, victim, GatewayVisit(run, victim.url))
+    torture(run, victim, GatewayVisit(run, run.system.env["API_URL"]))
 
 
 @scenario(23, "failing-calls-bridge")
@@ -79,7 +79,7 @@ def descriptors_used_up(run):
                 if turn % 2:  # its own links must be made anew, and cannot
                     for proxy in run.proxies.values():
                         proxy.reset()
-                refused = knock(victim.url, 60)
+                refused = knock(run.system.env["API_URL"], 60)
                 run.check(victim.exit_code is None, "it lives without descriptors")
                 run.check(refused > 0, "60 connections more are too many")
                 resource.prlimit(victim.pid, resource.RLIMIT_NOFILE, usual)

@@ -1,6 +1,5 @@
 #include "tests/unit/gateway/http_fixture.h"
 #include "services/base/memory.h"
-#include "services/gateway/router.h"
 #include "services/loop/event_loop_h2o.h"
 #include "services/runtime/http_server.h"
 #include "tests/unit/support/loopback.h"
@@ -32,6 +31,7 @@ struct http_fixture {
     struct fakes fakes;
     struct api api;
     struct api_settings settings;
+    struct router router;
     uint16_t port;
     atomic_bool stop;
 };
@@ -57,7 +57,8 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
     fixture->loop = h2o_evloop_create();
     fixture->events = event_loop_h2o_new(fixture->loop);
     fakes_init(&fixture->fakes, fixture->events);
-    fixture->settings = (struct api_settings){.admin_token = "s3cret", .admin_auth = true};
+    fixture->settings =
+        (struct api_settings){.admin_token = "s3cret", .admin_auth = true, .public_metrics = true};
     fixture->api = (struct api){
         .cache = &fixture->fakes.cache,
         .queue = &fixture->fakes.queue,
@@ -68,6 +69,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .settings = &fixture->settings,
         .metrics = api_metrics(),
     };
+    fixture->router.api = &fixture->api;
     fixture->bodies.limit_bytes = 64 * 1024 * 1024;
     router_register_metrics();
     requests_init(&fixture->api.requests, fixture->events, REQUESTS_MAX);
@@ -80,7 +82,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
                                       .keepalive_ms = 75000,
                                       .handle = router_handle,
                                       .attach = router_attach,
-                                      .arg = &fixture->api});
+                                      .arg = &fixture->router});
 
     struct error err;
     fixture->port = loopback_free_ports(1);
@@ -113,6 +115,11 @@ struct fakes *http_fixture_fakes(struct http_fixture *fixture)
 struct api_settings *http_fixture_settings(struct http_fixture *fixture)
 {
     return &fixture->settings;
+}
+
+struct router *http_fixture_router(struct http_fixture *fixture)
+{
+    return &fixture->router;
 }
 
 int http_connect(struct http_fixture *fixture)

@@ -3,6 +3,7 @@
 #ifndef TESTS_GATEWAY_HTTP_FIXTURE_H
 #define TESTS_GATEWAY_HTTP_FIXTURE_H
 
+#include "services/gateway/router.h"
 #include "tests/unit/gateway/fakes.h"
 #include <sys/types.h>
 
@@ -18,6 +19,7 @@ void http_fixture_free(struct http_fixture *fixture);
 /* Set these between requests only. */
 struct fakes *http_fixture_fakes(struct http_fixture *fixture);
 struct api_settings *http_fixture_settings(struct http_fixture *fixture);
+struct router *http_fixture_router(struct http_fixture *fixture);
 
 struct reply {
     int status;  /* 0: the connection ended without an answer */

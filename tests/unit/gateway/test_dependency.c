@@ -12,7 +12,7 @@
 static void assert_health(const char *part)
 {
     size_t len;
-    char *report = health_render(&len);
+    char *report = health_render(HEALTH_REASONS, &len);
     if (strstr(report, part) == NULL)
         fail_msg("%s is not in %s", part, report);
     free(report);

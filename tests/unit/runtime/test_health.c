@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-static void assert_report(const char *expected)
+static void assert_report_for(enum health_detail detail, const char *expected)
 {
     size_t len;
-    char *text = health_render(&len);
+    char *text = health_render(detail, &len);
     assert_int_equal(strlen(text), len);
     assert_string_equal(text, expected);
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -25,10 +25,15 @@ static void assert_report(const char *expected)
     free(text);
 }
 
+static void assert_report(const char *expected)
+{
+    assert_report_for(HEALTH_REASONS, expected);
+}
+
 static void assert_page(const char *path, int status, const char *content_type)
 {
     struct admin_page page;
-    assert_true(admin_page_render(path, strlen(path), &page));
+    assert_true(admin_page_render(path, strlen(path), HEALTH_REASONS, &page));
     assert_int_equal(page.status, status);
     assert_string_equal(page.content_type, content_type);
     assert_true(page.len > 0 && strlen(page.body) == page.len);
@@ -39,7 +44,7 @@ static void assert_metric(const char *line)
 {
     struct admin_page page;
     test_clock_advance(1000); /* a new page */
-    assert_true(admin_page_render("/metrics", strlen("/metrics"), &page));
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), HEALTH_REASONS, &page));
     if (strstr(page.body, line) == NULL)
         fail_msg("no \"%s\" in\n%s", line, page.body);
     free(page.body);
@@ -75,6 +80,9 @@ static void test_story(void **state)
     assert_report("{\"status\":\"degraded\",\"dependencies\":[{\"name\":\"postgres\",\"required\":"
                   "true,\"status\":\"up\"},{\"name\":\"redis\",\"required\":false,\"status\":"
                   "\"down\",\"reason\":\"refused \\\"now\\\"\\u000a\"}]}\n");
+    assert_report_for(HEALTH_STATES, "{\"status\":\"degraded\",\"dependencies\":["
+                                     "{\"name\":\"postgres\",\"status\":\"up\"},"
+                                     "{\"name\":\"redis\",\"status\":\"down\"}]}\n");
     assert_true(health_set(cache, true, NULL));
 
     char reason[1000];
@@ -82,7 +90,7 @@ static void test_story(void **state)
     reason[sizeof(reason) - 1] = '\0';
     assert_true(health_set(database, false, reason)); /* too long, and no UTF-8 */
     size_t len;
-    char *text = health_render(&len);
+    char *text = health_render(HEALTH_REASONS, &len);
     json_t *json = json_loadb(text, len, 0, NULL);
     assert_non_null(json);
     json_decref(json);
@@ -104,7 +112,7 @@ static void test_pages(void **state)
     static const char *const unknown[] = {"", "/", "/livez/", "/live", "/livezz", "/readyz?x"};
     struct admin_page page;
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-        assert_false(admin_page_render(unknown[i], strlen(unknown[i]), &page));
+        assert_false(admin_page_render(unknown[i], strlen(unknown[i]), HEALTH_REASONS, &page));
     assert_page("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
@@ -114,13 +122,13 @@ static void metrics_are_rendered_once_a_second(void **state)
     struct metric_counter *counter = metric_counter("pages_total", NULL, "Of the test");
     assert_metric("\npages_total 0\n");
     struct admin_page first, second, third;
-    assert_true(admin_page_render("/metrics", strlen("/metrics"), &first));
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), HEALTH_REASONS, &first));
     metric_add(counter, 1);
     test_clock_advance(999);
-    assert_true(admin_page_render("/metrics", strlen("/metrics"), &second));
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), HEALTH_REASONS, &second));
     assert_string_equal(first.body, second.body);
     test_clock_advance(1);
-    assert_true(admin_page_render("/metrics", strlen("/metrics"), &third));
+    assert_true(admin_page_render("/metrics", strlen("/metrics"), HEALTH_REASONS, &third));
     assert_non_null(strstr(third.body, "\npages_total 1\n"));
     free(first.body);
     free(second.body);

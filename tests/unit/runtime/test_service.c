@@ -4,6 +4,10 @@
 #include "tests/unit/support/real_time.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,7 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +39,7 @@ struct process {
 
 static uint16_t admin_port;
 static char port_text[8];
+static bool without_ipv6; /* what is started next sees a kernel that has none */
 
 static int choose_port(void **state)
 {
@@ -40,6 +47,23 @@ static int choose_port(void **state)
     admin_port = loopback_free_ports(1);
     (void)snprintf(port_text, sizeof(port_text), "%u", admin_port);
     return 0;
+}
+
+/* From now on socket(AF_INET6, …) fails with EAFNOSUPPORT. */
+static void lose_ipv6(void)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(steps) / sizeof(steps[0]), steps};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(98);
 }
 
 /* Start it with one argument (or NULL) and NAME=VALUE pairs on top of a usable configuration. */
@@ -53,7 +77,9 @@ static void start(struct process *process, const char *argument, const char *con
     if (process->pid == 0) {
         (void)dup2(ends[1], STDOUT_FILENO);
         (void)dup2(ends[1], STDERR_FILENO);
-        (void)setenv("ADMIN_ADDRESS", "127.0.0.1", 1);
+        if (without_ipv6)
+            lose_ipv6();
+        (void)unsetenv("ADMIN_ADDRESS");
         (void)setenv("ADMIN_PORT", port_text, 1);
         (void)setenv("EXAMPLE_SECRET", CANARY, 1);
         for (; variables != NULL && *variables != NULL; variables++)
@@ -161,19 +187,19 @@ static void test_ends_by_itself(void **state)
     }
 }
 
-static int ask_health(const char *argument)
+static int ask_health(const char *argument, const char *const *variables)
 {
     struct process process;
-    start(&process, argument, NULL);
+    start(&process, argument, variables);
     return finish(&process);
 }
 
 /* It asks for 2 s at most. */
-static void expect_health(const char *argument)
+static void expect_health(const char *argument, const char *const *variables)
 {
     int code = 1;
     for (int attempt = 0; attempt < ATTEMPTS && code != 0; attempt++)
-        code = ask_health(argument);
+        code = ask_health(argument, variables);
     assert_int_equal(code, 0);
 }
 
@@ -185,12 +211,12 @@ static void test_stop(void **state)
         struct process process;
         start(&process, NULL, (const char *const[]){"EXAMPLE_MODE=slow", NULL});
         read_until(&process, "\"ready\"");
-        expect_health("--health");
-        expect_health("--health=live");
+        expect_health("--health", NULL);
+        expect_health("--health=live", NULL);
         assert_int_equal(kill(process.pid, SIGPIPE), 0); /* ignored */
         assert_int_equal(kill(process.pid, numbers[i]), 0);
         read_until(&process, "\"stopping\"");
-        assert_int_equal(ask_health("--health"), 1); /* draining: alive, not ready */
+        assert_int_equal(ask_health("--health", NULL), 1); /* draining: alive, not ready */
         assert_int_equal(finish(&process), 0);
         assert_non_null(strstr(process.output, "\"stopped\""));
     }
@@ -287,6 +313,60 @@ static void test_admin_pages(void **state)
     assert_int_equal(finish(&process), 0);
 }
 
+/* Whether the admin port can be reached at this address of the machine. */
+static bool answers_at(const char *address)
+{
+    struct addrinfo *found;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    assert_int_equal(getaddrinfo(address, port_text, &hints, &found), 0);
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool connected = fd != -1 && connect(fd, found->ai_addr, found->ai_addrlen) == 0;
+    if (fd != -1)
+        close(fd);
+    freeaddrinfo(found);
+    return connected;
+}
+
+static bool machine_has_ipv6(void)
+{
+    const struct sockaddr_in6 loopback = {.sin6_family = AF_INET6,
+                                          .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd != -1 && bind(fd, (const struct sockaddr *)&loopback, sizeof(loopback)) == 0;
+    if (fd != -1)
+        close(fd);
+    return has;
+}
+
+/* Nobody but this machine by default; with "::" everybody, by IPv4 also where there is no IPv6. */
+static void test_admin_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable;
+        bool without_ipv6, everywhere;
+    } cases[] = {
+        {NULL, false, false},
+        {"ADMIN_ADDRESS=::", false, true},
+        {"ADMIN_ADDRESS=::", true, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct process process;
+        const char *const variables[] = {cases[i].variable, NULL};
+        without_ipv6 = cases[i].without_ipv6;
+        start(&process, NULL, variables);
+        read_until(&process, "\"ready\"");
+        expect_health("--health", variables);
+        assert_true(answers_at("127.0.0.1"));
+        assert_int_equal(answers_at("127.0.0.2"), cases[i].everywhere);
+        assert_int_equal(answers_at("::1"),
+                         cases[i].everywhere && !without_ipv6 && machine_has_ipv6());
+        without_ipv6 = false;
+        assert_int_equal(kill(process.pid, SIGTERM), 0);
+        assert_int_equal(finish(&process), 0);
+    }
+}
+
 /* A crowd of clients that send half a head neither keeps the pages from being served nor the
  * process from ending. */
 static void test_slow_clients(void **state)
@@ -301,7 +381,7 @@ static void test_slow_clients(void **state)
         fds[i] = connect_admin();
         assert_int_equal(send(fds[i], half, sizeof(half) - 1, 0), sizeof(half) - 1);
     }
-    expect_health("--health");
+    expect_health("--health", NULL);
     char answer[16] = "";
     assert_true(receive(fds[0], answer, sizeof(answer) - 1) > 0); /* it has made place */
     assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
@@ -311,7 +391,7 @@ static void test_slow_clients(void **state)
         close(fds[i]);
         fds[i] = connect_admin(); /* these say nothing */
     }
-    expect_health("--health");
+    expect_health("--health", NULL);
     int64_t start_ms = clock_monotonic_ms();
     assert_int_equal(kill(process.pid, SIGTERM), 0);
     assert_int_equal(finish(&process), 0);
@@ -325,7 +405,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends_by_itself), cmocka_unit_test(test_stop),
         cmocka_unit_test(test_second_signal),  cmocka_unit_test(test_drain_deadline),
-        cmocka_unit_test(test_admin_pages),    cmocka_unit_test(test_slow_clients),
+        cmocka_unit_test(test_admin_pages),    cmocka_unit_test(test_admin_addresses),
+        cmocka_unit_test(test_slow_clients),
     };
     return cmocka_run_group_tests(tests, choose_port, NULL);
 }

@@ -293,7 +293,7 @@ static void test_store_fails_and_works_again(void **state)
     assert_string_equal(verdict.code, "down");
     assert_false(health_up(scene->health));
     size_t len;
-    char *report = health_render(&len);
+    char *report = health_render(HEALTH_REASONS, &len);
     assert_non_null(strstr(report, "down: the store was told to fail"));
     free(report);
 
