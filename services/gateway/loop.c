@@ -14,11 +14,13 @@
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
 #include "services/loop/event_loop_h2o.h"
+#include "services/runtime/health.h"
 #include "services/runtime/http_server.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PENDING_MAX 4096         /* requests under way; more are refused with 503 */
 #define ADMIN_CONNECTIONS_MAX 64 /* beside those of the API port, which cannot use them up */
@@ -26,6 +28,7 @@
 #define SEARCH_RESPONSE_MAX_BYTES (16 * 1024 * 1024)
 #define OUTBOX_STATEMENTS_MAX 8
 #define TICK_MS 1000
+#define START_TICK_MS 20
 #define CROWD_CONNECTIONS 256
 #define DRAIN_TIMEOUT_MS 8000 /* after API_DRAIN; service_main() ends the process after 10 s */
 
@@ -46,6 +49,8 @@ struct gateway_loop {
     unsigned port_count;        /* ADMIN_PORT is on one loop only */
     struct outbox_task *outbox; /* on loop 0 only */
     struct loop_watch *stop_watch;
+    int api_fd;               /* listening; -1 once the server has it */
+    struct loop_timer *start; /* until then */
     struct loop_timer *tick;
     struct metric_gauge *connections, *requests;
     unsigned most_connections; /* since memory was given back */
@@ -76,11 +81,28 @@ static void on_tick(void *arg)
     loop_timer_start(loop->tick, TICK_MS);
 }
 
+/* Clients of the API wait in the kernel's queue until there has been time to connect to every
+ * server: a balancer sends requests as soon as the port is open, and they would be answered 503. */
+static void on_start(void *arg)
+{
+    struct gateway_loop *loop = arg;
+    if (!health_started()) {
+        loop_timer_start(loop->start, START_TICK_MS);
+        return;
+    }
+    http_server_listen(loop->ports[API_PORT].server, loop->api_fd);
+    loop->api_fd = -1;
+}
+
 static void on_stop(void *arg, bool readable, bool writable)
 {
     (void)readable, (void)writable;
     struct gateway_loop *loop = arg;
     loop_watch_want(loop->stop_watch, false, false);
+    if (loop->api_fd != -1) {
+        loop_timer_stop(loop->start);
+        (void)close(loop->api_fd);
+    }
     int64_t listen_ms = loop->shared->settings->drain_ms;
     loop->drain_deadline_ms = clock_monotonic_ms() + listen_ms + DRAIN_TIMEOUT_MS;
     for (unsigned i = 0; i < loop->port_count; i++)
@@ -167,7 +189,7 @@ static void add_outbox(struct gateway_loop *loop)
     loop->outbox = outbox_task_new(loop->events, &outbox);
 }
 
-static void add_port(struct gateway_loop *loop, bool admin, unsigned max_connections, int listen_fd)
+static struct http_server *add_port(struct gateway_loop *loop, bool admin, unsigned max_connections)
 {
     struct port *port = &loop->ports[loop->port_count++];
     port->router = (struct router){.api = &loop->api, .admin = admin};
@@ -182,7 +204,7 @@ static void add_port(struct gateway_loop *loop, bool admin, unsigned max_connect
                                       .handle = router_handle,
                                       .attach = router_attach,
                                       .arg = &port->router});
-    http_server_listen(port->server, listen_fd);
+    return port->server;
 }
 
 struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned index, int api_fd,
@@ -195,9 +217,10 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     loop->api.settings = &shared->api_settings;
     loop->api.metrics = shared->metrics;
     requests_init(&loop->api.requests, loop->events, PENDING_MAX);
-    add_port(loop, false, shared->max_connections, api_fd);
+    loop->api_fd = api_fd;
+    (void)add_port(loop, false, shared->max_connections);
     if (admin_fd != -1)
-        add_port(loop, true, ADMIN_CONNECTIONS_MAX, admin_fd);
+        http_server_listen(add_port(loop, true, ADMIN_CONNECTIONS_MAX), admin_fd);
     add_clients(loop);
     if (index == 0)
         add_outbox(loop);
@@ -208,6 +231,8 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     loop->requests = metric_gauge("http_requests_in_flight", labels, "Requests under way");
     loop->tick = event_loop_timer(loop->events, on_tick, loop);
     loop_timer_start(loop->tick, TICK_MS);
+    loop->start = event_loop_timer(loop->events, on_start, loop);
+    loop_timer_start(loop->start, 0);
     loop->stop_watch = event_loop_watch(loop->events, shared->stop_fd, on_stop, loop);
     loop_watch_want(loop->stop_watch, true, false);
     return loop;
@@ -235,6 +260,7 @@ void gateway_loop_free(struct gateway_loop *loop)
     elasticsearch_search_free(loop->api.search);
     redis_cache_free(loop->api.cache);
     requests_release(&loop->api.requests);
+    loop_timer_free(loop->start);
     loop_timer_free(loop->tick);
     loop_watch_free(loop->stop_watch);
     for (unsigned i = 0; i < loop->port_count; i++)

@@ -100,6 +100,8 @@ static void on_rested(void *arg)
  * refused then, which is a safe reason to take another server. */
 void http_listener_refuse_new(struct http_listener *listener)
 {
+    if (listener == NULL)
+        return;
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags: the filter sees TCP's header first */
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02 /* SYN */, 0, 1),

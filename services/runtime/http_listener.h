@@ -29,7 +29,7 @@ struct http_listener *http_listener_new(h2o_loop_t *loop, struct event_loop *eve
                                         const struct http_listener_events *on);
 
 /* Take no new connections: as if their first packets were lost. Those whose handshake is under way
- * are still taken. */
+ * are still taken. NULL is legal. */
 void http_listener_refuse_new(struct http_listener *listener);
 
 /* Accept what waits, then close the socket. NULL is legal. */
