@@ -51,7 +51,8 @@ class Gateway:
         self.start()
 
     def start(self):
-        self._process = subprocess.Popen([binary("gateway")], env=self._environment, stdout=subprocess.DEVNULL)
+        command = [binary("gateway")]
+        self._process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
         eventually(self._is_ready, "the gateway is ready")
 
     def stop(self):
