@@ -25,10 +25,13 @@ bridge_endpoints() {
     (IFS=, && printf '%s' "${endpoints[*]}")
 }
 
-# What all replicas have in their environment, as NAME=VALUE lines.
+# What all replicas of SERVICE have in their environment, as NAME=VALUE lines: of the settings those that its --help
+# lists, so that it has no other's secrets.
 common_environment() {
-    local name value
+    local name value known
+    known=$("$(service_binary "$1")" --help) || return
     for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
+        [[ $known =~ $'\n  '"$name"[[:space:]] ]] || continue
         value=$(setting "$name")
         [[ -z $value ]] || printf '%s=%s\n' "$name" "$value"
     done
@@ -62,9 +65,9 @@ write_start_script() {
 # A replica restarts when its environment or its program has changed.
 write_services() {
     local service i name script common keep=' '
-    common=$(common_environment)
     mkdir -p "$RUN/start"
     for service in "${SERVICES[@]}"; do
+        common=$(common_environment "$service")
         for ((i = 1; i <= $(replicas "$service"); i++)); do
             name=$service-$i
             script=$RUN/start/$name

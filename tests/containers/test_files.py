@@ -203,7 +203,7 @@ def test_each_bridge_is_listed_by_its_name(manifests):
 
 
 def test_systemd_settings_are_known(known_settings):
-    text = (ROOT / "deploy/systemd/order-pipeline.env").read_text()
-    names = set(re.findall(r"^#?([A-Z_]+)=", text, re.M))
+    files = (ROOT / "deploy/systemd").glob("*.env")
+    names = set(re.findall(r"^#?([A-Z_]+)=", "".join(file.read_text() for file in files), re.M))
     assert len(names) > 8
     assert names <= set().union(*known_settings.values())

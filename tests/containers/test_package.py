@@ -17,12 +17,16 @@ UNITS = (
     "order-pipeline-persister@9112",
     "order-pipeline-indexer@9103",
 )
-SETTINGS = f"""
-POSTGRES_DSN=user=postgres password={SECRET} dbname=ecommerce sslmode=disable host=postgres
-RABBITMQ_URL=amqp://pipeline:{SECRET}@rabbitmq:5672/
-ORDER_QUEUE=package
-ORDER_INDEX=package
-"""
+SETTINGS = {
+    "order-pipeline": "ORDER_QUEUE=package\nORDER_INDEX=package\n",
+    "postgres": f"POSTGRES_DSN=user=postgres password={SECRET} dbname=ecommerce host=postgres\n",
+    "rabbitmq": f"RABBITMQ_URL=amqp://pipeline:{SECRET}@rabbitmq:5672/\n",
+    "elasticsearch": "ELASTICSEARCH_URL=http://elasticsearch:9200\n",
+    "redis": "REDIS_ADDR=redis:6379\n",
+    "gateway": f"ADMIN_TOKEN={SECRET}\nIDEMPOTENCY_NAMESPACE={SECRET}\n",
+}
+# Of these each service gets what its --help lists (tests/integration/test_secrets.py).
+SECRETS = {"POSTGRES_DSN", "RABBITMQ_URL", "ELASTICSEARCH_URL", "ADMIN_TOKEN", "IDEMPOTENCY_NAMESPACE"}
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +40,9 @@ def machine(fleet):
     )
     try:
         eventually(lambda: "running" in systemctl(machine, "is-system-running"), "systemd is up", 60)
-        settings = "/etc/order-pipeline/order-pipeline.env"
-        machine.execute("sh", "-c", f'printf "%s" "$1" >> {settings}', "sh", SETTINGS)
+        for file, settings in SETTINGS.items():
+            path = f"/etc/order-pipeline/{file}.env"
+            machine.execute("sh", "-c", f'printf "%s" "$1" >> {path}', "sh", settings)
         yield machine
     finally:
         machine.remove()
@@ -90,6 +95,16 @@ def test_is_confined(machine, unit):
     assert int(found["MemoryMax"]) <= 1 << 30
     exposure = machine.execute("systemd-analyze", "security", "--no-pager", f"{unit}.service", check=False)
     assert float(exposure.stdout.split("service:")[1].split()[0]) < 2.0
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_is_given_its_own_secrets(machine, unit):
+    service = unit.removeprefix("order-pipeline-").partition("@")[0]
+    known = machine.execute(f"/usr/libexec/order-pipeline/{service}", "--help")
+    pid = properties(machine, unit)["MainPID"]
+    given = machine.execute("cat", f"/proc/{pid}/environ")
+    names = {variable.split("=")[0] for variable in given.split("\0")}
+    assert names & SECRETS == {name for name in SECRETS if f"  {name} or " in known}
 
 
 def test_comes_back_after_a_crash(machine):
