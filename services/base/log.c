@@ -125,7 +125,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *mess
         return;
     int64_t now_ms = clock_monotonic_ms();
     int64_t last_ms = limit->last_ms;
-    bool due = last_ms == 0 || now_ms - last_ms >= LIMIT_PERIOD_MS;
+    int64_t period_ms = limit->period_ms > 0 ? limit->period_ms : LIMIT_PERIOD_MS;
+    bool due = last_ms == 0 || now_ms - last_ms >= period_ms;
     if (!due || !atomic_compare_exchange_strong(&limit->last_ms, &last_ms, now_ms)) {
         limit->suppressed++;
         return;

@@ -35,10 +35,11 @@ void log_init(const char *service, enum log_level threshold);
 /* `fields` ends with an entry whose name is NULL. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-/* A repeating event: at most one line per 5 s for each `struct log_limit`, with the number of those
- * held back. Static storage, zero-initialised, any thread.
+/* A repeating event: at most one line per 5 s, or per `period_ms`, for each `struct log_limit`,
+ * with the number of those held back. Static storage, the rest zero-initialised, any thread.
  * log_warn_limited(&limit, "cannot connect", log_text("server", name)); */
 struct log_limit {
+    int64_t period_ms;       /* 0: 5 s */
     _Atomic int64_t last_ms; /* clock_monotonic_ms() of the last line; 0 = none yet */
     _Atomic uint64_t suppressed;
 };
