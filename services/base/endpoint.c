@@ -237,6 +237,50 @@ int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struc
     return 0;
 }
 
+/* The host of a valid tcp:// endpoint, without brackets; empty for ipc://. */
+static void tcp_host(const char *text, char host[ENDPOINT_SIZE])
+{
+    host[0] = '\0';
+    if (!bridge_endpoint_is_tcp(text))
+        return;
+    const char *start = text + strlen("tcp://"), *end = strrchr(text, ':');
+    if (*start == '[') {
+        start++;
+        end--;
+    }
+    (void)copy_span((struct span){start, (size_t)(end - start)}, host, ENDPOINT_SIZE); /* it fits */
+}
+
+bool bridge_endpoint_is_tcp(const char *text)
+{
+    return span_starts(span_of(text), "tcp://");
+}
+
+bool bridge_endpoint_is_loopback(const char *text)
+{
+    char host[ENDPOINT_SIZE];
+    struct in_addr v4;
+    struct in6_addr v6;
+    tcp_host(text, host);
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* As a name service reads it: 0 is 0.0.0.0. */
+static bool is_wildcard(const char *text)
+{
+    char host[ENDPOINT_SIZE];
+    struct in_addr v4;
+    struct in6_addr v6;
+    tcp_host(text, host);
+    if (inet_aton(host, &v4) == 1)
+        return v4.s_addr == INADDR_ANY;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_UNSPECIFIED(&v6);
+    return strcmp(host, "*") == 0;
+}
+
 static struct span trimmed(struct span span)
 {
     while (span.len > 0 && (span.start[0] == ' ' || span.start[0] == '\t'))
@@ -284,6 +328,10 @@ int bridge_endpoint_list_validate(const char *value, struct error *err)
     for (size_t i = 0; i < list.count; i++) {
         if (bridge_endpoint_validate(list.items[i], err) != 0)
             return -1;
+        if (is_wildcard(list.items[i])) {
+            error_set(err, "a wildcard is no address to connect to");
+            return -1;
+        }
     }
     return 0;
 }

@@ -26,6 +26,12 @@ struct bridge_endpoints {
 int bridge_endpoints_parse(const char *text, struct bridge_endpoints *ret, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Of a valid endpoint of a bridge. */
+bool bridge_endpoint_is_tcp(const char *text);
+/* tcp:// to an address in 127.0.0.0/8 or to ::1. A name is none: what it stands for is elsewhere.
+ */
+bool bridge_endpoint_is_loopback(const char *text);
+
 /* Split a comma-separated list; blanks around items are dropped, an empty item is an error. */
 #define ENDPOINT_LIST_MAX 16
 struct endpoint_list {
@@ -37,6 +43,7 @@ int endpoint_list_parse(const char *text, struct endpoint_list *ret, struct erro
 
 /* Checks, for config_option.validate. */
 int bridge_endpoint_validate(const char *value, struct error *err);
+/* Endpoints to connect to, so without a wildcard. */
 int bridge_endpoint_list_validate(const char *value, struct error *err);
 int listen_address_validate(const char *value, struct error *err);
 

@@ -149,6 +149,56 @@ static void test_zmq_endpoint(void **state)
     }
 }
 
+static void test_loopback(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool tcp, loopback;
+    } cases[] = {
+        {"tcp://127.0.0.1:7100", true, true},
+        {"tcp://127.9.8.7:7100", true, true},
+        {"tcp://[::1]:7100", true, true},
+        {"tcp://126.0.0.1:7100", true, false},
+        {"tcp://128.0.0.1:7100", true, false},
+        {"tcp://0.0.0.0:7100", true, false},
+        {"tcp://*:7100", true, false},
+        {"tcp://[::]:7100", true, false},
+        {"tcp://[::ffff:127.0.0.1]:7100", true, false},
+        {"tcp://localhost:7100", true, false},
+        {"tcp://127.0.0.1.example:7100", true, false},
+        {"ipc:///run/127.0.0.1:7100", false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (bridge_endpoint_is_tcp(cases[i].text) != cases[i].tcp ||
+            bridge_endpoint_is_loopback(cases[i].text) != cases[i].loopback)
+            fail_msg("%s", cases[i].text);
+}
+
+static void test_connectable_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
+        {"tcp://bridge:7100", 0},
+        {"tcp://127.0.0.1:7100,tcp://[::1]:7100, ipc:///run/*", 0},
+        {"tcp://*:7100", -1},
+        {"tcp://0.0.0.0:7100", -1},
+        {"tcp://0:7100", -1},
+        {"tcp://0x0.0:7100", -1},
+        {"tcp://[::]:7100", -1},
+        {"tcp://[0:0::0]:7100", -1},
+        {"tcp://bridge:7100,tcp://*:7100", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error err;
+        if (bridge_endpoint_list_validate(cases[i].text, &err) != cases[i].result)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -190,6 +240,8 @@ int main(void)
         cmocka_unit_test(test_host_port_with_tls),
         cmocka_unit_test(test_bridge_endpoints),
         cmocka_unit_test(test_zmq_endpoint),
+        cmocka_unit_test(test_loopback),
+        cmocka_unit_test(test_connectable_list),
         cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
