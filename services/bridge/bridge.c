@@ -177,10 +177,12 @@ int bridge_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct bridge_settings *settings = arg;
     struct bridge bridge = {.loop = event_loop_new()};
+    struct link_key key;
     make_flow(&bridge, (size_t)settings->prefetch);
     bridge.workers = workers_new(bridge.loop,
                                  &(struct workers_options){
                                      .bind = settings->bind,
+                                     .key = link_settings_key(&settings->link, &key),
                                      .flow = bridge.flow,
                                      .on_turn = turn,
                                      .arg = &bridge,

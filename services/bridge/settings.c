@@ -16,10 +16,11 @@ static const struct config_option options[] = {
                   .help = "orders in flight at most: taken from the queue and not acked",
                   .minimum = 1, .maximum = 65535 /* AMQP's prefetch-count is a short */),
     CONFIG_OPTION("BRIDGE_BIND", CONFIG_STRING, struct bridge_settings, bind,
-                  .default_text = "tcp://*:7100",
+                  .default_text = "tcp://127.0.0.1:7100",
                   .help = "where workers connect: tcp://address:port (also uses " STAGE_MORE_PORTS
                           ") or ipc://path",
                   .validate = bridge_endpoint_validate),
+    CONFIG_OPTIONS_LINK(struct bridge_settings, link),
     CONFIG_OPTION_ADMIN_ADDRESS(struct bridge_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct bridge_settings, admin_port, "9101"),
 };
@@ -33,6 +34,12 @@ static int reach_rabbitmq(const void *arg, struct error *err)
                         err);
 }
 
+static int validate(const void *arg, struct error *err)
+{
+    const struct bridge_settings *settings = arg;
+    return link_settings_check(&settings->link, "BRIDGE_BIND", settings->bind, err);
+}
+
 const struct service bridge_service = {
     .name = "bridge",
     .summary = "takes orders from RabbitMQ and has workers persist and index them",
@@ -42,5 +49,6 @@ const struct service bridge_service = {
     .admin_address = offsetof(struct bridge_settings, admin_address),
     .admin_port = offsetof(struct bridge_settings, admin_port),
     .probes = (const struct service_probe[]){{"rabbitmq", reach_rabbitmq}, {0}},
+    .validate = validate,
     .run = bridge_run,
 };

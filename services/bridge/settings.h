@@ -3,11 +3,13 @@
 #define BRIDGE_SETTINGS_H
 
 #include "services/runtime/service.h"
+#include "services/worker/link_settings.h"
 
 struct bridge_settings {
     char *admin_address;
     int64_t admin_port;
     char *bind;
+    struct link_settings link;
     char *rabbitmq_url, *rabbitmq_ca_file;
     char *order_queue;
     int order_queue_type; /* enum queue_type */

@@ -1,28 +1,35 @@
-/* The bound sockets of the bridge: a PUSH of jobs for each stage, and one PULL of replies. */
+/* The bound sockets of the bridge: a PUSH of jobs for each stage, and one PULL of replies. libzmq
+ * removes a socket file that is in its way, even that of a bridge which runs, so a lock file stands
+ * beside those. */
 #include "services/bridge/workers.h"
 #include "services/base/clock.h"
 #include "services/base/endpoint.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
-#include "services/worker/link_socket.h"
+#include "services/bridge/gate.h"
+#include "services/bridge/listener.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define REPLIES_PER_WAKE 64 /* then the rest of the loop has its turn */
 
 struct job_line {
     struct workers *workers;
     enum stage stage;
-    zsock_t *socket;
+    struct listener *listener;
     struct loop_watch *watch; /* for writability, while it is awaited */
 };
 
 struct workers {
     struct workers_options options;
+    int lock_fd; /* -1: no lock file */
+    struct gate *gate;
     struct job_line lines[STAGES];
-    zsock_t *replies;
+    struct listener *replies;
     struct loop_watch *replies_watch;
     bool within_reply; /* the last frame read had more behind it */
     struct metric_counter *malformed;
@@ -43,7 +50,7 @@ static void on_writable(void *arg, bool readable, bool writable)
 
 bool workers_writable(const struct workers *workers, enum stage stage)
 {
-    return (zsock_events(workers->lines[stage].socket) & ZMQ_POLLOUT) != 0;
+    return (zsock_events(listener_socket(workers->lines[stage].listener)) & ZMQ_POLLOUT) != 0;
 }
 
 int workers_push(struct workers *workers, const struct job_route *route,
@@ -51,7 +58,8 @@ int workers_push(struct workers *workers, const struct job_route *route,
 {
     struct job_line *line = &workers->lines[route->stage];
     size_t len = job_encode(route, items, count, workers->buffer);
-    if (zmq_send(zsock_resolve(line->socket), workers->buffer, len, ZMQ_DONTWAIT) == (int)len)
+    if (zmq_send(zsock_resolve(listener_socket(line->listener)), workers->buffer, len,
+                 ZMQ_DONTWAIT) == (int)len)
         return 0;
     loop_watch_want(line->watch, false, true);
     return -1;
@@ -64,7 +72,7 @@ static bool read_frame(struct workers *workers)
 {
     zmq_msg_t frame;
     (void)zmq_msg_init(&frame); /* cannot fail */
-    if (zmq_msg_recv(&frame, zsock_resolve(workers->replies), ZMQ_DONTWAIT) < 0)
+    if (!listener_receive(workers->replies, &frame))
         return false; /* it holds nothing then */
 
     struct job_route route;
@@ -92,17 +100,57 @@ static void on_readable(void *arg, bool readable, bool writable)
 
 /* Life */
 
-static int bind_socket(zsock_t *socket, const char *endpoint, struct error *err)
+/* Take the lock file of ipc:// endpoints, which stays: removing it would be a race. */
+static int lock(struct workers *workers, struct error *err)
 {
-    /* Each peer is trusted, so a socket file is for its owner alone. */
-    mode_t before = umask(0077);
-    int bound = link_socket_bind(socket, endpoint);
-    int failure = errno;
-    (void)umask(before);
-    if (bound >= 0)
+    const char *bind = workers->options.bind;
+    char path[ENDPOINT_SIZE];
+    workers->lock_fd = -1;
+    if (bridge_endpoint_is_tcp(bind))
         return 0;
-    error_set(err, "BRIDGE_BIND: cannot bind %s: %s", endpoint, zmq_strerror(failure));
+    (void)snprintf(path, sizeof path, "%s.lock", bind + strlen("ipc://")); /* it fits */
+    workers->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (workers->lock_fd >= 0 && flock(workers->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    error_set(err, "BRIDGE_BIND: cannot lock %s: %s", path,
+              errno == EWOULDBLOCK ? "another bridge has it" : strerror(errno));
     return -1;
+}
+
+static int open_listener(struct listener *listener, struct error *err)
+{
+    struct error reason;
+    if (listener_open(listener, &reason) == 0)
+        return 0;
+    error_set(err, "BRIDGE_BIND: %s", reason.message);
+    return -1;
+}
+
+static int open_sockets(struct workers *workers, struct event_loop *loop,
+                        const struct bridge_endpoints *endpoints, struct error *err)
+{
+    workers->gate = gate_new(loop, workers->options.key, err);
+    if (workers->gate == NULL)
+        return -1;
+    workers->replies =
+        listener_new(loop, workers->gate, LINK_REPLIES_FROM_WORKERS, endpoints->reply);
+    if (open_listener(workers->replies, err) != 0)
+        return -1;
+    workers->replies_watch =
+        event_loop_watch_zmq(loop, listener_socket(workers->replies), on_readable, workers);
+    loop_watch_want(workers->replies_watch, true, false);
+    for (enum stage stage = 0; stage < STAGES; stage++) {
+        struct job_line *line = &workers->lines[stage];
+        line->workers = workers;
+        line->stage = stage;
+        line->listener =
+            listener_new(loop, workers->gate, LINK_JOBS_TO_WORKERS, endpoints->jobs[stage]);
+        line->watch =
+            event_loop_watch_zmq(loop, listener_socket(line->listener), on_writable, line);
+        if (open_listener(line->listener, err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 struct workers *workers_new(struct event_loop *loop, const struct workers_options *options,
@@ -115,24 +163,10 @@ struct workers *workers_new(struct event_loop *loop, const struct workers_option
     workers->options = *options;
     workers->malformed = metric_counter("bridge_malformed_replies_total", NULL,
                                         "Frames on the reply socket that make no sense.");
-    workers->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
-    int bound = bind_socket(workers->replies, endpoints.reply, err);
-    for (enum stage stage = 0; stage < STAGES; stage++) {
-        struct job_line *line = &workers->lines[stage];
-        line->workers = workers;
-        line->stage = stage;
-        line->socket = link_socket_new(LINK_JOBS_TO_WORKERS);
-        line->watch = event_loop_watch_zmq(loop, line->socket, on_writable, line);
-        if (bound == 0)
-            bound = bind_socket(line->socket, endpoints.jobs[stage], err);
-    }
-    if (bound != 0) {
-        workers_free(workers);
-        return NULL;
-    }
-    workers->replies_watch = event_loop_watch_zmq(loop, workers->replies, on_readable, workers);
-    loop_watch_want(workers->replies_watch, true, false);
-    return workers;
+    if (lock(workers, err) == 0 && open_sockets(workers, loop, &endpoints, err) == 0)
+        return workers;
+    workers_free(workers);
+    return NULL;
 }
 
 void workers_free(struct workers *workers)
@@ -140,10 +174,13 @@ void workers_free(struct workers *workers)
     if (workers == NULL)
         return;
     loop_watch_free(workers->replies_watch);
-    zsock_destroy(&workers->replies);
+    listener_free(workers->replies);
     for (size_t i = 0; i < STAGES; i++) {
         loop_watch_free(workers->lines[i].watch);
-        zsock_destroy(&workers->lines[i].socket);
+        listener_free(workers->lines[i].listener);
     }
+    gate_free(workers->gate);
+    if (workers->lock_fd >= 0)
+        (void)close(workers->lock_fd);
     free(workers);
 }

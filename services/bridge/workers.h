@@ -1,13 +1,15 @@
 /* The ZeroMQ side: jobs go out to the workers of each stage, replies come in. On the loop's thread;
- * never blocks. Metrics: bridge_malformed_replies_total. */
+ * never blocks. Metrics: bridge_malformed_replies_total, bridge_refused_connections_total. */
 #ifndef BRIDGE_WORKERS_H
 #define BRIDGE_WORKERS_H
 
 #include "services/bridge/flow.h"
 #include "services/loop/event_loop.h"
+#include "services/worker/link_key.h"
 
 struct workers_options {
-    const char *bind;  /* BRIDGE_BIND, for bridge_endpoints_parse() */
+    const char *bind;           /* BRIDGE_BIND, for bridge_endpoints_parse() */
+    const struct link_key *key; /* NULL: none; stays the caller's. For tcp:// only */
     struct flow *flow; /* told of replies, decoded strictly, and of workers that take jobs again */
     void (*on_turn)(void *arg); /* a batch of such news has been handed over */
     void *arg;

@@ -81,11 +81,13 @@ static void on_index_state(void *arg, bool usable, const char *reason)
 int indexer_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct indexer_settings *settings = arg;
+    struct link_key key;
     struct indexer *indexer = memory_new(sizeof *indexer);
     indexer->health = health_check("elasticsearch", HEALTH_REQUIRED);
     indexer->worker = worker_new(
         &(struct worker_options){
             .bridge_endpoints = settings->bridge_endpoints,
+            .key = link_settings_key(&settings->link, &key),
             .stage = STAGE_INDEX,
             .batch_max = (size_t)settings->batch,
             .codes = codes,

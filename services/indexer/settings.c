@@ -9,6 +9,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct indexer_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct indexer_settings, admin_port, "9103"),
     CONFIG_OPTION_BRIDGE_ENDPOINTS(struct indexer_settings, bridge_endpoints),
+    CONFIG_OPTIONS_LINK(struct indexer_settings, link),
     CONFIG_OPTION_ELASTICSEARCH_URL(struct indexer_settings, elasticsearch.url),
     CONFIG_OPTION_ELASTICSEARCH_CA_FILE(struct indexer_settings, elasticsearch.ca_file),
     CONFIG_OPTION_ELASTICSEARCH_API_KEY(struct indexer_settings, elasticsearch.api_key),
@@ -22,6 +23,13 @@ static int reach_elasticsearch(const void *arg, struct error *err)
     return elasticsearch_reach(&settings->elasticsearch, err);
 }
 
+static int validate(const void *arg, struct error *err)
+{
+    const struct indexer_settings *settings = arg;
+    return link_settings_check(&settings->link, "BRIDGE_ENDPOINTS", settings->bridge_endpoints,
+                               err);
+}
+
 const struct service indexer_service = {
     .name = "indexer",
     .summary = "makes stored orders searchable in Elasticsearch",
@@ -31,5 +39,6 @@ const struct service indexer_service = {
     .admin_address = offsetof(struct indexer_settings, admin_address),
     .admin_port = offsetof(struct indexer_settings, admin_port),
     .probes = (const struct service_probe[]){{"elasticsearch", reach_elasticsearch}, {0}},
+    .validate = validate,
     .run = indexer_run,
 };

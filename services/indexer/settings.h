@@ -4,11 +4,13 @@
 
 #include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/runtime/service.h"
+#include "services/worker/link_settings.h"
 
 struct indexer_settings {
     char *admin_address;
     int64_t admin_port;
     char *bridge_endpoints;
+    struct link_settings link;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *index;
     int64_t batch;

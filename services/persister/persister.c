@@ -63,10 +63,12 @@ static void on_database_state(void *arg, bool up, const char *reason)
 int persister_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct persister_settings *settings = arg;
+    struct link_key key;
     struct persister persister = {.health = health_check("postgres", HEALTH_REQUIRED)};
     persister.worker = worker_new(
         &(struct worker_options){
             .bridge_endpoints = settings->bridge_endpoints,
+            .key = link_settings_key(&settings->link, &key),
             .stage = STAGE_PERSIST,
             .batch_max = (size_t)settings->batch,
             .codes = codes,

@@ -9,6 +9,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct persister_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct persister_settings, admin_port, "9102"),
     CONFIG_OPTION_BRIDGE_ENDPOINTS(struct persister_settings, bridge_endpoints),
+    CONFIG_OPTIONS_LINK(struct persister_settings, link),
     CONFIG_OPTION_POSTGRES_DSN(struct persister_settings, postgres_dsn),
     CONFIG_OPTION_WORKER_BATCH(struct persister_settings, batch, "PERSISTER_BATCH", "INSERT"),
 };
@@ -17,6 +18,13 @@ static int reach_postgres(const void *arg, struct error *err)
 {
     const struct persister_settings *settings = arg;
     return database_reach(settings->postgres_dsn, err);
+}
+
+static int validate(const void *arg, struct error *err)
+{
+    const struct persister_settings *settings = arg;
+    return link_settings_check(&settings->link, "BRIDGE_ENDPOINTS", settings->bridge_endpoints,
+                               err);
 }
 
 const struct service persister_service = {
@@ -28,5 +36,6 @@ const struct service persister_service = {
     .admin_address = offsetof(struct persister_settings, admin_address),
     .admin_port = offsetof(struct persister_settings, admin_port),
     .probes = (const struct service_probe[]){{"postgres", reach_postgres}, {0}},
+    .validate = validate,
     .run = persister_run,
 };

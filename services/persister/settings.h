@@ -3,11 +3,13 @@
 #define PERSISTER_SETTINGS_H
 
 #include "services/runtime/service.h"
+#include "services/worker/link_settings.h"
 
 struct persister_settings {
     char *admin_address;
     int64_t admin_port;
     char *bridge_endpoints;
+    struct link_settings link;
     char *postgres_dsn;
     int64_t batch;
 };

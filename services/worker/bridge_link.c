@@ -24,7 +24,7 @@ struct bridge {
 struct bridge_link {
     struct bridge_link_options options;
     unsigned connected;
-    struct metric_counter *connects, *malformed_jobs, *dropped_replies;
+    struct metric_counter *connects, *refusals, *malformed_jobs, *dropped_replies;
     unsigned bridge_count;
     struct bridge bridges[ENDPOINT_LIST_MAX];
 };
@@ -48,6 +48,14 @@ static void on_change(void *arg)
     link->options.on_connected(link->options.arg, link->connected);
 }
 
+static void on_refused(void *arg, const char *reason)
+{
+    const struct bridge *bridge = arg;
+    struct bridge_link *link = bridge->link;
+    metric_add(link->refusals, 1);
+    link->options.on_refused(link->options.arg, reason);
+}
+
 static void on_jobs_readable(void *arg)
 {
     struct bridge *bridge = arg;
@@ -65,8 +73,7 @@ static void on_replies_writable(void *arg)
 {
     struct bridge *bridge = arg;
     while (bridge->unsent_count > 0) {
-        if (zmq_msg_send(&bridge->unsent[bridge->unsent_oldest],
-                         link_connection_socket(bridge->replies), ZMQ_DONTWAIT) < 0)
+        if (!link_connection_send(bridge->replies, &bridge->unsent[bridge->unsent_oldest]))
             return;
         forget_oldest(bridge);
     }
@@ -78,9 +85,11 @@ static void make_connections(struct bridge *bridge)
     struct link_connection_options options = {
         .loop = bridge->link->options.loop,
         .end = LINK_JOBS_FROM_BRIDGE,
+        .key = bridge_endpoint_is_tcp(bridge->endpoints.reply) ? bridge->link->options.key : NULL,
         .endpoint = bridge->endpoints.jobs[bridge->link->options.stage],
         .on_ready = on_jobs_readable,
         .on_change = on_change,
+        .on_refused = on_refused,
         .arg = bridge,
     };
     bridge->jobs = link_connection_new(&options);
@@ -96,6 +105,8 @@ struct bridge_link *bridge_link_new(const struct bridge_link_options *options, s
     link->options = *options;
     link->connects =
         metric_counter("worker_bridge_connects_total", NULL, "Connections made to bridges.");
+    link->refusals = metric_counter("worker_bridge_refusals_total", NULL,
+                                    "Connections to bridges whose handshake failed.");
     link->malformed_jobs = metric_counter("worker_bridge_malformed_jobs_total", NULL,
                                           "Jobs dropped because they make no sense.");
     link->dropped_replies = metric_counter("worker_bridge_dropped_replies_total", NULL,
@@ -135,7 +146,7 @@ bool bridge_link_read(struct bridge_link *link, unsigned number, struct job *ret
     for (;;) {
         zmq_msg_t frame;
         (void)zmq_msg_init(&frame); /* cannot fail */
-        bool read = zmq_msg_recv(&frame, link_connection_socket(bridge->jobs), ZMQ_DONTWAIT) >= 0;
+        bool read = link_connection_receive(bridge->jobs, &frame);
         bool more = read && zmq_msg_more(&frame);
         bool good = read && !more && !bridge->within_job &&
                     job_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), &ret_job->route,
@@ -175,8 +186,7 @@ void bridge_link_reply(struct bridge_link *link, unsigned number, const struct j
     if (zmq_msg_init_size(&reply, len) != 0)
         abort();
     memcpy(zmq_msg_data(&reply), buffer, len);
-    if (bridge->unsent_count > 0 ||
-        zmq_msg_send(&reply, link_connection_socket(bridge->replies), ZMQ_DONTWAIT) < 0)
+    if (bridge->unsent_count > 0 || !link_connection_send(bridge->replies, &reply))
         keep_unsent(bridge, &reply);
     (void)zmq_msg_close(&reply);
 }

@@ -6,6 +6,7 @@
 #include "services/base/endpoint.h"
 #include "services/loop/event_loop.h"
 #include "services/worker/batcher.h"
+#include "services/worker/link_key.h"
 #include <czmq.h>
 
 struct bridge_link;
@@ -13,10 +14,13 @@ struct bridge_link;
 struct bridge_link_options {
     struct event_loop *loop;
     const struct endpoint_list *bridges; /* BRIDGE_ENDPOINTS; each has several sockets */
+    const struct link_key *key;          /* NULL: none; stays the caller's. For tcp:// only */
     enum stage stage;                    /* whose jobs are taken; other jobs are dropped */
     void (*on_readable)(void *arg);      /* there are jobs to read */
     /* The number of bridges connected to, for jobs and for replies, has changed. */
     void (*on_connected)(void *arg, unsigned connected);
+    /* A bridge is none of ours, or holds this worker for none. */
+    void (*on_refused)(void *arg, const char *reason);
     void *arg;
 };
 

@@ -1,8 +1,10 @@
 /* One ZeroMQ socket that connects, watched by its monitor, and replaced when it stays down. */
 #include "services/worker/link_connection.h"
 #include "services/base/clock.h"
+#include "services/base/endpoint.h"
 #include "services/base/memory.h"
 #include "services/loop/zmq_address.h"
+#include "services/worker/link_monitor.h"
 #include <stdlib.h>
 
 #define LOOK_MS 1000
@@ -11,8 +13,8 @@
 struct link_connection {
     struct link_connection_options options;
     zsock_t *socket;
-    zsock_t *events; /* libzmq's monitor of the socket */
-    struct loop_watch *socket_watch, *events_watch;
+    struct link_monitor *monitor;
+    struct loop_watch *socket_watch;
     bool up, wanted;
     int64_t down_since_ms;
     struct loop_timer *timer;
@@ -33,12 +35,8 @@ static void watch(struct link_connection *connection)
                     connection->wanted && !reads);
 }
 
-static void on_event(void *arg, bool readable, bool writable)
+static void set_up(struct link_connection *connection, bool up)
 {
-    (void)readable, (void)writable;
-    struct link_connection *connection = arg;
-    int value;
-    bool up = link_socket_read_event(connection->events, &value) == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (up == connection->up)
         return;
     connection->up = up;
@@ -46,26 +44,57 @@ static void on_event(void *arg, bool readable, bool writable)
     connection->options.on_change(connection->options.arg);
 }
 
+/* libzmq tells a client of a server with another key only that the server closed the connection. */
+static void on_event(void *arg, int event, int value)
+{
+    (void)value;
+    struct link_connection *connection = arg;
+    const struct link_connection_options *options = &connection->options;
+    switch (event) {
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        set_up(connection, true);
+        break;
+    case ZMQ_EVENT_DISCONNECTED:
+        set_up(connection, false);
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        options->on_refused(options->arg, "the bridge refuses this worker's LINK_KEY");
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        options->on_refused(options->arg, "only one of bridge and worker has a LINK_KEY");
+        break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        options->on_refused(options->arg, options->key
+                                              ? "no handshake: the bridge may have another LINK_KEY"
+                                              : "no handshake: this may be no bridge");
+        break;
+    default:
+        break;
+    }
+}
+
 static void make_socket(struct link_connection *connection)
 {
-    struct event_loop *loop = connection->options.loop;
-    connection->socket = link_socket_new(connection->options.end);
-    connection->events = link_socket_monitor(connection->socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                                                                     ZMQ_EVENT_DISCONNECTED);
-    connection->socket_watch = event_loop_watch_zmq(loop, connection->socket, on_ready, connection);
-    connection->events_watch = event_loop_watch_zmq(loop, connection->events, on_event, connection);
-    loop_watch_want(connection->events_watch, true, false);
+    const struct link_connection_options *options = &connection->options;
+    connection->socket = link_socket_new(options->end, options->key);
+    connection->monitor = link_monitor_new(&(struct link_monitor_options){
+        .loop = options->loop,
+        .socket = connection->socket,
+        .tcp = bridge_endpoint_is_tcp(options->endpoint),
+        .encrypted = options->key != NULL,
+        .on_event = on_event,
+        .arg = connection,
+    });
+    connection->socket_watch =
+        event_loop_watch_zmq(options->loop, connection->socket, on_ready, connection);
     watch(connection);
 }
 
 static void destroy_socket(struct link_connection *connection)
 {
     loop_watch_free(connection->socket_watch);
-    loop_watch_free(connection->events_watch);
-    /* No more events: libzmq's thread would wait for ever to hand over one that nobody reads. */
-    (void)zmq_socket_monitor(zsock_resolve(connection->socket), NULL, 0);
+    link_monitor_free(connection->monitor);
     zsock_destroy(&connection->socket);
-    zsock_destroy(&connection->events);
 }
 
 static void connect_socket(struct link_connection *connection)
@@ -142,7 +171,12 @@ void link_connection_want(struct link_connection *connection, bool wanted)
     watch(connection);
 }
 
-void *link_connection_socket(const struct link_connection *connection)
+bool link_connection_send(const struct link_connection *connection, zmq_msg_t *frame)
 {
-    return zsock_resolve(connection->socket);
+    return zmq_msg_send(frame, zsock_resolve(connection->socket), ZMQ_DONTWAIT) >= 0;
+}
+
+bool link_connection_receive(const struct link_connection *connection, zmq_msg_t *frame)
+{
+    return link_monitor_receive(connection->monitor, frame);
 }

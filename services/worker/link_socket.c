@@ -12,16 +12,18 @@
  * without, side by side), which is no proof; the slowest run was faster, too. A send buffer smaller
  * than the receive buffer adds stalls of 40 ms at some sizes of a job.
  *
- * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. libzmq reads nothing
- * from a connection whose inbound queue is full, heartbeats neither, and then drops it after the
- * timeout with all that it holds: a reader must take a frame at least every LINK_TIMEOUT_MS. */
+ * Heartbeats (ZMTP 3.1, PING and PONG) find a peer that is gone without a FIN. The end that sends
+ * asks, and the question tells the other end how long it may wait for the next one. libzmq reads
+ * nothing from a connection whose inbound queue is full, heartbeats neither, and then drops it
+ * after the timeout with all that it holds: a reader must take a frame at least every
+ * LINK_TIMEOUT_MS. libzmq 4.3.4 aborts ("!_io_error") when it asks on a connection that was lost
+ * while its queue was full. So the end that reads does not ask, and the queue of the end that
+ * sends, which nobody reads, has no limit but that of link_monitor.c. */
 #include "services/worker/link_socket.h"
 #include "proto/job.h"
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 
 #define HEARTBEAT_MS 1000
 #define LINK_TIMEOUT_MS 3000
@@ -33,7 +35,7 @@
 #define RECONNECT_MS 100
 #define RECONNECT_MAX_MS 1000
 
-zsock_t *link_socket_new(enum link_end end)
+zsock_t *link_socket_new(enum link_end end, const struct link_key *key)
 {
     bool sends = end == LINK_JOBS_TO_WORKERS || end == LINK_REPLIES_TO_BRIDGE;
     zsock_t *socket = zsock_new(sends ? ZMQ_PUSH : ZMQ_PULL);
@@ -41,13 +43,21 @@ zsock_t *link_socket_new(enum link_end end)
         abort();
 
     zsock_set_ipv6(socket, 1); /* a wildcard address then listens on both families */
-    zsock_set_maxmsgsize(socket, FRAME_MAX_BYTES);
-    zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);
-    zsock_set_heartbeat_timeout(socket, LINK_TIMEOUT_MS);
-    zsock_set_heartbeat_ttl(socket, LINK_TIMEOUT_MS);
+    zsock_set_maxmsgsize(socket, FRAME_MAX_BYTES + (key ? LINK_KEY_FRAME_BYTES : 0));
+    zsock_set_handshake_ivl(socket, LINK_TIMEOUT_MS);
     zsock_set_reconnect_ivl(socket, RECONNECT_MS);
     zsock_set_reconnect_ivl_max(socket, RECONNECT_MAX_MS);
     zsock_set_linger(socket, 0);
+    if (sends) {
+        zsock_set_heartbeat_ivl(socket, HEARTBEAT_MS);
+        zsock_set_heartbeat_timeout(socket, LINK_TIMEOUT_MS);
+        zsock_set_heartbeat_ttl(socket, LINK_TIMEOUT_MS);
+        zsock_set_rcvhwm(socket, 0);
+    }
+    if (key && (end == LINK_JOBS_TO_WORKERS || end == LINK_REPLIES_FROM_WORKERS))
+        link_key_guard(key, socket);
+    else if (key)
+        link_key_present(key, socket);
 
     switch (end) {
     case LINK_JOBS_TO_WORKERS:
@@ -70,50 +80,10 @@ zsock_t *link_socket_new(enum link_end end)
     return socket;
 }
 
-zsock_t *link_socket_monitor(zsock_t *socket, int events)
+/* Sockets that a listening one accepts inherit its options. */
+void link_socket_limit_segments(int listening_fd)
 {
-    char address[64];
-    (void)snprintf(address, sizeof(address), "inproc://link-%p-%08x", (void *)socket,
-                   arc4random()); /* it fits */
-    if (zmq_socket_monitor(zsock_resolve(socket), address, events) != 0)
+    const int segment = MAX_SEGMENT_BYTES;
+    if (setsockopt(listening_fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) != 0)
         abort();
-    zsock_t *monitor = zsock_new_pair(address);
-    if (!monitor)
-        abort();
-    return monitor;
-}
-
-int link_socket_read_event(zsock_t *monitor, int *ret_value)
-{
-    zframe_t *frame = zframe_recv(monitor); /* uint16 event, uint32 value */
-    zframe_t *address = zframe_recv(monitor);
-    uint16_t event = 0;
-    uint32_t value = 0;
-    if (frame && zframe_size(frame) == sizeof(event) + sizeof(value)) {
-        memcpy(&event, zframe_data(frame), sizeof(event));
-        memcpy(&value, zframe_data(frame) + sizeof(event), sizeof(value));
-    }
-    zframe_destroy(&frame);
-    zframe_destroy(&address);
-    *ret_value = (int)value;
-    return event;
-}
-
-/* Sockets accepted by a listening one inherit its options. libzmq tells its descriptor in the event
- * of listening, which is there when bind returns. */
-int link_socket_bind(zsock_t *socket, const char *endpoint)
-{
-    zsock_t *monitor = link_socket_monitor(socket, ZMQ_EVENT_LISTENING);
-    int bound = zsock_bind(socket, "%s", endpoint);
-    int failure = errno;
-    if (bound >= 0 && strncmp(endpoint, "tcp://", strlen("tcp://")) == 0) {
-        int fd, segment = MAX_SEGMENT_BYTES;
-        if (link_socket_read_event(monitor, &fd) != ZMQ_EVENT_LISTENING ||
-            setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) != 0)
-            abort();
-    }
-    (void)zmq_socket_monitor(zsock_resolve(socket), NULL, 0); /* stops it */
-    zsock_destroy(&monitor);
-    errno = failure;
-    return bound >= 0 ? 0 : -1;
 }

@@ -3,7 +3,9 @@
 #ifndef WORKER_LINK_SOCKET_H
 #define WORKER_LINK_SOCKET_H
 
+#include "services/worker/link_key.h"
 #include <czmq.h>
+#include <stdint.h>
 
 enum link_end {
     LINK_JOBS_TO_WORKERS,     /* PUSH, bound by the bridge; one for each stage */
@@ -12,17 +14,16 @@ enum link_end {
     LINK_REPLIES_FROM_WORKERS /* PULL, bound by the bridge */
 };
 
-/* A new socket with all options set, neither bound nor connected yet; zsock_destroy() it. Aborts
- * when out of memory or sockets. */
-zsock_t *link_socket_new(enum link_end end);
+/* What a peer may have sent of a message that is not complete, besides all that the queues hold. */
+#define LINK_UNTAKEN_MAX_BYTES (UINT64_C(8) << 20)
 
-/* Bind as zsock_bind(): 0, or -1 with errno set. Over TCP, segments are limited to the size that
- * they have on Ethernet (link_socket.c says why). */
-int link_socket_bind(zsock_t *socket, const char *endpoint) __attribute__((warn_unused_result));
+/* A new socket with all options set, neither bound nor connected yet; zsock_destroy() it. With
+ * `key` (NULL: none) only members come in, or are talked to. Aborts when out of memory or
+ * sockets. */
+zsock_t *link_socket_new(enum link_end end, const struct link_key *key);
 
-/* Watch a socket: the result delivers its ZMQ_EVENT_… `events` to link_socket_read_event(), which
- * waits for one; zsock_destroy() it. zmq_socket_monitor(3). */
-zsock_t *link_socket_monitor(zsock_t *socket, int events);
-int link_socket_read_event(zsock_t *monitor, int *ret_value);
+/* For the listening descriptor of a bound TCP socket: segments are limited to the size that they
+ * have on Ethernet (link_socket.c says why). */
+void link_socket_limit_segments(int listening_fd);
 
 #endif

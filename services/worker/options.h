@@ -10,7 +10,7 @@
 /* char *, for endpoint_list_parse() and then bridge_endpoints_parse() */
 #define CONFIG_OPTION_BRIDGE_ENDPOINTS(type, field)                                                \
     CONFIG_OPTION("BRIDGE_ENDPOINTS", CONFIG_STRING, type, field,                                  \
-                  .default_text = "tcp://bridge:7100",                                             \
+                  .default_text = "tcp://127.0.0.1:7100",                                          \
                   .help = "the bridges to work for, a comma between them; each tcp://host:port "   \
                           "(also uses " STAGE_MORE_PORTS ") or ipc://path",                        \
                   .validate = bridge_endpoint_list_validate)

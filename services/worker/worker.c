@@ -23,7 +23,8 @@ struct worker {
     struct loop_timer *step, *stop_tick;
     struct loop_watch *stop_watch;
     struct batch batch;
-    bool connected;            /* the bridges have been connected to */
+    bool connected; /* the bridges have been connected to */
+    unsigned connected_bridges;
     int64_t stopping_since_ms; /* 0 = not stopping */
     int64_t batch_since_us;
     struct health_check *bridge_health;
@@ -112,10 +113,20 @@ static void on_step(void *arg)
 static void on_connected(void *arg, unsigned connected)
 {
     struct worker *worker = arg;
+    worker->connected_bridges = connected;
     metric_set(worker->bridges, connected);
     log_info("bridge connections changed", log_number("connected", connected));
     (void)health_set(worker->bridge_health, connected > 0,
                      connected > 0 ? NULL : "no bridge is connected"); /* logged above */
+}
+
+static void on_refused(void *arg, const char *reason)
+{
+    struct worker *worker = arg;
+    static struct log_limit limit = {.period_ms = 60000};
+    log_warn_limited(&limit, "no link to a bridge", log_text("reason", reason));
+    if (worker->connected_bridges == 0)
+        (void)health_set(worker->bridge_health, false, reason);
 }
 
 void worker_store_ready(struct worker *worker)
@@ -193,9 +204,11 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
         &(struct bridge_link_options){
             .loop = worker->loop,
             .bridges = &bridges,
+            .key = options->key,
             .stage = options->stage,
             .on_readable = on_readable,
             .on_connected = on_connected,
+            .on_refused = on_refused,
             .arg = worker,
         },
         err);

@@ -9,6 +9,7 @@
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
 #include "services/worker/batch.h"
+#include "services/worker/link_key.h"
 
 /* Verdicts are counted by the first entry of their outcome that their code begins with. */
 struct worker_code {
@@ -18,6 +19,7 @@ struct worker_code {
 
 struct worker_options {
     const char *bridge_endpoints; /* comma-separated list */
+    const struct link_key *key;   /* NULL: none; stays the caller's */
     enum stage stage;
     size_t batch_max;
     const struct worker_code *codes; /* ends with prefix NULL */

@@ -152,7 +152,7 @@ static void test_defaults(void **state)
         assert_int_equal(settings.duration_ms, 86400000);
         assert_int_equal(settings.choice, 1);
         assert_string_equal(settings.queue, "order_queue");
-        assert_string_equal(settings.bridges, "tcp://bridge:7100");
+        assert_string_equal(settings.bridges, "tcp://127.0.0.1:7100");
         assert_null(settings.ca_file);
         config_release(options, COUNT, &settings);
         assert_null(settings.text);
@@ -265,6 +265,8 @@ static void test_bad_values(void **state)
         {"ORDER_QUEUE", name_of_251_bytes, NULL},
         {"BRIDGE_ENDPOINTS", "tcp://canary:7100,", NULL},
         {"BRIDGE_ENDPOINTS", "tcp://a:7100,tcp://canary", NULL},
+        {"BRIDGE_ENDPOINTS", "tcp://canary:7100,tcp://*:7100",
+         "BRIDGE_ENDPOINTS: a wildcard is no address to connect to"},
         {"ADMIN_ADDRESS", "canary", NULL},
         {"ADMIN_ADDRESS", "1.2.3", NULL},
         {"ELASTICSEARCH_CA_FILE", "/no/such/canary", NULL},

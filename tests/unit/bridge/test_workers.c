@@ -109,6 +109,13 @@ static const char *socket_path(const struct scene *scene, size_t i)
     return (i < STAGES ? scene->endpoints.jobs[i] : scene->endpoints.reply) + strlen("ipc://");
 }
 
+static const char *lock_path(const struct scene *scene)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "%s/bridge.lock", scene->directory);
+    return path;
+}
+
 static int teardown(void **state)
 {
     struct scene *scene = *state;
@@ -120,6 +127,7 @@ static int teardown(void **state)
     if (scene->directory[0] != '\0') {
         for (size_t i = 0; i < ENDPOINTS; i++) /* libzmq leaves them */
             assert_int_equal(unlink(socket_path(scene, i)), 0);
+        assert_int_equal(unlink(lock_path(scene)), 0);
         assert_int_equal(rmdir(scene->directory), 0);
     }
     free(scene);
@@ -128,7 +136,7 @@ static int teardown(void **state)
 
 static zsock_t *connected(enum link_end end, const char *endpoint)
 {
-    zsock_t *socket = link_socket_new(end);
+    zsock_t *socket = link_socket_new(end, NULL);
     assert_int_equal(zsock_connect(socket, "%s", endpoint), 0);
     return socket;
 }
@@ -271,6 +279,30 @@ static void test_socket_files_are_for_their_owner(void **state)
     }
 }
 
+/* libzmq would take the files from a bridge that runs. */
+static void test_socket_files_are_locked(void **state)
+{
+    struct scene *scene = *state;
+    struct error err;
+    struct workers_options options = {.bind = scene->bind, .flow = (struct flow *)&flow};
+    uint64_t tag = 0;
+    assert_null(workers_new(scene->loop, &options, &err));
+    assert_non_null(strstr(err.message, "BRIDGE_BIND: cannot lock "));
+    assert_non_null(strstr(err.message, "bridge.lock: another bridge has it"));
+
+    start_worker(scene, STAGE_PERSIST); /* it finds the one that runs */
+    wait_until(push(scene, STAGE_PERSIST, 7) == 0, event_loop_turn(scene->loop, 1));
+    run_loop_until(scene->loop, take_job(scene, STAGE_PERSIST, &tag));
+    assert_int_equal(tag, 7);
+
+    workers_free(scene->workers);
+    scene->workers = workers_new(scene->loop, &options, &err); /* over the files that are left */
+    assert_non_null(scene->workers);
+    assert_null(workers_new(scene->loop,
+                            &(struct workers_options){.bind = "ipc:///no/such/folder/b"}, &err));
+    assert_non_null(strstr(err.message, "cannot lock /no/such/folder/b.lock: No such file"));
+}
+
 static void test_cannot_bind(void **state)
 {
     struct scene *scene = *state;
@@ -296,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_senseless_replies_are_dropped_and_counted, setup_tcp,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_socket_files_are_for_their_owner, setup_ipc, teardown),
+        cmocka_unit_test_setup_teardown(test_socket_files_are_locked, setup_ipc, teardown),
         cmocka_unit_test_setup_teardown(test_cannot_bind, setup_tcp, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,17 +21,20 @@ struct fixture {
     unsigned port;
     struct endpoint_list list;
     struct bridge_endpoints endpoints;
-    zsock_t *jobs, *replies; /* the bridge's */
+    zsock_t *jobs, *replies;                 /* the bridge's */
+    const struct link_key *key, *bridge_key; /* the worker's and the bridge's; NULL: none */
+    zsock_t *zap;                            /* the bridge's judge of keys */
     struct event_loop *loop;
     struct bridge_link *link;
-    unsigned connected, losses, readable;
+    unsigned connected, losses, readable, refusals;
+    const char *refusal;
     struct job job;
 };
 
 /* A bridge that was killed leaves its ports a little later. */
 static void bind_when_free(zsock_t *socket, const char *endpoint)
 {
-    wait_until(link_socket_bind(socket, endpoint) == 0, {
+    wait_until(zsock_bind(socket, "%s", endpoint) >= 0, {
         assert_int_equal(errno, EADDRINUSE);
         usleep(1000);
     });
@@ -39,8 +42,8 @@ static void bind_when_free(zsock_t *socket, const char *endpoint)
 
 static void bind_bridge(struct fixture *fixture)
 {
-    fixture->jobs = link_socket_new(LINK_JOBS_TO_WORKERS);
-    fixture->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
+    fixture->jobs = link_socket_new(LINK_JOBS_TO_WORKERS, fixture->bridge_key);
+    fixture->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS, fixture->bridge_key);
     zsock_set_sndtimeo(fixture->jobs, PATIENCE_MS);
     zsock_set_rcvtimeo(fixture->replies, PATIENCE_MS);
     bind_when_free(fixture->jobs, fixture->endpoints.jobs[STAGE_PERSIST]);
@@ -66,11 +69,37 @@ static void on_connected(void *arg, unsigned connected)
     fixture->connected = connected;
 }
 
+static void on_refused(void *arg, const char *reason)
+{
+    struct fixture *fixture = arg;
+    fixture->refusals++;
+    fixture->refusal = reason;
+}
+
+/* The bridge lets in who has its key: every request of CURVE's (RFC 27) is one of it. */
+static void answer_zap(struct fixture *fixture)
+{
+    while (fixture->zap != NULL && (zsock_events(fixture->zap) & ZMQ_POLLIN) != 0) {
+        zmsg_t *request = zmsg_recv(fixture->zap);
+        zframe_t *key = zmsg_last(request);
+        bool member = zframe_size(key) == sizeof fixture->bridge_key->public_bytes &&
+                      memcmp(zframe_data(key), fixture->bridge_key->public_bytes,
+                             sizeof fixture->bridge_key->public_bytes) == 0;
+        (void)zmsg_first(request);
+        char *id = zframe_strdup(zmsg_next(request));
+        assert_int_equal(
+            zstr_sendx(fixture->zap, "1.0", id, member ? "200" : "400", "", "", "", NULL), 0);
+        free(id);
+        zmsg_destroy(&request);
+    }
+}
+
 /* Time passes faster than it does, but slowly enough for libzmq, whose threads exchange heartbeats
  * by the same clock. */
 static void turn(struct fixture *fixture)
 {
     event_loop_turn(fixture->loop, 5);
+    answer_zap(fixture);
     test_clock_advance(25);
 }
 
@@ -102,6 +131,10 @@ static void make(struct fixture *fixture, const char *text, const char *bridges)
 {
     struct error err;
     zsys_handler_set(NULL);
+    if (fixture->bridge_key != NULL) {
+        fixture->zap = zsock_new(ZMQ_REP);
+        assert_int_equal(zsock_bind(fixture->zap, "inproc://zeromq.zap.01"), 0);
+    }
     assert_int_equal(endpoint_list_parse(bridges, &fixture->list, &err), 0);
     bind_bridge_to(fixture, text);
     fixture->loop = event_loop_new();
@@ -109,7 +142,9 @@ static void make(struct fixture *fixture, const char *text, const char *bridges)
                                                                   .bridges = &fixture->list,
                                                                   .stage = STAGE_PERSIST,
                                                                   .on_readable = on_readable,
+                                                                  .key = fixture->key,
                                                                   .on_connected = on_connected,
+                                                                  .on_refused = on_refused,
                                                                   .arg = fixture},
                                     &err);
     assert_non_null(fixture->link);
@@ -134,6 +169,42 @@ static int setup(void **state, const char *host, const char *others)
 static int setup_tcp(void **state)
 {
     return setup(state, "127.0.0.1", "");
+}
+
+static struct link_key key, other_key;
+
+static int setup_with_keys(void **state, const struct link_key *of_worker,
+                           const struct link_key *of_bridge)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    assert_non_null(fixture);
+    fixture->key = of_worker;
+    fixture->bridge_key = of_bridge;
+    fixture->port = loopback_free_ports(3);
+    snprintf(fixture->text, sizeof(fixture->text), "tcp://127.0.0.1:%u", fixture->port);
+    make(fixture, fixture->text, fixture->text);
+    *state = fixture;
+    return 0;
+}
+
+static int setup_key(void **state)
+{
+    return setup_with_keys(state, &key, &key);
+}
+
+static int setup_other_key(void **state)
+{
+    return setup_with_keys(state, &key, &other_key);
+}
+
+static int setup_key_at_worker(void **state)
+{
+    return setup_with_keys(state, &key, NULL);
+}
+
+static int setup_key_at_bridge(void **state)
+{
+    return setup_with_keys(state, NULL, &key);
 }
 
 static int setup_slow_name(void **state)
@@ -194,6 +265,9 @@ static int teardown(void **state)
     struct fixture *fixture = *state;
     bridge_link_free(fixture->link);
     kill_bridge(fixture);
+    if (fixture->zap)
+        zsock_unbind(fixture->zap, "inproc://zeromq.zap.01");
+    zsock_destroy(&fixture->zap);
     event_loop_free(fixture->loop);
     if (fixture->directory[0] != '\0') {
         static const char *const names[] = {"persist", "index", "reply"};
@@ -405,17 +479,96 @@ static void both_families_reach_a_bridge_on_any_address(void **state)
     wait_connected(*state, 2);
 }
 
-static void a_port_in_use_is_an_error(void **state)
+/* Neither jobs nor replies go to it, the worker says why, and connects once it is one of its own.
+ */
+static void assert_the_bridge_is_no_member(struct fixture *fixture, const char *reason)
+{
+    uint64_t before = count_of("worker_bridge_refusals_total");
+    reply_done(fixture, 1);
+    wait_until(fixture->refusals >= 2, turn(fixture));
+    for (unsigned i = 0; i < 20; i++)
+        turn(fixture);
+    assert_string_equal(fixture->refusal, reason);
+    assert_true(count_of("worker_bridge_refusals_total") >= before + 2);
+    assert_int_equal(fixture->connected, 0);
+    assert_int_equal(bridge_link_unsent(fixture->link), 1);
+    zsock_set_sndtimeo(fixture->jobs, 0);
+    assert_int_equal(zmq_send(zsock_resolve(fixture->jobs), "x", 1, 0), -1);
+
+    kill_bridge(fixture);
+    fixture->bridge_key = fixture->key;
+    if (fixture->key != NULL && fixture->zap == NULL) {
+        fixture->zap = zsock_new(ZMQ_REP);
+        assert_int_equal(zsock_bind(fixture->zap, "inproc://zeromq.zap.01"), 0);
+    }
+    bind_bridge(fixture);
+    wait_connected(fixture, 1);
+    wait_until(bridge_link_unsent(fixture->link) == 0, turn(fixture));
+}
+
+static void a_bridge_with_another_key_is_not_used(void **state)
+{
+    assert_the_bridge_is_no_member(*state, "no handshake: the bridge may have another LINK_KEY");
+}
+
+static void a_bridge_is_used_only_with_a_key_like_the_workers(void **state)
+{
+    assert_the_bridge_is_no_member(*state, "only one of bridge and worker has a LINK_KEY");
+}
+
+/* libzmq 4.3.4 aborts when it would send a heartbeat on a connection that was lost while its queue
+ * was full. */
+static void a_bridge_dies_while_jobs_are_not_read(void **state)
 {
     struct fixture *fixture = *state;
-    zsock_t *other = link_socket_new(LINK_JOBS_TO_WORKERS);
-    assert_int_equal(link_socket_bind(other, fixture->endpoints.jobs[STAGE_PERSIST]), -1);
-    assert_int_equal(errno, EADDRINUSE);
-    zsock_destroy(&other);
+    wait_connected(fixture, 1);
+    bridge_link_want_jobs(fixture->link, false);
+    zsock_set_sndtimeo(fixture->jobs, 0);
+    static const char job[FRAME_MAX_BYTES];
+    for (unsigned i = 0; i < 100; i++) {
+        (void)zmq_send(zsock_resolve(fixture->jobs), job, sizeof job, 0);
+        turn(fixture);
+    }
+    kill_bridge(fixture);
+    for (unsigned i = 0; i < 100; i++) /* 2.5 s; a worker reads at least every second */
+        turn(fixture);
+    bind_bridge(fixture);
+    bridge_link_want_jobs(fixture->link, true);
+    wait_until(bridge_link_read(fixture->link, 0, &fixture->job), {
+        zsock_set_sndtimeo(fixture->jobs, 0);
+        static uint8_t buffer[FRAME_MAX_BYTES];
+        (void)zmq_send(zsock_resolve(fixture->jobs), buffer, encode_job(8, STAGE_PERSIST, buffer),
+                       0);
+        turn(fixture);
+    });
+}
+
+static void a_job_without_end_is_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char frame[FRAME_MAX_BYTES];
+    uint64_t before = count_of("link_cut_connections_total");
+    wait_connected(fixture, 1);
+    for (unsigned left = 4000; left > 0; left--)
+        assert_int_equal(zmq_send_const(zsock_resolve(fixture->jobs), frame, sizeof frame,
+                                        left > 1 ? ZMQ_SNDMORE : 0),
+                         sizeof frame);
+    wait_until(count_of("link_cut_connections_total") > before, turn(fixture));
+    wait_connected(fixture, 1);
+    wait_until(bridge_link_read(fixture->link, 0, &fixture->job), {
+        zsock_set_sndtimeo(fixture->jobs, 0);
+        static uint8_t buffer[FRAME_MAX_BYTES];
+        (void)zmq_send(zsock_resolve(fixture->jobs), buffer, encode_job(8, STAGE_PERSIST, buffer),
+                       0);
+        turn(fixture);
+    });
+    assert_int_equal(fixture->job.items[0].delivery_tag, 8);
 }
 
 int main(void)
 {
+    link_key_read("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &key);
+    link_key_read("123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0", &other_key);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_job_there_and_a_reply_back, setup_tcp, teardown),
         cmocka_unit_test_setup_teardown(a_job_there_and_a_reply_back, setup_ipc, teardown),
@@ -436,7 +589,20 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(both_families_reach_a_bridge_on_any_address, setup_ipv6,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(a_job_there_and_a_reply_back, setup_key, teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_that_broke_the_protocol_is_connected_to_again,
+                                        setup_key, teardown),
+        cmocka_unit_test_setup_teardown(replies_wait_for_a_bridge_that_restarts, setup_key,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_with_another_key_is_not_used, setup_other_key,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_is_used_only_with_a_key_like_the_workers,
+                                        setup_key_at_worker, teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_is_used_only_with_a_key_like_the_workers,
+                                        setup_key_at_bridge, teardown),
+        cmocka_unit_test_setup_teardown(a_bridge_dies_while_jobs_are_not_read, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(a_job_without_end_is_cut, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(a_job_without_end_is_cut, setup_key, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

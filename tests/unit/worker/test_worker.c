@@ -146,9 +146,9 @@ static int setup(void **state)
     zsys_handler_set(NULL);
     (void)snprintf(scene->text, sizeof scene->text, "tcp://127.0.0.1:%u", loopback_free_ports(3));
     assert_int_equal(bridge_endpoints_parse(scene->text, &scene->endpoints, &err), 0);
-    scene->jobs = link_socket_new(LINK_JOBS_TO_WORKERS);
-    assert_int_equal(link_socket_bind(scene->jobs, scene->endpoints.jobs[STAGE_PERSIST]), 0);
-    scene->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS);
+    scene->jobs = link_socket_new(LINK_JOBS_TO_WORKERS, NULL);
+    assert_true(zsock_bind(scene->jobs, "%s", scene->endpoints.jobs[STAGE_PERSIST]) >= 0);
+    scene->replies = link_socket_new(LINK_REPLIES_FROM_WORKERS, NULL);
     scene->health = health_check("store", HEALTH_REQUIRED);
     scene->worker = worker_new(
         &(struct worker_options){
@@ -173,7 +173,7 @@ static int setup(void **state)
 
 static void take_replies(struct scene *scene)
 {
-    assert_int_equal(link_socket_bind(scene->replies, scene->endpoints.reply), 0);
+    assert_true(zsock_bind(scene->replies, "%s", scene->endpoints.reply) >= 0);
 }
 
 /* The worker ends by itself, a little later. */
