@@ -86,7 +86,7 @@ def test_each_secret_must_be_given(tmp_path):
     made = read_settings(tmp_path / ".env")
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     secrets = [made[name] for name in needed]
-    assert all(re.fullmatch("[0-9a-f]{32}", secret) for secret in secrets)
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
     assert len(set(secrets)) == len(secrets)
     assert {n: v for n, v in made.items() if n not in needed} == {n: v for n, v in example.items() if v}
     subprocess.run([tmp_path / "deploy/make-env"], check=True)
