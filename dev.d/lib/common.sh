@@ -11,6 +11,18 @@ else
 fi
 LOGS=$RUN/log
 
+# socket_folder LONGEST: where sockets are, of which LONGEST is the longest name: the run folder, unless a
+# path would pass the 107 bytes that the kernel allows, or a comma would end it in a list of endpoints.
+socket_folder() {
+    local LC_ALL=C folder=$RUN
+    if ((${#folder} + 1 + ${#1} > 107)) || [[ $folder == *,* ]]; then
+        folder=/tmp/order-pipeline-$(id -u)-$RUN_KEY
+        (umask 077 && mkdir -p "$folder")
+        [[ -O $folder ]] || die "$folder belongs to somebody else." "Delete it, or move the checkout to a shorter path."
+    fi
+    printf '%s' "$folder"
+}
+
 # Short and different for each run folder: names what has to live outside of it.
 RUN_KEY=$(printf '%s' "$RUN" | cksum | cut -d ' ' -f 1)
 

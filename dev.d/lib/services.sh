@@ -14,13 +14,24 @@ service_binary() {
     printf '%s/build/release/services/%s/%s' "$ROOT" "$1" "$1"
 }
 
-# A bridge has a block of three ports: persist jobs, index jobs, replies. While none is wanted,
-# the others go on knowing the first.
+# A bridge has three sockets: persist jobs, index jobs, replies. Who may enter their folder is trusted.
+bridge_endpoint() {
+    printf 'ipc://%s/links/bridge-%s' "$(socket_folder links/bridge-$MAX_REPLICAS.persist)" "$1"
+}
+
+make_links_folder() {
+    local folder
+    folder=$(socket_folder links/bridge-$MAX_REPLICAS.persist)/links
+    mkdir -p "$folder"
+    chmod 700 "$folder"
+}
+
+# While no bridge is wanted, the others go on knowing the first.
 bridge_endpoints() {
     local i endpoints=() count
     count=$(replicas bridge)
     for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
-        endpoints+=("tcp://127.0.0.1:$(port_block "BRIDGE_$i")")
+        endpoints+=("$(bridge_endpoint "$i")")
     done
     (IFS=, && printf '%s' "${endpoints[*]}")
 }
@@ -42,7 +53,7 @@ own_environment() {
     local service=$1 i=$2
     case $service in
     gateway) printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_API")" ;;
-    bridge) printf 'BRIDGE_BIND=tcp://127.0.0.1:%s\n' "$(port_block "BRIDGE_$i")" ;;
+    bridge) printf 'BRIDGE_BIND=%s\n' "$(bridge_endpoint "$i")" ;;
     persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
     esac
     printf 'ADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
@@ -66,6 +77,7 @@ write_start_script() {
 write_services() {
     local service i name script common keep=' '
     mkdir -p "$RUN/start"
+    make_links_folder
     for service in "${SERVICES[@]}"; do
         common=$(common_environment "$service")
         for ((i = 1; i <= $(replicas "$service"); i++)); do

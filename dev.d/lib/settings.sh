@@ -77,23 +77,6 @@ port() {
     printf '%s' $candidate
 }
 
-# port_block NAME: the first of three free ports in a row.
-port_block() {
-    local first second third
-    while true; do
-        first=$(port "$1")
-        second=$(port "$1_SECOND")
-        third=$(port "$1_THIRD")
-        ((second != first + 1 || third != first + 2)) || break
-        # The first stays taken, so that the search goes on behind it.
-        remember ports "UNUSED_$first" "$first"
-        forget ports "$1"
-        forget ports "$1_SECOND"
-        forget ports "$1_THIRD"
-    done
-    printf '%s' "$first"
-}
-
 # While nothing of ours runs, a remembered port that is busy has been taken by somebody else.
 forget_lost_ports() {
     local line

@@ -4,17 +4,9 @@
 
 PROGRAMS=$RUN/programs
 
-# The kernel limits a socket's path to 107 bytes, and supervisord appends its process id first.
+# supervisord binds its socket by a name that ends with its process id.
 supervisor_socket() {
-    local socket=$RUN/supervisor.sock
-    if ((${#socket} > 90)); then
-        local folder
-        folder=/tmp/order-pipeline-$(id -u)-$RUN_KEY
-        (umask 077 && mkdir -p "$folder")
-        [[ -O $folder ]] || die "$folder belongs to somebody else." "Delete it, or move the checkout to a shorter path."
-        socket=$folder/supervisor.sock
-    fi
-    printf '%s' "$socket"
+    printf '%s/supervisor.sock' "$(socket_folder supervisor.sock.12345678)"
 }
 
 write_supervisor_configuration() {
