@@ -151,7 +151,7 @@ static void on_accepted(struct gate *gate, struct gate_port *port, int fd)
     port->shut++;
     gate->given = false;
     (void)shutdown(fd, SHUT_RDWR); /* ENOTSOCK or EBADF: libzmq has closed it already */
-    refuse(gate, REFUSAL_DESCRIPTORS, "");
+    refuse(gate, REFUSAL_DESCRIPTORS, "unknown");
 }
 
 /* ---- news ---- */
@@ -169,7 +169,7 @@ static void on_failure(struct gate *gate, struct gate_port *port, enum refusal w
     if (port->shut > 0)
         port->shut--; /* counted then */
     else
-        refuse(gate, why, "");
+        refuse(gate, why, "unknown");
 }
 
 /* libzmq does not say whether this one had done its handshake. Of peers that do not speak ZMTP, or
