@@ -37,6 +37,7 @@ class Fleet:
         )
         settings |= {
             "IDEMPOTENCY_NAMESPACE": "test",
+            "LINK_KEY": "0123456789abcdef" * 4,
             "API_PORT": self.ports["gateway"],
             "API_2_PORT": self.ports["gateway-2"],
             "RABBITMQ_UI_PORT": free_port(),
