@@ -54,6 +54,16 @@ def free_port():
                 raise
 
 
+def free_ports(count):
+    """The first of so many in a row."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as bound:
+            for port in range(first, first + count):
+                bound.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+
+
 def send(signal_number, processes):
     """To each of them that has not ended meanwhile: RabbitMQ starts programs that live for a moment."""
     for process in processes:

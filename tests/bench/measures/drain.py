@@ -1,6 +1,8 @@
 """Draining: a full queue until every order is a row and a document."""
 
+import dataclasses
 import os
+import secrets
 import time
 from collections.abc import Iterator
 
@@ -9,13 +11,14 @@ from processes import cpu_seconds
 from samples import Sample
 from servers import CEILING_INDEX, CEILING_QUEUE, INDEX, QUEUE
 from sides import Meter, Side
+from system import free_ports
 
 FILL_WINDOW = 2000
 PEER_LIMIT_S = 15
 
 
 def drain(bench) -> Iterator[Sample]:
-    """A full queue → all rows and documents; ceilings: each part alone, and the sum of their CPU."""
+    """A full queue → all rows and documents, also with CURVE; ceilings: each part alone, and their sum."""
     orders = bench.size(200_000, quick=40_000)
     for _ in bench.rounds():
         yield from _parts(bench, orders // 2)
@@ -25,6 +28,11 @@ def drain(bench) -> Iterator[Sample]:
             # A peer is measured on fewer: its rate does not depend on it.
             yield _drain(bench, side, "drain", orders if side is bench.ours else orders // 8)
             side.stop()
+        endpoint = f"tcp://127.0.0.1:{free_ports(3)}"
+        links = {"BRIDGE_BIND": endpoint, "BRIDGE_ENDPOINTS": endpoint, "LINK_KEY": secrets.token_hex(32)}
+        sample = _drain(bench, bench.ours, "drain", orders, **links)
+        bench.ours.stop()
+        yield dataclasses.replace(sample, side="ours, CURVE")
 
 
 def _parts(bench, count: int) -> Iterator[Sample]:
@@ -51,9 +59,9 @@ def _fill(bench, side: Side, count: int) -> None:
     ceiling(bench.servers.env, "publish", QUEUE, side.queue_type, FILL_WINDOW, count)
 
 
-def _drain(bench, side: Side, label: str, count: int, stored: int = 0) -> Sample:
+def _drain(bench, side: Side, label: str, count: int, stored: int = 0, **settings: str) -> Sample:
     """From the first orders stored to the last: start-up is measured elsewhere. `stored`: there before, then
-    the side runs already."""
+    the side runs already. `settings`: others than the side's own."""
     servers = bench.servers
     if stored:
         indexed = servers.indexed()
@@ -64,7 +72,7 @@ def _drain(bench, side: Side, label: str, count: int, stored: int = 0) -> Sample
         side.reset()
         _fill(bench, side, count)
     for program in side.workers:
-        program.start()
+        program.start(**settings)
     first, started = _wait_indexed(bench, side, indexed + 1, 60)
     meter = Meter(side, servers)
     last, ended = _wait_indexed(bench, side, indexed + count, 120 if side is bench.ours else PEER_LIMIT_S)
