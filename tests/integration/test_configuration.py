@@ -53,9 +53,18 @@ BAD = [
     ("indexer", "ELASTICSEARCH_CA_FILE", "/etc"),
     ("indexer", "ELASTICSEARCH_CA_FILE", "/dev/null"),
     ("bridge", "BRIDGE_BIND", "udp://canary"),
+    ("bridge", "BRIDGE_BIND", "tcp://*:7100"),
+    ("bridge", "BRIDGE_BIND", "tcp://canary:7100"),
+    ("bridge", "BRIDGE_BIND", "ipc:///tmp/canary"),
+    ("bridge", "LINK_KEY", "canary"),
+    ("bridge", "LINK_AUTH", "maybe-canary"),
     ("bridge", "ADMIN_PORT", "70000"),
     ("bridge", "ORDER_PREFETCH", "0"),
     ("persister", "BRIDGE_ENDPOINTS", "canary,,"),
+    ("persister", "BRIDGE_ENDPOINTS", "tcp://127.0.0.1:7100,tcp://canary:7100"),
+    ("indexer", "BRIDGE_ENDPOINTS", "tcp://0.0.0.0:7100"),
+    ("indexer", "BRIDGE_ENDPOINTS", "ipc:///tmp/canary"),
+    ("indexer", "LINK_KEY", "canary" * 10 + "cafe"),
     ("persister", "PERSISTER_BATCH", "many-canary"),
     ("indexer", "INDEXER_BATCH", "-5"),
     ("indexer", "ELASTICSEARCH_URL", "ftp://canary"),
@@ -80,6 +89,17 @@ def assert_refused(service, name, value=None, **environment):
 @pytest.mark.parametrize(("service", "name", "value"), BAD, ids=[f"{n}={v[:20]}" for _, n, v in BAD])
 def test_values_that_cannot_be_used(service, name, value):
     assert_refused(service, name, value, **{name: value})
+
+
+def test_a_key_that_is_not_to_be_used():
+    assert_refused("bridge", "LINK_AUTH", LINK_AUTH="off", LINK_KEY="0123456789abcdef" * 4)
+
+
+def test_wildcards_are_nothing_to_connect_to():
+    """Neither with a key nor without the need of one."""
+    endpoints = {"BRIDGE_ENDPOINTS": "tcp://bridge:7100,tcp://*:7100"}
+    assert_refused("persister", "BRIDGE_ENDPOINTS", **endpoints, LINK_KEY="0123456789abcdef" * 4)
+    assert_refused("persister", "BRIDGE_ENDPOINTS", **endpoints, LINK_AUTH="off")
 
 
 @pytest.mark.parametrize("service", SERVICES)
