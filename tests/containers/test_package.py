@@ -26,7 +26,14 @@ SETTINGS = {
     "gateway": f"ADMIN_TOKEN={SECRET}\nIDEMPOTENCY_NAMESPACE={SECRET}\n",
 }
 # Of these each service gets what its --help lists (tests/integration/test_secrets.py).
-SECRETS = {"POSTGRES_DSN", "RABBITMQ_URL", "ELASTICSEARCH_URL", "ADMIN_TOKEN", "IDEMPOTENCY_NAMESPACE"}
+SECRETS = {
+    "LINK_KEY",
+    "POSTGRES_DSN",
+    "RABBITMQ_URL",
+    "ELASTICSEARCH_URL",
+    "ADMIN_TOKEN",
+    "IDEMPOTENCY_NAMESPACE",
+}
 
 
 @pytest.fixture(scope="module")

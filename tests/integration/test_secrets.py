@@ -13,9 +13,9 @@ NEEDED = {
         *("POSTGRES_DSN", "RABBITMQ_URL", "REDIS_PASSWORD", "ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY"),
         *("ADMIN_TOKEN", "IDEMPOTENCY_NAMESPACE"),
     },
-    "bridge": {"RABBITMQ_URL"},
-    "persister": {"POSTGRES_DSN"},
-    "indexer": {"ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY"},
+    "bridge": {"RABBITMQ_URL", "LINK_KEY"},
+    "persister": {"POSTGRES_DSN", "LINK_KEY"},
+    "indexer": {"ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY", "LINK_KEY"},
     "scheduler": {"POSTGRES_DSN"},
 }
 ALL = set().union(*NEEDED.values())
@@ -92,7 +92,8 @@ def names_in(file):
 
 def names_given(unit):
     files = re.findall(r"^EnvironmentFile=.*/(\S+)$", unit.read_text(), re.MULTILINE)
-    return set().union(*(names_in(SYSTEMD / file) for file in files))
+    made = {"link.env": set(re.findall(r"'(\w+)=%s", (ROOT / "deploy/debian/postinst").read_text()))}
+    return set().union(*(made.get(file) or names_in(SYSTEMD / file) for file in files))
 
 
 def test_systemd():
