@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from api import Api
-from system import SERVICES, binary
+from system import SERVICES, binary, free_port
 from wait import within
 
 
@@ -156,7 +156,7 @@ def test_check(system, service):
 
 
 def test_a_port_that_is_taken(system):
-    environment = system.environment("gateway-1")
+    environment = system.environment("gateway-1") | {"ADMIN_PORT": str(free_port())}
     result = run("gateway", **environment)
     assert result.returncode not in (0, 78)
     assert environment["API_PORT"] in result.stdout + result.stderr
