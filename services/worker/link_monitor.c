@@ -4,7 +4,7 @@
  * received, less what still waits there) are compared with those that were taken from the socket,
  * several times a second. A connection with too large a difference is shut down, as its peer would
  * do it. Heartbeats are taken by nobody, and are allowed for: at 50 bytes a second, of which they
- * use 42 with CURVE. A peer that fills the rest gains less than 5 MB a day.
+ * use 44 with CURVE. A peer that fills the rest gains less than 5 MB a day.
  *
  * The socket that brings libzmq's events has no limit: libzmq's thread would wait for a reader, and
  * all connections of the process with it. */

@@ -565,6 +565,31 @@ static void a_job_without_end_is_cut(void **state)
     assert_int_equal(fixture->job.items[0].delivery_tag, 8);
 }
 
+/* Many times as many bytes as are allowed for a job without end. */
+static void jobs_that_end_are_not_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char senseless[FRAME_MAX_BYTES];
+    const uint64_t many = 1000;
+    uint64_t cut_before = count_of("link_cut_connections_total"),
+             before = count_of("worker_bridge_malformed_jobs_total");
+    wait_connected(fixture, 1);
+    zsock_set_sndtimeo(fixture->jobs, 0);
+    for (uint64_t i = 0; i < many;) {
+        if (zmq_send(zsock_resolve(fixture->jobs), senseless, sizeof senseless, 0) > 0) {
+            i++;
+        } else {
+            assert_false(bridge_link_read(fixture->link, 0, &fixture->job));
+            turn(fixture);
+        }
+    }
+    wait_until(count_of("worker_bridge_malformed_jobs_total") == before + many, {
+        assert_false(bridge_link_read(fixture->link, 0, &fixture->job));
+        turn(fixture);
+    });
+    assert_int_equal(count_of("link_cut_connections_total"), cut_before);
+}
+
 int main(void)
 {
     link_key_read("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &key);
@@ -601,6 +626,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bridge_is_used_only_with_a_key_like_the_workers,
                                         setup_key_at_bridge, teardown),
         cmocka_unit_test_setup_teardown(a_bridge_dies_while_jobs_are_not_read, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(jobs_that_end_are_not_cut, setup_tcp, teardown),
+        cmocka_unit_test_setup_teardown(jobs_that_end_are_not_cut, setup_key, teardown),
         cmocka_unit_test_setup_teardown(a_job_without_end_is_cut, setup_tcp, teardown),
         cmocka_unit_test_setup_teardown(a_job_without_end_is_cut, setup_key, teardown),
     };
