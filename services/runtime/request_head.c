@@ -17,14 +17,18 @@ static bool is_digit(char c)
 }
 
 /* RFC 9110, 5.6.2 */
+static const bool token_characters[256] = {
+    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
+    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
+    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
+
 static bool is_token(struct request_text text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.base[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !is_digit(c) && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+    for (size_t i = 0; i < text.len; i++)
+        if (!token_characters[(unsigned char)text.base[i]])
             return false;
-    }
     return text.len > 0;
 }
 
