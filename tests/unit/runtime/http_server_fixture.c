@@ -1,6 +1,7 @@
 #include "tests/unit/runtime/http_server_fixture.h"
 #include "services/loop/event_loop_h2o.h"
 #include <fcntl.h>
+#include <sys/time.h>
 
 static h2o_loop_t *evloop;
 static struct event_loop *events;
@@ -11,6 +12,19 @@ uint16_t port;
 char handled[4096];
 size_t handled_count, handled_in_turn[128];
 h2o_req_t *held;
+
+int64_t wall_clock_off_s;
+
+/* In place of libc's, for libh2o too. */
+int gettimeofday(struct timeval *restrict ret_now, void *restrict zone)
+{
+    struct timespec now;
+    (void)zone;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    ret_now->tv_sec = now.tv_sec + wall_clock_off_s;
+    ret_now->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
 
 static void answer_with(h2o_req_t *req, int status, const char *reason)
 {
@@ -50,6 +64,7 @@ static void open_server(bool ends_slow)
     memset(handled, 0, sizeof(handled));
     handled_count = 0;
     held = NULL;
+    wall_clock_off_s = 0;
     evloop = h2o_evloop_create();
     events = event_loop_h2o_new(evloop);
     server = http_server_new(evloop, events,

@@ -24,6 +24,9 @@ extern h2o_req_t *held; /* of path /hold: the test answers it */
 
 void answer(h2o_req_t *req);
 
+/* The wall clock, by which libh2o goes, differs by so much. */
+extern int64_t wall_clock_off_s;
+
 /* For cmocka: a server for 10 connections at once. */
 int set_up(void **state);
 int set_up_ends_slow(void **state);

@@ -66,6 +66,29 @@ static void the_next_request_has_its_own_time_too(void **state)
     close(fd);
 }
 
+static void a_changed_wall_clock_moves_no_end(void **state)
+{
+    (void)state;
+    int idle = client_accepted(), half = client_accepted();
+    client_send(half, "GET /a HT");
+    pass(1000);
+    wall_clock_off_s = 3600; /* longer than any time here */
+    pass(1000);
+    assert_open(idle);
+    assert_open(half);
+    wall_clock_off_s = -3600;
+    pass(7500);
+    assert_open(half);
+    client_send(idle, GET GET);
+    assert_answer(idle, false, "HTTP/1.1 200 OK\r\n");
+    pass(750);
+    assert_answer(half, true, "HTTP/1.1 408 ");
+    pass(75000);
+    assert_ended(idle);
+    close(idle);
+    close(half);
+}
+
 static void one_that_never_stops_sending_ends_in_time(void **state)
 {
     (void)state;
@@ -212,6 +235,7 @@ int main(void)
         TEST(an_idle_connection_is_kept_for_its_time),
         TEST(a_request_has_its_own_time),
         TEST(the_next_request_has_its_own_time_too),
+        TEST(a_changed_wall_clock_moves_no_end),
         TEST(one_that_never_stops_sending_ends_in_time),
         TEST(a_body_after_100_continue_has_its_time),
         TEST(an_answer_under_way_has_no_time_here),
