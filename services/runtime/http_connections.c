@@ -14,6 +14,7 @@
 #include "services/runtime/http_connections.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
+#include "services/base/metrics.h"
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@
 #define IDLE_LOOKED_AT 16 /* at most, to make place for a connection */
 
 enum http_phase { HTTP_IDLE, HTTP_RECEIVING, HTTP_ANSWERING };
+
+/* Why a connection ends before a request of it is handled. */
+enum http_ending { HTTP_LATE, HTTP_OVERLOADED, HTTP_ENDINGS };
 
 /* sock->on_close.data */
 struct http_connection {
@@ -43,6 +47,7 @@ struct http_connection {
 struct http_connections {
     struct http_connections_options options;
     struct http_lingering *lingering;
+    struct metric_counter *endings[HTTP_ENDINGS];
     h2o_socket_cb libh2o_read;
     unsigned count;
     bool draining;
@@ -162,26 +167,36 @@ static bool end_idle(struct http_connection *connection)
     return true;
 }
 
+static void send_ending(h2o_socket_t *sock, enum http_ending ending)
+{
+    static const h2o_iovec_t answers[] = {
+        [HTTP_LATE] = {H2O_STRLIT("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                                  "Content-Length: 0\r\n\r\n")},
+        [HTTP_OVERLOADED] = {H2O_STRLIT("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                                        "Retry-After: 1\r\nContent-Length: 0\r\n\r\n")},
+    };
+    (void)!send(h2o_socket_get_fd(sock), answers[ending].base, answers[ending].len,
+                MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+}
+
 /* No answer is under way: the earlier ones were given to the kernel before this request was read.
  */
-static void end_receiving(struct http_connection *connection, const char *answer, size_t answer_len)
+static void end_receiving(struct http_connection *connection, enum http_ending ending)
 {
-    (void)!send(h2o_socket_get_fd(connection->sock), answer, answer_len,
-                MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+    metric_add(connection->all->endings[ending], 1);
+    send_ending(connection->sock, ending);
     linger_later(connection);
     connection->all->libh2o_read(connection->sock, "ended");
 }
 
-static void end_late(struct http_connection *connection)
+void http_connections_refuse(struct http_connections *connections, h2o_socket_t *sock)
 {
-    static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                                 "Content-Length: 0\r\n\r\n";
-    end_receiving(connection, answer, sizeof(answer) - 1);
-}
-
-static void end_for_want_of_place(struct http_connection *connection)
-{
-    end_receiving(connection, HTTP_OVERLOADED, sizeof(HTTP_OVERLOADED) - 1);
+    metric_add(connections->endings[HTTP_OVERLOADED], 1);
+    send_ending(sock, HTTP_OVERLOADED);
+    int lingering_fd = fcntl(h2o_socket_get_fd(sock), F_DUPFD_CLOEXEC, 0);
+    h2o_socket_close(sock);
+    if (lingering_fd != -1)
+        http_lingering_add(connections->lingering, lingering_fd);
 }
 
 /* ---- reading ---- */
@@ -193,7 +208,7 @@ static void on_read(h2o_socket_t *sock, const char *err)
     if (err == NULL && connection->phase == HTTP_IDLE && has_begun(sock->input))
         set_phase(connection, HTTP_RECEIVING);
     if (err == NULL && !budget_input(connection)) {
-        end_for_want_of_place(connection);
+        end_receiving(connection, HTTP_OVERLOADED);
         return;
     }
     all->reading = connection;
@@ -300,7 +315,7 @@ void http_connections_expire(struct http_connections *connections)
         if (now_ms - connection->since_ms < connections->options.request_timeout_ms)
             break;
         if (h2o_socket_is_reading(connection->sock))
-            end_late(connection);
+            end_receiving(connection, HTTP_LATE);
     }
 }
 
@@ -316,7 +331,7 @@ bool http_connections_make_place(struct http_connections *connections)
         struct http_connection *connection =
             H2O_STRUCT_FROM_MEMBER(struct http_connection, phase_link, node);
         if (h2o_socket_is_reading(connection->sock)) {
-            end_for_want_of_place(connection);
+            end_receiving(connection, HTTP_OVERLOADED);
             return true;
         }
     }
@@ -351,6 +366,12 @@ struct http_connections *http_connections_new(const struct http_connections_opti
     struct http_connections *connections = memory_new(sizeof(*connections));
     connections->options = *options;
     connections->lingering = lingering;
+    static const char *const labels[] = {
+        [HTTP_LATE] = "reason=\"late\"", [HTTP_OVERLOADED] = "reason=\"overloaded\""};
+    for (size_t i = 0; i < HTTP_ENDINGS; i++)
+        connections->endings[i] =
+            metric_counter("http_connections_ended_total", labels[i],
+                           "Connections ended before a request of theirs was handled");
     h2o_linklist_init_anchor(&connections->idle);
     h2o_linklist_init_anchor(&connections->receiving);
     h2o_linklist_init_anchor(&connections->unhooked);

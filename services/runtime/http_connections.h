@@ -9,11 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a connection is told for which there is no place. */
-#define HTTP_OVERLOADED                                                                            \
-    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"                  \
-    "Content-Length: 0\r\n\r\n"
-
 struct http_connections_options {
     int64_t request_timeout_ms; /* from the first byte of a request to its last */
     int64_t keepalive_ms;       /* without a request */
@@ -35,6 +30,9 @@ unsigned http_connections_count(const struct http_connections *connections);
 /* Serve a connection that was just accepted. */
 void http_connections_add(struct http_connections *connections, h2o_accept_ctx_t *accept,
                           h2o_socket_t *sock);
+
+/* Close a connection that was just accepted, with 503. */
+void http_connections_refuse(struct http_connections *connections, h2o_socket_t *sock);
 
 /* A request has come whole, and is about to be handled. Returns the place for http_turns_serve().
  * Before the server decides whether the connection goes on. */

@@ -8,9 +8,7 @@
 #include "services/runtime/h2o_head.h"
 #include "services/runtime/http_connections.h"
 #include "services/runtime/http_lingering.h"
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define TICK_MS 250
 #define DRAIN_TICK_MS 50
@@ -68,22 +66,11 @@ static bool make_place(void *arg)
     return http_connections_make_place(server->connections);
 }
 
-static void refuse(struct http_server *server, h2o_socket_t *sock)
-{
-    int fd = h2o_socket_get_fd(sock);
-    (void)!send(fd, HTTP_OVERLOADED, sizeof(HTTP_OVERLOADED) - 1,
-                MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
-    int lingering_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    h2o_socket_close(sock);
-    if (lingering_fd != -1)
-        http_lingering_add(server->lingering, lingering_fd);
-}
-
 static void on_connection(void *arg, h2o_socket_t *sock)
 {
     struct http_server *server = arg;
     if (http_server_connections(server) >= server->max_connections && !make_place(server)) {
-        refuse(server, sock);
+        http_connections_refuse(server->connections, sock);
         return;
     }
     http_connections_add(server->connections, &server->accept, sock);
