@@ -13,6 +13,7 @@
 #include "services/runtime/health.h"
 #include "services/runtime/http_lingering.h"
 #include "services/runtime/http_server.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define LARGE_BYTES (256 * 1024) /* given back to the system when freed */
 /* For all that is no connection of a client, and no lingering socket. */
 #define SPARE_DESCRIPTORS 256
 #define CONFIRM_DRAIN_MS 1000
@@ -27,7 +29,7 @@
 
 struct gateway {
     struct loop_shared shared;
-    struct body_budget bodies;
+    struct byte_budget bodies, answers;
     struct gateway_loop **loops;
     unsigned loop_count;
 
@@ -162,6 +164,9 @@ static int make_loops(struct gateway *gateway, struct error *err)
 int gateway_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct gateway_settings *settings = arg;
+    /* The first large answer that is freed would make the allocator keep such memory (mallopt(3)):
+     * on top of what the budgets allow. */
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     static struct gateway gateway; /* one per process; outlives all that reports to it */
     pthread_mutex_init(&gateway.mutex, NULL);
     gateway.loop_count = settings->threads > 0 ? (unsigned)settings->threads
@@ -175,11 +180,13 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
                              namespace_from_text(settings->idempotency_namespace)},
         .reads = read_table_new(),
         .bodies = &gateway.bodies,
+        .answers = &gateway.answers,
         .stop_fd = stop_fd,
         .on_tick = on_tick,
         .arg = &gateway,
     };
     gateway.bodies.limit_bytes = (size_t)settings->body_budget_bytes;
+    gateway.answers.limit_bytes = (size_t)settings->answer_budget_bytes;
     register_state(&gateway);
     gateway.shared.max_connections = connections_per_loop(&gateway);
     gateway.shared.outbox_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -151,6 +151,7 @@ static void add_clients(struct gateway_loop *loop)
     };
     search.client.max_in_flight = SEARCHES_MAX;
     search.client.max_response_bytes = SEARCH_RESPONSE_MAX_BYTES;
+    search.client.answers = shared->answers;
     loop->api.search = elasticsearch_search_new(loop->events, &search);
 
     const struct postgres_store_options postgres = {

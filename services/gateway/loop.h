@@ -7,7 +7,7 @@
 #include "services/gateway/dependency.h"
 #include "services/gateway/settings.h"
 
-struct body_budget;
+struct byte_budget;
 struct publisher;
 struct read_table;
 
@@ -18,7 +18,8 @@ struct loop_shared {
     const struct api_metrics *metrics;
     struct publisher *publisher;
     struct read_table *reads;
-    struct body_budget *bodies;
+    struct byte_budget *bodies;
+    struct byte_budget *answers; /* of Elasticsearch */
     int outbox_wake_fd;
     int stop_fd;                /* readable: drain */
     unsigned max_connections;   /* of each loop */

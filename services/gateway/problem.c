@@ -42,6 +42,8 @@ static const struct problem_kind {
     [PROBLEM_IDEMPOTENCY_UNAVAILABLE] = {503, "idempotency_unavailable",
                                          "What the Idempotency-Key stands for cannot be told now"},
     [PROBLEM_REFRESH_UNAVAILABLE] = {503, "refresh_unavailable", "The scheduler is unavailable"},
+    [PROBLEM_SEARCH_OVERLOADED] = {503, "search_overloaded",
+                                   "The answers of searches take too much memory now"},
     [PROBLEM_SEARCH_TIMEOUT] = {504, "search_timeout", "The search engine did not answer in time"},
     [PROBLEM_REFRESH_TIMEOUT] = {504, "refresh_timeout", "The refresh did not end in time"},
 };

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define SWEEP_INTERVAL_MS 100
 /* The guard answers only if the operation failed to report its own timeout, which tells more. It
@@ -14,6 +15,28 @@
 #define GUARD_MARGIN_MS 100
 
 /* ---- deadlines ---- */
+
+/* An answer that its client has still to take. */
+struct kept_answer {
+    void (*release)(void *owner);
+    void *owner;
+    h2o_conn_t *connection;
+    int64_t deadline_ms;
+    h2o_linklist_t link;
+};
+
+/* The connections fail to write in the next turn, and end. */
+static void end_slow_clients(struct requests *requests, int64_t now_ms)
+{
+    h2o_linklist_t *node = requests->taking.next; /* the oldest first */
+    for (; node != &requests->taking; node = node->next) {
+        struct kept_answer *kept = H2O_STRUCT_FROM_MEMBER(struct kept_answer, link, node);
+        if (kept->deadline_ms > now_ms)
+            return;
+        h2o_socket_t *socket = kept->connection->callbacks->get_socket(kept->connection);
+        (void)shutdown(h2o_socket_get_fd(socket), SHUT_RDWR); /* fails when it is over anyway */
+    }
+}
 
 static void on_sweep(void *arg)
 {
@@ -28,12 +51,14 @@ static void on_sweep(void *arg)
         if (guard->deadline_ms <= now_ms)
             reply_problem(guard->request, guard->late, NULL);
     }
+    end_slow_clients(requests, now_ms);
     loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
 }
 
 void requests_init(struct requests *requests, struct event_loop *loop, unsigned limit)
 {
     h2o_linklist_init_anchor(&requests->waiting);
+    h2o_linklist_init_anchor(&requests->taking);
     requests->open = 0;
     requests->limit = limit;
     requests->sweep = event_loop_timer(loop, on_sweep, requests);
@@ -209,11 +234,12 @@ void reply_common_headers(h2o_req_t *req)
                           id.base, id.len);
 }
 
-void reply_send(struct request *request, int status, const char *content_type, const char *body,
-                size_t body_len)
+/* The head of the answer. Returns false when there is nobody to answer. */
+static bool begin_answer(struct request *request, int status, const char *content_type,
+                         size_t body_len)
 {
     if (request == NULL || request->answered)
-        return;
+        return false;
     detach_guard(request);
     request->answered = true;
 
@@ -224,7 +250,45 @@ void reply_send(struct request *request, int status, const char *content_type, c
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, content_type,
                    strlen(content_type));
     reply_common_headers(req);
-    h2o_send_inline(req, body, body_len);
+    return true;
+}
+
+void reply_send(struct request *request, int status, const char *content_type, const char *body,
+                size_t body_len)
+{
+    if (begin_answer(request, status, content_type, body_len))
+        h2o_send_inline(request->req, body, body_len);
+}
+
+/* libh2o disposes of the request. */
+static void on_taken(void *arg)
+{
+    struct kept_answer *kept = arg;
+    h2o_linklist_unlink(&kept->link);
+    kept->release(kept->owner);
+}
+
+void reply_send_kept(struct request *request, int status, const char *content_type,
+                     const char *body, size_t body_len, void (*release)(void *owner), void *owner)
+{
+    static h2o_generator_t whole = {NULL, NULL};
+    if (!begin_answer(request, status, content_type, body_len)) {
+        release(owner);
+        return;
+    }
+    h2o_req_t *req = request->req;
+    struct kept_answer *kept = h2o_mem_alloc_shared(&req->pool, sizeof(*kept), on_taken);
+    *kept = (struct kept_answer){
+        .release = release,
+        .owner = owner,
+        .connection = req->conn,
+        .deadline_ms = clock_monotonic_ms() + REPLY_KEPT_MS,
+    };
+    h2o_linklist_insert(&request->api->requests.taking, &kept->link);
+    h2o_iovec_t bytes = h2o_iovec_init(body, body_len); /* its start is written from here */
+    bool head = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+    h2o_start_response(req, &whole);
+    h2o_send(req, &bytes, head ? 0 : 1, H2O_SEND_STATE_FINAL);
 }
 
 void reply_problem(struct request *request, enum problem problem, const char *detail)

@@ -34,6 +34,7 @@ struct request {
 /* The requests of one loop that have a guard. */
 struct requests {
     h2o_linklist_t waiting; /* guards that still have to answer */
+    h2o_linklist_t taking;  /* answers that are kept until their client has taken them */
     unsigned open; /* guards not closed yet: waiting, or answered with their chain running */
     unsigned limit;
     struct loop_timer *sweep;
@@ -80,6 +81,12 @@ void reply_header(struct request *request, const char *name, const char *value);
  */
 void reply_send(struct request *request, int status, const char *content_type, const char *body,
                 size_t body_len);
+
+/* The same without a copy: the body stays as it is until `release`, which is called once: when the
+ * client has taken the answer, is gone, or has not taken it in time (REPLY_KEPT_MS). */
+#define REPLY_KEPT_MS 30000
+void reply_send_kept(struct request *request, int status, const char *content_type,
+                     const char *body, size_t body_len, void (*release)(void *owner), void *owner);
 
 /* Answer with a problem; `detail` as for problem_render(). A problem of status 503 carries
  * Retry-After. */

@@ -60,6 +60,11 @@ static const struct config_option options[] = {
                   .default_text = "67108864",
                   .help = "bytes that the bodies being received may take in all; past it 503",
                   .minimum = 4 * 1024 * 1024, .maximum = INT64_C(1) << 40),
+    CONFIG_OPTION("API_ANSWER_BUDGET", CONFIG_INTEGER, struct gateway_settings, answer_budget_bytes,
+                  .default_text = "67108864",
+                  .help = "bytes that Elasticsearch's answers may take in all, until their clients "
+                          "have them; past it 503",
+                  .minimum = 4 * 1024 * 1024, .maximum = INT64_C(1) << 40),
     CONFIG_OPTION_ADMIN_ADDRESS(struct gateway_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct gateway_settings, admin_port, "9105"),
     CONFIG_OPTION("GATEWAY_THREADS", CONFIG_INTEGER, struct gateway_settings, threads,

@@ -17,6 +17,7 @@ struct gateway_settings {
     int64_t max_connections;
     int64_t keepalive_ms, drain_ms;
     int64_t body_budget_bytes;
+    int64_t answer_budget_bytes;
     char *postgres_dsn;
     struct redis_options redis; /* address, username and password */
     int64_t order_cache_ttl_ms;

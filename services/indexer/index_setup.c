@@ -86,10 +86,10 @@ static bool step_succeeded(enum setup_step step, long status, const char *body, 
 
 static void ask(struct index_setup *setup, enum setup_step step);
 
-static void on_answer(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                      const struct error *err)
+static void on_answer(void *arg, long status, enum elasticsearch_end end, const char *body,
+                      size_t body_len, const struct error *err)
 {
-    (void)timed_out;
+    (void)end;
     struct index_setup *setup = arg;
     enum setup_step step = setup->step;
     if (!step_succeeded(step, status, body, body_len)) {

@@ -32,10 +32,10 @@ static const struct worker_code codes[] = {
     {OUTCOME_RETRY, "elasticsearch_"},  {0},
 };
 
-static void on_bulk_answer(void *arg, long status, bool timed_out, const char *body,
+static void on_bulk_answer(void *arg, long status, enum elasticsearch_end end, const char *body,
                            size_t body_len, const struct error *err)
 {
-    (void)timed_out; /* err says it */
+    (void)end; /* err says it */
     struct indexer *indexer = arg;
     struct batch *batch = indexer->batch;
     bulk_answer_judge(batch, status, body, body_len, err);

@@ -107,14 +107,14 @@ static bool has_begun(const h2o_buffer_t *input)
 /* Returns false when the buffer is larger than the budget allows. */
 static bool budget_input(struct http_connection *connection)
 {
-    struct body_budget *bodies = connection->all->options.bodies;
+    struct byte_budget *bodies = connection->all->options.bodies;
     size_t capacity = connection->sock->input->capacity;
     size_t wanted = capacity > FREE_BUFFER_BYTES ? capacity : 0;
     if (bodies == NULL || wanted == connection->budgeted_bytes)
         return true;
     if (wanted < connection->budgeted_bytes)
-        body_budget_return(bodies, connection->budgeted_bytes - wanted);
-    else if (!body_budget_take(bodies, wanted - connection->budgeted_bytes))
+        byte_budget_return(bodies, connection->budgeted_bytes - wanted);
+    else if (!byte_budget_take(bodies, wanted - connection->budgeted_bytes))
         return false;
     connection->budgeted_bytes = wanted;
     return true;
@@ -142,7 +142,7 @@ static void on_close(void *arg)
     unlink_from(&connection->phase_link);
     unlink_from(&connection->unhooked_link);
     if (connection->budgeted_bytes > 0)
-        body_budget_return(all->options.bodies, connection->budgeted_bytes);
+        byte_budget_return(all->options.bodies, connection->budgeted_bytes);
     if (connection->lingering_fd != -1)
         http_lingering_add(all->lingering, connection->lingering_fd);
     if (all->reading == connection)

@@ -3,7 +3,7 @@
 #ifndef RUNTIME_HTTP_CONNECTIONS_H
 #define RUNTIME_HTTP_CONNECTIONS_H
 
-#include "services/runtime/body_budget.h"
+#include "services/base/byte_budget.h"
 #include "services/runtime/http_lingering.h"
 #include <h2o.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@ struct http_connections_options {
     int64_t request_timeout_ms; /* from the first byte of a request to its last */
     int64_t keepalive_ms;       /* without a request */
     bool ends_slow;             /* a request being received may go for a new connection */
-    struct body_budget *bodies; /* or NULL: no limit */
+    struct byte_budget *bodies; /* or NULL: no limit */
 };
 
 struct http_connections;

@@ -3,8 +3,8 @@
 #ifndef RUNTIME_HTTP_SERVER_H
 #define RUNTIME_HTTP_SERVER_H
 
+#include "services/base/byte_budget.h"
 #include "services/loop/event_loop.h"
-#include "services/runtime/body_budget.h"
 #include "services/runtime/http_listener.h"
 #include "services/runtime/http_turns.h"
 #include <h2o.h>
@@ -19,7 +19,7 @@ struct http_server_options {
     unsigned max_connections;
     bool ends_slow;
     size_t max_body_bytes;      /* libh2o answers a longer one with its own 413 */
-    struct body_budget *bodies; /* past it a connection is answered 503; NULL: no limit */
+    struct byte_budget *bodies; /* past it a connection is answered 503; NULL: no limit */
     int64_t request_timeout_ms; /* from a request's first byte to its last; then 408 */
     int64_t keepalive_ms;       /* of a connection without a request */
     /* Answer a request. When its head is at fault, with the error that says so: its connection ends

@@ -105,6 +105,7 @@ def spawn(system):
         eventually(ready, f"it is {status}")
         return url
 
+    start.processes = processes
     yield start
     for process in processes:
         process.terminate()

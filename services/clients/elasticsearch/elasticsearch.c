@@ -28,9 +28,8 @@ struct slot {
     void *arg;
     CURLcode result; /* when finished */
     char error_text[CURL_ERROR_SIZE];
-    char *answer;
-    size_t answer_len, answer_capacity;
-    bool answer_too_long;
+    struct answer_body *answer; /* NULL as long as there are no bytes of it */
+    bool answer_too_long, over_budget;
 };
 
 /* A descriptor of libcurl's. */
@@ -50,6 +49,8 @@ struct elasticsearch {
     char *authorization; /* header of the API key, or NULL */
     char *ca_file;       /* or NULL */
     size_t max_response_bytes;
+    struct byte_budget *answers; /* or NULL */
+    struct answer_body *answer;  /* that a callback may take */
     unsigned slot_count;
     struct slot *slots;
     struct slot *free_slots;
@@ -65,10 +66,10 @@ static void slot_release(struct slot *slot)
 {
     curl_slist_free_all(slot->headers);
     free(slot->body_copy);
-    free(slot->answer);
+    answer_body_free(slot->answer);
     slot->headers = NULL;
-    slot->body_copy = slot->answer = NULL;
-    slot->answer_len = slot->answer_capacity = 0;
+    slot->body_copy = NULL;
+    slot->answer = NULL;
     slot->next = slot->client->free_slots;
     slot->client->free_slots = slot;
 }
@@ -81,6 +82,8 @@ static long slot_status(const struct slot *slot, struct error *err)
         MUST(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
     else if (slot->answer_too_long)
         error_set(err, "the answer is longer than %zu bytes", slot->client->max_response_bytes);
+    else if (slot->over_budget)
+        error_set(err, "the answers in memory have taken all that they may");
     else
         error_set(err, "%s",
                   slot->error_text[0] != '\0' ? slot->error_text
@@ -95,16 +98,29 @@ static void slot_finish(struct slot *slot)
     void *arg = slot->arg;
     struct error err;
     long status = slot_status(slot, &err);
-    bool timed_out = slot->result == CURLE_OPERATION_TIMEDOUT;
-    char *answer = slot->answer;
-    size_t len = slot->answer_len;
+    enum elasticsearch_end end = status != 0         ? ELASTICSEARCH_ANSWERED
+                                 : slot->over_budget ? ELASTICSEARCH_OVER_BUDGET
+                                 : slot->result == CURLE_OPERATION_TIMEDOUT
+                                     ? ELASTICSEARCH_TIMED_OUT
+                                     : ELASTICSEARCH_FAILED;
+    struct elasticsearch *client = slot->client;
+    client->answer = slot->answer;
     slot->answer = NULL;
     slot_release(slot);
-    if (status != 0)
-        on_done(arg, status, false, answer != NULL ? answer : "", len, NULL);
+    if (status == 0)
+        on_done(arg, 0, end, "", 0, &err);
+    else if (client->answer == NULL)
+        on_done(arg, status, end, "", 0, NULL);
     else
-        on_done(arg, 0, timed_out, "", 0, &err);
-    free(answer);
+        on_done(arg, status, end, client->answer->bytes, client->answer->len, NULL);
+    answer_body_free(elasticsearch_take_body(client));
+}
+
+struct answer_body *elasticsearch_take_body(struct elasticsearch *client)
+{
+    struct answer_body *answer = client->answer;
+    client->answer = NULL;
+    return answer;
 }
 
 /* Let libcurl work, and collect what it has finished. */
@@ -137,21 +153,21 @@ static void finish_all(struct elasticsearch *client)
 
 /* What libcurl calls, and what the loop calls for it */
 
+/* Returns `len`, or 0: then the transfer fails and its connection is closed. */
 static size_t on_answer(char *data, size_t size, size_t count, void *arg)
 {
     struct slot *slot = arg;
-    size_t len = size * count;
-    if (len > slot->client->max_response_bytes - slot->answer_len) {
-        slot->answer_too_long = true;
-        return 0; /* the transfer fails */
-    }
-    if (slot->answer_len + len > slot->answer_capacity) {
-        slot->answer_capacity = 2 * (slot->answer_len + len);
-        slot->answer = memory_resize(slot->answer, slot->answer_capacity);
-    }
-    memcpy(slot->answer + slot->answer_len, data, len);
-    slot->answer_len += len;
-    return len;
+    size_t len = size * count, most = slot->client->max_response_bytes;
+    curl_off_t announced;
+    MUST(curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced));
+    size_t expected = announced > 0 ? (size_t)announced : 0; /* -1: not announced */
+    if (slot->answer == NULL)
+        slot->answer = answer_body_new(slot->client->answers);
+    slot->answer_too_long = expected > most || len > most - slot->answer->len;
+    if (slot->answer_too_long)
+        return 0;
+    slot->over_budget = answer_body_append(slot->answer, data, len, expected) != 0;
+    return slot->over_budget ? 0 : len;
 }
 
 static void on_ready(void *arg, bool readable, bool writable)
@@ -228,6 +244,7 @@ struct elasticsearch *elasticsearch_new(struct event_loop *loop,
     if (options->ca_file != NULL)
         client->ca_file = memory_copy_text(options->ca_file);
     client->max_response_bytes = options->max_response_bytes;
+    client->answers = options->answers;
 
     client->multi = curl_multi_init();
     if (client->multi == NULL)
@@ -331,7 +348,7 @@ static struct slot *slot_take(struct elasticsearch *client, const char *method, 
     if (slot == NULL)
         return NULL;
     client->free_slots = slot->next;
-    slot->answer_too_long = false;
+    slot->answer_too_long = slot->over_budget = false;
     slot->error_text[0] = '\0';
     if (slot->easy == NULL)
         slot->easy = slot_easy_new(slot);

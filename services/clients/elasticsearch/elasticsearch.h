@@ -5,15 +5,18 @@
 #define CLIENTS_ELASTICSEARCH_ELASTICSEARCH_H
 
 #include "proto/error.h"
+#include "services/clients/elasticsearch/answer_body.h"
 #include "services/loop/event_loop.h"
 #include <stddef.h>
 
 struct elasticsearch_options {
-    const char *url;           /* http[s]://[user:password@]host:port[/prefix] */
-    const char *api_key;       /* or NULL */
-    const char *ca_file;       /* or NULL */
-    unsigned max_in_flight;    /* requests, and connections, at once; more are refused; > 0 */
-    size_t max_response_bytes; /* a longer answer is a failure */
+    const char *url;             /* http[s]://[user:password@]host:port[/prefix] */
+    const char *api_key;         /* or NULL */
+    const char *ca_file;         /* or NULL */
+    unsigned max_in_flight;      /* requests, and connections, at once; more are refused; > 0 */
+    size_t max_response_bytes;   /* a longer answer is a failure */
+    struct byte_budget *answers; /* of all answers in memory, several clients may share it; or NULL:
+                                    no limit */
 };
 
 struct elasticsearch;
@@ -26,10 +29,21 @@ struct elasticsearch *elasticsearch_new(struct event_loop *loop,
 /* Pending requests are dropped without a callback. Not legal inside a callback of the client. */
 void elasticsearch_free(struct elasticsearch *client);
 
-/* `status` is the HTTP status, or 0 when there was no whole answer (`err` says why, else it is
- * NULL; `timed_out` when it was the deadline). `body` lives during the callback only. */
-typedef void elasticsearch_done_fn(void *arg, long status, bool timed_out, const char *body,
-                                   size_t body_len, const struct error *err);
+enum elasticsearch_end {
+    ELASTICSEARCH_ANSWERED,
+    ELASTICSEARCH_FAILED,
+    ELASTICSEARCH_TIMED_OUT,
+    ELASTICSEARCH_OVER_BUDGET, /* there was no room for the answer */
+};
+
+/* `status` is the HTTP status, or 0 when there was no whole answer: then `err` says why, else it is
+ * NULL. `body` lives during the callback only, unless it is taken. */
+typedef void elasticsearch_done_fn(void *arg, long status, enum elasticsearch_end end,
+                                   const char *body, size_t body_len, const struct error *err);
+
+/* Inside a callback: take the body. It stays where it is until answer_body_free(), also after
+ * elasticsearch_free(). Returns NULL when it is empty. */
+struct answer_body *elasticsearch_take_body(struct elasticsearch *client);
 
 /* Send a request: `method` "GET", "POST", "PUT"; `path` begins with '/', is percent-encoded and may
  * have a query; `content_type` NULL without a body (`body` NULL). `timeout_ms` is for all of it,

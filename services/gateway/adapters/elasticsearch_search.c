@@ -35,29 +35,54 @@ static void report(struct elasticsearch_search *search, bool up, const char *rea
     search->options.on_state(search->options.arg, up, up ? NULL : reason);
 }
 
-/* 400 and 429 refuse the one request, for its content or for its rate: the state stays as it was.
- * Any other error is the server's, or one of the configuration, and concerns all searches. */
-static void report_answer(struct elasticsearch_search *search, long status, const struct error *err)
+/* 400 and 429 refuse the one request, for its content or for its rate, and an answer that there was
+ * no room for says nothing: the state stays as it was. Any other error is the server's, or one of
+ * the configuration, and concerns all searches. */
+static void report_answer(struct elasticsearch_search *search, long status,
+                          enum elasticsearch_end end, const struct error *err)
 {
-    if (status == 400 || status == 429)
+    if (status == 400 || status == 429 || end == ELASTICSEARCH_OVER_BUDGET)
         return;
     char reason[64];
     snprintf(reason, sizeof(reason), "it answers with status %ld", status);
     report(search, status >= 200 && status < 300, status == 0 ? err->message : reason);
 }
 
-static void on_found(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                     const struct error *err)
+static enum order_search_status status_of(enum elasticsearch_end end)
+{
+    switch (end) {
+    case ELASTICSEARCH_ANSWERED: /* an error */
+    case ELASTICSEARCH_FAILED:
+        return ORDER_SEARCH_FAILED;
+    case ELASTICSEARCH_TIMED_OUT:
+        return ORDER_SEARCH_TIMEOUT;
+    case ELASTICSEARCH_OVER_BUDGET:
+        return ORDER_SEARCH_NO_ROOM;
+    }
+    return ORDER_SEARCH_FAILED;
+}
+
+static void release_answer(void *owner)
+{
+    answer_body_free(owner);
+}
+
+static void on_found(void *arg, long status, enum elasticsearch_end end, const char *body,
+                     size_t body_len, const struct error *err)
 {
     struct operation *operation = arg;
+    struct elasticsearch_search *search = operation->search;
     order_search_done_fn *on_done = operation->on_done;
     void *done_arg = operation->arg;
-    report_answer(operation->search, status, err);
     free(operation);
-    if (status == 200)
-        on_done(done_arg, ORDER_SEARCH_OK, body, body_len);
-    else
-        on_done(done_arg, timed_out ? ORDER_SEARCH_TIMEOUT : ORDER_SEARCH_FAILED, NULL, 0);
+    report_answer(search, status, end, err);
+    if (status != 200) {
+        on_done(done_arg, status_of(end), NULL);
+        return;
+    }
+    const struct order_search_answer answer = {
+        body, body_len, elasticsearch_take_body(search->client), release_answer};
+    on_done(done_arg, ORDER_SEARCH_OK, &answer);
 }
 
 static int search_orders(void *self, const char *term, size_t term_len, unsigned size,
@@ -82,12 +107,12 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
     return rc;
 }
 
-static void on_probed(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                      const struct error *err)
+static void on_probed(void *arg, long status, enum elasticsearch_end end, const char *body,
+                      size_t body_len, const struct error *err)
 {
-    (void)timed_out, (void)body, (void)body_len;
+    (void)body, (void)body_len;
     struct elasticsearch_search *search = arg;
-    report_answer(search, status, err);
+    report_answer(search, status, end, err);
     loop_timer_start(search->probe, PROBE_INTERVAL_MS);
 }
 

@@ -9,13 +9,23 @@
 #define ORDER_SEARCH_WINDOW 10000 /* from + size; Elasticsearch's index.max_result_window */
 
 enum order_search_status {
-    ORDER_SEARCH_OK,      /* `body` is the engine's own answer, unchanged */
+    ORDER_SEARCH_OK,
     ORDER_SEARCH_FAILED,  /* the engine cannot be reached, or answers an error */
     ORDER_SEARCH_TIMEOUT, /* no answer in ORDER_SEARCH_TIMEOUT_MS */
+    ORDER_SEARCH_NO_ROOM, /* the answers in memory have taken all that they may */
 };
 
-typedef void order_search_done_fn(void *arg, enum order_search_status status, const char *body,
-                                  size_t body_len);
+/* The engine's own answer, unchanged. It may be large, so it is handed over and not copied. */
+struct order_search_answer {
+    const char *body;
+    size_t body_len;
+    void *owner;
+    void (*release)(void *owner); /* to be called once, on the loop's thread */
+};
+
+/* `answer` is NULL unless ORDER_SEARCH_OK; then it is the receiver's to release. */
+typedef void order_search_done_fn(void *arg, enum order_search_status status,
+                                  const struct order_search_answer *answer);
 
 struct order_search {
     void *self;

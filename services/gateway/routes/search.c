@@ -53,13 +53,15 @@ void search_orders(struct request *request, h2o_iovec_t rest)
         request_guard_fail(guard, PROBLEM_OVERLOADED);
 }
 
-static void on_found(void *arg, enum order_search_status status, const char *body, size_t body_len)
+static void on_found(void *arg, enum order_search_status status,
+                     const struct order_search_answer *answer)
 {
     struct request_guard *guard = arg;
     switch (status) {
     case ORDER_SEARCH_OK:
         reply_header(guard->request, "cache-control", "no-store");
-        reply_send(guard->request, 200, "application/json", body, body_len);
+        reply_send_kept(guard->request, 200, "application/json", answer->body, answer->body_len,
+                        answer->release, answer->owner);
         request_guard_end(guard);
         return;
     case ORDER_SEARCH_FAILED:
@@ -67,6 +69,9 @@ static void on_found(void *arg, enum order_search_status status, const char *bod
         return;
     case ORDER_SEARCH_TIMEOUT:
         request_guard_fail(guard, PROBLEM_SEARCH_TIMEOUT);
+        return;
+    case ORDER_SEARCH_NO_ROOM:
+        request_guard_fail(guard, PROBLEM_SEARCH_OVERLOADED);
         return;
     }
 }

@@ -40,6 +40,7 @@ struct later {
         struct {
             order_search_done_fn *done;
             enum order_search_status status;
+            struct fakes *fakes;
         } search;
         struct {
             sales_refresh_done_fn *done;
@@ -312,12 +313,19 @@ static int store_insert_bulk(void *self, const struct order *orders, size_t coun
 
 /* ---- search ---- */
 
+static void release_answer(void *owner)
+{
+    struct fakes *fakes = owner;
+    fakes->answers_released++;
+}
+
 static void call_search(struct later *later)
 {
-    static const char body[] = "{\"took\":1,\"hits\":{}}";
+    struct fakes *fakes = later->as.search.fakes;
+    const struct order_search_answer answer = {fakes->search_body, fakes->search_body_len, fakes,
+                                               release_answer};
     bool ok = later->as.search.status == ORDER_SEARCH_OK;
-    later->as.search.done(later->arg, later->as.search.status, ok ? body : NULL,
-                          ok ? sizeof(body) - 1 : 0);
+    later->as.search.done(later->arg, later->as.search.status, ok ? &answer : NULL);
 }
 
 static int search_search(void *self, const char *term, size_t term_len, unsigned size,
@@ -331,6 +339,7 @@ static int search_search(void *self, const char *term, size_t term_len, unsigned
     fakes->from = from;
     struct later *later = answer_later(fakes, fakes->search_mode, call_search, arg);
     later->as.search.done = done;
+    later->as.search.fakes = fakes;
     later->as.search.status = fails(fakes->search_mode) ? fakes->search_status : ORDER_SEARCH_OK;
     fakes->searches++; /* the last look at the fakes */
     return 0;
@@ -382,6 +391,8 @@ void fakes_reset(struct fakes *fakes)
         .insert_bulk = store_insert_bulk,
     };
     fakes->reader = (struct order_reader){.self = fakes, .find = store_find};
+    fakes->search_body = "{\"took\":1,\"hits\":{}}";
+    fakes->search_body_len = strlen(fakes->search_body);
     fakes->search = (struct order_search){.self = fakes, .search = search_search};
     fakes->sales_refresh = (struct sales_refresh){.self = fakes, .refresh = refresh_refresh};
 }

@@ -60,7 +60,10 @@ struct fakes {
     enum order_search_status search_status; /* FAKE_FAILS */
     char term[256];
     unsigned size, from;
-    _Atomic unsigned searches; /* so far: for tests that do not wait for an answer */
+    const char *search_body; /* what it finds */
+    size_t search_body_len;
+    _Atomic unsigned answers_released; /* of searches, so far */
+    _Atomic unsigned searches;         /* so far: for tests that do not wait for an answer */
 
     struct sales_refresh sales_refresh;
     enum fake_mode refresh_mode;

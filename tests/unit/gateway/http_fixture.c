@@ -27,7 +27,7 @@ struct http_fixture {
     h2o_loop_t *loop;
     struct event_loop *events;
     struct http_server *server;
-    struct body_budget bodies;
+    struct byte_budget bodies;
     struct fakes fakes;
     struct api api;
     struct api_settings settings;

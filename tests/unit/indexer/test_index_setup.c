@@ -256,10 +256,10 @@ static void test_failures(void **state)
     }
 }
 
-static void ignore(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                   const struct error *err)
+static void ignore(void *arg, long status, enum elasticsearch_end end, const char *body,
+                   size_t body_len, const struct error *err)
 {
-    (void)arg, (void)status, (void)timed_out, (void)body, (void)body_len, (void)err;
+    (void)arg, (void)status, (void)end, (void)body, (void)body_len, (void)err;
 }
 
 static void test_client_is_busy(void **state)

@@ -6,7 +6,7 @@
 static h2o_loop_t *evloop;
 static struct event_loop *events;
 struct http_server *server;
-struct body_budget bodies = {.limit_bytes = 200000};
+struct byte_budget bodies = {.limit_bytes = 200000};
 uint16_t port;
 
 char handled[4096];

@@ -15,7 +15,7 @@
 
 extern struct http_server *server;
 extern uint16_t port;
-extern struct body_budget bodies; /* of 200,000 bytes */
+extern struct byte_budget bodies; /* of 200,000 bytes */
 
 /* What the server has handled: the first byte of each request's path is its client's name. */
 extern char handled[4096];

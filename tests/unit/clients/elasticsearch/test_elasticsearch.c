@@ -29,7 +29,11 @@ struct scene {
     struct elasticsearch *client;
     int done; /* callbacks seen */
     long status;
-    bool timed_out;
+    bool timed_out, over_budget;
+    struct byte_budget answers;
+    bool takes; /* the bodies */
+    struct answer_body *taken[4];
+    size_t taken_count;
     char body[4096];
     size_t body_len;
     char error[256];
@@ -39,17 +43,25 @@ struct scene {
 static void send_request(struct scene *scene, const char *method, const char *path,
                          const char *body, int64_t timeout_ms);
 
-static void on_done(void *arg, long status, bool timed_out, const char *body, size_t body_len,
-                    const struct error *err)
+static void on_done(void *arg, long status, enum elasticsearch_end end, const char *body,
+                    size_t body_len, const struct error *err)
 {
     struct scene *scene = arg;
     scene->done++;
     scene->status = status;
-    scene->timed_out = timed_out;
+    scene->timed_out = end == ELASTICSEARCH_TIMED_OUT;
+    scene->over_budget = end == ELASTICSEARCH_OVER_BUDGET;
+    assert_int_equal(end == ELASTICSEARCH_ANSWERED, status != 0);
     scene->body_len = body_len;
     (void)snprintf(scene->body, sizeof(scene->body), "%.*s", (int)body_len, body);
     (void)snprintf(scene->error, sizeof(scene->error), "%s", err != NULL ? err->message : "");
     assert_int_equal(status == 0, err != NULL);
+    if (scene->takes && status != 0) {
+        struct answer_body *taken = elasticsearch_take_body(scene->client);
+        assert_ptr_equal(taken->bytes, body);
+        assert_null(elasticsearch_take_body(scene->client));
+        scene->taken[scene->taken_count++] = taken;
+    }
     if (scene->again-- > 0)
         send_request(scene, "GET", "/status/200", NULL, PATIENCE_MS);
 }
@@ -235,6 +247,78 @@ static void test_connections(void **state)
     finish(&scene);
 }
 
+/* What an answer takes counts from its first byte until the body is freed, by whoever took it. */
+static void test_budget(void **state)
+{
+    (void)state;
+    struct scene scene;
+    start(&scene, "", NULL);
+    elasticsearch_free(scene.client);
+    char url[64];
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(scene.peer));
+    const struct elasticsearch_options options = {.url = url,
+                                                  .max_in_flight = IN_FLIGHT_MAX,
+                                                  .max_response_bytes = HTTP_PEER_LONG_BYTES,
+                                                  .answers = &scene.answers};
+    scene.client = elasticsearch_new(scene.loop, &options);
+    scene.answers.limit_bytes = 2 * HTTP_PEER_LONG_BYTES + 1000;
+
+    int sent = 0;
+    for (; sent < 5; run_until(&scene, ++sent)) /* freed behind the callback */
+        send_request(&scene, "GET", "/long", NULL, PATIENCE_MS);
+    assert_int_equal(scene.status, 200);
+    assert_int_equal(scene.body_len, HTTP_PEER_LONG_BYTES);
+    assert_int_equal(scene.answers.used_bytes, 0);
+
+    scene.takes = true;
+    for (int i = 0; i < 2; i++, run_until(&scene, ++sent))
+        send_request(&scene, "GET", "/long", NULL, PATIENCE_MS);
+    assert_int_equal(scene.answers.used_bytes, 2 * HTTP_PEER_LONG_BYTES);
+    send_request(&scene, "GET", "/long", NULL, PATIENCE_MS);
+    run_until(&scene, ++sent);
+    assert_int_equal(scene.status, 0);
+    assert_true(scene.over_budget);
+    assert_non_null(strstr(scene.error, "all that they may"));
+    assert_int_equal(scene.answers.used_bytes, 2 * HTTP_PEER_LONG_BYTES);
+    send_request(&scene, "GET", "/status/200", NULL, PATIENCE_MS); /* a small one has room */
+    run_until(&scene, ++sent);
+    assert_int_equal(scene.status, 200);
+
+    answer_body_free(scene.taken[0]);
+    send_request(&scene, "GET", "/long", NULL, PATIENCE_MS);
+    run_until(&scene, ++sent);
+    assert_int_equal(scene.status, 200);
+    finish(&scene);
+    for (size_t i = 1; i < scene.taken_count; i++) /* the client is gone before */
+        answer_body_free(scene.taken[i]);
+    assert_int_equal(scene.answers.used_bytes, 0);
+}
+
+static void test_a_body_counts_as_it_is_allocated(void **state)
+{
+    (void)state;
+    struct byte_budget budget = {.limit_bytes = 1000};
+    struct answer_body *known = answer_body_new(&budget), *other = answer_body_new(&budget);
+    assert_int_equal(answer_body_append(known, "0123456789", 10, 400), 0);
+    assert_int_equal(budget.used_bytes, 400);
+    for (int i = 1; i < 40; i++)
+        assert_int_equal(answer_body_append(known, "0123456789", 10, 400), 0);
+    assert_int_equal(budget.used_bytes, 400);
+    assert_int_equal(answer_body_append(known, "0", 1, 400), 0); /* more than was announced */
+    assert_int_equal(budget.used_bytes, 802);
+    assert_int_equal(known->len, 401);
+    assert_memory_equal(known->bytes + 390, "01234567890", 11);
+    int appended = 0;
+    while (answer_body_append(other, "0123456789", 10, 0) == 0)
+        appended++;
+    assert_int_equal(appended, 14); /* 20, 60, 140; 300 is too much */
+    assert_int_equal(budget.used_bytes, 802 + 140);
+    answer_body_free(known);
+    answer_body_free(other);
+    answer_body_free(NULL);
+    assert_int_equal(budget.used_bytes, 0);
+}
+
 /* Dropped without a callback, and without a leak. */
 static void test_free_with_pending(void **state)
 {
@@ -406,6 +490,8 @@ int main(void)
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_large_body),
         cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_a_body_counts_as_it_is_allocated),
         cmocka_unit_test(test_free_with_pending),
         cmocka_unit_test(test_reach),
         cmocka_unit_test(test_tls),

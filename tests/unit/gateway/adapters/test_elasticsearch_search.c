@@ -57,6 +57,7 @@ static struct event_loop *loop;
 static struct order_search *port;
 static bool up;
 static unsigned changes;
+static struct byte_budget budget;
 
 static void on_state(void *arg, bool is_up, const char *reason)
 {
@@ -71,11 +72,14 @@ static void open_search(const char *at)
     loop = event_loop_new();
     up = false;
     changes = 0;
+    budget.limit_bytes = 100;
     port = elasticsearch_search_new(
-        loop, &(struct elasticsearch_search_options){
-                  .client = {.url = at, .max_in_flight = 3, .max_response_bytes = 4096},
-                  .index = "orders",
-                  .on_state = on_state});
+        loop, &(struct elasticsearch_search_options){.client = {.url = at,
+                                                                .max_in_flight = 3,
+                                                                .max_response_bytes = 4096,
+                                                                .answers = &budget},
+                                                     .index = "orders",
+                                                     .on_state = on_state});
 }
 
 static int set_up(void **state)
@@ -89,6 +93,7 @@ static int tear_down(void **state)
 {
     (void)state;
     elasticsearch_search_free(port);
+    assert_int_equal(budget.used_bytes, 0);
     event_loop_free(loop);
     return 0;
 }
@@ -101,12 +106,18 @@ struct seen {
     char body[64];
 };
 
-static void on_found(void *arg, enum order_search_status result, const char *body, size_t body_len)
+static void on_found(void *arg, enum order_search_status result,
+                     const struct order_search_answer *answer)
 {
     struct seen *seen = arg;
     seen->answers++;
     seen->status = result;
-    snprintf(seen->body, sizeof(seen->body), "%.*s", (int)body_len, body != NULL ? body : "");
+    assert_int_equal(result == ORDER_SEARCH_OK, answer != NULL);
+    if (answer != NULL) {
+        snprintf(seen->body, sizeof(seen->body), "%.*s", (int)answer->body_len, answer->body);
+        assert_true(budget.used_bytes > 0);
+        answer->release(answer->owner);
+    }
 }
 
 static int search(struct seen *seen)
@@ -151,6 +162,19 @@ static void test_errors(void **state)
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
         assert_int_equal(search_answered(statuses[i]).status, ORDER_SEARCH_FAILED);
     assert_int_equal(search_answered(200).status, ORDER_SEARCH_OK);
+}
+
+/* That says nothing about the server. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    turn_until(changes == 1); /* the probe is over */
+    budget.limit_bytes = 11;
+    assert_int_equal(search_answered(200).status, ORDER_SEARCH_NO_ROOM);
+    assert_true(up);
+    budget.limit_bytes = 12;
+    assert_int_equal(search_answered(200).status, ORDER_SEARCH_OK);
+    assert_int_equal(changes, 1);
 }
 
 static void test_timeout_and_limit(void **state)
@@ -220,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_request_and_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_timeout_and_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_without_searches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_by_answers, set_up, tear_down),

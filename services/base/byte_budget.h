@@ -1,19 +1,18 @@
-/* How many bytes the requests of a process may take while they are received and answered. Its
- * servers share one budget. Any thread. */
-#ifndef RUNTIME_BODY_BUDGET_H
-#define RUNTIME_BODY_BUDGET_H
+/* How many bytes something may take in the whole process, whoever takes them. Any thread. */
+#ifndef BASE_BYTE_BUDGET_H
+#define BASE_BYTE_BUDGET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-struct body_budget {
+struct byte_budget {
     size_t limit_bytes;
     atomic_size_t used_bytes;
 };
 
 /* Returns false, and takes nothing, when that would pass the limit. */
-static inline bool body_budget_take(struct body_budget *budget, size_t bytes)
+static inline bool byte_budget_take(struct byte_budget *budget, size_t bytes)
 {
     size_t used = atomic_fetch_add_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
     if (used + bytes <= budget->limit_bytes)
@@ -22,7 +21,7 @@ static inline bool body_budget_take(struct body_budget *budget, size_t bytes)
     return false;
 }
 
-static inline void body_budget_return(struct body_budget *budget, size_t bytes)
+static inline void byte_budget_return(struct byte_budget *budget, size_t bytes)
 {
     atomic_fetch_sub_explicit(&budget->used_bytes, bytes, memory_order_relaxed);
 }
