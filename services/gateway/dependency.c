@@ -10,6 +10,7 @@ struct dependency {
     struct health_check *check;
     pthread_mutex_t mutex;
     unsigned links, links_up;
+    bool heard_of;
 };
 
 struct dependency_link {
@@ -45,6 +46,7 @@ void dependency_report(void *arg, bool up, const char *reason)
     }
     bool all_up = dependency->links_up == dependency->links;
     /* A link that has come up says nothing about what is wrong with another. */
+    dependency->heard_of |= all_up || !up;
     bool changed = (all_up || !up) && health_set(dependency->check, all_up, all_up ? NULL : reason);
     pthread_mutex_unlock(&dependency->mutex);
 
@@ -53,4 +55,12 @@ void dependency_report(void *arg, bool up, const char *reason)
     else if (changed)
         log_warn("dependency is down", log_text("dependency", dependency->name),
                  log_text("reason", reason));
+}
+
+bool dependency_heard_of(struct dependency *dependency)
+{
+    pthread_mutex_lock(&dependency->mutex);
+    bool heard_of = dependency->heard_of;
+    pthread_mutex_unlock(&dependency->mutex);
+    return heard_of;
 }

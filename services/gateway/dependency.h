@@ -20,4 +20,7 @@ struct dependency_link *dependency_link_new(struct dependency *dependency);
  * dependency_link. Any thread. */
 void dependency_report(void *link, bool up, const char *reason);
 
+/* Whether all its links have come up, or one of them has failed to. Any thread. */
+bool dependency_heard_of(struct dependency *dependency);
+
 #endif

@@ -117,7 +117,8 @@ static void register_state(struct gateway *gateway)
     router_register_metrics();
     redis_cache_register_metrics();
     gateway->accepting = health_check("accepting_orders", HEALTH_REQUIRED);
-    gateway->broker = dependency_link_new(dependency_new("rabbitmq"));
+    gateway->shared.rabbitmq = dependency_new("rabbitmq");
+    gateway->broker = dependency_link_new(gateway->shared.rabbitmq);
     gateway->shared.metrics = api_metrics();
     gateway->shared.postgres = dependency_new("postgres");
     gateway->shared.redis = dependency_new("redis");
@@ -182,6 +183,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         .bodies = &gateway.bodies,
         .answers = &gateway.answers,
         .stop_fd = stop_fd,
+        .started_ms = clock_monotonic_ms(),
         .on_tick = on_tick,
         .arg = &gateway,
     };

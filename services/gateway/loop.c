@@ -14,7 +14,6 @@
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
 #include "services/loop/event_loop_h2o.h"
-#include "services/runtime/health.h"
 #include "services/runtime/http_server.h"
 #include <malloc.h>
 #include <pthread.h>
@@ -29,6 +28,7 @@
 #define OUTBOX_STATEMENTS_MAX 8
 #define TICK_MS 1000
 #define START_TICK_MS 20
+#define START_PATIENCE_MS 3000
 #define CROWD_CONNECTIONS 256
 #define DRAIN_TIMEOUT_MS 8000 /* after API_DRAIN; service_main() ends the process after 10 s */
 
@@ -81,12 +81,20 @@ static void on_tick(void *arg)
     loop_timer_start(loop->tick, TICK_MS);
 }
 
-/* Clients of the API wait in the kernel's queue until there has been time to connect to every
- * server: a balancer sends requests as soon as the port is open, and they would be answered 503. */
+static bool has_started(const struct loop_shared *shared)
+{
+    return (dependency_heard_of(shared->rabbitmq) && dependency_heard_of(shared->postgres) &&
+            dependency_heard_of(shared->redis) && dependency_heard_of(shared->elasticsearch)) ||
+           clock_monotonic_ms() - shared->started_ms >= START_PATIENCE_MS;
+}
+
+/* Clients of the API wait in the kernel's queue until there has been time to connect to the
+ * servers: a balancer sends requests as soon as the port is open, and they would be answered 503.
+ */
 static void on_start(void *arg)
 {
     struct gateway_loop *loop = arg;
-    if (!health_started()) {
+    if (!has_started(loop->shared)) {
         loop_timer_start(loop->start, START_TICK_MS);
         return;
     }

@@ -25,7 +25,8 @@ struct loop_shared {
     unsigned max_connections;   /* of each loop */
     void (*on_tick)(void *arg); /* called every second from loop 0 */
     void *arg;
-    struct dependency *postgres, *redis, *elasticsearch, *scheduler;
+    struct dependency *rabbitmq, *postgres, *redis, *elasticsearch, *scheduler;
+    int64_t started_ms; /* on clock_monotonic_ms() */
 };
 
 struct gateway_loop;

@@ -122,14 +122,6 @@ bool health_ready(void)
     return is_ready;
 }
 
-bool health_started(void)
-{
-    (void)pthread_mutex_lock(&lock);
-    bool is_started = started();
-    (void)pthread_mutex_unlock(&lock);
-    return is_started;
-}
-
 void health_set_stopping(void)
 {
     (void)pthread_mutex_lock(&lock);

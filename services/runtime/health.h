@@ -25,9 +25,6 @@ bool health_set(struct health_check *check, bool up, const char *reason);
 bool health_up(const struct health_check *check);
 bool health_ready(void);
 
-/* Whether every check has been set, or has been given HEALTH_STARTING_MS for it. */
-bool health_started(void);
-
 /* Not ready, for good: the service is stopping. */
 void health_set_stopping(void);
 

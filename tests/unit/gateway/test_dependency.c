@@ -29,7 +29,9 @@ static void test_up_while_all_links_are_up(void **state)
     assert_health("\"reason\":\"starting\"");
     dependency_report(one, true, NULL);
     assert_health("\"reason\":\"starting\"");
+    assert_false(dependency_heard_of(dependency));
     dependency_report(two, true, NULL);
+    assert_true(dependency_heard_of(dependency));
     assert_health("\"required\":false,\"status\":\"up\"");
 
     dependency_report(one, false, "one is lost");
@@ -46,8 +48,22 @@ static void test_up_while_all_links_are_up(void **state)
     assert_health("\"reason\":\"two is lost again\"");
 }
 
+static void test_one_link_that_fails_is_heard_of(void **state)
+{
+    (void)state;
+    static struct dependency *dependency;
+    static struct dependency_link *one;
+    dependency = dependency_new("another");
+    one = dependency_link_new(dependency);
+    (void)dependency_link_new(dependency);
+    assert_false(dependency_heard_of(dependency));
+    dependency_report(one, false, "refused");
+    assert_true(dependency_heard_of(dependency));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_up_while_all_links_are_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_up_while_all_links_are_up),
+                                       cmocka_unit_test(test_one_link_that_fails_is_heard_of)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
