@@ -25,6 +25,7 @@ static void test_found(void **state)
     assert_string_equal(fakes->term, "gaming laptop");
     assert_int_equal(fakes->size, 10);
     assert_int_equal(fakes->from, 0);
+    wait_until(fakes->answers_released == 1, usleep(1000)); /* and not in the next test */
 }
 
 /* An answer is released when its client has it, and when there is none. */
