@@ -60,6 +60,15 @@ static bool has_route(const struct router *router, const struct route *route)
     return route->access != INTERNAL || router->admin || router->api->settings->public_metrics;
 }
 
+/* Whether this may stand for a route's variable segment. Nothing is decoded or normalised, so a
+ * segment that asks for either names nothing. */
+static bool is_plain_segment(h2o_iovec_t text)
+{
+    bool dots = h2o_memis(text.base, text.len, ".", 1) || h2o_memis(text.base, text.len, "..", 2);
+    return text.len > 0 && !dots && memchr(text.base, '/', text.len) == NULL &&
+           memchr(text.base, '%', text.len) == NULL;
+}
+
 /* The index of the route, or ROUTE_COUNT. */
 static size_t find_route(const struct router *router, h2o_iovec_t path, h2o_iovec_t *ret_rest)
 {
@@ -70,7 +79,7 @@ static size_t find_route(const struct router *router, h2o_iovec_t path, h2o_iove
             memcmp(path.base, routes[i].path, len) != 0)
             continue;
         h2o_iovec_t rest = h2o_iovec_init(path.base + len, path.len - len);
-        if (has_rest ? rest.len > 0 && memchr(rest.base, '/', rest.len) == NULL : rest.len == 0) {
+        if (has_rest ? is_plain_segment(rest) : rest.len == 0) {
             *ret_rest = rest;
             return i;
         }
