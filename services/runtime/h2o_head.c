@@ -9,11 +9,12 @@
 _Static_assert(REQUEST_HEAD_READ_MAX_BYTES < H2O_MAX_REQLEN, "the reader must have its verdict");
 _Static_assert(REQUEST_HEAD_MAX_FIELDS <= H2O_MAX_HEADERS, "libh2o has room for every field");
 
-enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, bool *ret_last)
+enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_len, bool *ret_last)
 {
     struct request_head head;
     bool complete = request_head_read(input->bytes, input->size, 0, &head);
     enum request_head_fault fault = complete ? head.fault : REQUEST_HEAD_MALFORMED;
+    *ret_len = complete ? head.len : input->size;
     /* libh2o's decoder of chunks is lenient, and leaves no raw lines to check: what follows a
      * chunked body may be what another program holds for a part of it. */
     *ret_last = fault != REQUEST_HEAD_FINE || head.chunked;

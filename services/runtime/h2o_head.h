@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 /* The fault of the head at the beginning of a connection's input, which is where libh2o 2.2.5 keeps
- * the head of the request that a handler has got. `ret_last`: the connection must end after the
- * answer. Names of fields may be in lower case by now. */
-enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, bool *ret_last);
+ * the head of the request that a handler has got. `ret_len`: the head's length. `ret_last`: the
+ * connection must end after the answer. Names of fields may be in lower case by now. */
+enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_len, bool *ret_last);
 
 /* libh2o declares both in a header that it does not install (deps/picohttpparser). */
 struct phr_header {

@@ -269,6 +269,7 @@ struct request_end {
     struct http_connection *connection;
     const h2o_req_t *req;
     bool client_persists; /* it may send on after the answer */
+    bool more;            /* bytes of the next request have been read, too */
 };
 
 /* libh2o disposes of the request before it closes the connection or reads the next one. */
@@ -276,18 +277,26 @@ static void on_request_end(void *arg)
 {
     const struct request_end *end = arg;
     struct http_connection *connection = end->connection;
-    if (end->req->http1_is_persistent)
+    bool persists = end->req->http1_is_persistent;
+    if (persists)
         h2o_linklist_insert(&connection->all->unhooked, &connection->unhooked_link);
-    else if (end->client_persists || connection->all->draining || unread_bytes(connection) > 0)
+    /* libh2o may answer the next request by itself and close, all before the next turn. */
+    if (persists
+            ? end->more
+            : end->client_persists || connection->all->draining || unread_bytes(connection) > 0)
         linger_later(connection);
 }
 
-uint64_t *http_connections_begin_request(h2o_req_t *req)
+uint64_t *http_connections_begin_request(h2o_req_t *req, size_t len)
 {
     struct http_connection *connection = connection_of(req);
     struct request_end *end = h2o_mem_alloc_shared(&req->pool, sizeof(*end), on_request_end);
     *end = (struct request_end){
-        .connection = connection, .req = req, .client_persists = req->http1_is_persistent};
+        .connection = connection,
+        .req = req,
+        .client_persists = req->http1_is_persistent,
+        .more = connection->sock->input->size > len,
+    };
     unlink_from(&connection->unhooked_link);
     linger_no_more(connection);
     set_phase(connection, HTTP_ANSWERING);
@@ -341,7 +350,9 @@ bool http_connections_make_place(struct http_connections *connections)
 static int set_last_answer(h2o_req_t *req, void *arg)
 {
     (void)arg;
-    req->http1_is_persistent = 0; /* "Connection: close", unless its head has been sent */
+    /* Where the answer's head has been sent, it said "keep-alive": the client may send on. */
+    if (req->timestamps.response_start_at.tv_sec == 0)
+        req->http1_is_persistent = 0;
     return 0;
 }
 

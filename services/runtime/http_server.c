@@ -102,9 +102,10 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     struct http_server *server =
         H2O_STRUCT_FROM_MEMBER(struct http_handler, super, handler)->server;
-    uint64_t *served_turn = http_connections_begin_request(req);
+    size_t head_len;
     bool last;
-    enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &last);
+    enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &head_len, &last);
+    uint64_t *served_turn = http_connections_begin_request(req, head_len + req->entity.len);
     if (last)
         req->http1_is_persistent = 0; /* what follows is not looked at */
     http_turns_serve(&server->turns, served_turn, req, fault);

@@ -66,6 +66,29 @@ static void the_last_answer_survives_what_was_not_read(void **state)
     }
 }
 
+static void the_answer_of_libh2o_to_a_later_request_survives_too(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        GET "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n",
+        GET "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: x\r\n\r\n",
+        GET "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+    };
+    static char body[1000];
+    for (size_t i = 0; i < COUNT(requests); i++) {
+        int fd = client_accepted();
+        client_send(fd, requests[i]);
+        for (unsigned turns = 0; turns < 10; turns++) {
+            assert_int_equal(send(fd, body, sizeof(body), MSG_NOSIGNAL), sizeof(body));
+            turn(1);
+        }
+        const char *answers = received(fd, true);
+        assert_memory_equal(answers, "HTTP/1.1 200 ", 13);
+        assert_non_null(strstr(answers, "HTTP/1.1 4"));
+        close(fd);
+    }
+}
+
 static void lingering_is_bounded(void **state)
 {
     (void)state;
@@ -117,6 +140,34 @@ static void draining_takes_its_steps(void **state)
     wait_until(http_server_drained(server), turn(1));
 }
 
+static void proceed(h2o_generator_t *self, h2o_req_t *req)
+{
+    (void)self, (void)req;
+}
+
+static void an_answer_under_way_is_not_the_last_unless_it_said_so(void **state)
+{
+    (void)state;
+    static h2o_generator_t generator = {proceed, NULL};
+    int fd = client_accepted();
+    client_send(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_until(held != NULL, turn(1));
+    held->res.status = 200;
+    held->res.reason = "OK";
+    held->res.content_length = 2;
+    h2o_start_response(held, &generator);
+    h2o_send(held, &(h2o_iovec_t){H2O_STRLIT("o")}, 1, H2O_SEND_STATE_IN_PROGRESS);
+    assert_non_null(strstr(received(fd, false), "\r\nConnection: keep-alive\r\n"));
+
+    http_server_drain(server, 5000);
+    h2o_send(held, &(h2o_iovec_t){H2O_STRLIT("k")}, 1, H2O_SEND_STATE_FINAL);
+    assert_answer(fd, false, "k");
+    client_send(fd, GET);
+    assert_non_null(strstr(received(fd, true), "\r\nConnection: close\r\n"));
+    close(fd);
+    pass(6500); /* the drain's steps */
+}
+
 static void connections_in_the_queue_are_served_when_it_closes(void **state)
 {
     (void)state;
@@ -139,8 +190,10 @@ int main(void)
         TEST(a_connection_has_one_request_a_turn),
         TEST(a_client_that_leaves_takes_its_waiting_request_along),
         TEST(the_last_answer_survives_what_was_not_read),
+        TEST(the_answer_of_libh2o_to_a_later_request_survives_too),
         TEST(lingering_is_bounded),
         TEST(draining_takes_its_steps),
+        TEST(an_answer_under_way_is_not_the_last_unless_it_said_so),
         TEST(connections_in_the_queue_are_served_when_it_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
