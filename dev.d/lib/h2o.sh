@@ -8,7 +8,7 @@ H2O_SHA256=a46894bd85da6528d4ad90ce0443b48118718296175061a1a1156e9e3af60a0d
 
 # CMakeLists.txt looks for it there.
 h2o_home() {
-    printf '%s/h2o-2.2.5' "$(cache_folder)"
+    printf '%s/h2o-2.2.5-2' "$(cache_folder)"
 }
 
 need_h2o() {
@@ -43,7 +43,8 @@ build_h2o() {
     cmake --build build --target libh2o-evloop
     mkdir -p home/lib/pkgconfig
     cp -R source/include home
-    cp build/libh2o-evloop.a home/lib
+    # services/runtime/h2o_head.c has a phr_parse_request() that takes the place of this one.
+    objcopy --weaken-symbol=phr_parse_request build/libh2o-evloop.a home/lib/libh2o-evloop.a
     sed 's/-lh2o-evloop/& -lssl -lcrypto -lz/' build/libh2o-evloop.pc >home/lib/pkgconfig/libh2o-evloop.pc
     mv home "$(h2o_home)"
     cd "$cache" || exit
