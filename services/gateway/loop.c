@@ -133,6 +133,7 @@ static void *run(void *arg)
         int32_t wait_ms = loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10;
         for (unsigned i = 0; i < loop->port_count; i++)
             wait_ms = http_server_turn(loop->ports[i].server, wait_ms);
+        redis_cache_flush(loop->api.cache);
         h2o_evloop_run(loop->evloop, wait_ms);
     }
     return NULL;
@@ -148,8 +149,7 @@ static void add_clients(struct gateway_loop *loop)
     struct redis_options redis = settings->redis;
     redis.on_state = dependency_report;
     redis.arg = dependency_link_new(shared->redis);
-    loop->api.cache =
-        redis_cache_new(loop->evloop, loop->events, &redis, settings->order_cache_ttl_ms / 1000);
+    loop->api.cache = redis_cache_new(loop->events, &redis, settings->order_cache_ttl_ms / 1000);
 
     struct elasticsearch_search_options search = {
         .client = settings->elasticsearch,

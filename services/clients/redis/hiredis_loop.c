@@ -46,15 +46,15 @@ static void del_read(void *arg)
 }
 
 /* When connecting, or when a write was partial, the socket must become writable first. Else the
- * commands are written at the end of the turn. */
+ * commands are written by hiredis_loop_flush(). */
 static void add_write(void *arg)
 {
     struct hiredis_loop *loop = arg;
     bool connected = loop->context != NULL && (loop->context->c.flags & REDIS_CONNECTED) != 0;
     if (!connected || loop->flushing)
         want(loop, loop->want_read, true);
-    else if (!h2o_timeout_is_linked(&loop->flush))
-        h2o_timeout_link(loop->evloop, &loop->turn, &loop->flush);
+    else
+        loop->unwritten = true;
 }
 
 static void del_write(void *arg)
@@ -64,11 +64,11 @@ static void del_write(void *arg)
         want(loop, loop->want_read, false);
 }
 
-static void on_flush(h2o_timeout_entry_t *entry)
+void hiredis_loop_flush(struct hiredis_loop *loop)
 {
-    struct hiredis_loop *loop = H2O_STRUCT_FROM_MEMBER(struct hiredis_loop, flush, entry);
-    if (loop->context == NULL)
+    if (!loop->unwritten)
         return;
+    loop->unwritten = false;
     loop->flushing = true;
     redisAsyncHandleWrite(loop->context);
     loop->flushing = false;
@@ -82,24 +82,13 @@ static void on_cleanup(void *arg)
     loop_watch_free(loop->watch);
     loop->watch = NULL;
     loop->context = NULL;
-    loop->want_read = loop->want_write = false;
-    h2o_timeout_unlink(&loop->flush);
+    loop->want_read = loop->want_write = loop->unwritten = false;
 }
 
-void hiredis_loop_init(struct hiredis_loop *loop, h2o_loop_t *evloop, struct event_loop *events,
+void hiredis_loop_init(struct hiredis_loop *loop, struct event_loop *events,
                        void (*on_flushed)(void *arg), void *arg)
 {
-    *loop = (struct hiredis_loop){.evloop = evloop,
-                                  .events = events,
-                                  .flush.cb = on_flush,
-                                  .on_flushed = on_flushed,
-                                  .arg = arg};
-    h2o_timeout_init(evloop, &loop->turn, 0);
-}
-
-void hiredis_loop_release(struct hiredis_loop *loop)
-{
-    h2o_timeout_dispose(loop->evloop, &loop->turn);
+    *loop = (struct hiredis_loop){.events = events, .on_flushed = on_flushed, .arg = arg};
 }
 
 void hiredis_loop_attach(struct hiredis_loop *loop, redisAsyncContext *context)

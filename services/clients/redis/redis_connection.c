@@ -374,9 +374,14 @@ static void connect_now(struct redis_connection *connection)
     }
 }
 
+void redis_connection_flush(struct redis_connection *connection)
+{
+    hiredis_loop_flush(&connection->loop);
+}
+
 /* ---- life ---- */
 
-struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loop *events,
+struct redis_connection *redis_connection_new(struct event_loop *events,
                                               const struct redis_options *options)
 {
     struct redis_connection *connection = memory_new(sizeof(*connection));
@@ -392,7 +397,7 @@ struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loo
         metric_counter("redis_timeouts_total", NULL, "Commands without a reply in time");
     connection->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     h2o_linklist_init_anchor(&connection->in_time);
-    hiredis_loop_init(&connection->loop, loop, events, on_flushed, connection);
+    hiredis_loop_init(&connection->loop, events, on_flushed, connection);
     connection->timer = event_loop_timer(events, on_timer, connection);
     connect_now(connection);
     return connection;
@@ -408,7 +413,6 @@ void redis_connection_free(struct redis_connection *connection)
     disconnect(connection, "stopping");
     name_lookup_free(connection->lookup);
     loop_timer_free(connection->timer);
-    hiredis_loop_release(&connection->loop);
     command_text_release(&connection->text);
     SSL_CTX_free(connection->tls);
     free(connection);

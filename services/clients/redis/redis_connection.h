@@ -29,7 +29,7 @@ struct redis_options {
 struct redis_connection;
 
 /* Begins to connect. What `options` points to must outlive the connection. */
-struct redis_connection *redis_connection_new(h2o_loop_t *loop, struct event_loop *events,
+struct redis_connection *redis_connection_new(struct event_loop *events,
                                               const struct redis_options *options);
 
 /* Commands under way are dropped without an answer. */
@@ -44,6 +44,9 @@ typedef void redis_done_fn(void *arg, const redisReply *reply);
 int redis_connection_send(struct redis_connection *connection, const struct redis_word *words,
                           size_t count, redis_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
+
+/* Write the commands that were sent; at the end of each turn of the loop. */
+void redis_connection_flush(struct redis_connection *connection);
 
 /* For --check: connect, log in and PING. Blocks at most 5 s. */
 int redis_reach(const struct redis_options *options, struct error *err)

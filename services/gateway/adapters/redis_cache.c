@@ -310,8 +310,8 @@ static int confirm(void *self, const struct order_id *id, const char *json, size
 
 /* ---- life ---- */
 
-struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
-                                    const struct redis_options *options, int64_t ttl_s)
+struct order_cache *redis_cache_new(struct event_loop *events, const struct redis_options *options,
+                                    int64_t ttl_s)
 {
     struct redis_cache *cache = memory_new(sizeof(*cache));
     cache->port = (struct order_cache){
@@ -325,8 +325,14 @@ struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
     snprintf(cache->ttl, sizeof(cache->ttl), "%lld", (long long)ttl_s);
     cache->debts_end = &cache->debts;
     cache->debt_timer = event_loop_timer(events, on_debt_timer, cache);
-    cache->connection = redis_connection_new(loop, events, options);
+    cache->connection = redis_connection_new(events, options);
     return &cache->port;
+}
+
+void redis_cache_flush(struct order_cache *port)
+{
+    struct redis_cache *cache = port->self;
+    redis_connection_flush(cache->connection);
 }
 
 void redis_cache_free(struct order_cache *port)

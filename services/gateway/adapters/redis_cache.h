@@ -9,8 +9,11 @@
 void redis_cache_register_metrics(void);
 
 /* `ttl_s` is the life of a confirmed entry. */
-struct order_cache *redis_cache_new(h2o_loop_t *loop, struct event_loop *events,
-                                    const struct redis_options *options, int64_t ttl_s);
+struct order_cache *redis_cache_new(struct event_loop *events, const struct redis_options *options,
+                                    int64_t ttl_s);
 void redis_cache_free(struct order_cache *cache);
+
+/* Write the commands that were given; at the end of each turn of the loop. */
+void redis_cache_flush(struct order_cache *cache);
 
 #endif

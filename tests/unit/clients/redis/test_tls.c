@@ -2,7 +2,7 @@
  * the address is refused. */
 #include "services/clients/redis/redis_connection.h"
 #include "services/clients/redis/tls.h"
-#include "services/loop/event_loop_h2o.h"
+#include "services/loop/event_loop.h"
 #include "tests/unit/support/certificates.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/loopback.h"
@@ -110,7 +110,13 @@ static void on_done(void *arg, const redisReply *reply)
     answers++;
 }
 
-static void set_and_get(struct redis_connection *connection, h2o_loop_t *evloop)
+static void turn(struct redis_connection *connection, struct event_loop *events)
+{
+    redis_connection_flush(connection);
+    event_loop_turn(events, 1);
+}
+
+static void set_and_get(struct redis_connection *connection, struct event_loop *events)
 {
     static char value[VALUE_BYTES + 1], ok[] = "OK";
     memset(value, 'x', VALUE_BYTES);
@@ -119,7 +125,7 @@ static void set_and_get(struct redis_connection *connection, h2o_loop_t *evloop)
     answers = 0;
     assert_int_equal(redis_connection_send(connection, set, 3, on_done, ok), 0);
     assert_int_equal(redis_connection_send(connection, get, 2, on_done, value), 0);
-    wait_until(answers == 2, h2o_evloop_run(evloop, 1));
+    wait_until(answers == 2, turn(connection, events));
 }
 
 static void test_trust(void **state)
@@ -143,20 +149,17 @@ static void test_trust(void **state)
         print_message("           %s, %s\n", address, cases[i].ca_file);
         struct redis_options options = {
             .address = address, .ca_file = cases[i].ca_file, .on_state = on_state};
-        h2o_loop_t *evloop = h2o_evloop_create();
-        struct event_loop *events = event_loop_h2o_new(evloop);
+        struct event_loop *events = event_loop_new();
         changes = 0;
-        struct redis_connection *connection = redis_connection_new(evloop, events, &options);
-        wait_until(changes > 0, h2o_evloop_run(evloop, 1));
+        struct redis_connection *connection = redis_connection_new(events, &options);
+        wait_until(changes > 0, turn(connection, events));
         assert_int_equal(up, cases[i].reason == NULL);
         if (up)
-            set_and_get(connection, evloop);
+            set_and_get(connection, events);
         else if (reason[0] == '\0' || strstr(reason, cases[i].reason) == NULL)
             fail_msg("%s", reason);
         redis_connection_free(connection);
-        event_loop_h2o_free(events);
-        h2o_evloop_run(evloop, 0);
-        h2o_evloop_destroy(evloop);
+        event_loop_free(events);
 
         struct error err = {""};
         assert_int_equal(redis_reach(&options, &err), cases[i].reason == NULL ? 0 : -1);

@@ -2,7 +2,7 @@
  * deadlines are short, and the machine may stand still for longer: so the cache's time passes
  * only where the test lets it. */
 #include "services/gateway/adapters/redis_cache.h"
-#include "services/loop/event_loop_h2o.h"
+#include "services/loop/event_loop.h"
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/server_process.h"
@@ -22,7 +22,6 @@ static char folder[SERVER_FOLDER_SIZE], socket_path[96], port_text[8], address[1
 static uint16_t port;
 static redisContext *admin; /* a plain connection, to look and to meddle */
 
-static h2o_loop_t *evloop;
 static struct event_loop *events;
 static struct order_cache *cache;
 static bool up;
@@ -105,22 +104,26 @@ static void on_state(void *arg, bool is_up, const char *why)
     snprintf(reason, sizeof(reason), "%s", why != NULL ? why : "");
 }
 
-#define turn_until(condition) wait_until(condition, h2o_evloop_run(evloop, 1))
+static void turn(int wait_ms)
+{
+    redis_cache_flush(cache);
+    event_loop_turn(events, wait_ms);
+}
+
+#define turn_until(condition) wait_until(condition, turn(1))
 
 /* `ms` of the cache's time pass at each turn. */
-#define turn_until_passing(condition, ms)                                                          \
-    wait_until(condition, test_clock_advance(ms); h2o_evloop_run(evloop, 1))
+#define turn_until_passing(condition, ms) wait_until(condition, test_clock_advance(ms); turn(1))
 
-#define pass(ms) test_clock_pass(ms, h2o_evloop_run(evloop, 0))
+#define pass(ms) test_clock_pass(ms, turn(0))
 
 static void open_cache(const char *username, const char *password)
 {
-    evloop = h2o_evloop_create();
-    events = event_loop_h2o_new(evloop);
+    events = event_loop_new();
     up = false;
     changes = 0;
     cache = redis_cache_new(
-        evloop, events,
+        events,
         &(struct redis_options){
             .address = address, .username = username, .password = password, .on_state = on_state},
         TTL_S);
@@ -129,9 +132,7 @@ static void open_cache(const char *username, const char *password)
 static void close_cache(void)
 {
     redis_cache_free(cache);
-    event_loop_h2o_free(events);
-    h2o_evloop_run(evloop, 0);
-    h2o_evloop_destroy(evloop);
+    event_loop_free(events);
 }
 
 static int set_up(void **state)
@@ -277,7 +278,7 @@ static void expect_overdue(void)
     struct seen seen = {0};
     struct order_id id = an_id();
     assert_int_equal(cache->get(cache->self, &id, on_done, &seen), 0);
-    h2o_evloop_run(evloop, 0);
+    turn(0);
     pass(REDIS_COMMAND_TIMEOUT_MS - 1);
     assert_int_equal(seen.answers, 0);
     pass(1);
@@ -344,11 +345,11 @@ static void test_a_busy_loop_is_no_stall(void **state)
     for (size_t i = 0; i < 500; i++) /* their replies are several reads of hiredis */
         assert_int_equal(cache->get(cache->self, &id, on_done, &seen[i]), 0);
     test_clock_advance(2 * REDIS_COMMAND_TIMEOUT_MS);
-    h2o_evloop_run(evloop, 0);
+    turn(0);
     wait_until(reads_done() == 500, );
     tell("PING"); /* the replies are written now */
     test_clock_advance(2 * REDIS_COMMAND_TIMEOUT_MS);
-    h2o_evloop_run(evloop, 0);
+    turn(0);
     for (size_t i = 0; i < 500; i++)
         assert_int_equal(seen[i].status, ORDER_CACHE_FOUND);
 }
@@ -394,7 +395,7 @@ static void test_debts(void **state)
     seen = (struct seen){0};
     kill(server.pid, SIGSTOP);
     assert_int_equal(cache->confirm(cache->self, &id, "order", 5, on_done, &seen), 0);
-    h2o_evloop_run(evloop, 0);
+    turn(0);
     pass(REDIS_COMMAND_TIMEOUT_MS);
     turn_until(seen.answers == 1);
     assert_int_equal(seen.status, ORDER_CACHE_UNAVAILABLE);
@@ -494,6 +495,7 @@ static void test_unreachable(void **state)
 
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as service_main() does */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reserve_then_confirm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_confirm_what_has_vanished, set_up, tear_down),
