@@ -43,7 +43,7 @@ build_h2o() {
     cmake --build build --target libh2o-evloop
     mkdir -p home/lib/pkgconfig
     cp -R source/include home
-    # services/runtime/h2o_head.c has a phr_parse_request() that takes the place of this one.
+    # services/http/h2o_head.c has a phr_parse_request() that takes the place of this one.
     objcopy --weaken-symbol=phr_parse_request build/libh2o-evloop.a home/lib/libh2o-evloop.a
     sed 's/-lh2o-evloop/& -lssl -lcrypto -lz/' build/libh2o-evloop.pc >home/lib/pkgconfig/libh2o-evloop.pc
     mv home "$(h2o_home)"

@@ -10,9 +10,9 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
+#include "services/http/http_lingering.h"
+#include "services/http/http_server.h"
 #include "services/runtime/health.h"
-#include "services/runtime/http_lingering.h"
-#include "services/runtime/http_server.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>

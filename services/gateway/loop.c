@@ -13,8 +13,8 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
+#include "services/http/http_server.h"
 #include "services/loop/event_loop_h2o.h"
-#include "services/runtime/http_server.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "services/gateway/problem.h"
 #include "services/gateway/route_metrics.h"
 #include "services/gateway/routes/routes.h"
-#include "services/runtime/http_server.h"
+#include "services/http/http_server.h"
 #include <string.h>
 
 #define READ "GET, HEAD"

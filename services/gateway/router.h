@@ -3,7 +3,7 @@
 #define GATEWAY_ROUTER_H
 
 #include "services/gateway/api.h"
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <h2o.h>
 
 /* A longer body is refused by libh2o before it is read; up to here it is read, so that the client

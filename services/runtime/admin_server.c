@@ -2,9 +2,9 @@
 #include "services/runtime/admin_server.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
+#include "services/http/http_server.h"
 #include "services/loop/event_loop_h2o.h"
 #include "services/runtime/admin_page.h"
-#include "services/runtime/http_server.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>

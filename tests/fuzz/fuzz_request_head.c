@@ -1,4 +1,4 @@
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 #include <strings.h>

@@ -1,7 +1,7 @@
 /* What request_head_read() makes of heads: test_request_heads.py compares. Each line of the input
  * is a head in hexadecimal. Each of the output is its fault or "unfinished", or else "fine", its
  * length, minor version, and in hexadecimal its method, its target and name=value of each field. */
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <stdio.h>
 #include <stdlib.h>
 

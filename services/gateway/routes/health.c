@@ -1,8 +1,8 @@
 /* GET /livez, /readyz, /metrics: the same pages as every service's, for orchestrators and
  * Prometheus. In public, /readyz gives no reasons. */
 #include "services/gateway/routes/routes.h"
+#include "services/http/http_server.h"
 #include "services/runtime/admin_page.h"
-#include "services/runtime/http_server.h"
 #include <assert.h>
 #include <stdlib.h>
 

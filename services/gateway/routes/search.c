@@ -2,7 +2,7 @@
 #include "services/gateway/api.h"
 #include "services/gateway/routes/query_string.h"
 #include "services/gateway/routes/routes.h"
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <jansson.h>
 
 #define SIZE_DEFAULT 10

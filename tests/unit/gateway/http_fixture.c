@@ -1,7 +1,7 @@
 #include "tests/unit/gateway/http_fixture.h"
 #include "services/base/memory.h"
+#include "services/http/http_server.h"
 #include "services/loop/event_loop_h2o.h"
-#include "services/runtime/http_server.h"
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"

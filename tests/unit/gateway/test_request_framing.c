@@ -1,6 +1,6 @@
 /* Where a request ends, and what may follow it on its connection. */
 #include "services/base/memory.h"
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include "tests/unit/gateway/http_test.h"
 #include "tests/unit/support/test_clock.h"
 #include <setjmp.h>

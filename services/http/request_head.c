@@ -2,7 +2,7 @@
  * nowhere in one: line ends but CRLF, and control characters but the tab. The second step takes the
  * lines apart. RFC 9112 lets a server be lenient in many places; this reader uses one of them only:
  * an empty line before the request line (2.2). */
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <string.h>
 #include <strings.h>
 

@@ -2,8 +2,8 @@
  * kernel reset the connection, and the reset takes the last answer from the peer (RFC 9112, 9.6).
  * So the writing side is closed first, and what comes is read and dropped for a while. One thread.
  */
-#ifndef RUNTIME_HTTP_LINGERING_H
-#define RUNTIME_HTTP_LINGERING_H
+#ifndef HTTP_LINGERING_H
+#define HTTP_LINGERING_H
 
 #include "services/loop/event_loop.h"
 

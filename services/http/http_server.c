@@ -3,11 +3,11 @@
  * taken; no new ones; then those whose handshake was under way are accepted and the listener is
  * closed; at last the idle ones. An idle connection is ended as late as that because a client may
  * send a request at that moment, and cannot know whether it was executed. */
-#include "services/runtime/http_server.h"
+#include "services/http/http_server.h"
 #include "services/base/memory.h"
-#include "services/runtime/h2o_head.h"
-#include "services/runtime/http_connections.h"
-#include "services/runtime/http_lingering.h"
+#include "services/http/h2o_head.h"
+#include "services/http/http_connections.h"
+#include "services/http/http_lingering.h"
 #include <stdlib.h>
 
 #define TICK_MS 250

@@ -1,10 +1,10 @@
 /* Makes libh2o read the heads of requests by request_head.h. Its own parser, picohttpparser, is
  * lenient in what it takes (folded lines, bare line feeds, any version 1.x), and refuses legal
  * white space behind a length. */
-#ifndef RUNTIME_H2O_HEAD_H
-#define RUNTIME_H2O_HEAD_H
+#ifndef HTTP_H2O_HEAD_H
+#define HTTP_H2O_HEAD_H
 
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <h2o.h>
 #include <stdbool.h>
 

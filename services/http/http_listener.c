@@ -1,6 +1,6 @@
 /* Accepting rests when descriptors have run out: the listening socket stays readable then, and a
  * loop that waits for that would never sleep. */
-#include "services/runtime/http_listener.h"
+#include "services/http/http_listener.h"
 #include "services/base/memory.h"
 #include <errno.h>
 #include <linux/filter.h>

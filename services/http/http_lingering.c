@@ -1,5 +1,5 @@
 /* The oldest comes first in the list, so its deadline is the next one. */
-#include "services/runtime/http_lingering.h"
+#include "services/http/http_lingering.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include <errno.h>

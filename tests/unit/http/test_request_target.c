@@ -1,4 +1,4 @@
-#include "services/runtime/request_target.h"
+#include "services/http/request_target.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

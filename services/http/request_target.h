@@ -1,8 +1,8 @@
 /* The target of an HTTP request, and the host that the request is for: RFC 9112, 3.2. Nothing is
  * decoded or normalised: a path is what was sent, as the proxies before this server have seen it.
  */
-#ifndef RUNTIME_REQUEST_TARGET_H
-#define RUNTIME_REQUEST_TARGET_H
+#ifndef HTTP_REQUEST_TARGET_H
+#define HTTP_REQUEST_TARGET_H
 
 #include <stdbool.h>
 #include <stddef.h>

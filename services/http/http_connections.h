@@ -1,10 +1,10 @@
 /* The connections of an HTTP server: what each is doing, how long it may, and which one goes when
  * there is no place for a new one. One thread. */
-#ifndef RUNTIME_HTTP_CONNECTIONS_H
-#define RUNTIME_HTTP_CONNECTIONS_H
+#ifndef HTTP_CONNECTIONS_H
+#define HTTP_CONNECTIONS_H
 
 #include "services/base/byte_budget.h"
-#include "services/runtime/http_lingering.h"
+#include "services/http/http_lingering.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stdint.h>

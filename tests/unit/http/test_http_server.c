@@ -1,5 +1,5 @@
 /* Turns, the last answer of a connection, and the drain. */
-#include "tests/unit/runtime/http_server_fixture.h"
+#include "tests/unit/http/http_server_fixture.h"
 
 /* ---- turns ---- */
 

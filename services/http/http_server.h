@@ -1,12 +1,12 @@
 /* An HTTP/1.1 server on one libh2o evloop, for one thread: connections and their limits, turns, and
  * draining. HTTP/2 is off (libh2o 2.2.5 has no rapid-reset fix) and no Server header is sent. */
-#ifndef RUNTIME_HTTP_SERVER_H
-#define RUNTIME_HTTP_SERVER_H
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
 
 #include "services/base/byte_budget.h"
+#include "services/http/http_listener.h"
+#include "services/http/http_turns.h"
 #include "services/loop/event_loop.h"
-#include "services/runtime/http_listener.h"
-#include "services/runtime/http_turns.h"
 #include <h2o.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,7 +11,7 @@
  *
  * A connection ends by libh2o's callback with an error, as if the client had closed it. That is
  * legal while libh2o reads. */
-#include "services/runtime/http_connections.h"
+#include "services/http/http_connections.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"

@@ -1,6 +1,6 @@
 /* A listening socket of an HTTP server. One thread. */
-#ifndef RUNTIME_HTTP_LISTENER_H
-#define RUNTIME_HTTP_LISTENER_H
+#ifndef HTTP_LISTENER_H
+#define HTTP_LISTENER_H
 
 #include "proto/error.h"
 #include "services/loop/event_loop.h"

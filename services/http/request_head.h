@@ -1,10 +1,10 @@
 /* The head of an HTTP/1 request, read strictly by RFC 9112: request line, fields and the empty line
  * that ends them. What two programs could read in two ways is at fault (request smuggling), and so
  * is a head that is too large. */
-#ifndef RUNTIME_REQUEST_HEAD_H
-#define RUNTIME_REQUEST_HEAD_H
+#ifndef HTTP_REQUEST_HEAD_H
+#define HTTP_REQUEST_HEAD_H
 
-#include "services/runtime/request_target.h"
+#include "services/http/request_target.h"
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
  * the same turn of its loop. A client that sends thousands of requests at once would keep the loop
  * to itself. Here a second request in one turn waits in a queue, and the queue is served between
  * the turns. (libh2o's own zero timeouts do not help: they run again within the turn.) */
-#include "services/runtime/http_turns.h"
+#include "services/http/http_turns.h"
 #include "services/base/clock.h"
 
 /* The queue's part of a turn. Other connections and the servers' answers wait meanwhile. */

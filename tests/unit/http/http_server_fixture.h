@@ -1,8 +1,8 @@
 /* A server and its clients on one thread: the test turns the loop and moves the clock. */
-#ifndef TESTS_HTTP_SERVER_FIXTURE_H
-#define TESTS_HTTP_SERVER_FIXTURE_H
+#ifndef HTTP_SERVER_FIXTURE_H
+#define HTTP_SERVER_FIXTURE_H
 
-#include "services/runtime/http_server.h"
+#include "services/http/http_server.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/real_time.h"

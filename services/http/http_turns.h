@@ -1,9 +1,9 @@
 /* Turns: in each turn of the loop a connection has one request handled, however many it has sent at
  * once. One thread. */
-#ifndef RUNTIME_HTTP_TURNS_H
-#define RUNTIME_HTTP_TURNS_H
+#ifndef HTTP_TURNS_H
+#define HTTP_TURNS_H
 
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <h2o.h>
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "tests/unit/runtime/http_server_fixture.h"
+#include "tests/unit/http/http_server_fixture.h"
 #include "services/loop/event_loop_h2o.h"
 #include <fcntl.h>
 #include <sys/time.h>

@@ -1,5 +1,5 @@
 /* Takes a request target apart. The names of the parts are those of RFC 3986. */
-#include "services/runtime/request_target.h"
+#include "services/http/request_target.h"
 #include <string.h>
 #include <strings.h>
 

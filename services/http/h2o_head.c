@@ -2,7 +2,7 @@
  * before the library's. Where that did not happen, libh2o would read a head by its own parser, and
  * the handler would still refuse what is at fault, only later: after the body, and after "100
  * Continue". */
-#include "services/runtime/h2o_head.h"
+#include "services/http/h2o_head.h"
 #include <string.h>
 
 /* libh2o gives at most this many bytes, and closes when they are not enough. */

@@ -1,4 +1,4 @@
-#include "services/runtime/request_head.h"
+#include "services/http/request_head.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

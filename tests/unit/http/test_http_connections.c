@@ -1,5 +1,5 @@
 /* How long a connection may stay, and which one goes when there is no place. */
-#include "tests/unit/runtime/http_server_fixture.h"
+#include "tests/unit/http/http_server_fixture.h"
 
 /* ---- time ---- */
 
