@@ -4,6 +4,7 @@
  * Continue". */
 #include "services/http/h2o_head.h"
 #include <string.h>
+#include <strings.h>
 
 /* libh2o gives at most this many bytes, and closes when they are not enough. */
 _Static_assert(REQUEST_HEAD_READ_MAX_BYTES < H2O_MAX_REQLEN, "the reader must have its verdict");
@@ -16,8 +17,9 @@ enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_le
     enum request_head_fault fault = complete ? head.fault : REQUEST_HEAD_MALFORMED;
     *ret_len = complete ? head.len : input->size;
     /* libh2o's decoder of chunks is lenient, and leaves no raw lines to check: what follows a
-     * chunked body may be what another program holds for a part of it. */
-    *ret_last = fault != REQUEST_HEAD_FINE || head.chunked;
+     * chunked body may be what another program holds for a part of it. Beside "keep-alive" it does
+     * not see a "close", which comes first (RFC 9112, 9.3). */
+    *ret_last = fault != REQUEST_HEAD_FINE || head.chunked || head.closes;
     return fault;
 }
 
@@ -41,6 +43,13 @@ static int show_fault(const char *bytes, size_t len, const char **ret_method,
     return (int)len;
 }
 
+/* A client of HTTP/1.0 must not be sent a "100 Continue" (RFC 9110, 15.2). */
+static bool is_shown(const struct request_head *head, struct request_text name)
+{
+    bool expect = name.len == 6 && strncasecmp(name.base, "expect", 6) == 0;
+    return head->minor_version > 0 || !expect;
+}
+
 int phr_parse_request(const char *bytes, size_t len, const char **ret_method,
                       size_t *ret_method_len, const char **ret_path, size_t *ret_path_len,
                       int *ret_minor_version, struct phr_header *ret_headers, size_t *headers_len,
@@ -57,11 +66,12 @@ int phr_parse_request(const char *bytes, size_t len, const char **ret_method,
     *ret_path = head.target.base;
     *ret_path_len = head.target.len;
     *ret_minor_version = head.minor_version;
+    *headers_len = 0;
     for (size_t i = 0; i < head.field_count; i++) {
         const struct request_field *field = &head.fields[i];
-        ret_headers[i] = (struct phr_header){field->name.base, field->name.len, field->value.base,
-                                             field->value.len};
+        if (is_shown(&head, field->name))
+            ret_headers[(*headers_len)++] = (struct phr_header){
+                field->name.base, field->name.len, field->value.base, field->value.len};
     }
-    *headers_len = head.field_count;
     return (int)head.len;
 }

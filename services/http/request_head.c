@@ -37,6 +37,17 @@ static bool is_white(char c)
     return c == ' ' || c == '\t';
 }
 
+static struct request_text trimmed(struct request_text text)
+{
+    while (text.len > 0 && is_white(text.base[0])) {
+        text.base++;
+        text.len--;
+    }
+    while (text.len > 0 && is_white(text.base[text.len - 1]))
+        text.len--;
+    return text;
+}
+
 static bool text_is(struct request_text text, const char *word)
 {
     return text.len == strlen(word) && strncasecmp(text.base, word, text.len) == 0;
@@ -125,13 +136,7 @@ static bool read_field(struct request_text line, struct request_field *field)
 {
     if (!next_part(&line, ':', &field->name) || !is_token(field->name))
         return false;
-    while (line.len > 0 && is_white(line.base[0])) {
-        line.base++;
-        line.len--;
-    }
-    while (line.len > 0 && is_white(line.base[line.len - 1]))
-        line.len--;
-    field->value = line;
+    field->value = trimmed(line);
     return true;
 }
 
@@ -148,9 +153,19 @@ static bool read_length(struct request_text *value)
     return value->len > 0 && value->len <= LENGTH_MAX_DIGITS;
 }
 
+static bool list_has(struct request_text list, const char *word)
+{
+    struct request_text member;
+    while (next_part(&list, ',', &member))
+        if (text_is(trimmed(member), word))
+            return true;
+    return text_is(trimmed(list), word);
+}
+
 /* How often the fields were given that say where a request ends and whom it is for. */
 struct framing {
     unsigned lengths, encodings, hosts;
+    bool closes;
 };
 
 static bool read_framing(struct request_field *field, struct framing *framing)
@@ -167,6 +182,8 @@ static bool read_framing(struct request_field *field, struct framing *framing)
         framing->hosts++;
         return request_host_valid(field->value);
     }
+    if (text_is(field->name, "connection"))
+        framing->closes = framing->closes || list_has(field->value, "close");
     return true;
 }
 
@@ -174,7 +191,7 @@ static bool read_framing(struct request_field *field, struct framing *framing)
 static enum request_head_fault read_lines(struct request_text lines, struct request_head *head)
 {
     struct request_text line;
-    struct framing framing = {0, 0, 0};
+    struct framing framing = {0};
     bool first = true;
     while (next_part(&lines, '\n', &line) && line.len > 1) {
         line.len--; /* the CR */
@@ -194,6 +211,7 @@ static enum request_head_fault read_lines(struct request_text lines, struct requ
     bool hosts_wrong = framing.hosts > 1 || (framing.hosts == 0 && head->minor_version == 1);
     bool encoding_wrong = framing.encodings > 0 && head->minor_version == 0;
     head->chunked = framing.encodings > 0;
+    head->closes = framing.closes;
     return hosts_wrong || encoding_wrong || framing.lengths + framing.encodings > 1
                ? REQUEST_HEAD_MALFORMED
                : REQUEST_HEAD_FINE;

@@ -42,6 +42,41 @@ static void a_client_that_leaves_takes_its_waiting_request_along(void **state)
 
 /* ---- the last answer ---- */
 
+static void a_client_that_says_close_is_closed(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {
+        "Connection: close\r\n",
+        "Connection: close, keep-alive\r\n",
+        "Connection: keep-alive ,\tCLOSE\r\n",
+        "Connection: close\r\nConnection: keep-alive\r\n",
+        "Connection: keep-alive\r\nConnection: close\r\n",
+    };
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        char request[128];
+        (void)snprintf(request, sizeof(request), "GET /a HTTP/1.1\r\nHost: x\r\n%s\r\n", fields[i]);
+        int fd = client_accepted();
+        client_send(fd, request);
+        assert_non_null(strstr(received(fd, true), "\r\nConnection: close\r\n"));
+        close(fd);
+    }
+    int fd = client_accepted();
+    client_send(fd, "GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, closed, x\r\n\r\n");
+    assert_answer(fd, false, "HTTP/1.1 200 OK\r\n");
+    close(fd);
+}
+
+static void an_old_client_is_not_told_to_continue(void **state)
+{
+    (void)state;
+    int fd = client_accepted();
+    client_send(fd, "POST /a HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+    assert_open(fd);
+    client_send(fd, "x");
+    assert_answer(fd, true, "HTTP/1.1 200 OK\r\n");
+    close(fd);
+}
+
 static void the_last_answer_survives_what_was_not_read(void **state)
 {
     (void)state;
@@ -189,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_connection_has_one_request_a_turn),
         TEST(a_client_that_leaves_takes_its_waiting_request_along),
+        TEST(a_client_that_says_close_is_closed),
+        TEST(an_old_client_is_not_told_to_continue),
         TEST(the_last_answer_survives_what_was_not_read),
         TEST(the_answer_of_libh2o_to_a_later_request_survives_too),
         TEST(lingering_is_bounded),
