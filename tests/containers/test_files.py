@@ -73,24 +73,42 @@ def test_compose_sets_only_what_the_services_know(compose, known_settings):
             assert not unknown, name
 
 
+def make_env(folder):
+    (folder / "deploy").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "deploy/make-env", folder / "deploy")
+    shutil.copy(ROOT / ".env.example", folder)
+    subprocess.run([folder / "deploy/make-env"], check=True)
+    return read_settings(folder / ".env")
+
+
 def test_each_secret_must_be_given(tmp_path):
     """None has a default, and deploy/make-env makes each a random one, once."""
     needed = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     example = read_settings(ROOT / ".env.example")
     assert {name for name, value in example.items() if value == ""} == needed
 
-    (tmp_path / "deploy").mkdir()
-    shutil.copy(ROOT / "deploy/make-env", tmp_path / "deploy")
-    shutil.copy(ROOT / ".env.example", tmp_path)
-    subprocess.run([tmp_path / "deploy/make-env"], check=True)
-    made = read_settings(tmp_path / ".env")
+    made = make_env(tmp_path)
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     secrets = [made[name] for name in needed]
     assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
     assert len(set(secrets)) == len(secrets)
     assert {n: v for n, v in made.items() if n not in needed} == {n: v for n, v in example.items() if v}
-    subprocess.run([tmp_path / "deploy/make-env"], check=True)
-    assert read_settings(tmp_path / ".env") == made
+    assert make_env(tmp_path) == made
+
+
+def test_settings_that_an_older_env_lacks_are_added(tmp_path):
+    """Its own stay: the volumes hold its passwords. One that is there and empty was never used."""
+    made = make_env(tmp_path)
+    older = made | {"API_PORT": "8090", "ADMIN_TOKEN": "", "COMPOSE_PROFILES": ""}
+    del older["LINK_KEY"], older["GRAFANA_PORT"]
+    text = "# mine\n" + "\n".join(f"{name}={value}" for name, value in older.items())
+    (tmp_path / ".env").write_text(text)  # without a line break at its end
+    completed = make_env(tmp_path)
+    for name in "LINK_KEY", "ADMIN_TOKEN":
+        assert re.fullmatch("[0-9a-f]{64}", completed[name])
+    kept = made | {"API_PORT": "8090", "COMPOSE_PROFILES": ""}
+    assert completed == kept | {name: completed[name] for name in ("LINK_KEY", "ADMIN_TOKEN")}
+    assert (tmp_path / ".env").read_text().startswith("# mine\n")
 
 
 def read_settings(path):
