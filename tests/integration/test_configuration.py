@@ -1,12 +1,13 @@
 """Configuration that cannot be used: exit 78, one line, naming the variable, never its value."""
 
 import os
+import re
 import subprocess
 
 import pytest
 
 from api import Api
-from system import SERVICES, binary, free_port
+from system import ROOT, SERVICES, binary, free_port
 from wait import within
 
 
@@ -136,6 +137,25 @@ def test_help_and_version(service):
     assert service in result.stdout
     result = run(service, "--nonsense")
     assert result.returncode not in (0, 78)
+
+
+def known_settings(service):
+    return set(re.findall(r"^  ([A-Z][A-Z_]+)", run(service, "--help").stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_setting_is_in_the_readme(service):
+    configure = (ROOT / "README.md").read_text().partition("\n## Configure\n")[2].partition("\n## ")[0]
+    assert known_settings(service) <= set(re.findall("`([A-Z][A-Z_]+)", configure))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_dev_up_takes_each_setting(service):
+    """But those that it chooses itself, for each replica: ports, and where bridges and workers meet."""
+    text = subprocess.run([ROOT / "dev", "up", "--help"], check=True, capture_output=True, text=True).stdout
+    chosen = {"API_PORT", "ADMIN_PORT", "ADMIN_ADDRESS"}
+    chosen |= {"BRIDGE_BIND", "BRIDGE_ENDPOINTS", "LINK_KEY", "LINK_AUTH"}
+    assert known_settings(service) - set(re.findall(r"\b[A-Z][A-Z_]+\b", text)) <= chosen
 
 
 @pytest.mark.parametrize("service", SERVICES)
