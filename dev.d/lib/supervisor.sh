@@ -75,6 +75,7 @@ start_supervisor() {
 # process has to be restarted though the rest is the same.
 write_program() {
     local script=${2//%/%%} folder=${3//%/%%}
+    local log=${LOGS//%/%%%%}/$1.log # supervisor expands this name twice
     cat >"$PROGRAMS/$1.conf.new" <<TEXT
 [program:$1]
 command="$script"
@@ -90,7 +91,7 @@ stopwaitsecs=20
 stopasgroup=false
 killasgroup=true
 redirect_stderr=true
-stdout_logfile=${LOGS//%/%%}/$1.log
+stdout_logfile=$log
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 TEXT
