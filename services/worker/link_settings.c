@@ -31,7 +31,8 @@ static int check_endpoint(const struct link_settings *settings, const char *vari
         if (settings->key != NULL || bridge_endpoint_is_loopback(endpoint))
             return 0;
         error_set(err,
-                  "%s: an address other than 127.0.0.0/8 and ::1 needs LINK_KEY (or LINK_AUTH=off)",
+                  "%s: an address other than 127.0.0.0/8 and ::1 needs LINK_KEY, the same for all "
+                  "bridges and workers (openssl rand -hex 32), or LINK_AUTH=off",
                   variable);
         return -1;
     }
