@@ -218,7 +218,7 @@ discovery.type: single-node
 network.host: 127.0.0.1
 http.port: $(port ELASTICSEARCH)
 transport.port: $(port ELASTICSEARCH_TRANSPORT)
-path.data: "$1/data"
+path.data: ["$1/data"]
 path.logs: "$1/log"
 xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
