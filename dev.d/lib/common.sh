@@ -18,7 +18,7 @@ socket_folder() {
     if ((${#folder} + 1 + ${#1} > 107)) || [[ $folder == *,* ]]; then
         folder=/tmp/order-pipeline-$(id -u)-$RUN_KEY
         (umask 077 && mkdir -p "$folder")
-        [[ -O $folder ]] || die "$folder belongs to somebody else." "Delete it, or move the checkout to a shorter path."
+        [[ -O $folder && ! -L $folder ]] || die "$folder belongs to somebody else." "Delete it, or move the checkout to a shorter path."
     fi
     printf '%s' "$folder"
 }

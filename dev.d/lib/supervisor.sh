@@ -6,7 +6,9 @@ PROGRAMS=$RUN/programs
 
 # supervisord binds its socket by a name that ends with its process id.
 supervisor_socket() {
-    printf '%s/supervisor.sock' "$(socket_folder supervisor.sock.12345678)"
+    local folder
+    folder=$(socket_folder supervisor.sock.12345678) || return
+    printf '%s/supervisor.sock' "$folder"
 }
 
 write_supervisor_configuration() {
