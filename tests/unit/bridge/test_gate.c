@@ -509,7 +509,6 @@ int main(void)
         TEST(a_process_has_one_gate_with_a_key),
         TEST(a_port_in_use_is_an_error),
         TEST(what_is_not_zeromq_is_refused),
-        TEST_WITHOUT_KEY(what_is_not_zeromq_is_refused),
         TEST(a_replayed_handshake_is_refused),
         TEST(strangers_half_way_disturb_nobody),
         TEST(frames_of_a_stranger_are_not_read),
