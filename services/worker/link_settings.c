@@ -2,6 +2,7 @@
  * machine. */
 #include "services/worker/link_settings.h"
 #include "services/base/endpoint.h"
+#include "services/base/log.h"
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,6 +67,9 @@ int link_settings_check(const struct link_settings *settings, const char *variab
 const struct link_key *link_settings_key(const struct link_settings *settings,
                                          struct link_key *storage)
 {
+    if (settings->auth == LINK_AUTH_OFF)
+        log_warn("LINK_AUTH is off: whoever reaches the links can take orders and answer for "
+                 "workers");
     if (settings->key == NULL)
         return NULL;
     link_key_read(settings->key, storage);

@@ -31,7 +31,7 @@ int link_settings_check(const struct link_settings *settings, const char *variab
                         const char *endpoints, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The key, in *storage, or NULL when there is none. */
+/* The key, in *storage, or NULL when there is none. Logs that strangers are not kept out. */
 const struct link_key *link_settings_key(const struct link_settings *settings,
                                          struct link_key *storage);
 
