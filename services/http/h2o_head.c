@@ -17,8 +17,7 @@ enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_le
     enum request_head_fault fault = complete ? head.fault : REQUEST_HEAD_MALFORMED;
     *ret_len = complete ? head.len : input->size;
     /* libh2o's decoder of chunks is lenient, and leaves no raw lines to check: what follows a
-     * chunked body may be what another program holds for a part of it. Beside "keep-alive" it does
-     * not see a "close", which comes first (RFC 9112, 9.3). */
+     * chunked body may be what another program holds for a part of it. */
     *ret_last = fault != REQUEST_HEAD_FINE || head.chunked || head.closes;
     return fault;
 }

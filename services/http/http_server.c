@@ -106,8 +106,8 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
     bool last;
     enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &head_len, &last);
     uint64_t *served_turn = http_connections_begin_request(req, head_len + req->entity.len);
-    if (last)
-        req->http1_is_persistent = 0; /* what follows is not looked at */
+    /* libh2o overlooks a "close" beside "keep-alive", and takes any other option for a "close". */
+    req->http1_is_persistent = !last && !server->context.shutdown_requested;
     http_turns_serve(&server->turns, served_turn, req, fault);
     return 0;
 }

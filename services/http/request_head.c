@@ -165,7 +165,7 @@ static bool list_has(struct request_text list, const char *word)
 /* How often the fields were given that say where a request ends and whom it is for. */
 struct framing {
     unsigned lengths, encodings, hosts;
-    bool closes;
+    bool closes, keeps; /* said so */
 };
 
 static bool read_framing(struct request_field *field, struct framing *framing)
@@ -182,8 +182,10 @@ static bool read_framing(struct request_field *field, struct framing *framing)
         framing->hosts++;
         return request_host_valid(field->value);
     }
-    if (text_is(field->name, "connection"))
+    if (text_is(field->name, "connection")) {
         framing->closes = framing->closes || list_has(field->value, "close");
+        framing->keeps = framing->keeps || list_has(field->value, "keep-alive");
+    }
     return true;
 }
 
@@ -211,7 +213,7 @@ static enum request_head_fault read_lines(struct request_text lines, struct requ
     bool hosts_wrong = framing.hosts > 1 || (framing.hosts == 0 && head->minor_version == 1);
     bool encoding_wrong = framing.encodings > 0 && head->minor_version == 0;
     head->chunked = framing.encodings > 0;
-    head->closes = framing.closes;
+    head->closes = framing.closes || (head->minor_version == 0 && !framing.keeps);
     return hosts_wrong || encoding_wrong || framing.lengths + framing.encodings > 1
                ? REQUEST_HEAD_MALFORMED
                : REQUEST_HEAD_FINE;

@@ -36,7 +36,7 @@ struct request_head {
     struct request_text method, target;
     int minor_version; /* 0 or 1 */
     bool chunked;      /* the body is; else it has a length, or there is none */
-    bool closes;       /* the client wants the connection to end after the answer */
+    bool closes;       /* the connection ends after the answer (RFC 9112, 9.3) */
     size_t field_count;
     struct request_field fields[REQUEST_HEAD_MAX_FIELDS];
 };

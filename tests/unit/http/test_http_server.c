@@ -60,10 +60,27 @@ static void a_client_that_says_close_is_closed(void **state)
         assert_non_null(strstr(received(fd, true), "\r\nConnection: close\r\n"));
         close(fd);
     }
-    int fd = client_accepted();
-    client_send(fd, "GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, closed, x\r\n\r\n");
-    assert_answer(fd, false, "HTTP/1.1 200 OK\r\n");
-    close(fd);
+}
+
+static void a_client_that_does_not_say_close_is_kept(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {
+        "Connection: keep-alive, closed, x\r\n",
+        "Connection: TE\r\nTE: trailers\r\n",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "Connection:\r\n",
+    };
+    int fds[COUNT(fields)];
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        char request[256];
+        (void)snprintf(request, sizeof(request), "GET /a HTTP/1.1\r\nHost: x\r\n%s\r\n", fields[i]);
+        fds[i] = client_accepted();
+        client_send(fds[i], request);
+        assert_non_null(strstr(received(fds[i], false), "\r\nConnection: keep-alive\r\n"));
+    }
+    for (size_t i = 0; i < COUNT(fields); i++)
+        close(fds[i]);
 }
 
 static void an_old_client_is_not_told_to_continue(void **state)
@@ -225,6 +242,7 @@ int main(void)
         TEST(a_connection_has_one_request_a_turn),
         TEST(a_client_that_leaves_takes_its_waiting_request_along),
         TEST(a_client_that_says_close_is_closed),
+        TEST(a_client_that_does_not_say_close_is_kept),
         TEST(an_old_client_is_not_told_to_continue),
         TEST(the_last_answer_survives_what_was_not_read),
         TEST(the_answer_of_libh2o_to_a_later_request_survives_too),
