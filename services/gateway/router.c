@@ -44,6 +44,7 @@ static const struct route {
     {"metrics", "/metrics", READ, ORDER_MAX_BYTES, INTERNAL, health_page, STATUSES(200)},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+static const int *const no_route_statuses = STATUSES(404);
 
 /* Of each route, and of what has none. */
 static struct route_metrics *metrics_of[ROUTE_COUNT + 1];
@@ -52,7 +53,7 @@ void router_register_metrics(void)
 {
     for (size_t i = 0; i < ROUTE_COUNT; i++)
         metrics_of[i] = route_metrics(routes[i].name, routes[i].statuses);
-    metrics_of[ROUTE_COUNT] = route_metrics("none", STATUSES(404));
+    metrics_of[ROUTE_COUNT] = route_metrics("none", no_route_statuses);
 }
 
 static bool has_route(const struct router *router, const struct route *route)

@@ -52,10 +52,11 @@ static void test_one_link_that_fails_is_heard_of(void **state)
 {
     (void)state;
     static struct dependency *dependency;
-    static struct dependency_link *one;
+    static struct dependency_link *one, *other; /* they live as long as the process */
     dependency = dependency_new("another");
     one = dependency_link_new(dependency);
-    (void)dependency_link_new(dependency);
+    other = dependency_link_new(dependency);
+    assert_non_null(other);
     assert_false(dependency_heard_of(dependency));
     dependency_report(one, false, "refused");
     assert_true(dependency_heard_of(dependency));
