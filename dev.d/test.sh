@@ -18,9 +18,9 @@
 
 # A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
 # files in $results.
-KINDS=(quick unit sanitize integration faults chaos containers debian13)
+KINDS=(quick unit sanitize integration attacks faults chaos containers debian13)
 USUAL=(sanitize integration faults)
-ALL=(unit sanitize integration chaos)
+ALL=(unit sanitize integration attacks chaos)
 ALL_AS_ROOT=(containers debian13)
 
 help() {
@@ -38,6 +38,8 @@ only if something ran and nothing failed.
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
+  attacks      clients and strangers that take all that they can get, and what the others notice of that;
+               alone on the machine, because times are compared with their limits
   faults       one fault of each class, fired at the whole system under load, with the verdict of an
                independent ledger; started beside whatever runs, in .run-chaos
   chaos        every fault
@@ -166,8 +168,17 @@ prepare_integration() {
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     # Two workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 2 tests/integration tests/bench --junitxml "$results/integration.xml" \
+    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack" --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
+}
+
+prepare_attacks() {
+    prepare_whole_system
+}
+
+test_attacks() {
+    say '' "${BOLD}Attacks$PLAIN"
+    "$VENV/bin/pytest" tests/integration -m attack --junitxml "$results/attacks.xml" "${pytest_arguments[@]}"
 }
 
 prepare_faults() {

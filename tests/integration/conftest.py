@@ -15,6 +15,7 @@ USUAL_SCALE = {"gateway": 1, "bridge": 1, "persister": 2, "indexer": 2, "schedul
 def pytest_configure(config):
     config.addinivalue_line("markers", "timeout: see pytest-timeout")
     config.addinivalue_line("markers", "system: needs the system, so it starts servers")
+    config.addinivalue_line("markers", "attack: takes all that it can get, so it runs alone")
 
 
 def pytest_collection_modifyitems(items):

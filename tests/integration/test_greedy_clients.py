@@ -18,6 +18,8 @@ import requests
 from system import SERVICES
 from wait import eventually
 
+pytestmark = pytest.mark.attack
+
 P99_SECONDS = 0.1
 BODY_BUDGET_MIB = 64
 GREEDY = pathlib.Path(__file__).with_name("greedy.py")

@@ -13,6 +13,8 @@ from large_answers import ANSWER, Elasticsearch, clients
 from system import free_port
 from wait import eventually
 
+pytestmark = pytest.mark.attack
+
 MIB = 1 << 20
 BUDGET = 64 * MIB
 CLIENTS = 60

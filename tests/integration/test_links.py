@@ -21,6 +21,8 @@ from queues import Queues, original_order
 from system import binary, free_port, free_ports
 from wait import during, eventually
 
+pytestmark = pytest.mark.attack
+
 JOB, REPLY, DONE = 1, 2, 1
 STRANGERS = 1000
 CREATED_AT_US = 1_700_000_000_000_000

@@ -12,6 +12,8 @@ import requests
 from system import binary, free_port
 from wait import eventually
 
+pytestmark = pytest.mark.attack
+
 CLIENTS = 50
 CONFIGURATION = """
 worker_processes 1;
