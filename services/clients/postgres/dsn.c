@@ -95,7 +95,9 @@ static PGconn *connect_to_port_0(const PQconninfoOption *options, const PQconnin
  * what it says when there is nothing else. */
 static bool takes(const PQconninfoOption *options, const PQconninfoOption *left_out)
 {
-    static const char *const keywords[] = {"port", NULL}, *const values[] = {"0", NULL};
+    /* Without a user, libpq first looks for the name of the process's, which may have none. */
+    static const char *const keywords[] = {"user", "port", NULL};
+    static const char *const values[] = {"user", "0", NULL};
     PGconn *only_port = PQconnectStartParams(keywords, values, 0);
     PGconn *conn = connect_to_port_0(options, left_out);
     if (only_port == NULL)
