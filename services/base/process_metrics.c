@@ -1,6 +1,7 @@
 /* Metrics about the process itself. */
 #include "services/base/process_metrics.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -31,22 +32,22 @@ static struct memory memory_used(void)
     return (struct memory){(double)all * page_bytes, (double)resident * page_bytes};
 }
 
+static double max_descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
+}
+
 static double open_descriptors(void)
 {
     double count = -3; /* ".", ".." and the directory's own */
     DIR *directory = opendir("/proc/self/fd");
     if (directory == NULL)
-        return 0;
+        return errno == EMFILE ? max_descriptors() : 0; /* none is left for the directory */
     while (readdir(directory) != NULL)
         count++;
     (void)closedir(directory);
     return count;
-}
-
-static double max_descriptors(void)
-{
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : 0;
 }
 
 /* Unix time. Before main(), so that every scrape tells the same. */

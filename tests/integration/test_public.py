@@ -89,7 +89,7 @@ def test_the_admin_port_answers_when_the_api_port_is_flooded(spawn):
                 one.sendall(b"POST /api/orders HTTP/1.1\r\nHost: x\r\n")
 
         def full():
-            open_now = re.findall(r"^http_connections\S* (\d+)$", admin.get("/metrics").text, re.MULTILINE)
+            open_now = re.findall(r"^http_connections{\S* (\d+)$", admin.get("/metrics").text, re.MULTILINE)
             return sum(map(int, open_now)) == 8
 
         eventually(full, "there are as many connections as there may be")

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -120,6 +121,21 @@ static void test_process(void **state)
     free(text);
 }
 
+static void test_no_descriptor_is_left(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+    size_t len;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    char *text = metrics_render(&len);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(value_of(text, "process_open_fds") == 3);
+    assert_true(value_of(text, "process_max_fds") == 3);
+    free(text);
+}
+
 #define THREADS 4
 #define ROUNDS 20000
 
@@ -158,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_counters_and_gauges),
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_process),
+        cmocka_unit_test(test_no_descriptor_is_left),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
