@@ -1,6 +1,7 @@
 /* Values end at commas and brackets outside of strings: that is all this file needs to know of a
  * text that the parser has taken. Brackets are counted, so nesting costs no stack. */
 #include "proto/json_span.h"
+#include "proto/hex.h"
 #include <string.h>
 
 static bool is_space(char c)
@@ -59,13 +60,6 @@ bool json_span_next(struct json_span *rest, struct json_span *ret_entry)
     return ret_entry->len > 0; /* nothing between the brackets */
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : 0;
-}
-
 /* Past the string that begins at `p`, or NULL when the string does not say `name`. */
 static const char *past_name(const char *p, const char *end, const char *name)
 {
@@ -73,8 +67,12 @@ static const char *past_name(const char *p, const char *end, const char *name)
         int character = (unsigned char)*p++;
         if (character == '\\' && end - p >= 5 && *p == 'u') {
             character = 0;
-            for (int i = 1; i < 5; i++)
-                character = character << 4 | hex_digit(p[i]);
+            for (int i = 1; i < 5; i++) {
+                int digit = hex_digit(p[i]);
+                if (digit < 0)
+                    return NULL;
+                character = character << 4 | digit;
+            }
             p += 5;
         }
         if (character != *name)

@@ -1,16 +1,12 @@
 /* Takes a request target apart. The names of the parts are those of RFC 3986. */
 #include "services/http/request_target.h"
+#include "proto/hex.h"
 #include <string.h>
 #include <strings.h>
 
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 static bool is_letter(char c)
@@ -25,8 +21,8 @@ static size_t span(struct request_text text, const char *more, bool percent)
     size_t i = 0;
     while (i < text.len) {
         char c = text.base[i];
-        if (percent && c == '%' && text.len - i > 2 && is_hex(text.base[i + 1]) &&
-            is_hex(text.base[i + 2]))
+        if (percent && c == '%' && text.len - i > 2 && hex_digit(text.base[i + 1]) >= 0 &&
+            hex_digit(text.base[i + 2]) >= 0)
             i += 3;
         else if (is_letter(c) || is_digit(c) ||
                  (c != '\0' && (strchr("-._~!$&'()*+,;=", c) != NULL || strchr(more, c) != NULL)))
