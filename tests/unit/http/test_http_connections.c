@@ -135,6 +135,26 @@ static void an_answer_under_way_has_no_time_here(void **state)
     close(fd);
 }
 
+/* As many connections as there may be, each with half a request; returns a further one that has
+ * sent a whole request. */
+static int one_more_than_half_sent(int fds[10])
+{
+    for (unsigned i = 0; i < 10; i++) {
+        fds[i] = client_accepted();
+        client_send(fds[i], "GET /a HT");
+    }
+    int more = client_new();
+    client_send(more, GET);
+    return more;
+}
+
+static void close_all(const int fds[10], int more)
+{
+    for (unsigned i = 0; i < 10; i++)
+        close(fds[i]);
+    close(more);
+}
+
 /* ---- places ---- */
 
 static void the_longest_idle_makes_place(void **state)
@@ -155,45 +175,27 @@ static void the_longest_idle_makes_place(void **state)
     for (unsigned i = 0; i < 10; i++)
         if (i != 2)
             assert_open(fds[i]);
-    for (unsigned i = 0; i < 10; i++)
-        close(fds[i]);
-    close(more);
+    close_all(fds, more);
 }
 
 static void without_an_idle_one_the_new_one_is_refused(void **state)
 {
     (void)state;
-    int fds[10];
-    for (unsigned i = 0; i < 10; i++) {
-        fds[i] = client_accepted();
-        client_send(fds[i], "GET /a HT");
-    }
-    int more = client_new();
-    client_send(more, GET);
+    int fds[10], more = one_more_than_half_sent(fds);
     assert_answer(more, true, "HTTP/1.1 503 Service Unavailable\r\n");
     client_send(fds[0], "TP/1.1\r\nHost: x\r\n\r\n");
     assert_answer(fds[0], false, "HTTP/1.1 200 OK\r\n");
-    for (unsigned i = 0; i < 10; i++)
-        close(fds[i]);
-    close(more);
+    close_all(fds, more);
 }
 
 static void a_slow_one_makes_place_where_that_is_wanted(void **state)
 {
     (void)state;
-    int fds[10];
-    for (unsigned i = 0; i < 10; i++) {
-        fds[i] = client_accepted();
-        client_send(fds[i], "GET /a HT");
-    }
-    int more = client_new();
-    client_send(more, GET);
+    int fds[10], more = one_more_than_half_sent(fds);
     assert_answer(more, false, "HTTP/1.1 200 OK\r\n");
     assert_answer(fds[0], true, "HTTP/1.1 503 ");
     assert_open(fds[1]);
-    for (unsigned i = 0; i < 10; i++)
-        close(fds[i]);
-    close(more);
+    close_all(fds, more);
 }
 
 static void bodies_have_a_budget(void **state)

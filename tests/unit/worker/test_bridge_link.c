@@ -516,6 +516,18 @@ static void a_bridge_is_used_only_with_a_key_like_the_workers(void **state)
     assert_the_bridge_is_no_member(*state, "only one of bridge and worker has a LINK_KEY");
 }
 
+/* Send this job again and again until a worker that connects anew has it. */
+static void wait_job(struct fixture *fixture, uint64_t tag)
+{
+    static uint8_t buffer[FRAME_MAX_BYTES];
+    zsock_set_sndtimeo(fixture->jobs, 0);
+    wait_until(bridge_link_read(fixture->link, 0, &fixture->job), {
+        (void)zmq_send(zsock_resolve(fixture->jobs), buffer, encode_job(tag, STAGE_PERSIST, buffer),
+                       0);
+        turn(fixture);
+    });
+}
+
 /* libzmq 4.3.4 aborts when it would send a heartbeat on a connection that was lost while its queue
  * was full. */
 static void a_bridge_dies_while_jobs_are_not_read(void **state)
@@ -534,13 +546,7 @@ static void a_bridge_dies_while_jobs_are_not_read(void **state)
         turn(fixture);
     bind_bridge(fixture);
     bridge_link_want_jobs(fixture->link, true);
-    wait_until(bridge_link_read(fixture->link, 0, &fixture->job), {
-        zsock_set_sndtimeo(fixture->jobs, 0);
-        static uint8_t buffer[FRAME_MAX_BYTES];
-        (void)zmq_send(zsock_resolve(fixture->jobs), buffer, encode_job(8, STAGE_PERSIST, buffer),
-                       0);
-        turn(fixture);
-    });
+    wait_job(fixture, 8);
 }
 
 static void a_job_without_end_is_cut(void **state)
@@ -555,13 +561,7 @@ static void a_job_without_end_is_cut(void **state)
                          sizeof frame);
     wait_until(count_of("link_cut_connections_total") > before, turn(fixture));
     wait_connected(fixture, 1);
-    wait_until(bridge_link_read(fixture->link, 0, &fixture->job), {
-        zsock_set_sndtimeo(fixture->jobs, 0);
-        static uint8_t buffer[FRAME_MAX_BYTES];
-        (void)zmq_send(zsock_resolve(fixture->jobs), buffer, encode_job(8, STAGE_PERSIST, buffer),
-                       0);
-        turn(fixture);
-    });
+    wait_job(fixture, 8);
     assert_int_equal(fixture->job.items[0].delivery_tag, 8);
 }
 
