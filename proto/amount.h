@@ -11,7 +11,8 @@
 /* The cents of a decimal text: a JSON number ("1e2", "149.990") or what PostgreSQL prints for a
  * numeric. Its digits count, not the double nearest to it. Returns 0, or -1 (with *ret_cents
  * untouched) when it is no number, not a whole number of cents by value, or outside
- * ± AMOUNT_MAX_CENTS. Takes one pass, whatever the exponent. */
+ * ± AMOUNT_MAX_CENTS. Reads the text once; a large exponent
+ * costs no more time. */
 int amount_from_decimal(const char *text, size_t len, int64_t *ret_cents)
     __attribute__((warn_unused_result));
 

@@ -1,4 +1,4 @@
-/* How many bytes something may take in the whole process, whoever takes them. Any thread. */
+/* A limit of bytes that all threads of the process share. Any thread. */
 #ifndef BASE_BYTE_BUDGET_H
 #define BASE_BYTE_BUDGET_H
 

@@ -39,7 +39,7 @@ int certificates_validate(const char *path, struct error *err)
     for (int i = 0; i < sk_X509_INFO_num(entries); i++)
         found = found || sk_X509_INFO_value(entries, i)->x509 != NULL;
     sk_X509_INFO_pop_free(entries, X509_INFO_free);
-    ERR_clear_error(); /* whoever looks for the next error would find this one */
+    ERR_clear_error(); /* else a later look at OpenSSL's errors finds this one */
     if (!found)
         error_set(err, "no certificates in PEM in the file, or broken ones");
     return found ? 0 : -1;

@@ -22,7 +22,7 @@ enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_le
     return fault;
 }
 
-/* The answer to a HEAD has no body, whatever is wrong with the request. */
+/* A HEAD request gets no body with its answer, also when its head is at fault. */
 static bool asks_for_head(const char *bytes, size_t len)
 {
     size_t begin = len >= 2 && memcmp(bytes, "\r\n", 2) == 0 ? 2 : 0;
