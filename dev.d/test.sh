@@ -27,12 +27,12 @@ help() {
     cat <<TEXT
 Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 
-Runs the tests of the named kinds; without a name: ${USUAL[*]}. On 2 quiet cores they took 14 minutes.
+Runs the tests of the named kinds; without a name: ${USUAL[*]}. On 2 quiet cores an earlier version took 14 minutes.
 Prints the time of each kind, without that of packages and of building, then "N passed, M failed". Ends with 0
 only if something ran and nothing failed.
 
-  quick        everything that needs no server; took 43 s
-  all          everything, about half an hour: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
+  quick        everything that needs no server; took 53 s
+  all          everything, over half an hour: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
 
   unit         the unit tests of every module; the clients of a server start a private one
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
