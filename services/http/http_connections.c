@@ -17,6 +17,7 @@
 #include "services/base/metrics.h"
 #include <assert.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -287,9 +288,17 @@ static void on_request_end(void *arg)
         linger_later(connection);
 }
 
+/* libh2o does not look at the error of a write: it goes on with the requests that it has read. */
+static bool has_left(const struct http_connection *connection)
+{
+    struct pollfd pollfd = {.fd = h2o_socket_get_fd(connection->sock)};
+    return poll(&pollfd, 1, 0) == 1; /* not when it has only said that it sends no more */
+}
+
 uint64_t *http_connections_begin_request(h2o_req_t *req, size_t len)
 {
     struct http_connection *connection = connection_of(req);
+    bool was_buffered = connection->phase == HTTP_ANSWERING;
     struct request_end *end = h2o_mem_alloc_shared(&req->pool, sizeof(*end), on_request_end);
     *end = (struct request_end){
         .connection = connection,
@@ -300,7 +309,7 @@ uint64_t *http_connections_begin_request(h2o_req_t *req, size_t len)
     unlink_from(&connection->unhooked_link);
     linger_no_more(connection);
     set_phase(connection, HTTP_ANSWERING);
-    return &connection->served_turn;
+    return was_buffered && has_left(connection) ? NULL : &connection->served_turn;
 }
 
 /* ---- the end of many ---- */

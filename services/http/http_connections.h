@@ -35,7 +35,8 @@ void http_connections_add(struct http_connections *connections, h2o_accept_ctx_t
 void http_connections_refuse(struct http_connections *connections, h2o_socket_t *sock);
 
 /* A request of `len` bytes has come whole, and is about to be handled. Returns the place for
- * http_turns_serve(). Before the server decides whether the connection goes on. */
+ * http_turns_serve(), or NULL when the client is no longer there. Before the server decides whether
+ * the connection goes on. */
 uint64_t *http_connections_begin_request(h2o_req_t *req, size_t len);
 
 /* Before each turn of the loop. */

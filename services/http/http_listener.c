@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct http_listener {
     h2o_socket_t *sock;
     struct http_listener_events on;
     struct loop_timer *rest;
+    bool put_off; /* the next connection, until this turn */
 };
 
 static bool has_ipv6(void)
@@ -64,29 +66,46 @@ int http_listen(const char *address, uint16_t port, bool shared, struct error *e
     return fd;
 }
 
-/* Returns false when no connection can be accepted for now. */
-static bool accept_some(struct http_listener *listener, unsigned limit)
+/* At the limit. The next connection is not refused at once: what the others have sent may not have
+ * been read yet, and after that one of them can go. */
+static bool puts_off_next(struct http_listener *listener)
+{
+    struct pollfd pollfd = {.fd = h2o_socket_get_fd(listener->sock), .events = POLLIN};
+    bool there_is_one = poll(&pollfd, 1, 0) == 1;
+    listener->put_off =
+        there_is_one && !listener->put_off && !listener->on.make_place(listener->on.arg);
+    return listener->put_off;
+}
+
+/* Returns for how long accepting has to rest: 0 is until all that was sent has been read, -1 not at
+ * all. */
+static int64_t accept_some(struct http_listener *listener, unsigned limit, bool may_put_off)
 {
     for (unsigned i = 0; i < limit; i++) {
+        if (may_put_off && listener->on.is_full(listener->on.arg) && puts_off_next(listener))
+            return 0;
         h2o_socket_t *sock = h2o_evloop_socket_accept(listener->sock);
         if (sock != NULL) {
             listener->on.on_connection(listener->on.arg, sock);
             continue;
         }
         int reason = errno;
+        if (reason == EAGAIN || reason == EINTR || reason == ECONNABORTED)
+            return -1;
         if (reason != EMFILE || !listener->on.make_place(listener->on.arg))
-            return reason == EAGAIN || reason == EINTR || reason == ECONNABORTED;
+            return REST_MS;
     }
-    return true;
+    return -1;
 }
 
 static void on_connections(h2o_socket_t *sock, const char *err)
 {
     struct http_listener *listener = sock->data;
-    if (err != NULL || accept_some(listener, ACCEPTS_PER_WAKE))
+    int64_t rest_ms = err == NULL ? accept_some(listener, ACCEPTS_PER_WAKE, true) : -1;
+    if (rest_ms == -1)
         return;
     h2o_socket_read_stop(sock);
-    loop_timer_start(listener->rest, REST_MS);
+    loop_timer_start(listener->rest, rest_ms);
 }
 
 static void on_rested(void *arg)
@@ -130,7 +149,7 @@ void http_listener_free(struct http_listener *listener)
 {
     if (listener == NULL)
         return;
-    (void)accept_some(listener, SOMAXCONN);
+    (void)accept_some(listener, SOMAXCONN, false);
     h2o_socket_close(listener->sock);
     loop_timer_free(listener->rest);
     free(listener);

@@ -17,8 +17,9 @@ int http_listen(const char *address, uint16_t port, bool shared, struct error *e
 
 struct http_listener_events {
     void (*on_connection)(void *arg, h2o_socket_t *sock); /* which becomes the callee's */
-    bool (*make_place)(
-        void *arg); /* out of descriptors: close one. Returns whether that was done. */
+    bool (*is_full)(void *arg);
+    /* Full, or out of descriptors: close a connection. Returns whether that was done. */
+    bool (*make_place)(void *arg);
     void *arg;
 };
 

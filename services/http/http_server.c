@@ -66,10 +66,16 @@ static bool make_place(void *arg)
     return http_connections_make_place(server->connections);
 }
 
+static bool is_full(void *arg)
+{
+    struct http_server *server = arg;
+    return http_server_connections(server) >= server->max_connections;
+}
+
 static void on_connection(void *arg, h2o_socket_t *sock)
 {
     struct http_server *server = arg;
-    if (http_server_connections(server) >= server->max_connections && !make_place(server)) {
+    if (is_full(server) && !make_place(server)) {
         http_connections_refuse(server->connections, sock);
         return;
     }
@@ -80,10 +86,12 @@ static void on_connection(void *arg, h2o_socket_t *sock)
 
 void http_server_listen(struct http_server *server, int listen_fd)
 {
-    server->listener = http_listener_new(
-        server->context.loop, server->events, listen_fd,
-        &(struct http_listener_events){
-            .on_connection = on_connection, .make_place = make_place, .arg = server});
+    server->listener =
+        http_listener_new(server->context.loop, server->events, listen_fd,
+                          &(struct http_listener_events){.on_connection = on_connection,
+                                                         .is_full = is_full,
+                                                         .make_place = make_place,
+                                                         .arg = server});
 }
 
 /* ---- requests ---- */
@@ -106,6 +114,11 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
     bool last;
     enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &head_len, &last);
     uint64_t *served_turn = http_connections_begin_request(req, head_len + req->entity.len);
+    if (served_turn == NULL) {
+        req->http1_is_persistent = 0;
+        h2o_send_inline(req, NULL, 0); /* nobody gets it: libh2o closes the connection */
+        return 0;
+    }
     /* libh2o overlooks a "close" beside "keep-alive", and takes any other option for a "close". */
     req->http1_is_persistent = !last && !server->context.shutdown_requested;
     http_turns_serve(&server->turns, served_turn, req, fault);

@@ -47,17 +47,17 @@ def attack(kind, address, what):
             if key.data is None:
                 return statuses
             try:
-                if events & selectors.EVENT_WRITE and not key.data.send():
-                    if kind == "pipeline":
-                        key.data.left = memoryview(what)
-                    else:
-                        selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
                 if events & selectors.EVENT_READ:
                     answers = key.data.socket.recv(1 << 20)
                     for part in answers.split(b"HTTP/1.1 ")[1:]:
                         statuses[part[:3].decode()] += 1
                     if not answers:
                         raise ConnectionError
+                if events & selectors.EVENT_WRITE and not key.data.send():
+                    if kind == "pipeline":
+                        key.data.left = memoryview(what)
+                    else:
+                        selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
             except BlockingIOError:
                 pass
             except OSError:

@@ -198,6 +198,21 @@ static void a_slow_one_makes_place_where_that_is_wanted(void **state)
     close_all(fds, more);
 }
 
+static void what_was_sent_before_a_new_one_came_is_read_first(void **state)
+{
+    (void)state;
+    int fds[10];
+    for (unsigned i = 0; i < 10; i++) {
+        fds[i] = client_new();
+        assert_int_equal(send(fds[i], "GET /a HT", 9, MSG_NOSIGNAL), 9);
+    }
+    int more = client_new();
+    assert_int_equal(send(more, GET, strlen(GET), MSG_NOSIGNAL), strlen(GET));
+    pass(1);
+    assert_answer(more, false, "HTTP/1.1 200 OK\r\n");
+    close_all(fds, more);
+}
+
 static void bodies_have_a_budget(void **state)
 {
     (void)state;
@@ -244,6 +259,8 @@ int main(void)
         TEST(the_longest_idle_makes_place),
         TEST(without_an_idle_one_the_new_one_is_refused),
         cmocka_unit_test_setup_teardown(a_slow_one_makes_place_where_that_is_wanted,
+                                        set_up_ends_slow, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_sent_before_a_new_one_came_is_read_first,
                                         set_up_ends_slow, tear_down),
         TEST(bodies_have_a_budget),
     };

@@ -40,6 +40,36 @@ static void a_client_that_leaves_takes_its_waiting_request_along(void **state)
     wait_until(http_server_connections(server) == 0, turn(10));
 }
 
+static void the_requests_of_a_client_that_has_left_are_not_handled(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 1000 };
+    static char requests[REQUESTS * (sizeof(GET) - 1) + 1];
+    for (unsigned i = 0; i < REQUESTS; i++)
+        strcat(requests, GET);
+    int fd = client_new();
+    client_send(fd, requests);
+    wait_until(handled_count > 0, turn(10));
+    size_t before = handled_count;
+    assert_true(before < REQUESTS / 2);
+    close(fd); /* with answers unread: a reset */
+    wait_until(http_server_connections(server) == 0, turn(10));
+    assert_true(handled_count <= before + 1);
+}
+
+static void a_client_that_sends_no_more_gets_all_its_answers(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 100 };
+    int fd = client_new();
+    for (unsigned i = 0; i < REQUESTS; i++)
+        client_send(fd, GET);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    wait_until(http_server_connections(server) == 0, turn(10));
+    assert_int_equal(handled_count, REQUESTS);
+    close(fd);
+}
+
 /* ---- the last answer ---- */
 
 static void a_client_that_says_close_is_closed(void **state)
@@ -241,6 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_connection_has_one_request_a_turn),
         TEST(a_client_that_leaves_takes_its_waiting_request_along),
+        TEST(the_requests_of_a_client_that_has_left_are_not_handled),
+        TEST(a_client_that_sends_no_more_gets_all_its_answers),
         TEST(a_client_that_says_close_is_closed),
         TEST(a_client_that_does_not_say_close_is_kept),
         TEST(an_old_client_is_not_told_to_continue),
