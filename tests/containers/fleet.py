@@ -98,7 +98,8 @@ class Fleet:
     def destroy(self):
         names = podman("ps", "-aq", "--filter", f"label=io.podman.compose.project={PROJECT}").split()
         if names:
-            podman("stop", "--time", "15", *names, timeout=300)
+            # Those of a run that was killed cannot all be stopped.
+            podman("stop", "--time", "15", *names, timeout=300, check=False)
             podman("rm", "--force", *names, timeout=300)
         for kind in ("volume", "network"):
             names = podman(kind, "ls", "-q", "--filter", f"name={PROJECT}_").split()
