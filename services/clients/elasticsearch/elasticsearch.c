@@ -10,6 +10,7 @@
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/elasticsearch_url.h"
 #include "services/loop/event_loop.h"
+#include "services/loop/tcp_keepalive.h"
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +291,28 @@ void elasticsearch_free(struct elasticsearch *client)
     free(client);
 }
 
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)arg, (void)purpose;
+    tcp_keepalive(fd);
+    return CURL_SOCKOPT_OK;
+}
+
+/* A file of authorities is the only trust, and is read for each connection: libcurl would also
+ * trust its folder of the system's authorities, keep what it has read for a day, and ask no
+ * certificate of a server that resumes a session. */
+static void set_trust(const struct elasticsearch *client, CURL *easy)
+{
+    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
+    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
+    if (client->ca_file == NULL)
+        return;
+    MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
+    MUST(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
+    MUST(curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L));
+    MUST(curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L));
+}
+
 /* What is the same for each request of a slot. */
 static CURL *slot_easy_new(struct slot *slot)
 {
@@ -309,11 +332,10 @@ static CURL *slot_easy_new(struct slot *slot)
     MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
     MUST(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
     MUST(curl_easy_setopt(easy, CURLOPT_PROXY, "")); /* none, whatever the environment says */
-    MUST(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
-    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
-    MUST(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
-    if (client->ca_file != NULL)
-        MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file));
+    /* A new connection goes to the address that the name has now. */
+    MUST(curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L));
+    MUST(curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket));
+    set_trust(client, easy);
     if (client->authorization == NULL && client->url.user != NULL) {
         MUST(curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC));
         MUST(curl_easy_setopt(easy, CURLOPT_USERNAME, client->url.user));

@@ -4,6 +4,7 @@
 #include "services/base/clock.h"
 #include "services/clients/rabbitmq/amqp_url.h"
 #include "services/clients/rabbitmq/tls_socket.h"
+#include "services/loop/tcp_keepalive.h"
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -158,8 +159,9 @@ static int set_up(const struct broker_options *options, const struct amqp_url *u
     if (open_socket(connection->amqp, url, options->ca_file, address, deadline_ms, err) != 0)
         return -1;
     connection->fd = amqp_get_sockfd(connection->amqp);
-    /* librabbitmq sets TCP_NODELAY and SO_KEEPALIVE; this one ends its calls that block in sending
-     * without a deadline. Not vital where the kernel has none: heartbeats notice as well. */
+    tcp_keepalive(connection->fd); /* librabbitmq's begins after two hours */
+    /* This one ends librabbitmq's calls that block in sending without a deadline. Not vital where
+     * the kernel has none: heartbeats notice as well. */
     unsigned user_timeout_ms = BROKER_USER_TIMEOUT_MS;
     (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
                      sizeof user_timeout_ms);

@@ -2,7 +2,8 @@
 #include "tests/unit/support/loopback.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -81,4 +82,33 @@ int loopback_connect(uint16_t port)
         return fd;
     close(fd);
     return -1;
+}
+
+static bool is_connected_to(int fd, uint16_t port)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+        return false;
+    if (peer.ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)&peer)->sin6_port) == port;
+    return peer.ss_family == AF_INET &&
+           ntohs(((const struct sockaddr_in *)&peer)->sin_port) == port;
+}
+
+bool loopback_keeps_alive(uint16_t port)
+{
+    enum { MOST_DESCRIPTORS = 1024, MOST_IDLE_S = 60 };
+    unsigned found = 0, kept = 0;
+    for (int fd = 0; fd < MOST_DESCRIPTORS; fd++) {
+        int on = 0, idle_s = 0;
+        socklen_t len = sizeof on;
+        if (!is_connected_to(fd, port))
+            continue;
+        must(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0, "SO_KEEPALIVE");
+        must(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &len) == 0, "TCP_KEEPIDLE");
+        found++;
+        kept += on != 0 && idle_s < MOST_IDLE_S;
+    }
+    return found > 0 && kept == found;
 }

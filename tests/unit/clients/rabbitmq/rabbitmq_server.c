@@ -48,6 +48,14 @@ static void set_environment_port(const char *name, uint16_t port)
     set_environment(name, text);
 }
 
+static void sign_certificate(const char *folder, const char *ca)
+{
+    run("cd %s && openssl x509 -req -in server.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days "
+        "2 "
+        "-extfile server.ext -out server.pem 2>>openssl.log",
+        folder, ca, ca);
+}
+
 static void make_certificates(const char *folder)
 {
     static const char new_key[] = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
@@ -59,10 +67,9 @@ static void make_certificates(const char *folder)
     }
     run("openssl req %s -subj /CN=localhost -keyout %s/server.key -out %s/server.csr "
         "2>>%s/openssl.log && "
-        "printf subjectAltName=DNS:localhost,DNS:found.test > %s/server.ext && "
-        "openssl x509 -req -in %s/server.csr -CA %s/ca.pem -CAkey %s/ca.key -CAcreateserial "
-        "-days 2 -extfile %s/server.ext -out %s/server.pem 2>>%s/openssl.log",
-        new_key, folder, folder, folder, folder, folder, folder, folder, folder, folder, folder);
+        "printf subjectAltName=DNS:localhost,DNS:found.test > %s/server.ext",
+        new_key, folder, folder, folder, folder);
+    sign_certificate(folder, "ca");
     run("chmod 644 %s/*.key", folder);
 }
 
@@ -174,6 +181,12 @@ const char *rabbitmq_server_ca_file(void)
 const char *rabbitmq_server_other_ca_file(void)
 {
     return server.other_ca_file;
+}
+
+void rabbitmq_server_renew(bool by_other_ca)
+{
+    sign_certificate(server.folder, by_other_ca ? "other_ca" : "ca");
+    rabbitmq_server_ctl("eval 'ssl:clear_pem_cache().'"); /* else within two minutes */
 }
 
 void rabbitmq_server_ctl(const char *arguments)

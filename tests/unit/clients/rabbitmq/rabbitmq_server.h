@@ -3,6 +3,7 @@
 #ifndef TEST_RABBITMQ_SERVER_H
 #define TEST_RABBITMQ_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RABBITMQ_SERVER_HEARTBEAT_S 4 /* shorter than a client's wish, to shorten the tests */
@@ -19,6 +20,9 @@ uint16_t rabbitmq_server_port(void);
 const char *rabbitmq_server_tls_url(const char *host);
 const char *rabbitmq_server_ca_file(void);
 const char *rabbitmq_server_other_ca_file(void);
+
+/* Another certificate for the listener, of its authority or of the other one, while it runs. */
+void rabbitmq_server_renew(bool by_other_ca);
 
 /* rabbitmqctl with these arguments; aborts the test when it fails. Takes a second or two. */
 void rabbitmq_server_ctl(const char *arguments);

@@ -24,6 +24,7 @@ static void connects_and_tells_the_version(void **state)
     assert_in_range(connection.server_major, 3, 4);
     assert_int_equal(amqp_get_heartbeat(connection.amqp), RABBITMQ_SERVER_HEARTBEAT_S);
     assert_int_equal(connection.fd, amqp_get_sockfd(connection.amqp));
+    assert_true(loopback_keeps_alive(rabbitmq_server_port()));
     broker_disconnect(&connection, true);
     assert_null(connection.amqp);
     broker_disconnect(&connection, true); /* nothing happens */
@@ -86,6 +87,31 @@ static void verifies_the_tls_peer(void **state)
     struct broker_options options = {
         .url = plaintext_peer, .ca_file = rabbitmq_server_ca_file(), .name = "test"};
     assert_int_equal(broker_reach(&options, NULL), -1);
+}
+
+static void point_to(const char *link, const char *file)
+{
+    (void)unlink(link);
+    assert_int_equal(symlink(file, link), 0);
+}
+
+/* The server's certificate and the authorities are replaced while both run. */
+static void rotates_certificates(void **state)
+{
+    (void)state;
+    static const char ca_file[] = "/tmp/order-pipeline-test-rotation.pem";
+    struct broker_options options = {
+        .url = rabbitmq_server_tls_url("localhost"), .ca_file = ca_file, .name = "test"};
+    struct error err = {""};
+    point_to(ca_file, rabbitmq_server_ca_file());
+    assert_int_equal(broker_reach(&options, &err), 0);
+    rabbitmq_server_renew(true);
+    assert_int_equal(broker_reach(&options, &err), -1);
+    assert_non_null(strstr(err.message, "verif"));
+    point_to(ca_file, rabbitmq_server_other_ca_file());
+    assert_int_equal(broker_reach(&options, &err), 0);
+    rabbitmq_server_renew(false);
+    assert_int_equal(unlink(ca_file), 0);
 }
 
 /* A peer that accepts connections and says nothing; the caller closes it. */
@@ -221,6 +247,7 @@ int run_connection_tests(void)
         cmocka_unit_test(connects_and_tells_the_version),
         cmocka_unit_test(explains_failures_without_credentials),
         cmocka_unit_test(verifies_the_tls_peer),
+        cmocka_unit_test(rotates_certificates),
         cmocka_unit_test(tries_each_address_of_a_name),
         cmocka_unit_test(tells_which_server_of_a_list_answers),
         cmocka_unit_test(verifies_the_name_at_every_address),
