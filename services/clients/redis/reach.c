@@ -1,17 +1,35 @@
 /* redis_reach(), on hiredis' blocking interface. */
 #include "services/clients/redis/redis_connection.h"
+#include "services/clients/redis/redis_login.h"
 #include "services/clients/redis/tls.h"
 #include <stdlib.h>
 
 /* Send a command and see whether the answer is no error. */
-static int ask(redisContext *context, int argc, const char *argv[], struct error *err)
+static int ask(redisContext *context, const struct redis_word *words, size_t count,
+               struct error *err)
 {
-    redisReply *reply = redisCommandArgv(context, argc, argv, NULL);
+    struct command_text text = {0};
+    void *answer = NULL;
+    size_t len = command_text_write(&text, words, count);
+    if (redisAppendFormattedCommand(context, text.bytes, len) == REDIS_OK)
+        (void)redisGetReply(context, &answer); /* on failure there is none */
+    command_text_release(&text);
+    redisReply *reply = answer;
     int rc = reply != NULL && reply->type != REDIS_REPLY_ERROR ? 0 : -1;
     if (rc != 0)
         error_set(err, "%s", reply != NULL ? reply->str : redis_error_text(context));
     freeReplyObject(reply);
     return rc;
+}
+
+static int log_in(redisContext *context, const struct redis_options *options, struct error *err)
+{
+    struct redis_login_command login[REDIS_LOGIN_COMMANDS];
+    size_t count = redis_login(options, login);
+    for (size_t i = 0; i < count; i++)
+        if (ask(context, login[i].words, login[i].count, err) != 0)
+            return -1;
+    return 0;
 }
 
 int redis_reach(const struct redis_options *options, struct error *err)
@@ -26,20 +44,13 @@ int redis_reach(const struct redis_options *options, struct error *err)
     if (context == NULL)
         abort(); /* out of memory */
     int rc = -1;
-    SSL_CTX *tls = NULL;
     if (context->err == 0)
         redisSetTimeout(context, timeout);
     if (context->err != 0) {
         error_set(err, "%s", context->errstr);
-    } else if (!address.tls ||
-               redis_tls_begin(&tls, options->ca_file, context, address.host, err) == 0) {
-        const char *name = options->username, *password = options->password;
-        const char *auth[] = {"AUTH", name != NULL ? name : password, password};
-        rc = password != NULL ? ask(context, name != NULL ? 3 : 2, auth, err) : 0;
-        if (rc == 0)
-            rc = ask(context, 1, (const char *[]){"PING"}, err);
+    } else if (!address.tls || redis_tls_begin(options->ca_file, context, address.host, err) == 0) {
+        rc = log_in(context, options, err);
     }
     redisFree(context);
-    SSL_CTX_free(tls);
     return rc;
 }

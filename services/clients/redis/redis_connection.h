@@ -3,7 +3,14 @@
  *
  * Commands are pipelined, and written once per turn of the loop. A command that is not answered in
  * REDIS_COMMAND_TIMEOUT_MS fails; as long as its answer is outstanding Redis is stalled, and new
- * commands are refused at once (the breaker). A stall of a second ends the connection. */
+ * commands are refused at once (the breaker). A stall of a second ends the connection.
+ *
+ * It is up once the login and the probe (redis_login.h) were answered without an error, and until
+ * an answer says that this Redis cannot serve (READONLY, LOADING, OOM, NOAUTH …) or the connection
+ * is lost. Login and probe are repeated every 2 s. After a failure it connects again, with backoff,
+ * and looks the name up each time. A connection that ends while no command is under way, as Redis'
+ * own `timeout` ends it, is replaced without a word.
+ */
 #ifndef CLIENTS_REDIS_REDIS_CONNECTION_H
 #define CLIENTS_REDIS_REDIS_CONNECTION_H
 
@@ -21,8 +28,11 @@ struct redis_options {
     const char *ca_file;  /* of rediss://, or NULL: the system's authorities */
     const char *username; /* or NULL */
     const char *password; /* or NULL */
-    /* Called on each change; the reason is NULL when up. */
+    /* Called on each change, also of the reason, which is NULL when up. */
     void (*on_state)(void *arg, bool up, const char *reason);
+    /* Redis has answered a command, the login or the probe with this error. Not called again and
+     * again while it is down for this reason. */
+    void (*on_error)(void *arg, const char *error);
     void *arg;
 };
 
@@ -48,7 +58,7 @@ int redis_connection_send(struct redis_connection *connection, const struct redi
 /* Write the commands that were sent; at the end of each turn of the loop. */
 void redis_connection_flush(struct redis_connection *connection);
 
-/* For --check: connect, log in and PING. Blocks at most 5 s. */
+/* For --check: connect, log in, and probe. Blocks at most 5 s. */
 int redis_reach(const struct redis_options *options, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -3,6 +3,7 @@
 #include "services/clients/redis/tls.h"
 #include "services/clients/redis/redis_connection.h"
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 #if __has_include(<hiredis/hiredis_ssl.h>)
@@ -57,15 +58,16 @@ static SSL_CTX *trusting(const char *ca_file, struct error *err)
     return tls;
 }
 
-int redis_tls_begin(SSL_CTX **tls, const char *ca_file, redisContext *context, const char *host,
-                    struct error *err)
+int redis_tls_begin(const char *ca_file, redisContext *context, const char *host, struct error *err)
 {
-    if (*tls == NULL && (*tls = trusting(ca_file, err)) == NULL)
+    SSL_CTX *tls = trusting(ca_file, err);
+    if (tls == NULL)
         return -1;
-    SSL *ssl = SSL_new(*tls);
+    SSL *ssl = SSL_new(tls);
     if (ssl == NULL || SSL_set_min_proto_version(ssl, TLS1_2_VERSION) != 1 ||
         SSL_set1_host(ssl, host) != 1)
-        abort(); /* out of memory */
+        abort();       /* out of memory */
+    SSL_CTX_free(tls); /* `ssl` keeps it */
     if (strspn(host, "0123456789.") != strlen(host) && strchr(host, ':') == NULL)
         (void)SSL_set_tlsext_host_name(ssl, host); /* never for an address, RFC 6066 section 3 */
     if (redisInitiateSSL(context, ssl) != REDIS_OK) {

@@ -5,7 +5,6 @@
 #include "proto/error.h"
 #include "services/base/endpoint.h"
 #include <hiredis/hiredis.h>
-#include <openssl/ssl.h>
 
 /* Parse REDIS_ADDR: host:port, unix:/path, or rediss://host:port for TLS (the scheme is registered
  * with IANA). TLS that hiredis does not have is an error. */
@@ -13,11 +12,10 @@ int redis_address_parse(const char *text, struct host_port *ret, struct error *e
     __attribute__((warn_unused_result));
 
 /* Begin TLS on a context that has a socket, connected or not yet. The peer's certificate must be
- * for `host`, and signed by an authority of ca_file (PEM; NULL: one of the system's). *tls is NULL
- * or of an earlier call with the same ca_file, and the caller's to free with SSL_CTX_free().
- * Blocks when the context does. */
-int redis_tls_begin(SSL_CTX **tls, const char *ca_file, redisContext *context, const char *host,
-                    struct error *err) __attribute__((warn_unused_result));
+ * for `host`, and signed by an authority of ca_file (PEM; NULL: one of the system's), which is read
+ * each time. Blocks when the context does. */
+int redis_tls_begin(const char *ca_file, redisContext *context, const char *host, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* What has gone wrong with the context: for a failed handshake, what OpenSSL says about it. */
 const char *redis_error_text(const redisContext *context);

@@ -7,12 +7,12 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
+#include "services/clients/redis/redis_login.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_PREFIX "order:"
-#define KEY_LEN (sizeof(KEY_PREFIX) - 1 + ORDER_ID_TEXT_LEN)
+#define KEY_LEN (sizeof(REDIS_KEY_PREFIX) - 1 + ORDER_ID_TEXT_LEN)
 #define DEBT_MAX 10000
 #define DEBT_AT_ONCE 64 /* written before the answers are awaited */
 #define DEBT_RETRY_MS 100
@@ -20,11 +20,6 @@
 #define TEXT_(number) #number
 #define TEXT(number) TEXT_(number)
 #define PROVISIONAL_S REDIS_WORD(TEXT(ORDER_CACHE_PROVISIONAL_S))
-
-/* Delete a reservation, but not an entry that was confirmed since: that one lives longer. */
-static const char remove_script[] =
-    "if redis.call('TTL',KEYS[1])<=tonumber(ARGV[1]) then return redis.call('DEL',KEYS[1]) end "
-    "return 0";
 
 struct debt {
     struct debt *next;
@@ -44,13 +39,11 @@ struct redis_cache {
     struct loop_timer *debt_timer;
 };
 
-static struct metric_counter *errors_total, *debts_total, *debts_lost_total;
+static struct metric_counter *debts_total, *debts_lost_total;
 static struct log_limit error_limit;
 
 void redis_cache_register_metrics(void)
 {
-    errors_total =
-        metric_counter("redis_errors_total", NULL, "Commands that Redis answered with an error");
     debts_total = metric_counter("order_cache_debts_total", NULL,
                                  "Accepted orders whose entry had to be written later");
     debts_lost_total = metric_counter("order_cache_debts_lost_total", NULL,
@@ -62,22 +55,21 @@ void redis_cache_register_metrics(void)
 /* The order's key, in the caller's buffer. */
 static struct redis_word key_of(const struct order_id *id, char key[KEY_LEN + 1])
 {
-    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX) - 1);
-    order_id_format(id, key + sizeof(KEY_PREFIX) - 1);
+    memcpy(key, REDIS_KEY_PREFIX, sizeof(REDIS_KEY_PREFIX) - 1);
+    order_id_format(id, key + sizeof(REDIS_KEY_PREFIX) - 1);
     return (struct redis_word){key, KEY_LEN};
+}
+
+static void on_error(void *arg, const char *error)
+{
+    (void)arg;
+    log_warn_limited(&error_limit, "redis answers an error", log_text("error", error));
 }
 
 /* Whether there is a reply, and no error. */
 static bool succeeded(const redisReply *reply)
 {
-    if (reply == NULL)
-        return false;
-    if (reply->type != REDIS_REPLY_ERROR)
-        return true;
-    metric_add(errors_total, 1);
-    log_limited(&error_limit, LOG_LEVEL_WARN, "redis answers an error",
-                (const struct log_field[]){log_text("error", reply->str), {0}});
-    return false;
+    return reply != NULL && reply->type != REDIS_REPLY_ERROR;
 }
 
 struct operation {
@@ -111,13 +103,13 @@ static void end(struct operation *operation, enum order_cache_status status,
     on_done(arg, status, found ? reply->str : NULL, found ? (size_t)reply->len : 0);
 }
 
-/* The reply of reserve, remove and get. */
+/* The reply of reserve, remove and get. An empty entry is the probe's (redis_login.h), no order. */
 static void on_reply(void *arg, const redisReply *reply)
 {
     struct operation *operation = arg;
     if (!succeeded(reply))
         end(operation, ORDER_CACHE_UNAVAILABLE, NULL);
-    else if (reply->type == REDIS_REPLY_STRING)
+    else if (reply->type == REDIS_REPLY_STRING && reply->len > 0)
         end(operation, ORDER_CACHE_FOUND, reply);
     else
         end(operation, operation->otherwise, NULL);
@@ -233,7 +225,7 @@ static int remove_entry(void *self, const struct order_id *id, order_cache_done_
                         void *arg)
 {
     char key[KEY_LEN + 1];
-    const struct redis_word words[] = {REDIS_WORD("EVAL"), redis_word(remove_script),
+    const struct redis_word words[] = {REDIS_WORD("EVAL"), redis_word(redis_remove_script),
                                        REDIS_WORD("1"), key_of(id, key), PROVISIONAL_S};
     return submit(operation_new(self, ORDER_CACHE_OK, on_done, arg), words, 5, on_reply);
 }
@@ -248,7 +240,7 @@ static int get(void *self, const struct order_id *id, order_cache_done_fn *on_do
 static void on_filled(void *arg, const redisReply *reply)
 {
     (void)arg;
-    (void)succeeded(reply); /* counted there; the next read fills the entry */
+    (void)reply; /* after a failure the next read fills the entry */
 }
 
 static void fill(void *self, const struct order_id *id, const char *json, size_t json_len)
@@ -325,7 +317,9 @@ struct order_cache *redis_cache_new(struct event_loop *events, const struct redi
     snprintf(cache->ttl, sizeof(cache->ttl), "%lld", (long long)ttl_s);
     cache->debts_end = &cache->debts;
     cache->debt_timer = event_loop_timer(events, on_debt_timer, cache);
-    cache->connection = redis_connection_new(events, options);
+    struct redis_options own = *options;
+    own.on_error = on_error;
+    cache->connection = redis_connection_new(events, &own); /* copies them */
     return &cache->port;
 }
 

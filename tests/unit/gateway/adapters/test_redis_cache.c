@@ -43,8 +43,12 @@ static bool ready(void)
 
 static struct server_process server = {
     /* on both addresses of localhost, where ::1 exists */
-    .argv = (const char *const[]){"redis-server", "--port", port_text, "--bind", "127.0.0.1",
-                                  "-::1", "--unixsocket", socket_path, "--save", "", NULL},
+    .argv =
+        (const char *const[]){"redis-server", "--port", port_text, "--bind", "127.0.0.1", "-::1",
+                              "--unixsocket", socket_path, "--save", "",
+                              /* what README says the gateway needs */
+                              "--user", "least", "on", ">pass", "resetchannels", "~order:*",
+                              "-@all", "+set", "+get", "+expire", "+eval", "+ttl", "+del", NULL},
     .folder = folder,
     .end_signal = SIGKILL,
     .ready = ready};
@@ -135,12 +139,13 @@ static void close_cache(void)
     event_loop_free(events);
 }
 
+/* As a user who may do what README says, and no more. */
 static int set_up(void **state)
 {
     (void)state;
     tell("FLUSHALL");
     snprintf(address, sizeof(address), "unix:%s", socket_path);
-    open_cache(NULL, NULL);
+    open_cache("least", "pass");
     turn_until(up);
     return 0;
 }
@@ -269,6 +274,34 @@ static void test_errors_of_redis(void **state)
     tell("RPUSH order:" ID " x");
     assert_int_equal(get().status, ORDER_CACHE_UNAVAILABLE); /* WRONGTYPE */
     assert_true(up);
+}
+
+/* An empty entry is the probe of a connection that begins. */
+static void test_an_empty_entry_is_none(void **state)
+{
+    (void)state;
+    redisReply *reply = redisCommand(admin, "SET order:" ID " %s", "");
+    assert_non_null(reply);
+    freeReplyObject(reply);
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+}
+
+/* A demoted Redis is one that is away: orders accepted meanwhile are written when it is well. */
+static void test_a_replica_is_not_used(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    reserve("order");
+    tell("REPLICAOF 127.0.0.1 1");
+    assert_int_equal(confirm("order").status, ORDER_CACHE_UNAVAILABLE);
+    turn_until(!up);
+    assert_non_null(strstr(reason, "READONLY"));
+    assert_int_equal(cache->get(cache->self, &id, on_done, &seen), -1);
+    tell("REPLICAOF NO ONE");
+    turn_until_passing(up, 5);
+    turn_until_passing(ask("TTL", ID) > ORDER_CACHE_PROVISIONAL_S, 5);
+    assert_string_equal(get().json, "order");
 }
 
 /* A read that is not answered fails when its time is over, and not before. Its time begins when it
@@ -502,6 +535,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_remove_spares_what_was_confirmed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fill_overwrites_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors_of_redis, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_empty_entry_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_replica_is_not_used, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stall, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_busy_loop_is_no_stall, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_connection, set_up, tear_down),
