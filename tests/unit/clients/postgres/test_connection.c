@@ -317,6 +317,27 @@ static bool connects_by_tls(struct fixture *fixture, const char *settings)
     return connection.up;
 }
 
+static void use_certificate(struct fixture *fixture, int number)
+{
+    char command[200], file[120];
+    static const char *const settings[][2] = {{"ssl_key_file", "key"}, {"ssl_cert_file", "crt"}};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(file, sizeof file, "%s/%d.%s", postgres_server_folder(), number, settings[i][1]);
+        snprintf(command, sizeof command, "ALTER SYSTEM SET %s = '%s'", settings[i][0], file);
+        execute(fixture, command);
+    }
+    execute(fixture, "SELECT pg_reload_conf()");
+    run_until_query(fixture, "SHOW ssl_cert_file", file);
+}
+
+static void trust_certificate(int number)
+{
+    char command[300];
+    snprintf(command, sizeof command, "cd %s && cp %d.crt trusted.crt", postgres_server_folder(),
+             number);
+    assert_int_equal(system(command), 0);
+}
+
 /* The host's name is what the certificate is checked against. */
 static void test_tls(void **state)
 {
@@ -331,13 +352,8 @@ static void test_tls(void **state)
                  folder, i, i, i, i, i);
         assert_int_equal(system(command), 0);
     }
-    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_cert_file = '%s/0.crt'", folder);
-    execute(fixture, command);
-    snprintf(command, sizeof command, "ALTER SYSTEM SET ssl_key_file = '%s/0.key'", folder);
-    execute(fixture, command);
     execute(fixture, "ALTER SYSTEM SET ssl = on");
-    execute(fixture, "SELECT pg_reload_conf()");
-    run_until_query(fixture, "SHOW ssl", "on");
+    use_certificate(fixture, 0);
 
     snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/0.crt",
              folder);
@@ -348,6 +364,16 @@ static void test_tls(void **state)
     snprintf(settings, sizeof settings, "host=localhost sslmode=verify-full sslrootcert=%s/1.crt",
              folder);
     assert_false(connects_by_tls(fixture, settings));
+
+    /* The server's certificate and the authorities are replaced while both run. */
+    snprintf(settings, sizeof settings,
+             "host=localhost sslmode=verify-full sslrootcert=%s/trusted.crt", folder);
+    trust_certificate(0);
+    assert_true(connects_by_tls(fixture, settings));
+    use_certificate(fixture, 1);
+    assert_false(connects_by_tls(fixture, settings));
+    trust_certificate(1);
+    assert_true(connects_by_tls(fixture, settings));
     execute(fixture, "ALTER SYSTEM RESET ssl");
     execute(fixture, "SELECT pg_reload_conf()");
 }
