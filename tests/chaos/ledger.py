@@ -64,10 +64,11 @@ class Entry:
 
 
 def is_definite_refusal(status: int | None, code: str | None) -> bool:
-    """4xx and 503 say that nothing was kept, but for the one code that says nobody knows."""
+    """4xx and 503 say that nothing was kept, but for the one code that says nobody knows. The page of a proxy
+    that has lost the gateway has no code: nobody knows."""
     if status is None:
         return code == NOT_SENT
-    return status != 202 and status < 504 and code != "outcome_unknown"
+    return code is not None and status != 202 and status < 504 and code != "outcome_unknown"
 
 
 @dataclasses.dataclass

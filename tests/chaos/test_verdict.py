@@ -55,6 +55,15 @@ def test_an_unknown_order_may_be_stored(case):
     assert case.findings() == {}
 
 
+def test_a_proxy_that_has_lost_the_gateway_knows_nothing(case):
+    """Its page has no code, and its 502 or 503 is no refusal."""
+    name, stored = "run-5 Proxied", Stored("run-5 Proxied", Decimal("1.00"))
+    case.writer.asked(name, "1.00", None)
+    case.writer.answered(name, 502, None, None, 0.01)
+    case.contents.rows["id-5"], case.contents.documents["id-5"] = [stored], stored
+    assert case.findings() == {}
+
+
 def test_lost_without_a_row(case):
     del case.contents.rows["id-1"], case.contents.documents["id-1"]
     assert case.findings() == {"lost": [f"id-1 ({LAPTOP}): no row"]}

@@ -1,19 +1,14 @@
 """The system of docker-compose.yml, run by podman-compose as a project of its own."""
 
-import contextlib
 import resource
-import signal
 import socket
-import subprocess
 import sys
-import time
 
 import yaml
 
-from ledger import Ledger
+from flow import flowing
 from podman import ROOT, Container, podman, run
 from stores import Stores
-from verdict import judge
 from wait import eventually
 
 PROJECT = "order-pipeline-test"
@@ -138,53 +133,8 @@ class Fleet:
 
     # --- load ---------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def load(self, gateways=("gateway",), rate=200):
+    def load(self, gateways=("gateway",)):
         """Orders flow inside of the block; after it, none that was accepted may be missing."""
         self._loads += 1
-        prefix, path = f"fleet{self._loads}", self.folder / f"ledger-{self._loads}"
-        urls = [word for gateway in gateways for word in ("--url", self.url(gateway))]
-        client = subprocess.Popen(
-            [sys.executable, ROOT / "tests/chaos/load_client.py", *urls]
-            + ["--ledger", path, "--prefix", prefix, "--rate", str(rate), "--seed", str(self._loads)]
-            + ["--concurrency", "32", "--orders", "0", "--settle", "30"]
-        )
-        flow = Flow(path, client)
-        try:
-            flow.wait_accepted(500)
-            yield flow
-            flow.wait_accepted(500)
-        finally:
-            client.send_signal(signal.SIGTERM)
-            client.wait(60)
-        self._assert_kept(Ledger(path), prefix)
-
-    def _assert_kept(self, ledger, prefix, timeout=60):
-        end = time.monotonic() + timeout
-        while True:
-            verdict = judge(ledger, self.stores().contents(prefix))
-            if verdict.clean or time.monotonic() > end:
-                break
-            time.sleep(1)
-        print(
-            f"{prefix}: {len(ledger.accepted)} accepted, {len(ledger.refused)} refused, "
-            f"{len(ledger.unknown)} unknown, {verdict.count('lost')} lost"
-        )
-        assert verdict.clean, verdict.describe()
-
-
-class Flow:
-    def __init__(self, ledger_path, client):
-        self._ledger = Ledger(ledger_path)
-        self._client = client
-
-    def wait_accepted(self, count, timeout=60):
-        """Until so many more have been accepted."""
-        before = len(self._ledger.accepted)
-
-        def enough():
-            assert self._client.poll() is None, "the load client has ended"
-            self._ledger.read_on()
-            return len(self._ledger.accepted) - before >= count
-
-        eventually(enough, f"{count} more orders are accepted", timeout)
+        urls = [self.url(gateway) for gateway in gateways]
+        return flowing(self.folder / f"fleet{self._loads}", urls, self.stores, seed=self._loads)
