@@ -13,8 +13,6 @@
 . "$ROOT/dev.d/lib/prometheus.sh"
 # shellcheck source=dev.d/lib/sources.sh
 . "$ROOT/dev.d/lib/sources.sh"
-# shellcheck source=dev.d/lib/debian13.sh
-. "$ROOT/dev.d/lib/debian13.sh"
 
 # A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
 # files in $results.
@@ -53,6 +51,7 @@ These take options of their own, which --help tells:
   chaos [SCENARIO...]  some of the scenarios; --list tells what there is
   soak                 the same faults at random, several at once, for as long as you like
   simulate             the bridge's state machine under any number of seeded schedules
+  versions [NAME...]   the contract, and a kill of every process, on other versions and makes of the servers. Needs root
 
 What follows -- goes to pytest, for example: ./dev test integration -- -k bulk -x
 TEXT
@@ -62,7 +61,7 @@ main() {
     local kinds=() kind
     pytest_arguments=()
     case ${1:-} in
-    chaos | soak | simulate)
+    chaos | soak | simulate | versions)
         "run_$1" "${@:2}"
         return
         ;;
@@ -168,7 +167,7 @@ prepare_integration() {
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     # Two workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack" --junitxml "$results/integration.xml" \
+    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack and not versions" --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
 }
 
@@ -238,8 +237,7 @@ prepare_containers() {
 
 test_containers() {
     say '' "${BOLD}Containers$PLAIN"
-    "$VENV/bin/pytest" tests/containers -o "pythonpath=tests/integration tests/chaos" \
-        --junitxml "$results/containers.xml" "${pytest_arguments[@]}"
+    "$VENV/bin/pytest" tests/containers --junitxml "$results/containers.xml" "${pytest_arguments[@]}"
 }
 
 prepare_whole_system() {
@@ -254,6 +252,75 @@ run_simulate() {
     need_build_packages
     step "Building (release)" build_preset release
     "$ROOT/build/release/tests/unit/bridge/bridge_simulation" "$@"
+}
+
+# What a version must keep: the contract that clients and foreign programs rely on, and every accepted order.
+CONTRACT=(orders amounts bulk dashboard idempotency queue_sharing search health versions)
+# Most tests that start a second system take longer than all others together.
+CONTRACT_WITHOUT='empty_view or another_deployment or foreign_consumer or drained_by_both or another_type'
+
+help_versions() {
+    cat <<TEXT
+Usage: ./dev test versions [NAME...]
+
+Starts the system on each version of the servers, one after the other. Runs the integration tests of the
+contract on it: ${CONTRACT[*]::7}, ${CONTRACT[7]}.
+Then kills every process under load, and compares an independent ledger with the stores. Prints a line for each.
+A run that was interrupted, or in which something failed, goes on with what has not passed yet. Each takes some
+three minutes; the first time, the servers are fetched before. Needs root.
+
+$(version_names | sed 's/^/  /')
+TEXT
+}
+
+run_versions() {
+    local DEV_VERSION name names=("$@") passed_in=$ROOT/build/versions number=0 passed=0 failed=0
+    if [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
+        help_versions
+        return
+    fi
+    [[ $(id -u) == 0 ]] || die "Servers in a Debian 13 need root." "Run: sudo ./dev test versions"
+    for name in "${names[@]}"; do
+        check_version "$name"
+        rm -f "$passed_in/$name"
+    done
+    [[ ${#names[@]} -gt 0 ]] || mapfile -t names < <(version_names)
+    prepare_whole_system
+    for name in "${names[@]}"; do
+        DEV_VERSION=$name
+        need_elasticsearch
+        need_version
+    done
+    mkdir -p "$passed_in"
+    for name in "${names[@]}"; do
+        number=$((number + 1))
+        printf '%2d of %d  %-22s ' $number ${#names[@]} "$name"
+        if [[ -f $passed_in/$name ]] || try_version "$name"; then
+            passed=$((passed + 1))
+            cat "$passed_in/$name"
+        else
+            failed=$((failed + 1))
+            say "FAILED: $(short_path "$passed_in/$name.log"), $(short_path "$ROOT/.run-test-$name/log")"
+        fi
+    done
+    say '' "$passed passed, $failed failed"
+    ((failed == 0)) || return 1
+    [[ $passed -lt ${#VERSIONS[@]} ]] || rm -r "$passed_in" # the next run is a new one
+}
+
+# try_version NAME: its line is in $passed_in/NAME if it has passed.
+try_version() {
+    local begun=$SECONDS results=$passed_in/$1.results files=("${CONTRACT[@]/#/tests/integration/test_}")
+    files=("${files[@]/%/.py}")
+    rm -rf "$results"
+    mkdir -p "$results"
+    DEV_VERSION=$1 VERSION_REPORT=$results/line timeout 900 "$VENV/bin/pytest" -q --timeout 300 \
+        "${files[@]}" -k "not ($CONTRACT_WITHOUT)" \
+        --junitxml "$results/contract.xml" >"$passed_in/$1.log" 2>&1 </dev/null || return
+    count_results "$results"
+    printf '%s; %d tests, %s, %s\n' "$(<"$results/line")" "$kind_passed" "$(minutes $((SECONDS - begun)))" "$(date +%F)" \
+        >"$passed_in/$1"
+    rm -r "$results"
 }
 
 # Sums the counts of the result files. A kind that ended badly has failed, whatever its files say.

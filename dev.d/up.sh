@@ -30,6 +30,8 @@ Taken from the environment and remembered, until set to the empty string:
 $(fold -s -w 96 <<<"${SERVICE_SETTINGS[*]}" | sed 's/^/  /')
                         given to the services
 
+  DEV_VERSION           one of those that ./dev test versions tries, in a run folder of its own
+
 Examples:
   ./dev up --scale persister=3 indexer=2
   POSTGRES_DSN=postgresql://me@db.example/shop ./dev up
@@ -91,6 +93,7 @@ check_scale() {
 install_what_is_missing() {
     need_build_packages "${RUN_PACKAGES[@]}"
     ! is_private ELASTICSEARCH_URL || need_elasticsearch
+    need_version
 }
 
 start_servers() {

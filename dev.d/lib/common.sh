@@ -104,10 +104,15 @@ wait_until() {
 }
 
 as_server_user() {
-    if [[ $(id -u) == 0 ]]; then
-        runuser -u "$SERVER_USER" -- "$@"
+    as_user "$SERVER_USER" "$@"
+}
+
+# as_user USER COMMAND...: USER is the one who runs this program, unless that is root.
+as_user() {
+    if [[ $(id -un) == "$1" ]]; then
+        "${@:2}"
     else
-        "$@"
+        runuser -u "$1" -- "${@:2}"
     fi
 }
 

@@ -62,11 +62,15 @@ renew_debian13() {
     copy=$(debian13_root)
     rm -rf --one-file-system "$copy"
     cp -a "$copy.new" "$copy"
-    # How this machine reaches others: names, and authorities of its own.
-    cp -L /etc/resolv.conf /etc/hosts "$copy/etc/"
-    [[ ! -d /usr/local/share/ca-certificates ]] || cp -R /usr/local/share/ca-certificates "$copy/usr/local/share/"
+    connect_debian13 "$copy"
     mkdir "$copy/home/newcomer/order-pipeline"
     cd "$ROOT" || exit
     tracked_files . | tar -c --null -T - | tar -x -C "$copy/home/newcomer/order-pipeline"
     chroot "$copy" chown -R newcomer: /home/newcomer
+}
+
+# connect_debian13 ROOT: gives it what this machine reaches others by: names, and authorities of its own.
+connect_debian13() {
+    cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
+    [[ ! -d /usr/local/share/ca-certificates ]] || cp -R /usr/local/share/ca-certificates "$1/usr/local/share/"
 }

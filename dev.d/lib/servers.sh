@@ -1,4 +1,4 @@
-# The four private servers: for each a folder with its data, its configuration and a script
+# The private servers: for each a folder with its data, its configuration and a script
 # `start`, which the supervisor runs. All listen on 127.0.0.1 only, each on a port of its own.
 # shellcheck shell=bash
 
@@ -6,10 +6,18 @@ ELASTICSEARCH_VERSION=8.10.2
 
 # server=setting: a private one runs unless the user has set the setting.
 private_servers() {
+    local node
     ! is_private POSTGRES_DSN || say postgres
+    ! is_version 'pgbouncer-*' || say pgbouncer
     ! is_private REDIS_ADDR || say redis
-    ! is_private RABBITMQ_URL || say epmd rabbitmq
+    if is_private RABBITMQ_URL; then
+        say epmd
+        while IFS= read -r node; do
+            say "rabbitmq$node"
+        done < <(rabbitmq_nodes)
+    fi
     ! is_private ELASTICSEARCH_URL || say elasticsearch
+    ! is_version nginx || say nginx
 }
 
 # Root's home is closed to others, so a checkout in it is closed to the servers' user. Then their
@@ -37,7 +45,7 @@ own() {
 # prepare_servers NAME...: these run from now on, the others no more.
 prepare_servers() {
     local server folder
-    rm -f "$PROGRAMS/"{postgres,redis,epmd,rabbitmq,elasticsearch}.conf
+    rm -f "$PROGRAMS/"{postgres,pgbouncer,redis,epmd,rabbitmq{,_2,_3},elasticsearch,nginx}.conf
     for server in "$@"; do
         folder=$SERVERS/$server
         mkdir -p "$folder"
@@ -45,8 +53,8 @@ prepare_servers() {
         chmod 700 "$folder/start"
         own "$folder"
         [[ $server != postgres || -d $folder/data ]] || make_postgres_cluster "$folder"
-        write_program "$server" "$folder/start" "$folder" 10 "$SERVER_USER" \
-            "$(find "$folder" -name data -prune -o \( -name start -o -name '*.conf' -o -name '*.yml' \) -exec cat {} + |
+        write_program "$server" "$folder/start" "$folder" 10 "$(user_to_start "$server")" \
+            "$(find "$folder" -name data -prune -o \( -name start -o -name '*.conf' -o -name '*.yml' -o -name '*.ini' \) -exec cat {} + |
                 cksum | tr ' ' -)"
     done
 }
@@ -54,16 +62,17 @@ prepare_servers() {
 # --- PostgreSQL -------------------------------------------------------------------------------
 
 postgres_bin() {
-    local bin
-    for bin in /usr/lib/postgresql/*/bin; do :; done
+    local below='' bin
+    ! runs_in_debian13 postgres || below=$(servers13_root)
+    for bin in "$below"/usr/lib/postgresql/*/bin; do :; done
     [[ -x $bin/postgres ]] || die "PostgreSQL is not where Debian puts it (/usr/lib/postgresql)."
-    printf '%s' "$bin"
+    printf '%s' "${bin#"$below"}"
 }
 
 write_postgres() {
     cat >"$1/start" <<TEXT
 #!/bin/sh
-exec $(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port POSTGRES) \\
+exec $(entering postgres "$1")$(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port POSTGRES) \\
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
     -c shared_buffers=256MB -c max_wal_size=2GB -c log_timezone=UTC -c timezone=UTC
 TEXT
@@ -73,10 +82,13 @@ TEXT
 make_postgres_cluster() {
     rm -rf "$1/data.new"
     (umask 077 && secret POSTGRES_PASSWORD >"$1/password")
+    cat >"$1/initdb" <<TEXT
+exec $(entering postgres "$1")$(postgres_bin)/initdb -D $(quoted "$1/data.new") -U postgres -A scram-sha-256 \\
+    --pwfile $(quoted "$1/password") -E UTF8 --locale C.UTF-8
+TEXT
     own "$1"
-    as_server_user "$(postgres_bin)/initdb" -D "$1/data.new" -U postgres -A scram-sha-256 \
-        --pwfile "$1/password" -E UTF8 --locale C.UTF-8
-    rm "$1/password"
+    as_user "$(user_to_start postgres)" sh "$1/initdb"
+    rm "$1/password" "$1/initdb"
     mv "$1/data.new" "$1/data"
 }
 
@@ -104,7 +116,7 @@ maxmemory-policy allkeys-lru
 TEXT
     cat >"$1/start" <<TEXT
 #!/bin/sh
-exec redis-server $(quoted "$1/redis.conf")
+exec $(entering redis "$1")$(is_version 'valkey-*' && printf valkey || printf redis)-server $(quoted "$1/redis.conf")
 TEXT
 }
 
@@ -129,8 +141,9 @@ epmd_is_ready() {
 # RUNNING_UNDER_SYSTEMD makes the start script become the server instead of its parent.
 # +sbwt none: idle schedulers sleep instead of spinning, which matters on small machines.
 write_rabbitmq() {
+    local node=${2:-}
     cat >"$1/rabbitmq.conf" <<TEXT
-listeners.tcp.1 = 127.0.0.1:$(port RABBITMQ)
+listeners.tcp.1 = 127.0.0.1:$(port "RABBITMQ$node")
 default_user = pipeline
 default_pass = $(secret RABBITMQ_PASSWORD)
 disk_free_limit.absolute = 200MB
@@ -138,11 +151,12 @@ log.console = true
 log.console.level = info
 log.file = false
 TEXT
+    ! is_version rabbitmq-cluster || join_rabbitmq_cluster "$1"
     echo '[].' >"$1/enabled_plugins"
     cat >"$1/environment" <<TEXT
 export HOME=$(quoted "$1") ERL_EPMD_PORT=$(port EPMD) ERL_EPMD_ADDRESS=127.0.0.1
-export RABBITMQ_NODENAME=pipeline@localhost RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_LOGS=-
-export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port RABBITMQ) RABBITMQ_DIST_PORT=$(port RABBITMQ_DIST)
+export RABBITMQ_NODENAME=pipeline$node@localhost RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_LOGS=-
+export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port "RABBITMQ$node") RABBITMQ_DIST_PORT=$(port "RABBITMQ${node}_DIST")
 export RABBITMQ_CONFIG_FILE=$(quoted "$1/rabbitmq.conf") RABBITMQ_ENABLED_PLUGINS_FILE=$(quoted "$1/enabled_plugins")
 export RABBITMQ_MNESIA_BASE=$(quoted "$1/data") RABBITMQ_LOG_BASE=$(quoted "$1/log")
 TEXT
@@ -152,22 +166,26 @@ TEXT
 export RUNNING_UNDER_SYSTEMD=true
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}'
 until (exec 3<>/dev/tcp/127.0.0.1/$(port EPMD)) 2>/dev/null; do sleep 0.1; done
-exec /usr/lib/rabbitmq/bin/rabbitmq-server
+exec $(entering rabbitmq "$1")/usr/lib/rabbitmq/bin/rabbitmq-server
 TEXT
     cat >"$1/rabbitmqctl" <<TEXT
 #!/bin/sh
 # rabbitmqctl for this private server.
 . $(quoted "$1/environment")
-exec /usr/lib/rabbitmq/bin/rabbitmqctl "\$@"
+exec $(entering rabbitmq "$1")/usr/lib/rabbitmq/bin/rabbitmqctl "\$@"
 TEXT
     chmod 700 "$1/rabbitmqctl"
 }
 
-# The port is opened last; a server that is up answers the AMQP header with a method frame.
 rabbitmq_is_ready() {
+    rabbitmq_answers ''
+}
+
+# rabbitmq_answers NODE: the port is opened last; a server that is up answers the AMQP header with a method frame.
+rabbitmq_answers() {
     local answer
     # shellcheck disable=SC2261
-    exec 3<>"/dev/tcp/127.0.0.1/$(port RABBITMQ)" || return 1
+    exec 3<>"/dev/tcp/127.0.0.1/$(port "RABBITMQ$1")" || return 1
     printf 'AMQP\0\0\11\1' >&3
     LC_ALL=C IFS= read -r -t 3 -n 1 answer <&3
     exec 3>&-
@@ -176,18 +194,29 @@ rabbitmq_is_ready() {
 
 # --- Elasticsearch ----------------------------------------------------------------------------
 
-# Not in Debian; Maven Central has the real server without its optional modules.
+# Not in Debian; Maven Central has the real server without its optional modules. An archive's name begins with the
+# product's: elasticsearch or opensearch.
+elasticsearch_archive() {
+    if is_version 'elasticsearch-*' || is_version 'opensearch-*'; then
+        version
+    else
+        printf 'elasticsearch-%s' "$ELASTICSEARCH_VERSION"
+    fi
+}
+
 elasticsearch_home() {
-    printf '%s/elasticsearch-%s' "$(cache_folder)" "$ELASTICSEARCH_VERSION"
+    printf '%s/%s' "$(cache_folder)" "$(elasticsearch_archive)"
 }
 
 need_elasticsearch() {
-    [[ -d $(elasticsearch_home) ]] || step "Fetching Elasticsearch $ELASTICSEARCH_VERSION (80 MB)" fetch_elasticsearch
+    [[ -d $(elasticsearch_home) ]] || step "Fetching $(elasticsearch_archive) (80 MB)" fetch_elasticsearch
 }
 
 fetch_elasticsearch() {
-    local home cache new
+    local home cache new archive product
     home=$(elasticsearch_home)
+    archive=$(elasticsearch_archive)
+    product=${archive%%-*}
     cache=$(cache_folder)
     mkdir -p "$cache"
     exec 8>"$cache/lock"
@@ -198,21 +227,26 @@ fetch_elasticsearch() {
     mkdir "$new"
     cd "$new" || exit # it leaves a folder behind where it runs
     mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack \
-        "-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH_VERSION:zip" \
-        "-DoutputDirectory=$new" || die "Elasticsearch could not be downloaded from Maven Central." \
+        "-Dartifact=org.$product.distribution.integ-test-zip:$product:${archive#*-}:zip" \
+        "-DoutputDirectory=$new" || die "$archive could not be downloaded from Maven Central." \
         "Check the network, then run the same command again." \
         "To use a server of your own: ELASTICSEARCH_URL=http://host:9200 ./dev up"
-    [[ -x $new/elasticsearch-$ELASTICSEARCH_VERSION/bin/elasticsearch ]] || die "The Elasticsearch archive is incomplete." \
-        "Delete ~/.m2/repository/org/elasticsearch/distribution, then run the same command again."
+    [[ -x $new/$archive/bin/$product ]] || die "The archive $archive is incomplete." \
+        "Delete ~/.m2/repository/org/$product/distribution, then run the same command again."
     chmod -R go=rX "$new"
-    mv "$new/elasticsearch-$ELASTICSEARCH_VERSION" "$home"
+    mv "$new/$archive" "$home"
     rm -rf "$new"
 }
 
 # jvm.options and log4j2.properties of the archive write logs of their own: replaced.
 write_elasticsearch() {
+    local archive product prefix
+    archive=$(elasticsearch_archive)
+    product=${archive%%-*}
+    prefix=ES
+    [[ $product == elasticsearch ]] || prefix=OPENSEARCH
     mkdir -p "$1/config" "$1/tmp"
-    cat >"$1/config/elasticsearch.yml" <<TEXT
+    cat >"$1/config/$product.yml" <<TEXT
 cluster.name: order-pipeline-$RUN_KEY
 discovery.type: single-node
 network.host: 127.0.0.1
@@ -220,16 +254,19 @@ http.port: $(port ELASTICSEARCH)
 transport.port: $(port ELASTICSEARCH_TRANSPORT)
 path.data: ["$1/data"]
 path.logs: "$1/log"
-xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 TEXT
+    # On by default since 8.
+    [[ $archive != elasticsearch-[89]* ]] || say 'xpack.security.enabled: false' >>"$1/config/$product.yml"
     cat >"$1/config/jvm.options" <<TEXT
 -Xms512m
 -Xmx512m
 -XX:+UseG1GC
 -XX:+ExitOnOutOfMemoryError
--Djava.io.tmpdir=\${ES_TMPDIR}
+-Djava.io.tmpdir=\${${prefix}_TMPDIR}
 TEXT
+    # OpenSearch 3 does not start without its agent; the archive's options name it relative to the server's folder.
+    [[ ! -d $(elasticsearch_home)/agent ]] || say '-javaagent:agent/opensearch-agent.jar' >>"$1/config/jvm.options"
     cat >"$1/config/log4j2.properties" <<TEXT
 status = error
 appender.console.type = Console
@@ -241,9 +278,18 @@ rootLogger.appenderRef.console.ref = console
 TEXT
     cat >"$1/start" <<TEXT
 #!/bin/sh
-export HOME=$(quoted "$1") ES_TMPDIR=$(quoted "$1/tmp") ES_PATH_CONF=$(quoted "$1/config") ES_JAVA_HOME=/usr/lib/jvm/default-java
-exec $(quoted "$(elasticsearch_home)/bin/elasticsearch")
+export HOME=$(quoted "$1") ${prefix}_TMPDIR=$(quoted "$1/tmp") ${prefix}_PATH_CONF=$(quoted "$1/config")
+export ${prefix}_JAVA_HOME=$(java_home)
+exec $(entering elasticsearch "$1" "$(elasticsearch_home)")$(quoted "$(elasticsearch_home)/bin/$product")
 TEXT
+}
+
+java_home() {
+    if runs_in_debian13 elasticsearch; then
+        printf '/usr/lib/jvm/java-21-openjdk-amd64'
+    else
+        printf '/usr/lib/jvm/default-java'
+    fi
 }
 
 elasticsearch_is_ready() {

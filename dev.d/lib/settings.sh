@@ -6,6 +6,9 @@
 #   env       shell exports of every connection setting, written by `./dev up` for any tool
 # shellcheck shell=bash
 
+# shellcheck source=dev.d/lib/versions.sh
+. "$ROOT/dev.d/lib/versions.sh"
+
 # Setting one of these before `./dev up` uses that server instead of a private one.
 SERVER_SETTINGS=(POSTGRES_DSN REDIS_ADDR RABBITMQ_URL ELASTICSEARCH_URL)
 
@@ -103,7 +106,8 @@ is_our_own() {
 # Takes over what the user has set in the environment; set but empty forgets what was remembered.
 remember_user_settings() {
     local name value
-    for name in "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
+    [[ -z ${DEV_VERSION:-} ]] || check_version "$DEV_VERSION"
+    for name in DEV_VERSION "${SERVER_SETTINGS[@]}" "${SERVICE_SETTINGS[@]}"; do
         [[ -v $name ]] || continue
         value=${!name}
         if [[ -z $value ]]; then
@@ -125,11 +129,12 @@ setting() {
     recall settings "$1" && return
     case $1 in
     POSTGRES_DSN)
-        printf 'postgresql://postgres:%s@127.0.0.1:%s/ecommerce' "$(secret POSTGRES_PASSWORD)" "$(port POSTGRES)"
+        printf 'postgresql://postgres:%s@127.0.0.1:%s/ecommerce' "$(secret POSTGRES_PASSWORD)" \
+            "$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)"
         ;;
     REDIS_ADDR) printf '127.0.0.1:%s' "$(port REDIS)" ;;
     RABBITMQ_URL)
-        printf 'amqp://pipeline:%s@127.0.0.1:%s/' "$(secret RABBITMQ_PASSWORD)" "$(port RABBITMQ)"
+        rabbitmq_urls
         ;;
     ELASTICSEARCH_URL) printf 'http://127.0.0.1:%s' "$(port ELASTICSEARCH)" ;;
     ADMIN_TOKEN | IDEMPOTENCY_NAMESPACE) secret "$1" ;;
@@ -155,6 +160,7 @@ port_urls() {
 write_env_file() {
     local name value own=() urls
     urls=$(port_urls gateway API)
+    ! is_version nginx || urls=http://127.0.0.1:$(port NGINX)
     install -m 600 /dev/null "$RUN/env.new"
     {
         say "# Connection settings of the system in $RUN; read it with: . $(quoted "$RUN/env")"

@@ -2,6 +2,8 @@
 
 import collections
 import json
+import pathlib
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -11,6 +13,10 @@ import redis
 from elasticsearch import Elasticsearch
 
 from verdict import Contents, Dead, Stored
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "integration"))
+from queues import connect  # noqa: E402
+from search_client import search_client  # noqa: E402
 
 PROVISIONAL_SECONDS = 30
 PAGE = 5000
@@ -81,7 +87,7 @@ class Stores:
     # --- Elasticsearch
 
     def search_client(self) -> Elasticsearch:
-        return Elasticsearch(self._env["ELASTICSEARCH_URL"], request_timeout=30)
+        return search_client(self._env["ELASTICSEARCH_URL"], request_timeout=30)
 
     def documents(self, prefix: str) -> dict[str, Stored]:
         found = {}
@@ -116,7 +122,7 @@ class Stores:
 
     def _get_dead_letters(self, keep: bool) -> Letters:
         letters = []
-        connection = pika.BlockingConnection(pika.URLParameters(self._env["RABBITMQ_URL"]))
+        connection = connect(self._env["RABBITMQ_URL"])
         channel = connection.channel()
         try:
             while True:
@@ -141,7 +147,7 @@ class Stores:
         return found
 
     def queue_depth(self) -> int:
-        connection = pika.BlockingConnection(pika.URLParameters(self._env["RABBITMQ_URL"]))
+        connection = connect(self._env["RABBITMQ_URL"])
         try:
             return connection.channel().queue_declare(self.queue, passive=True).method.message_count
         finally:

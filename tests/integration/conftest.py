@@ -16,6 +16,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "timeout: see pytest-timeout")
     config.addinivalue_line("markers", "system: needs the system, so it starts servers")
     config.addinivalue_line("markers", "attack: takes all that it can get, so it runs alone")
+    config.addinivalue_line("markers", "versions: part of ./dev test versions only")
 
 
 def pytest_collection_modifyitems(items):
@@ -39,7 +40,7 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(scope="session")
 def system(request):
     """The system that most tests share, of each worker. Its folder stays if a test failed, for its logs."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    worker = os.environ.get("DEV_VERSION") or os.environ.get("PYTEST_XDIST_WORKER", "alone")
     system = System(ROOT / f".run-test-{worker}")
     system.destroy()
     try:

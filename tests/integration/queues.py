@@ -9,6 +9,11 @@ import pika
 from pika.exceptions import ChannelClosedByBroker
 
 
+def connect(urls):
+    """To the first server that answers, as of RABBITMQ_URL."""
+    return pika.BlockingConnection([pika.URLParameters(url) for url in urls.split(",")])
+
+
 class Queues:
     def __init__(self, url, name):
         self.url = url
@@ -18,7 +23,7 @@ class Queues:
     @contextmanager
     def channel(self, confirm=False):
         """A channel on a connection of its own: one that is kept would be lost with the server."""
-        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        connection = connect(self.url)
         try:
             channel = connection.channel()
             if confirm:

@@ -18,10 +18,11 @@ from pathlib import Path
 import psycopg
 import redis
 import requests
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import ApiError
 
 from api import Api
 from queues import Queues
+from search_client import search_client
 from supervisor import Supervisor, process_tree
 from wait import eventually
 
@@ -83,7 +84,8 @@ class System:
     def dev(self, *arguments, timeout=300):
         """Runs ./dev for this system; what it printed is in the error if it fails."""
         # Nothing of a shell that has read another system's .run/env may come through.
-        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER") if name in os.environ}
+        known = ("PATH", "HOME", "LANG", "USER", "DEV_VERSION")
+        clean = {name: os.environ[name] for name in known if name in os.environ}
         result = subprocess.run(
             [ROOT / "dev", *arguments],
             env=clean | self.settings | {"DEV_RUN": str(self.run)},
@@ -210,9 +212,10 @@ class System:
         return (self.run / "log" / f"{program}.log").read_text(errors="replace")
 
     def rabbitmqctl(self, *arguments):
-        command = [str(self.run / "servers/rabbitmq/rabbitmqctl"), *arguments]
-        if os.getuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
+        """On a node that runs, if there are several."""
+        programs = self.supervisor.programs().items()
+        node = next(name for name, program in programs if name.startswith("rabbitmq") and program.pid)
+        command = [str(self.run / "servers" / node / "rabbitmqctl"), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180).stdout
 
     # --- what the services say about themselves -----------------------------------------------
@@ -279,7 +282,9 @@ class System:
 
     @cached_property
     def postgres(self):
-        connection = psycopg.connect(self.env["POSTGRES_DSN"], autocommit=True, options="-c timezone=UTC")
+        # Behind a pooler, a statement prepared in one transaction is not there in the next.
+        connection = psycopg.connect(self.env["POSTGRES_DSN"], autocommit=True, prepare_threshold=None)
+        connection.execute("SET timezone = 'UTC'")
         return self._exits.enter_context(connection)
 
     @cached_property
@@ -289,7 +294,7 @@ class System:
 
     @cached_property
     def elasticsearch(self):
-        return Elasticsearch(self.env["ELASTICSEARCH_URL"], request_timeout=60, max_retries=0)
+        return search_client(self.env["ELASTICSEARCH_URL"], request_timeout=60)
 
     @cached_property
     def queues(self):
