@@ -8,6 +8,7 @@ ELASTICSEARCH_VERSION=8.10.2
 private_servers() {
     local node
     ! is_private POSTGRES_DSN || say postgres
+    ! is_version postgres-standby || say postgres_2
     ! is_version 'pgbouncer-*' || say pgbouncer
     ! is_private REDIS_ADDR || say redis
     if is_private RABBITMQ_URL; then
@@ -45,7 +46,7 @@ own() {
 # prepare_servers NAME...: these run from now on, the others no more.
 prepare_servers() {
     local server folder
-    rm -f "$PROGRAMS/"{postgres,pgbouncer,redis,epmd,rabbitmq{,_2,_3},elasticsearch,nginx}.conf
+    rm -f "$PROGRAMS/"{postgres{,_2},pgbouncer,redis,epmd,rabbitmq{,_2,_3},elasticsearch,nginx}.conf
     for server in "$@"; do
         folder=$SERVERS/$server
         mkdir -p "$folder"
@@ -70,9 +71,11 @@ postgres_bin() {
 }
 
 write_postgres() {
+    local node=${2:-} settings=''
+    [[ $(version)$node != postgres-standby ]] || settings=" -c synchronous_standby_names='*'"
     cat >"$1/start" <<TEXT
 #!/bin/sh
-exec $(entering postgres "$1")$(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port POSTGRES) \\
+exec $(entering postgres "$1")$(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port "POSTGRES$node")$settings \\
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
     -c shared_buffers=256MB -c max_wal_size=2GB -c log_timezone=UTC -c timezone=UTC
 TEXT
@@ -94,11 +97,13 @@ TEXT
 
 # The database is made here and not at the first start, which may have been interrupted.
 postgres_is_ready() {
-    local psql=(psql -w -X -q -A -t -h 127.0.0.1 -p "$(port POSTGRES)" -U postgres)
-    PGPASSWORD=$(secret POSTGRES_PASSWORD)
-    export PGPASSWORD PGCONNECT_TIMEOUT=2
-    "${psql[@]}" -d ecommerce -c 'SELECT 1' && return
-    "${psql[@]}" -d postgres -c 'CREATE DATABASE ecommerce'
+    postgres_answers '' ecommerce || postgres_answers '' postgres 'CREATE DATABASE ecommerce'
+}
+
+# postgres_answers NODE DATABASE [STATEMENT]
+postgres_answers() {
+    PGPASSWORD=$(secret POSTGRES_PASSWORD) PGCONNECT_TIMEOUT=2 psql -w -X -q -A -t -h 127.0.0.1 \
+        -p "$(port "POSTGRES$1")" -U postgres -d "$2" -c "${3:-SELECT 1}"
 }
 
 # --- Redis ------------------------------------------------------------------------------------

@@ -129,8 +129,7 @@ setting() {
     recall settings "$1" && return
     case $1 in
     POSTGRES_DSN)
-        printf 'postgresql://postgres:%s@127.0.0.1:%s/ecommerce' "$(secret POSTGRES_PASSWORD)" \
-            "$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)"
+        postgres_dsn
         ;;
     REDIS_ADDR) printf '127.0.0.1:%s' "$(port REDIS)" ;;
     RABBITMQ_URL)

@@ -104,7 +104,7 @@ TEXT
 # TERM makes PostgreSQL wait until its last client has gone.
 stop_signal() {
     case $1 in
-    postgres) printf INT ;;
+    postgres*) printf INT ;;
     *) printf TERM ;;
     esac
 }

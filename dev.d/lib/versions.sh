@@ -14,6 +14,7 @@ VERSIONS=(
     'rabbitmq-4 rabbitmq'
     'rabbitmq-cluster'
     'postgres-17 postgres'
+    'postgres-standby'
     'pgbouncer-1.18'
     'pgbouncer-1.24 pgbouncer'
     'nginx'
@@ -116,6 +117,32 @@ make_servers13() {
     mv "$new" "$(servers13_root)"
 }
 
+# --- PostgreSQL with a standby that has all that was committed -----------------------------------
+
+postgres_dsn() {
+    local hosts parameters=''
+    hosts=127.0.0.1:$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)
+    ! is_version postgres-standby || hosts+=,127.0.0.1:$(port POSTGRES_2) parameters='?target_session_attrs=read-write'
+    printf 'postgresql://postgres:%s@%s/ecommerce%s' "$(secret POSTGRES_PASSWORD)" "$hosts" "$parameters"
+}
+
+write_postgres_2() {
+    write_postgres "$1" _2
+    # Before the line that becomes the server.
+    sed -i "1r /dev/stdin" "$1/start" <<TEXT
+export PGPASSWORD=$(secret POSTGRES_PASSWORD)
+until [ -d $(quoted "$1/data") ]; do
+    rm -rf $(quoted "$1/data.new")
+    $(postgres_bin)/pg_basebackup -R -c fast -h 127.0.0.1 -p $(port POSTGRES) -U postgres -D $(quoted "$1/data.new") &&
+        mv $(quoted "$1/data.new") $(quoted "$1/data") || sleep 0.5
+done
+TEXT
+}
+
+postgres_2_is_ready() {
+    postgres_answers _2 postgres
+}
+
 # --- a cluster of three RabbitMQ nodes ----------------------------------------------------------
 
 # rabbitmq_nodes: the end of each node's name; that of the first is empty.
@@ -188,7 +215,8 @@ pgbouncer_is_ready() {
 # --- nginx in front of all gateways -------------------------------------------------------------
 
 write_nginx() {
-    local i
+    local i count
+    count=$(replicas gateway)
     {
         cat <<TEXT
 pid $1/nginx.pid;
@@ -212,7 +240,8 @@ http {
     upstream gateways {
         keepalive 32;
 TEXT
-        for ((i = 1; i <= $(replicas gateway); i++)); do
+        # While no gateway is wanted, nginx goes on knowing the first.
+        for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
             say "        server 127.0.0.1:$(port "GATEWAY_${i}_API") max_fails=0;"
         done
         say '    }' '}'

@@ -43,6 +43,10 @@ class Queues:
                 return None
             raise
 
+    def server_version(self):
+        with self.channel() as channel:
+            return channel.connection._impl.server_properties["version"]
+
     def consumers(self, name):
         with self.channel() as channel:
             return channel.queue_declare(name, passive=True).method.consumer_count

@@ -1,13 +1,17 @@
 """What `./dev test versions` runs on each version of the servers, besides the contract: every process is
 killed under load, and an independent ledger tells that nothing was lost. DEV_VERSION names the version."""
 
+import contextlib
 import os
+import re
 import signal
+import subprocess
 import time
 
 import psycopg
 import pytest
 import requests
+from elasticsearch import ApiError, TransportError
 
 from flow import flowing
 from stores import Stores
@@ -18,28 +22,44 @@ from wait import eventually
 pytestmark = pytest.mark.versions
 
 VERSION = os.environ.get("DEV_VERSION", "usual")
-LEADER = "the queue's leader"
+LEADERS = [f"the queue's leader, {nth} time" for nth in ("first", "second", "third")]
+PRIMARY = "the primary, for good"
 
 
 def test_every_process_killed(system, tmp_path):
-    pauses = []
-    with flowing(
-        tmp_path / f"v{os.getpid()}",
-        system.env["API_URLS"].split(),
-        lambda: Stores(system.env, system.rabbitmqctl),
-    ) as flow:
+    stores = Stores(system.env, system.rabbitmqctl)
+    ledger = tmp_path / f"v{os.getpid()}"
+    accepting, storing = {}, {}
+    with flowing(ledger, system.env["API_URLS"].split(), lambda: stores) as flow:
         for victim in victims(system):
             begun = time.time()
-            kill(system, leader(system) if victim == LEADER else victim)
+            kill(system, victim)
             flow.wait_accepted(200, timeout=120)
+            storing[victim] = stored_after(begun, flow, stores)
             system.forget_connections()
-            system.wait_ready()
-            pauses.append((flow.pause_since(begun), victim))
-    pauses.sort(reverse=True)
+            wait_ready(system)
+            accepting[victim] = flow.pause_since(begun)
     report(
-        f"{', '.join(servers(system))}; {len(pauses)} kills, {flow.ledger.accepted_count} accepted, 0 lost; "
-        f"longest pauses: {', '.join(f'{victim} {pause:.1f} s' for pause, victim in pauses[:3])}"
+        f"{', '.join(servers(system))}; {len(storing)} kills, {flow.ledger.accepted_count} accepted, 0 lost; "
+        f"no 202 for at most {longest(accepting)}; new orders stored after at most {longest(storing)}"
     )
+
+
+def longest(seconds):
+    victim = max(seconds, key=seconds.get)
+    return f"{seconds[victim]:.1f} s ({victim})"
+
+
+def stored_after(begun, flow, stores):
+    """How long after `begun` an order that was asked for later is in both stores."""
+    order = next(one for one in reversed(flow.ledger.accepted) if one.asked_at > begun)
+
+    def stored():
+        with contextlib.suppress(psycopg.Error, ApiError, TransportError):
+            return stores.hold([order.order_id])
+
+    eventually(stored, "a new order is stored", 120)
+    return time.time() - begun
 
 
 def victims(system):
@@ -48,29 +68,45 @@ def victims(system):
     services = [name for name in programs if name[-2:] in ("-1", "-2")]
     rest = [name for name in programs if name not in services]
     if VERSION == "rabbitmq-cluster":
-        rest = [LEADER] * 3 + [name for name in rest if not name.startswith("rabbitmq")]
+        rest = LEADERS + [name for name in rest if not name.startswith("rabbitmq")]
+    if VERSION == "postgres-standby":
+        rest.append(PRIMARY)
     return services + rest
 
 
-def kill(system, program):
-    """Returns when it has been started again."""
+def kill(system, victim):
+    """Returns when it has been started again, or when another one has taken its place."""
+    program = leader(system) if victim in LEADERS else "postgres" if victim == PRIMARY else victim
     pid = system.pid(program)
     assert pid, f"{program} does not run"
     send(signal.SIGKILL, process_tree(pid))
-    eventually(lambda: system.pid(program) not in (0, pid), f"{program} is started again")
+    if victim == PRIMARY:
+        system.supervisor.stop(program)
+        to_standby = re.sub(r"@.*,(.*)\?.*", r"@\1", system.env["POSTGRES_DSN"])
+        with psycopg.connect(to_standby, autocommit=True) as standby:
+            standby.execute("SELECT pg_promote()")
+    else:
+        eventually(lambda: system.pid(program) not in (0, pid), f"{program} is started again")
+
+
+def wait_ready(system):
+    """Without a server that has been replaced."""
+    for program, state in system.programs().items():
+        if state != "STOPPED":
+            eventually(lambda name=program: system.is_ready(name), f"{program} is ready", 120)
+    system.wait_gateways()
 
 
 def leader(system):
-    """The program that is the leader of the orders' queue."""
+    """The program that is the leader of the orders' queue, once all nodes are there."""
 
     def known():
-        for line in system.rabbitmqctl("-q", "list_queues", "name", "leader").splitlines():
-            name, _, node = line.partition("\t")
-            if name == system.queues.name and node:
-                return node.partition("@")[0].replace("pipeline", "rabbitmq")
-        return None
+        with contextlib.suppress(subprocess.CalledProcessError):  # the node that was asked is just starting
+            system.rabbitmqctl("await_online_nodes", "3")
+            queues = system.rabbitmqctl("-q", "list_queues", "name", "pid")
+            return re.search(rf"^{system.queues.name}\t<pipeline(\w*)@", queues, re.MULTILINE)
 
-    return eventually(known, "the queue has a leader", 60)
+    return "rabbitmq" + eventually(known, "the queue has a leader")[1]
 
 
 def servers(system):
@@ -79,10 +115,8 @@ def servers(system):
     if VERSION.startswith("pgbouncer"):
         with psycopg.connect(system.env["POSTGRES_DSN"], dbname="pgbouncer", autocommit=True) as pooler:
             yield pooler.execute("SHOW VERSION").fetchone()[0]
-    with system.queues.channel() as channel:
-        properties = channel.connection._impl.server_properties
-        nodes = "3 × " if VERSION == "rabbitmq-cluster" else ""
-        yield f"{nodes}RabbitMQ {properties['version']}"
+    nodes = "3 × " if VERSION == "rabbitmq-cluster" else ""
+    yield f"{nodes}RabbitMQ {system.queues.server_version()}"
     info = system.redis.info()
     kind = "Valkey" if "valkey_version" in info else "Redis"
     yield f"{kind} {info.get('valkey_version', info['redis_version'])}"
