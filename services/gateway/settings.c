@@ -8,6 +8,7 @@
 #include "services/clients/rabbitmq/options.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/clients/redis/tls.h"
+#include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/gateway/gateway.h"
 #include "services/runtime/options.h"
 #include <stddef.h>
@@ -147,7 +148,7 @@ static int reach_rabbitmq(const void *arg, struct error *err)
 static int reach_elasticsearch(const void *arg, struct error *err)
 {
     const struct gateway_settings *settings = arg;
-    return elasticsearch_reach(&settings->elasticsearch, err);
+    return elasticsearch_search_reach(&settings->elasticsearch, settings->order_index, err);
 }
 
 static const struct service_probe probes[] = {

@@ -1,9 +1,17 @@
 /* The verdicts on a part that was sent by _bulk. The answer's "errors": false would not do: only
  * the status of an item says that its order is stored. */
 #include "services/indexer/bulk_answer.h"
-#include "services/indexer/server_error.h"
+#include "services/clients/elasticsearch/server_error.h"
 #include <stdio.h>
 #include <string.h>
+
+/* The refusals that are about the document itself. Any other one may end by a change of the server
+ * or of the index: an alias without a write index and a pipeline that does not exist are an
+ * illegal_argument_exception with status 400, too. */
+static const char *const document_refusals[] = {
+    "mapper_parsing_exception",   /* Elasticsearch 7, OpenSearch */
+    "document_parsing_exception", /* Elasticsearch 8 and 9 */
+};
 
 /* An item is {"index": {"_id": "…", "status": 201}}. */
 static json_int_t item_status(const json_t *item)
@@ -23,12 +31,19 @@ static bool is_of(const json_t *item, const struct order *order)
            status <= 599;
 }
 
-/* Of the failures with status 400, those of the index: index_closed_exception and the like. */
-static bool is_about_the_index(const json_t *error)
+/* _bulk creates an index that has just been deleted. */
+static void name_privilege(struct server_error *error, long status)
 {
-    const char *type = json_string_value(json_object_get(error, "type"));
-    return type && (strncmp(type, "index_", strlen("index_")) == 0 ||
-                    strncmp(type, "invalid_index_", strlen("invalid_index_")) == 0);
+    bool creates = strstr(error->words.message, "[indices:admin/auto_create]") != NULL;
+    server_error_name_privilege(error, status, creates ? "create_index" : "write");
+}
+
+static bool is_about_the_document(json_int_t status, const struct server_error *error)
+{
+    for (size_t i = 0; i < sizeof document_refusals / sizeof document_refusals[0]; i++)
+        if (server_error_is(error, document_refusals[i]))
+            return status == 400;
+    return false;
 }
 
 static void judge_item(const json_t *item, struct verdict *verdict)
@@ -38,13 +53,13 @@ static void judge_item(const json_t *item, struct verdict *verdict)
         verdict_done(verdict, 0);
         return;
     }
-    const json_t *error = json_object_get(json_object_get(item, "index"), "error");
-    bool hopeless = status == 400 && !is_about_the_index(error);
+    struct server_error error;
+    server_error_read(json_object_get(json_object_get(item, "index"), "error"), &error);
+    name_privilege(&error, (long)status);
     char code[VERDICT_CODE_SIZE];
     (void)snprintf(code, sizeof code, "bulk_%d", (int)status); /* it fits */
-    struct error reason;
-    server_error_describe(error, &reason);
-    verdict_fail(verdict, hopeless ? OUTCOME_REJECT : OUTCOME_RETRY, code, reason.message);
+    verdict_fail(verdict, is_about_the_document(status, &error) ? OUTCOME_REJECT : OUTCOME_RETRY,
+                 code, error.words.message);
 }
 
 static void give_up(struct batch *batch, const char *code, const char *detail)
@@ -90,15 +105,16 @@ void bulk_answer_judge(struct batch *batch, long status, const char *body, size_
     } else if (status == 413 && batch->part.count > 1) {
         batch_cut(batch, 2);
     } else {
-        struct error reason;
-        server_error_from_body(body, len_bytes, &reason);
+        struct server_error error;
+        server_error_parse(body, len_bytes, &error);
+        name_privilege(&error, status);
         char code[VERDICT_CODE_SIZE];
         (void)snprintf(code, sizeof code, "elasticsearch_%ld", status); /* it fits */
-        if (status != 413) { /* no order's fault: an overload, a missing index or privilege */
-            give_up(batch, code, reason.message);
-        } else {
-            batch->store_works = true;
-            verdict_fail(&batch->verdicts[batch->part.first], OUTCOME_REJECT, code, reason.message);
+        if (status != 413) {
+            give_up(batch, code, error.words.message);
+        } else { /* smaller ones may pass the limit */
+            batch_failed(batch, code, error.words.message);
+            batch_retry_later(batch);
         }
     }
 }

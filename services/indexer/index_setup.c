@@ -1,11 +1,13 @@
-/* The index and its template are kept in place by rounds of up to three requests: look for the
- * index; if it is missing, or this is the first look, PUT the template and PUT the index. A round
- * follows each failure after a backoff, and each success after LOOK_MS, which notices a server that
- * is gone, or an index that was deleted, while no orders come. */
+/* The index and its template are kept in place by rounds of up to four requests: look for the
+ * index; where it is missing, or this is the first look, PUT the template; where it is missing, PUT
+ * the index, and look again if another indexer was faster. A round follows each failure after a
+ * backoff, and each success after LOOK_MS, which notices a server that is gone, or an index that
+ * was deleted, while no orders come. */
 #include "services/indexer/index_setup.h"
 #include "services/base/backoff.h"
 #include "services/base/memory.h"
-#include "services/indexer/server_error.h"
+#include "services/clients/elasticsearch/server_error.h"
+#include "services/indexer/index_look.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,36 +16,42 @@
 #define LOOK_MS 5000
 #define BACKOFF_BASE_MS 100
 #define BACKOFF_CAP_MS 1000
+#define PATH_MAX_BYTES 512 /* an index name has up to 255 bytes */
 
 /* No type or setting that only some servers have. A field that is not listed is kept in _source and
  * not indexed. `id` is `_id` once more, for a client that pages through the index: `_id` cannot be
  * sorted by. It costs Elasticsearch 13 of 56 us of CPU a document. refresh_interval is set because
  * without it an index that is not searched for a while is refreshed no more, and the first search
  * has to wait for it. */
+#define DEFINITION                                                                                 \
+    "{\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"    \
+    "\"mappings\":{\"dynamic\":false,\"properties\":{"                                             \
+    "\"id\":{\"type\":\"keyword\"},"                                                               \
+    "\"product_name\":{\"type\":\"text\"},"                                                        \
+    "\"amount\":{\"type\":\"double\"},"                                                            \
+    "\"created_at\":{\"type\":\"date\"}}}}"
+
 static const char template_format[] =
-    "{\"index_patterns\":[\"%s\"],\"priority\":500,\"template\":{"
-    "\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"
-    "\"mappings\":{\"dynamic\":false,\"properties\":{"
-    "\"id\":{\"type\":\"keyword\"},"
-    "\"product_name\":{\"type\":\"text\"},"
-    "\"amount\":{\"type\":\"double\"},"
-    "\"created_at\":{\"type\":\"date\"}}}}}";
+    "{\"index_patterns\":[\"%s\"],\"priority\":500,\"template\":" DEFINITION "}";
 
 enum setup_step { STEP_LOOK, STEP_PUT_TEMPLATE, STEP_PUT_INDEX };
 
 static const struct {
-    const char *method, *path_format, *body_format, *doing;
+    const char *method, *path_format, *body_format, *doing, *privilege;
 } steps[] = {
-    [STEP_LOOK] = {"GET", "/%s?filter_path=error,*.aliases", NULL, "looking for the index"},
+    [STEP_LOOK] = {"GET", "/%s?" INDEX_LOOK_QUERY, NULL, "looking for the index",
+                   "view_index_metadata"},
     [STEP_PUT_TEMPLATE] = {"PUT", "/_index_template/%s", template_format,
-                           "installing the index template"},
-    [STEP_PUT_INDEX] = {"PUT", "/%s", NULL, "creating the index"},
+                           "installing the index template", "manage_index_templates"},
+    [STEP_PUT_INDEX] = {"PUT", "/%s", DEFINITION, "creating the index", "create_index"},
 };
 
 struct index_setup {
     struct index_setup_options options;
-    enum setup_step step; /* what is being asked, unless the timer runs */
-    bool template_put;    /* by this process */
+    enum setup_step step;   /* what is being asked, unless the timer runs */
+    bool missing;           /* the index, at the last look */
+    bool created_elsewhere; /* in this round */
+    bool template_settled;  /* put by this process, or refused, since the index went missing */
     bool usable;
     struct error reason;
     struct loop_timer *timer; /* of the next round */
@@ -62,29 +70,76 @@ static void end_round(struct index_setup *setup, bool usable)
         setup->options.on_state(setup->options.arg, usable, usable ? NULL : setup->reason.message);
 }
 
+static void describe(enum setup_step step, long status, const char *said, struct error *ret)
+{
+    error_set(ret, "%s: HTTP status %ld: %s", steps[step].doing, status, said);
+}
+
 static void fail_round(struct index_setup *setup, long status, const char *said)
 {
-    error_set(&setup->reason, "%s: HTTP status %ld: %.180s", steps[setup->step].doing, status,
-              said);
+    describe(setup->step, status, said, &setup->reason);
     end_round(setup, false);
 }
 
-static bool step_succeeded(enum setup_step step, long status, const char *body, size_t body_len)
-{
-    static const char exists[] = "resource_already_exists_exception"; /* another was faster */
-    switch (step) {
-    case STEP_LOOK:
-        return status == 200 || status == 404;
-    case STEP_PUT_TEMPLATE:
-        return status == 200;
-    case STEP_PUT_INDEX:
-        return status == 200 ||
-               (status == 400 && memmem(body, body_len, exists, sizeof exists - 1) != NULL);
-    }
-    return false;
-}
+/* What was answered, in the order of the requests of a round. */
 
 static void ask(struct index_setup *setup, enum setup_step step);
+
+static bool is_missing(long status, const struct server_error *said)
+{
+    return status == 404 && server_error_is(said, "index_not_found_exception");
+}
+
+static void looked(struct index_setup *setup, long status, const char *body, size_t body_len,
+                   const struct server_error *said)
+{
+    bool was_missing = setup->missing;
+    setup->missing = is_missing(status, said);
+    if (setup->missing) {
+        if (!was_missing)
+            setup->template_settled = false; /* it may have been deleted, too */
+        ask(setup, setup->template_settled ? STEP_PUT_INDEX : STEP_PUT_TEMPLATE);
+    } else if (status != 200) {
+        fail_round(setup, status, said->words.message);
+    } else if (index_look_judge(setup->options.index, body, body_len, &setup->reason) != 0) {
+        end_round(setup, false);
+    } else if (!setup->template_settled) {
+        ask(setup, STEP_PUT_TEMPLATE);
+    } else {
+        end_round(setup, true);
+    }
+}
+
+/* The index has its mapping without the template. A refusal, for want of a privilege or because
+ * another template is in its place, is told once; any other failure is tried again. */
+static void put_template(struct index_setup *setup, long status, const struct server_error *said)
+{
+    bool refused = status >= 400 && status <= 499 && status != 429;
+    setup->template_settled = refused || status == 200;
+    if (refused) {
+        struct error warning;
+        describe(STEP_PUT_TEMPLATE, status, said->words.message, &warning);
+        setup->options.on_warning(setup->options.arg, warning.message);
+    }
+    if (setup->missing)
+        ask(setup, STEP_PUT_INDEX);
+    else
+        end_round(setup, true);
+}
+
+static void put_index(struct index_setup *setup, long status, const struct server_error *said)
+{
+    if (status == 200) {
+        setup->missing = false;
+        end_round(setup, true);
+    } else if (status == 400 && server_error_is(said, "resource_already_exists_exception") &&
+               !setup->created_elsewhere) {
+        setup->created_elsewhere = true;
+        ask(setup, STEP_LOOK);
+    } else {
+        fail_round(setup, status, said->words.message);
+    }
+}
 
 static void on_answer(void *arg, long status, enum elasticsearch_end end, const char *body,
                       size_t body_len, const struct error *err)
@@ -92,23 +147,28 @@ static void on_answer(void *arg, long status, enum elasticsearch_end end, const 
     (void)end;
     struct index_setup *setup = arg;
     enum setup_step step = setup->step;
-    if (!step_succeeded(step, status, body, body_len)) {
-        struct error said;
-        if (status != 0)
-            server_error_from_body(body, body_len, &said);
-        fail_round(setup, status, status != 0 ? said.message : err->message);
+    struct server_error said = {.type = ""};
+    if (status == 0)
+        said.words = *err;
+    else if (status != 200)
+        server_error_parse(body, body_len, &said);
+    server_error_name_privilege(&said, status, steps[step].privilege);
+    switch (step) {
+    case STEP_LOOK:
+        looked(setup, status, body, body_len, &said);
+        return;
+    case STEP_PUT_TEMPLATE:
+        put_template(setup, status, &said);
+        return;
+    case STEP_PUT_INDEX:
+        put_index(setup, status, &said);
         return;
     }
-    setup->template_put = setup->template_put || step == STEP_PUT_TEMPLATE;
-    if (step == STEP_PUT_INDEX || (step == STEP_LOOK && status == 200 && setup->template_put))
-        end_round(setup, true);
-    else
-        ask(setup, step + 1);
 }
 
 static void ask(struct index_setup *setup, enum setup_step step)
 {
-    char path[320], body[sizeof template_format + 256]; /* an index name has up to 255 bytes */
+    char path[PATH_MAX_BYTES], body[sizeof template_format + 256];
     int body_len = 0;
     setup->step = step;
     (void)snprintf(path, sizeof path, steps[step].path_format, setup->options.index);
@@ -122,7 +182,9 @@ static void ask(struct index_setup *setup, enum setup_step step)
 
 static void begin_round(void *arg)
 {
-    ask(arg, STEP_LOOK);
+    struct index_setup *setup = arg;
+    setup->created_elsewhere = false;
+    ask(setup, STEP_LOOK);
 }
 
 void index_setup_check(struct index_setup *setup)
@@ -158,4 +220,27 @@ bool index_setup_usable(const struct index_setup *setup)
 const char *index_setup_reason(const struct index_setup *setup)
 {
     return setup->reason.message;
+}
+
+int index_setup_reach(const struct elasticsearch_options *server, const char *index,
+                      struct error *err)
+{
+    char path[PATH_MAX_BYTES];
+    (void)snprintf(path, sizeof path, steps[STEP_LOOK].path_format, index);
+    struct answer_body *body = NULL;
+    int rc = -1;
+    long status = elasticsearch_get(server, path, &body, err);
+    if (status == 200) {
+        rc = index_look_judge(index, body->bytes, body->len, err);
+    } else if (status != 0) {
+        struct server_error said;
+        server_error_parse(body->bytes, body->len, &said);
+        server_error_name_privilege(&said, status, steps[STEP_LOOK].privilege);
+        if (is_missing(status, &said))
+            rc = 0; /* the indexer will create it */
+        else
+            describe(STEP_LOOK, status, said.words.message, err);
+    }
+    answer_body_free(body);
+    return rc;
 }

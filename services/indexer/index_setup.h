@@ -1,7 +1,9 @@
-/* The index of the orders and its template, kept in place: installed at start, looked after from
- * then on, installed again when missing. The template gives the index its mapping, also
- * when another program or _bulk creates the index. Any number of indexers may do the
- * same at once. Works on Elasticsearch 7.17 to 9 and OpenSearch 2 and 3. */
+/* The index of the orders, kept in place: created where it is missing, looked after from then on.
+ * An index, or an alias of that name, that is there and whose mapping fits is used as it is. The
+ * template is a safety net: it gives the index its mapping when another program or _bulk creates
+ * the index. Any number of indexers may do the same at once. Works on Elasticsearch 7.17 to 9 and
+ * OpenSearch 2 and 3, with view_index_metadata where the index is there, else also with
+ * create_index. */
 #ifndef INDEXER_INDEX_SETUP_H
 #define INDEXER_INDEX_SETUP_H
 
@@ -16,6 +18,8 @@ struct index_setup_options {
     const char *index;            /* stays the caller's */
     /* Called when the index has become usable (at first it is not), and after each failed round. */
     void (*on_state)(void *arg, bool usable, const char *reason);
+    /* Called when the template is refused. The index is used all the same. */
+    void (*on_warning)(void *arg, const char *reason);
     void *arg;
 };
 
@@ -30,5 +34,10 @@ const char *index_setup_reason(const struct index_setup *setup);
 
 /* Something is wrong with the index or the server: look now. */
 void index_setup_check(struct index_setup *setup);
+
+/* For --check: whether the index can be seen, and is usable or not there yet. Blocks at most 5 s.
+ * Returns 0, or -1 with `err` set. */
+int index_setup_reach(const struct elasticsearch_options *server, const char *index,
+                      struct error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -25,7 +25,7 @@ struct indexer {
 };
 
 static const struct worker_code codes[] = {
-    {OUTCOME_REJECT, "bulk_400"},       {OUTCOME_REJECT, "elasticsearch_413"},
+    {OUTCOME_REJECT, "bulk_400"},       {OUTCOME_RETRY, "bulk_400"},
     {OUTCOME_RETRY, "bulk_403"},        {OUTCOME_RETRY, "bulk_404"},
     {OUTCOME_RETRY, "bulk_429"},        {OUTCOME_RETRY, "bulk_"},
     {OUTCOME_RETRY, "elasticsearch_4"}, {OUTCOME_RETRY, "elasticsearch_5"},
@@ -70,12 +70,18 @@ static void on_index_state(void *arg, bool usable, const char *reason)
     struct indexer *indexer = arg;
     (void)health_set(indexer->health, usable, reason); /* logged anyway */
     if (usable) {
-        log_info("index and its template are in place");
+        log_info("the index is in place");
         worker_store_ready(indexer->worker);
     } else {
         static struct log_limit limit;
         log_warn_limited(&limit, "the index cannot be used", log_text("reason", reason));
     }
+}
+
+static void on_index_warning(void *arg, const char *reason)
+{
+    (void)arg;
+    log_warn("the index is used without the template", log_text("reason", reason));
 }
 
 int indexer_run(const void *arg, int stop_fd, struct error *err)
@@ -114,6 +120,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
                                                .client = indexer->client,
                                                .index = settings->index,
                                                .on_state = on_index_state,
+                                               .on_warning = on_index_warning,
                                                .arg = indexer,
                                            });
     worker_run(indexer->worker, stop_fd);

@@ -1,6 +1,7 @@
 /* The table of the indexer's variables, and what --check tries. */
 #include "services/indexer/settings.h"
 #include "services/clients/elasticsearch/options.h"
+#include "services/indexer/index_setup.h"
 #include "services/indexer/indexer.h"
 #include "services/runtime/options.h"
 #include "services/worker/options.h"
@@ -20,7 +21,7 @@ static const struct config_option options[] = {
 static int reach_elasticsearch(const void *arg, struct error *err)
 {
     const struct indexer_settings *settings = arg;
-    return elasticsearch_reach(&settings->elasticsearch, err);
+    return index_setup_reach(&settings->elasticsearch, settings->index, err);
 }
 
 static int validate(const void *arg, struct error *err)

@@ -36,7 +36,7 @@ struct worker {
 /* ---- the batcher's ports ---- */
 
 static void report_order(struct worker *worker, const struct order *order,
-                         const struct verdict *verdict)
+                         const struct verdict *verdict, bool store_down)
 {
     if (verdict->outcome == OUTCOME_DONE) {
         metric_add(worker->done, 1);
@@ -50,13 +50,16 @@ static void report_order(struct worker *worker, const struct order *order,
             break;
         }
     }
-    if (verdict->outcome == OUTCOME_REJECT) {
-        static struct log_limit limit;
-        char id[ORDER_ID_TEXT_LEN + 1];
-        order_id_format(&order->id, id);
-        log_warn_limited(&limit, "order rejected", log_text("order_id", id),
+    static struct log_limit rejects, retries;
+    char id[ORDER_ID_TEXT_LEN + 1];
+    order_id_format(&order->id, id);
+    if (verdict->outcome == OUTCOME_REJECT)
+        log_warn_limited(&rejects, "order rejected", log_text("order_id", id),
                          log_text("code", verdict->code));
-    }
+    else if (!store_down) /* else report_store() tells it */
+        log_warn_limited(&retries, "order refused for now, others are taken",
+                         log_text("order_id", id), log_text("code", verdict->code),
+                         log_text("detail", verdict->detail));
 }
 
 static void report_store(struct worker *worker, const struct verdict *cause)
@@ -82,7 +85,7 @@ static void on_batch(void *self, const struct order *const orders[], size_t coun
                    (double)(clock_monotonic_us() - worker->batch_since_us) / 1e6);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
     for (size_t i = 0; i < count; i++)
-        report_order(worker, orders[i], &verdicts[i]);
+        report_order(worker, orders[i], &verdicts[i], cause != NULL);
     report_store(worker, cause);
 }
 

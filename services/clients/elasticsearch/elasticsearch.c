@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REACH_TIMEOUT_MS 5000
-#define REACH_RESPONSE_MAX_BYTES 65536
+#define GET_TIMEOUT_MS 5000
+#define GET_RESPONSE_MAX_BYTES (4 * 1024 * 1024)
 
 struct slot {
     struct elasticsearch *client;
@@ -421,19 +421,23 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
     return 0;
 }
 
-int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
+long elasticsearch_get(const struct elasticsearch_options *options, const char *path,
+                       struct answer_body **ret_body, struct error *err)
 {
     struct elasticsearch_options own = *options;
     own.max_in_flight = 1;
-    own.max_response_bytes = REACH_RESPONSE_MAX_BYTES;
+    own.max_response_bytes = GET_RESPONSE_MAX_BYTES;
+    own.answers = NULL;
     struct event_loop *loop = event_loop_new();
     struct elasticsearch *client = elasticsearch_new(loop, &own);
-    struct slot *slot = slot_take(client, "GET", "/_cluster/health", REACH_TIMEOUT_MS);
+    struct slot *slot = slot_take(client, "GET", path, GET_TIMEOUT_MS);
     slot->result = curl_easy_perform(slot->easy);
     long status = slot_status(slot, err);
-    if (status != 0 && status != 200)
-        error_set(err, "GET /_cluster/health: status %ld", status);
+    if (status != 0) {
+        *ret_body = slot->answer != NULL ? slot->answer : answer_body_new(NULL);
+        slot->answer = NULL;
+    }
     elasticsearch_free(client);
     event_loop_free(loop);
-    return status == 200 ? 0 : -1;
+    return status;
 }

@@ -55,9 +55,11 @@ int elasticsearch_request(struct elasticsearch *client, const char *method, cons
                           bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
                           void *arg) __attribute__((warn_unused_result));
 
-/* For --check: can the cluster be reached? Probes /_cluster/health, never "/". The limits in the
- * options are not used. Blocks at most 5 s. */
-int elasticsearch_reach(const struct elasticsearch_options *options, struct error *err)
+/* For --check: one request, for which this blocks at most 5 s. The limits in the options are not
+ * used. Returns the HTTP status and the answer's body, to be freed with answer_body_free(), or 0
+ * with `err` set when there was no whole answer. */
+long elasticsearch_get(const struct elasticsearch_options *options, const char *path,
+                       struct answer_body **ret_body, struct error *err)
     __attribute__((warn_unused_result));
 
 /* For config_option.validate. */

@@ -1,22 +1,32 @@
-/* order_search by _search. The dependency's state follows the answers, and a probe asks for the
- * cluster's health, so that the state is known without searches too. */
+/* order_search by _search. The dependency's state follows the answers. A probe counts the orders,
+ * so that the state is known without searches, too: it needs what a search needs, the index and the
+ * privilege to read it. */
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/base/json_text.h"
 #include "services/base/memory.h"
+#include "services/clients/elasticsearch/server_error.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PROBE_INTERVAL_MS 5000
 #define PROBE_TIMEOUT_MS 3000
+#define PATH_MAX_BYTES 320   /* an index name has up to 255 bytes */
+#define HEAD_MAX_BYTES 65536 /* of an answer, before its hits */
+
+/* What Elasticsearch finds in no index at all. */
+static const char nothing_found[] =
+    "{\"took\":0,\"timed_out\":false,"
+    "\"_shards\":{\"total\":0,\"successful\":0,\"skipped\":0,\"failed\":0},"
+    "\"hits\":{\"total\":{\"value\":0,\"relation\":\"eq\"},\"max_score\":0.0,\"hits\":[]}}";
 
 struct elasticsearch_search {
     struct order_search port;
     struct elasticsearch_search_options options;
     struct elasticsearch *client;
     struct loop_timer *probe;
-    bool reported, reported_up;
-    char path[300];
+    bool reported_up;
+    char search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
 };
 
 struct operation {
@@ -26,27 +36,82 @@ struct operation {
     char query[];
 };
 
-static void report(struct elasticsearch_search *search, bool up, const char *reason)
+/* ---- what an answer says ---- */
+
+enum reading {
+    READING_GOOD,
+    READING_NO_INDEX, /* not yet: it has no orders */
+    READING_BAD,      /* by the server's fault or by the configuration: it concerns all requests */
+    READING_NOTHING,  /* the one request is refused, for its content, its rate or its size */
+};
+
+static const char *skip_blanks(const char *text, const char *end)
 {
-    if (search->reported && search->reported_up == up)
-        return;
-    search->reported = true;
-    search->reported_up = up;
-    search->options.on_state(search->options.arg, up, up ? NULL : reason);
+    while (text < end && (*text == ' ' || *text == '\n' || *text == '\r' || *text == '\t'))
+        text++;
+    return text;
 }
 
-/* 400 and 429 refuse the one request, for its content or for its rate, and an answer that there was
- * no room for says nothing: the state stays as it was. Any other error is the server's, or one of
- * the configuration, and concerns all searches. */
-static void report_answer(struct elasticsearch_search *search, long status,
-                          enum elasticsearch_end end, const struct error *err)
+static bool is_object(const char *body, size_t len)
 {
-    if (status == 400 || status == 429 || end == ELASTICSEARCH_OVER_BUDGET)
-        return;
-    char reason[64];
-    snprintf(reason, sizeof(reason), "it answers with status %ld", status);
-    report(search, status >= 200 && status < 300, status == 0 ? err->message : reason);
+    const char *begin = skip_blanks(body, body + len), *end = body + len;
+    while (end > begin && skip_blanks(end - 1, end) == end)
+        end--;
+    return end - begin >= 2 && *begin == '{' && end[-1] == '}';
 }
+
+/* Whether it is an object with an object "hits". Only the head and the ends are read: an answer may
+ * have megabytes, and the loop has more to do. */
+static bool is_search_answer(const char *body, size_t len)
+{
+    static const char name[] = "\"hits\"";
+    if (!is_object(body, len))
+        return false;
+    const char *end = body + (len < HEAD_MAX_BYTES ? len : HEAD_MAX_BYTES);
+    const char *hits = memmem(body, (size_t)(end - body), name, sizeof name - 1);
+    if (hits == NULL)
+        return false;
+    hits = skip_blanks(hits + sizeof name - 1, end);
+    if (hits == end || *hits != ':')
+        return false;
+    hits = skip_blanks(hits + 1, end);
+    return hits < end && *hits == '{';
+}
+
+/* `good` says how the body of an answer with status 200 should be. READING_BAD has a reason. */
+static enum reading read_answer(long status, enum elasticsearch_end end, const char *body,
+                                size_t len, bool (*good)(const char *body, size_t len),
+                                const struct error *err, struct error *reason)
+{
+    struct server_error said;
+    if (status == 0) {
+        *reason = *err;
+        return end == ELASTICSEARCH_OVER_BUDGET ? READING_NOTHING : READING_BAD;
+    }
+    if (status == 200 && good(body, len))
+        return READING_GOOD;
+    server_error_parse(body, len, &said);
+    server_error_name_privilege(&said, status, "read");
+    if (status == 404 && server_error_is(&said, "index_not_found_exception"))
+        return READING_NO_INDEX;
+    if (status == 200)
+        error_set(reason, "what it answers is not the answer to a search");
+    else
+        error_set(reason, "it answers with status %ld: %s", status, said.words.message);
+    return status == 400 || status == 429 ? READING_NOTHING : READING_BAD;
+}
+
+static void report(struct elasticsearch_search *search, enum reading reading,
+                   const struct error *reason)
+{
+    bool up = reading == READING_GOOD || reading == READING_NO_INDEX;
+    if (reading == READING_NOTHING || (up && search->reported_up))
+        return;
+    search->reported_up = up;
+    search->options.on_state(search->options.arg, up, up ? NULL : reason->message);
+}
+
+/* ---- searching ---- */
 
 static enum order_search_status status_of(enum elasticsearch_end end)
 {
@@ -75,14 +140,27 @@ static void on_found(void *arg, long status, enum elasticsearch_end end, const c
     order_search_done_fn *on_done = operation->on_done;
     void *done_arg = operation->arg;
     free(operation);
-    report_answer(search, status, end, err);
-    if (status != 200) {
+    struct error reason;
+    enum reading reading = read_answer(status, end, body, body_len, is_search_answer, err, &reason);
+    report(search, reading, &reason);
+    struct order_search_answer answer = {.release = release_answer};
+    switch (reading) {
+    case READING_GOOD:
+        answer.body = body;
+        answer.body_len = body_len;
+        answer.owner = elasticsearch_take_body(search->client);
+        on_done(done_arg, ORDER_SEARCH_OK, &answer);
+        return;
+    case READING_NO_INDEX:
+        answer.body = nothing_found;
+        answer.body_len = sizeof nothing_found - 1;
+        on_done(done_arg, ORDER_SEARCH_OK, &answer);
+        return;
+    case READING_BAD:
+    case READING_NOTHING:
         on_done(done_arg, status_of(end), NULL);
         return;
     }
-    const struct order_search_answer answer = {
-        body, body_len, elasticsearch_take_body(search->client), release_answer};
-    on_done(done_arg, ORDER_SEARCH_OK, &answer);
 }
 
 static int search_orders(void *self, const char *term, size_t term_len, unsigned size,
@@ -99,7 +177,7 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
     end += json_text_escape(term, term_len, end, JSON_TEXT_SIZE(term_len));
     end += sprintf(end, after, size, from);
 
-    int rc = elasticsearch_request(search->client, "POST", search->path, "application/json",
+    int rc = elasticsearch_request(search->client, "POST", search->search_path, "application/json",
                                    operation->query, (size_t)(end - operation->query), true,
                                    ORDER_SEARCH_TIMEOUT_MS, on_found, operation);
     if (rc != 0)
@@ -107,22 +185,54 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
     return rc;
 }
 
+/* ---- the probe ---- */
+
+/* No request is refused for the probe's content: what is wrong concerns all. */
+static enum reading read_probe(long status, enum elasticsearch_end end, const char *body,
+                               size_t len, const struct error *err, struct error *reason)
+{
+    enum reading reading = read_answer(status, end, body, len, is_object, err, reason);
+    return status == 400 ? READING_BAD : reading;
+}
+
 static void on_probed(void *arg, long status, enum elasticsearch_end end, const char *body,
                       size_t body_len, const struct error *err)
 {
-    (void)body, (void)body_len;
     struct elasticsearch_search *search = arg;
-    report_answer(search, status, end, err);
+    struct error reason;
+    report(search, read_probe(status, end, body, body_len, err, &reason), &reason);
     loop_timer_start(search->probe, PROBE_INTERVAL_MS);
 }
 
 static void on_probe(void *arg)
 {
     struct elasticsearch_search *search = arg;
-    if (elasticsearch_request(search->client, "GET", "/_cluster/health?filter_path=status", NULL,
-                              NULL, 0, false, PROBE_TIMEOUT_MS, on_probed, search) != 0)
+    if (elasticsearch_request(search->client, "GET", search->probe_path, NULL, NULL, 0, false,
+                              PROBE_TIMEOUT_MS, on_probed, search) != 0)
         loop_timer_start(search->probe, PROBE_INTERVAL_MS);
 }
+
+static void write_probe_path(char path[PATH_MAX_BYTES], const char *index)
+{
+    (void)snprintf(path, PATH_MAX_BYTES, "/%s/_count?terminate_after=1", index); /* it fits */
+}
+
+int elasticsearch_search_reach(const struct elasticsearch_options *server, const char *index,
+                               struct error *err)
+{
+    char path[PATH_MAX_BYTES];
+    write_probe_path(path, index);
+    struct answer_body *body = NULL;
+    long status = elasticsearch_get(server, path, &body, err);
+    if (status == 0)
+        return -1;
+    enum reading reading =
+        read_probe(status, ELASTICSEARCH_ANSWERED, body->bytes, body->len, NULL, err);
+    answer_body_free(body);
+    return reading == READING_GOOD || reading == READING_NO_INDEX ? 0 : -1;
+}
+
+/* ---- life ---- */
 
 struct order_search *elasticsearch_search_new(struct event_loop *loop,
                                               const struct elasticsearch_search_options *options)
@@ -130,9 +240,10 @@ struct order_search *elasticsearch_search_new(struct event_loop *loop,
     struct elasticsearch_search *search = memory_new(sizeof(*search));
     search->port = (struct order_search){.self = search, .search = search_orders};
     search->options = *options;
-    /* An index that does not exist yet has no orders. */
-    snprintf(search->path, sizeof(search->path), "/%s/_search?ignore_unavailable=true",
-             options->index);
+    /* An answer without the hits of a shard that failed would look like a whole one. */
+    (void)snprintf(search->search_path, sizeof(search->search_path),
+                   "/%s/_search?allow_partial_search_results=false", options->index); /* it fits */
+    write_probe_path(search->probe_path, options->index);
     search->client = elasticsearch_new(loop, &options->client);
     search->probe = event_loop_timer(loop, on_probe, search);
     loop_timer_start(search->probe, 0);

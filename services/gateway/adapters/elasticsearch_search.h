@@ -5,7 +5,8 @@
 #include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/gateway/ports/order_search.h"
 
-/* `on_state` is called on each change, as answers tell it: the reason is NULL when up. */
+/* `on_state` is called with each change, as answers tell it, and with each failure: the reason is
+ * NULL when up. */
 struct elasticsearch_search_options {
     struct elasticsearch_options client;
     const char *index;
@@ -16,5 +17,10 @@ struct elasticsearch_search_options {
 struct order_search *elasticsearch_search_new(struct event_loop *loop,
                                               const struct elasticsearch_search_options *options);
 void elasticsearch_search_free(struct order_search *search);
+
+/* For --check: whether the orders can be counted, or have no index yet. Blocks at most 5 s. Returns
+ * 0, or -1 with `err` set. */
+int elasticsearch_search_reach(const struct elasticsearch_options *server, const char *index,
+                               struct error *err) __attribute__((warn_unused_result));
 
 #endif

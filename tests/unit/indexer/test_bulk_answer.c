@@ -21,7 +21,7 @@ static const char item_malformed[] =
 
 /* ---- the orders ---- */
 
-#define ORDERS 16
+#define ORDERS 24
 
 static struct order orders[ORDERS];
 static const struct order *order_list[ORDERS];
@@ -115,6 +115,35 @@ static void each_item_by_its_status(void **state)
         {"{\"index\":{\"status\":400,\"error\":{\"type\":\"index_closed_exception\",\"reason\":"
          "\"closed\"}}}",
          OUTCOME_RETRY, "bulk_400", "index_closed_exception: closed"},
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"document_parsing_exception\",\"reason\":"
+         "\"[1:9] failed to parse\"}}}",
+         OUTCOME_REJECT, "bulk_400", "document_parsing_exception: [1:9] failed to parse"},
+        /* 400 that a repair of the configuration ends */
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":"
+         "\"no write index is defined for alias [orders]\"}}}",
+         OUTCOME_RETRY, "bulk_400",
+         "illegal_argument_exception: no write index is defined for alias [orders]"},
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":"
+         "\"pipeline with id [none] does not exist\"}}}",
+         OUTCOME_RETRY, "bulk_400",
+         "illegal_argument_exception: pipeline with id [none] does not exist"},
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"strict_dynamic_mapping_exception\"}}}",
+         OUTCOME_RETRY, "bulk_400", "strict_dynamic_mapping_exception: no reason given"},
+        {"{\"index\":{\"status\":400,\"error\":{\"type\":\"routing_missing_exception\"}}}",
+         OUTCOME_RETRY, "bulk_400", "routing_missing_exception: no reason given"},
+        {"{\"index\":{\"status\":400}}", OUTCOME_RETRY, "bulk_400", "no reason given"},
+        {"{\"index\":{\"status\":500,\"error\":{\"type\":\"mapper_parsing_exception\"}}}",
+         OUTCOME_RETRY, "bulk_500", "mapper_parsing_exception: no reason given"},
+        {"{\"index\":{\"status\":403,\"error\":{\"type\":\"security_exception\",\"reason\":"
+         "\"action [indices:data/write/bulk[s]] is unauthorized\"}}}",
+         OUTCOME_RETRY, "bulk_403",
+         "the privilege write is missing: security_exception: action [indices:data/write/bulk[s]] "
+         "is unauthorized"},
+        {"{\"index\":{\"status\":403,\"error\":{\"type\":\"security_exception\",\"reason\":"
+         "\"action [indices:admin/auto_create] is unauthorized\"}}}",
+         OUTCOME_RETRY, "bulk_403",
+         "the privilege create_index is missing: security_exception: action "
+         "[indices:admin/auto_create] is unauthorized"},
         {"{\"index\":{\"status\":500}}", OUTCOME_RETRY, "bulk_500", "no reason given"},
         {"{\"index\":{\"status\":503,\"error\":\"plain\"}}", OUTCOME_RETRY, "bulk_503", "plain"},
         {"{\"index\":{\"status\":301}}", OUTCOME_RETRY, "bulk_301", "no reason given"},
@@ -156,6 +185,11 @@ static void answers_that_make_no_sense(void **state)
         "{\"items\":[" FIRST "]}",
         "{\"items\":[" FIRST "," SECOND "," ITEM(ID("02"), "201") "]}",
         "{\"items\":[" FIRST "," SECOND,
+        "{\"items\":[" FIRST "," SECOND "]",
+        "{\"items\":[" FIRST "," SECOND ",]}",
+        "{\"items\":[" FIRST SECOND "]}",
+        "{\"items\":[" FIRST "," SECOND "]}]}",
+        "{\"items\":[" FIRST "," SECOND "]}{",
         /* an item without a status, or of no order */
         "{\"items\":[" FIRST ",{\"index\":{\"_id\":\"" ID("01") "\"}}]}",
         "{\"items\":[" FIRST "," ITEM(ID("01"), "\"201\"") "]}",
@@ -177,9 +211,20 @@ static void answers_that_make_no_sense(void **state)
         "{\"items\":[" FIRST ",{\"index\":{\"_id\":1,\"status\":201}}]}",
         "{\"items\":[" FIRST ",{\"index\":{\"status\":201}}]}",
     };
-    struct verdict good[2];
-    judge(2, good, "{\"items\":[" FIRST "," SECOND "]}");
-    assert_int_equal(good[1].outcome, OUTCOME_DONE);
+    static const char *const good_bodies[] = {
+        "{\"items\":[" FIRST "," SECOND "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01"), "200") "]}",
+        "{\"items\":[" FIRST "," ITEM(ID("01"), "202") "]}",
+        "{\"items\": [" FIRST ", " SECOND "]}\n",
+        "{\"took\":3,\"errors\":false,\"items\":[" FIRST "," SECOND "]}",
+    };
+    for (size_t i = 0; i < sizeof(good_bodies) / sizeof(good_bodies[0]); i++) {
+        struct verdict good[2];
+        judge(2, good, good_bodies[i]);
+        assert_int_equal(good[0].outcome, OUTCOME_DONE);
+        assert_int_equal(good[1].outcome, OUTCOME_DONE);
+        assert_false(down);
+    }
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         struct verdict verdicts[2];
         judge(2, verdicts, bodies[i]);
@@ -314,9 +359,13 @@ static void a_refused_request_is_no_orders_fault(void **state)
     } cases[] = {
         {0, NULL, "elasticsearch_unavailable", "connection refused"},
         {400, "", "elasticsearch_400", "no reason given"},
+        {400, "{\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":\"x\"}}",
+         "elasticsearch_400", "mapper_parsing_exception: x"},
         {401, "{\"error\":{\"type\":\"security_exception\",\"reason\":\"missing credentials\"}}",
          "elasticsearch_401", "security_exception: missing credentials"},
         {403, "{\"error\":\"denied\"}", "elasticsearch_403", "denied"},
+        {403, "{\"error\":{\"type\":\"security_exception\",\"reason\":\"no\"}}",
+         "elasticsearch_403", "the privilege write is missing: security_exception: no"},
         {404, "<html>", "elasticsearch_404", "no reason given"},
         {429, "{}", "elasticsearch_429", "no reason given"},
         {302, "", "elasticsearch_302", "no reason given"},
@@ -344,7 +393,8 @@ static void a_request_that_is_too_large_is_cut(void **state)
     assert_false(endpoint.backend_down);
 }
 
-static void an_order_too_large_alone_is_rejected(void **state)
+/* A limit in front of the server. */
+static void an_order_too_large_alone_waits(void **state)
 {
     (void)state;
     static struct batch batch;
@@ -353,9 +403,9 @@ static void an_order_too_large_alone_is_rejected(void **state)
     bulk_answer_judge(&batch, 413, "", 0, NULL);
     batch_go_on(&batch, BEGUN_MS);
     assert_true(ended);
-    assert_int_equal(verdict.outcome, OUTCOME_REJECT);
+    assert_int_equal(verdict.outcome, OUTCOME_RETRY);
     assert_string_equal(verdict.code, "elasticsearch_413");
-    assert_false(down);
+    assert_true(down);
 }
 
 static void what_does_not_fit_is_sent_next(void **state)
@@ -392,7 +442,7 @@ int main(void)
         cmocka_unit_test(all_items_rejected_is_not),
         cmocka_unit_test(a_refused_request_is_no_orders_fault),
         cmocka_unit_test(a_request_that_is_too_large_is_cut),
-        cmocka_unit_test(an_order_too_large_alone_is_rejected),
+        cmocka_unit_test(an_order_too_large_alone_waits),
         cmocka_unit_test(what_does_not_fit_is_sent_next),
         cmocka_unit_test(what_there_is_no_time_for_is_tried_later),
     };

@@ -27,7 +27,8 @@ static struct {
     pthread_mutex_t mutex;
     struct answer answers[REQUEST_KINDS];
     char calls[128]; /* so far: "look template index " */
-    char template[2048];
+    char bodies[REQUEST_KINDS][2048];
+    bool created_elsewhere; /* the index is found from the moment that it cannot be created */
 } server = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static const struct answer found = {200, "{\"orders\":{\"aliases\":{}}}"};
@@ -41,7 +42,7 @@ static int serve(void *arg, const char *request, char *body, size_t size)
     static const struct {
         const char *begin, *name;
     } kinds[] = {
-        [LOOK] = {"GET /orders?filter_path=error,*.aliases HTTP/1.1\r\n", "look"},
+        [LOOK] = {"GET /orders?filter_path=error,*.aliases,", "look"},
         [PUT_TEMPLATE] = {"PUT /_index_template/orders HTTP/1.1\r\n", "template"},
         [PUT_INDEX] = {"PUT /orders HTTP/1.1\r\n", "index"},
     };
@@ -53,9 +54,9 @@ static int serve(void *arg, const char *request, char *body, size_t size)
         struct answer answer = server.answers[i];
         size_t used = strlen(server.calls);
         snprintf(server.calls + used, sizeof server.calls - used, "%s ", kinds[i].name);
-        if (i == PUT_TEMPLATE)
-            snprintf(server.template, sizeof server.template, "%s",
-                     strstr(request, "\r\n\r\n") + 4);
+        snprintf(server.bodies[i], sizeof server.bodies[i], "%s", strstr(request, "\r\n\r\n") + 4);
+        if (i == PUT_INDEX && server.created_elsewhere)
+            server.answers[LOOK] = found;
         pthread_mutex_unlock(&server.mutex);
         snprintf(body, size, "%s", answer.body);
         return answer.status;
@@ -70,6 +71,7 @@ static void set_answers(struct answer look, struct answer template, struct answe
     server.answers[PUT_TEMPLATE] = template;
     server.answers[PUT_INDEX] = index;
     server.calls[0] = '\0';
+    server.created_elsewhere = false;
     pthread_mutex_unlock(&server.mutex);
 }
 
@@ -100,6 +102,8 @@ struct scene {
     int told; /* on_state() was called so often */
     bool usable;
     char reason[256];
+    int warnings; /* on_warning() was called so often */
+    char warning[256];
 };
 
 static void on_state(void *arg, bool usable, const char *reason)
@@ -115,6 +119,13 @@ static void on_state(void *arg, bool usable, const char *reason)
     }
 }
 
+static void on_warning(void *arg, const char *reason)
+{
+    struct scene *scene = arg;
+    scene->warnings++;
+    snprintf(scene->warning, sizeof scene->warning, "%s", reason);
+}
+
 static void start(struct scene *scene)
 {
     char url[64];
@@ -123,10 +134,12 @@ static void start(struct scene *scene)
     scene->client = elasticsearch_new(
         scene->loop, &(struct elasticsearch_options){
                          .url = url, .max_in_flight = 1, .max_response_bytes = 10000});
-    scene->setup = index_setup_new(
-        scene->loop,
-        &(struct index_setup_options){
-            .client = scene->client, .index = "orders", .on_state = on_state, .arg = scene});
+    scene->setup =
+        index_setup_new(scene->loop, &(struct index_setup_options){.client = scene->client,
+                                                                   .index = "orders",
+                                                                   .on_state = on_state,
+                                                                   .on_warning = on_warning,
+                                                                   .arg = scene});
     assert_false(index_setup_usable(scene->setup));
 }
 
@@ -167,6 +180,21 @@ static void step(struct scene *scene)
 
 /* ---- tests ---- */
 
+static void assert_body(enum request_kind kind, const char *expected_text)
+{
+    json_t *body = json_loads(server.bodies[kind], JSON_REJECT_DUPLICATES, NULL);
+    json_t *expected = json_loads(expected_text, JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_equal(body, expected));
+    json_decref(body);
+    json_decref(expected);
+}
+
+#define DEFINITION                                                                                 \
+    "{\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"    \
+    "\"mappings\":{\"dynamic\":false,\"properties\":{\"id\":{\"type\":\"keyword\"},"               \
+    "\"product_name\":{\"type\":\"text\"},\"amount\":{\"type\":\"double\"},"                       \
+    "\"created_at\":{\"type\":\"date\"}}}}"
+
 static void test_nothing_is_there(void **state)
 {
     (void)state;
@@ -177,17 +205,10 @@ static void test_nothing_is_there(void **state)
     assert_true(scene.usable);
     assert_calls("look template index ");
 
-    json_t *template = json_loads(server.template, JSON_REJECT_DUPLICATES, NULL);
-    json_t *expected = json_loads(
-        "{\"index_patterns\":[\"orders\"],\"priority\":500,\"template\":{"
-        "\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"
-        "\"mappings\":{\"dynamic\":false,\"properties\":{\"id\":{\"type\":\"keyword\"},"
-        "\"product_name\":{\"type\":\"text\"},\"amount\":{\"type\":\"double\"},"
-        "\"created_at\":{\"type\":\"date\"}}}}}",
-        JSON_REJECT_DUPLICATES, NULL);
-    assert_true(json_equal(template, expected));
-    json_decref(template);
-    json_decref(expected);
+    assert_body(PUT_INDEX, DEFINITION);
+    assert_body(PUT_TEMPLATE,
+                "{\"index_patterns\":[\"orders\"],\"priority\":500,\"template\":" DEFINITION "}");
+    assert_int_equal(scene.warnings, 0);
     finish(&scene);
 }
 
@@ -200,7 +221,82 @@ static void test_index_is_there(void **state)
     start(&scene);
     turn_until_told(&scene, 1);
     assert_true(scene.usable);
-    assert_calls("look template index ");
+    assert_calls("look template ");
+    finish(&scene);
+}
+
+static void test_another_creates_it(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_answers(missing, done, exists_already);
+    server.created_elsewhere = true;
+    start(&scene);
+    turn_until_told(&scene, 1);
+    assert_true(scene.usable);
+    assert_calls("look template index look ");
+    finish(&scene);
+}
+
+/* Each looks, says what it thinks of the template once, and goes on without it. */
+static void test_template_is_refused(void **state)
+{
+    (void)state;
+    const struct answer refused = {403, "{\"error\":{\"type\":\"security_exception\","
+                                        "\"reason\":\"no permission\"}}"};
+    const struct answer clash = {400, "{\"error\":{\"type\":\"illegal_argument_exception\","
+                                      "\"reason\":\"same priority\"}}"};
+    const struct {
+        struct answer look, template;
+        const char *calls, *warning;
+    } cases[] = {
+        {missing, refused, "look template index ",
+         "installing the index template: HTTP status 403: the privilege manage_index_templates is "
+         "missing: security_exception: no permission"},
+        {found, clash, "look template ",
+         "installing the index template: HTTP status 400: illegal_argument_exception: same "
+         "priority"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct scene scene;
+        set_answers(cases[i].look, cases[i].template, done);
+        start(&scene);
+        turn_until_told(&scene, 1);
+        assert_true(scene.usable);
+        assert_calls(cases[i].calls);
+        assert_string_equal(scene.warning, cases[i].warning);
+
+        set_answers(found, cases[i].template, done);
+        wait_until(called("look"), step(&scene));
+        run_loop_for(scene.loop, 20);
+        assert_calls("look ");
+        assert_int_equal(scene.warnings, 1);
+
+        /* a template that is missing with its index is put again */
+        set_answers(missing, cases[i].template, done);
+        wait_until(called("index"), step(&scene));
+        assert_calls("look template index ");
+        run_loop_for(scene.loop, 20);
+        assert_int_equal(scene.warnings, 2);
+        assert_int_equal(scene.told, 1);
+        finish(&scene);
+    }
+}
+
+/* That says nothing about the template. */
+static void test_template_fails(void **state)
+{
+    (void)state;
+    const struct answer busy = {503, "{}"};
+    struct scene scene;
+    set_answers(found, busy, done);
+    start(&scene);
+    turn_until_told(&scene, 1);
+    assert_true(scene.usable);
+    set_answers(found, done, done);
+    wait_until(called("template"), step(&scene));
+    assert_calls("look template ");
+    assert_int_equal(scene.warnings, 0);
     finish(&scene);
 }
 
@@ -209,7 +305,9 @@ static void test_failures(void **state)
     (void)state;
     const struct answer refused = {403, "{\"error\":{\"type\":\"security_exception\","
                                         "\"reason\":\"no permission\"}}"};
-    const struct answer odd = {503, "<html>"}, none = {0, ""};
+    const struct answer odd = {503, "<html>"}, none = {0, ""}, not_ours = {404, "<html>"};
+    const struct answer unfit = {
+        200, "{\"orders\":{\"mappings\":{\"properties\":{\"amount\":{\"type\":\"date\"}}}}}"};
     const struct {
         struct answer look, template, index;
         bool silent;
@@ -217,12 +315,18 @@ static void test_failures(void **state)
     } cases[] = {
         {odd, done, done, false, "look ", "looking for the index: HTTP status 503: "},
         {none, done, done, true, "look ", "looking for the index: HTTP status 0: "},
-        {missing, refused, done, false, "look template ",
-         "installing the index template: HTTP status 403: security_exception: no permission"},
-        {found, none, done, true, "look template ",
-         "installing the index template: HTTP status 0: "},
+        {not_ours, done, done, false, "look ",
+         "looking for the index: HTTP status 404: no reason given"},
+        {refused, done, done, false, "look ",
+         "looking for the index: HTTP status 403: the privilege view_index_metadata is missing: "
+         "security_exception: no permission"},
+        {unfit, done, done, false, "look ",
+         "the mapping of the index orders does not fit: amount is date, not double"},
         {missing, done, refused, false, "look template index ",
-         "creating the index: HTTP status 403: security_exception: no permission"},
+         "creating the index: HTTP status 403: the privilege create_index is missing: "
+         "security_exception: no permission"},
+        {missing, done, exists_already, false, "look template index look index ",
+         "creating the index: HTTP status 400: resource_already_exists_exception: faster"},
         {missing, done, missing, false, "look template index ",
          "creating the index: HTTP status 404: "},
         {missing,
@@ -353,9 +457,15 @@ static void test_freed_in_a_round(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_is_there), cmocka_unit_test(test_index_is_there),
-        cmocka_unit_test(test_failures),         cmocka_unit_test(test_client_is_busy),
-        cmocka_unit_test(test_looks_again),      cmocka_unit_test(test_check),
+        cmocka_unit_test(test_nothing_is_there),
+        cmocka_unit_test(test_index_is_there),
+        cmocka_unit_test(test_another_creates_it),
+        cmocka_unit_test(test_template_is_refused),
+        cmocka_unit_test(test_template_fails),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_client_is_busy),
+        cmocka_unit_test(test_looks_again),
+        cmocka_unit_test(test_check),
         cmocka_unit_test(test_freed_in_a_round),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as service_main() does */

@@ -343,39 +343,45 @@ static int unused_port(void)
     return port;
 }
 
-static void test_reach(void **state)
+static void test_get(void **state)
 {
     (void)state;
     struct http_peer *peer = http_peer_new();
     char url[128];
     struct error err;
+    struct answer_body *body = NULL;
     struct elasticsearch_options options = {.url = url};
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(peer));
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
-    assert_string_equal(err.message, "GET /_cluster/health: status 404");
+    assert_int_equal(elasticsearch_get(&options, "/status/404", &body, &err), 404);
+    assert_int_equal(body->len, 2);
+    assert_memory_equal(body->bytes, "{}", 2);
+    answer_body_free(body);
+    assert_int_equal(elasticsearch_get(&options, "/nothing", &body, &err), 404);
+    assert_int_equal(body->len, 0);
+    answer_body_free(body);
     (void)snprintf(url, sizeof(url), "http://canary-user:canary-password@127.0.0.1:%d",
                    unused_port());
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(elasticsearch_get(&options, "/", &body, &err), 0);
     assert_non_null(strstr(err.message, "connect"));
     assert_null(strstr(err.message, "canary"));
     (void)snprintf(url, sizeof(url),
                    "http://canary-user:canary-password@no-such-host.invalid:9200");
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
+    assert_int_equal(elasticsearch_get(&options, "/", &body, &err), 0);
     assert_null(strstr(err.message, "canary"));
     http_peer_free(peer);
 }
 
-/* The peer and its host name are verified; /_cluster/health of the test's server is a 404. */
+/* The peer and its host name are verified. */
 static void test_tls(void **state)
 {
     (void)state;
     static const struct {
         const char *url_host, *certificate_name;
         bool expired, other_authority, system_authorities;
-        const char *error; /* part of it */
+        const char *error; /* part of it; NULL: the server answers */
     } cases[] = {
-        {"127.0.0.1", "IP:127.0.0.1", false, false, false, "status 404"},
-        {"localhost", "DNS:localhost", false, false, false, "status 404"},
+        {"127.0.0.1", "IP:127.0.0.1", false, false, false, NULL},
+        {"localhost", "DNS:localhost", false, false, false, NULL},
         {"localhost", "DNS:other.example", false, false, false, "localhost"},
         {"127.0.0.1", "DNS:localhost", false, false, false, "127.0.0.1"},
         {"127.0.0.1", "IP:127.0.0.1", true, false, false, "expired"},
@@ -395,8 +401,12 @@ static void test_tls(void **state)
         (void)snprintf(url, sizeof(url), "https://u:canary@%s:%u", cases[i].url_host,
                        http_peer_port(peer));
         options.ca_file = cases[i].system_authorities ? NULL : ca_file;
-        assert_int_equal(elasticsearch_reach(&options, &err), -1);
-        if (strstr(err.message, cases[i].error) == NULL)
+        struct answer_body *body = NULL;
+        err.message[0] = '\0';
+        long status = elasticsearch_get(&options, "/status/200", &body, &err);
+        answer_body_free(body);
+        assert_int_equal(status, cases[i].error == NULL ? 200 : 0);
+        if (cases[i].error != NULL && strstr(err.message, cases[i].error) == NULL)
             fail_msg("%zu: %s", i, err.message);
         assert_null(strstr(err.message, "canary"));
         http_peer_free(peer);
@@ -405,8 +415,8 @@ static void test_tls(void **state)
     struct http_peer *plain = http_peer_new(); /* https:// to a server without TLS */
     options.ca_file = ca_file;
     (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u", http_peer_port(plain));
-    assert_int_equal(elasticsearch_reach(&options, &err), -1);
-    assert_null(strstr(err.message, "status"));
+    struct answer_body *body = NULL;
+    assert_int_equal(elasticsearch_get(&options, "/status/200", &body, &err), 0);
     http_peer_free(plain);
     authority_free(authority);
     authority_free(other);
@@ -493,7 +503,7 @@ int main(void)
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_a_body_counts_as_it_is_allocated),
         cmocka_unit_test(test_free_with_pending),
-        cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_get),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_url),
         cmocka_unit_test(test_names),

@@ -13,21 +13,38 @@
 
 #include <cmocka.h>
 
-/* ---- the server: asked for the cluster's health it is well ---- */
+/* ---- the server: asked how many orders there are it is well ---- */
 
 static struct http_peer *peer;
 static char url[64];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int status;         /* of searches; 0: no answer at all */
+static int status;       /* of searches; 0: no answer at all */
+static int count_status; /* of the probe */
+static const char *search_answer, *count_answer;
 static char request[4096]; /* the last search */
+
+#define FOUND "{\"took\":1,\"hits\":{\"hits\":[]}}"
+#define COUNTED "{\"count\":1}"
+#define MISSING                                                                                    \
+    "{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"no\"},\"status\":404}"
+
+static void set_answers(int search, const char *search_body, int count, const char *count_body)
+{
+    pthread_mutex_lock(&mutex);
+    status = search;
+    search_answer = search_body;
+    count_status = count;
+    count_answer = count_body;
+    pthread_mutex_unlock(&mutex);
+}
 
 static int serve(void *arg, const char *text, char *body, size_t size)
 {
     (void)arg;
     bool search = strstr(text, "_search") != NULL;
-    snprintf(body, size, "{\"status\":1}");
     pthread_mutex_lock(&mutex);
-    int code = search ? status : 200;
+    int code = search ? status : count_status;
+    snprintf(body, size, "%s", search ? search_answer : count_answer);
     if (search)
         snprintf(request, sizeof(request), "%s", text);
     pthread_mutex_unlock(&mutex);
@@ -57,6 +74,7 @@ static struct event_loop *loop;
 static struct order_search *port;
 static bool up;
 static unsigned changes;
+static char why[256]; /* it is down */
 static struct byte_budget budget;
 
 static void on_state(void *arg, bool is_up, const char *reason)
@@ -65,6 +83,7 @@ static void on_state(void *arg, bool is_up, const char *reason)
     up = is_up;
     changes++;
     assert_true(is_up == (reason == NULL));
+    snprintf(why, sizeof(why), "%s", is_up ? "" : reason);
 }
 
 static void open_search(const char *at)
@@ -85,6 +104,7 @@ static void open_search(const char *at)
 static int set_up(void **state)
 {
     (void)state;
+    set_answers(200, FOUND, 200, COUNTED);
     open_search(url);
     return 0;
 }
@@ -103,7 +123,7 @@ static int tear_down(void **state)
 struct seen {
     unsigned answers;
     enum order_search_status status;
-    char body[64];
+    char body[256];
 };
 
 static void on_found(void *arg, enum order_search_status result,
@@ -115,7 +135,7 @@ static void on_found(void *arg, enum order_search_status result,
     assert_int_equal(result == ORDER_SEARCH_OK, answer != NULL);
     if (answer != NULL) {
         snprintf(seen->body, sizeof(seen->body), "%.*s", (int)answer->body_len, answer->body);
-        assert_true(budget.used_bytes > 0);
+        assert_true(budget.used_bytes > 0 || answer->owner == NULL);
         answer->release(answer->owner);
     }
 }
@@ -142,10 +162,12 @@ static void test_request_and_answer(void **state)
     (void)state;
     struct seen seen = search_answered(200);
     assert_int_equal(seen.status, ORDER_SEARCH_OK);
-    assert_string_equal(seen.body, "{\"status\":1}"); /* unchanged */
+    assert_string_equal(seen.body, FOUND); /* unchanged */
 
-    assert_int_equal(
-        strncmp(request, "POST /orders/_search?ignore_unavailable=true HTTP/1.1\r\n", 54), 0);
+    assert_int_equal(strncmp(request,
+                             "POST /orders/_search?allow_partial_search_results=false HTTP/1.1\r\n",
+                             66),
+                     0);
     json_t *expected =
         json_pack("{s:{s:{s:s}}, s:i, s:i, s:b}", "query", "match", "product_name",
                   "gaming \"laptop\"", "size", 20, "from", 40, "track_total_hits", 1);
@@ -164,15 +186,68 @@ static void test_errors(void **state)
     assert_int_equal(search_answered(200).status, ORDER_SEARCH_OK);
 }
 
+/* No order was indexed yet. */
+static void test_no_index(void **state)
+{
+    (void)state;
+    set_answers(404, MISSING, 404, MISSING);
+    struct seen seen = search_answered(404);
+    assert_int_equal(seen.status, ORDER_SEARCH_OK);
+    assert_string_equal(seen.body,
+                        "{\"took\":0,\"timed_out\":false,"
+                        "\"_shards\":{\"total\":0,\"successful\":0,\"skipped\":0,\"failed\":0},"
+                        "\"hits\":{\"total\":{\"value\":0,\"relation\":\"eq\"},\"max_score\":0.0,"
+                        "\"hits\":[]}}");
+    turn_until(changes == 1);
+    assert_true(up);
+}
+
+static void test_answers_that_are_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        bool good;
+    } cases[] = {
+        {FOUND, true},
+        {" {\n \"took\" : 1,\n \"hits\" : {\n \"hits\" : [ ] } }\n", true},
+        {"", false},
+        {"{}", false},
+        {"{", false},
+        {"}", false},
+        {"[]", false},
+        {"null", false},
+        {"<html>{\"hits\":{}}</html>", false},
+        {"{\"hits\":{\"hits\":[", false},
+        {"{\"hits\":{\"hits\":[]}} and more", false},
+        {"{\"error\":{\"type\":\"x\",\"reason\":\"hits\"},\"status\":400}", false},
+        {"{\"hits\"}", false},
+        {"{\"hits\":1}", false},
+        {"{\"hits\":}", false},
+        {"{\"status\":\"green\"}", false},
+    };
+    turn_until(changes == 1); /* the probe is over */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set_answers(200, cases[i].body, 200, COUNTED);
+        struct seen seen = search_answered(200);
+        if ((seen.status == ORDER_SEARCH_OK) != cases[i].good || up != cases[i].good)
+            fail_msg("%s", cases[i].body);
+        if (cases[i].good)
+            assert_string_equal(seen.body, cases[i].body);
+        else
+            assert_string_equal(why, "what it answers is not the answer to a search");
+    }
+}
+
 /* That says nothing about the server. */
 static void test_no_room(void **state)
 {
     (void)state;
     turn_until(changes == 1); /* the probe is over */
-    budget.limit_bytes = 11;
+    budget.limit_bytes = strlen(FOUND) - 1;
     assert_int_equal(search_answered(200).status, ORDER_SEARCH_NO_ROOM);
     assert_true(up);
-    budget.limit_bytes = 12;
+    budget.limit_bytes = strlen(FOUND);
     assert_int_equal(search_answered(200).status, ORDER_SEARCH_OK);
     assert_int_equal(changes, 1);
 }
@@ -206,6 +281,37 @@ static void test_state_without_searches(void **state)
     assert_true(up);
 }
 
+/* The probe asks for what a search asks for, and no request is refused for the probe's content. */
+static void test_state_by_probes(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body, *why; /* NULL: it is up */
+    } cases[] = {
+        {404, "<html>", "it answers with status 404: no reason given"},
+        {200, COUNTED, NULL},
+        {400, "{\"error\":{\"type\":\"index_closed_exception\",\"reason\":\"closed\"}}",
+         "it answers with status 400: index_closed_exception: closed"},
+        {404, MISSING, NULL},
+        {403, "{\"error\":{\"type\":\"security_exception\",\"reason\":\"no\"}}",
+         "it answers with status 403: the privilege read is missing: security_exception: no"},
+        {403, "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"read\"}}",
+         "it answers with status 403: cluster_block_exception: read"},
+        {200, "<html>", "what it answers is not the answer to a search"},
+        {200, COUNTED, NULL},
+    };
+    turn_until(changes == 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        changes = 0;
+        set_answers(200, FOUND, cases[i].status, cases[i].body);
+        test_clock_advance(5000);
+        turn_until(changes == 1);
+        assert_true(up == (cases[i].why == NULL));
+        assert_string_equal(why, cases[i].why != NULL ? cases[i].why : "");
+    }
+}
+
 /* A search that is refused for itself or for its rate says nothing about the cluster. */
 static void test_state_by_answers(void **state)
 {
@@ -235,7 +341,7 @@ static void test_unreachable(void **state)
     turn_until(changes == 1);
     assert_false(up);
     assert_int_equal(search_answered(200).status, ORDER_SEARCH_FAILED);
-    assert_int_equal(changes, 1); /* told once */
+    assert_false(up);
     tear_down(NULL);
 }
 
@@ -244,10 +350,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_request_and_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_index, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_answers_that_are_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_timeout_and_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_without_searches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_by_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_state_by_probes, set_up, tear_down),
         cmocka_unit_test(test_unreachable),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
