@@ -62,6 +62,39 @@ static void judge_item(const json_t *item, struct verdict *verdict)
                  code, error.words.message);
 }
 
+static bool take(const char **at, const char *end, const char *text, size_t len)
+{
+    if ((size_t)(end - *at) < len || memcmp(*at, text, len) != 0)
+        return false;
+    *at += len;
+    return true;
+}
+
+#define TAKE(text) take(&at, end, text, sizeof(text) - 1)
+
+/* Whether it is the usual answer: every order is stored. Compared with what Elasticsearch writes
+ * then, byte by byte; to read it as JSON takes 70 times as long. */
+static bool all_stored(const struct batch *batch, const char *body, size_t len_bytes)
+{
+    const char *at = body, *end = body + len_bytes;
+    bool usual = TAKE("{\"items\":[");
+    for (size_t i = 0; usual && i < batch->part.count; i++) {
+        char id[ORDER_ID_TEXT_LEN + 1];
+        order_id_format(&batch->orders[batch->part.first + i]->id, id);
+        usual = (i == 0 || TAKE(",")) && TAKE("{\"index\":{\"_id\":\"") &&
+                take(&at, end, id, ORDER_ID_TEXT_LEN) && TAKE("\",\"status\":20") &&
+                (TAKE("1") || TAKE("0")) && TAKE("}}");
+    }
+    return usual && TAKE("]}") && at == end;
+}
+
+static void judge_all_stored(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->part.count; i++)
+        verdict_done(&batch->verdicts[batch->part.first + i], 0);
+    batch->store_works = true;
+}
+
 static void give_up(struct batch *batch, const char *code, const char *detail)
 {
     batch_failed(batch, code, detail);
@@ -98,7 +131,9 @@ static void judge_items(struct batch *batch, const char *body, size_t len_bytes)
 void bulk_answer_judge(struct batch *batch, long status, const char *body, size_t len_bytes,
                        const struct error *err)
 {
-    if (status == 200) {
+    if (status == 200 && all_stored(batch, body, len_bytes)) {
+        judge_all_stored(batch);
+    } else if (status == 200) {
         judge_items(batch, body, len_bytes);
     } else if (status == 0) {
         give_up(batch, "elasticsearch_unavailable", err->message);
