@@ -81,7 +81,7 @@ static void on_index_state(void *arg, bool usable, const char *reason)
 static void on_index_warning(void *arg, const char *reason)
 {
     (void)arg;
-    log_warn("the index is used without the template", log_text("reason", reason));
+    log_warn("the index template is not installed", log_text("reason", reason));
 }
 
 int indexer_run(const void *arg, int stop_fd, struct error *err)

@@ -202,6 +202,13 @@ class System:
         exports = "\n".join(line for line in script.splitlines() if line.startswith("export "))
         return read_environment(exports)
 
+    def check(self, service, **changes):
+        """What --check of a service with these settings says: a CompletedProcess."""
+        environment = self.environment(f"{service}-1") | changes
+        return subprocess.run(
+            [binary(service), "--check"], env=environment, capture_output=True, text=True, timeout=60
+        )
+
     def livez(self, program):
         try:
             return requests.get(self.admin_url(program) + "/livez", timeout=30).status_code

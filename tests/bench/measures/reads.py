@@ -67,7 +67,7 @@ def search(bench) -> Iterator[Sample]:
         ceiling(bench.servers.env, "bulk", INDEX, bench.size(100_000, quick=20_000))
         bench.servers.documents()
         bench.servers.wait_merged()
-        url = f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?ignore_unavailable=true"
+        url = f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?allow_partial_search_results=false"
         wrk(url, 16, bench.seconds, BODY=query)  # the JVM compiles
         for _ in bench.rounds(1 / len(bench.api_sides)):
             yield Sample.of("search", "ceiling", wrk(url, 16, bench.seconds, BODY=query))
