@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PROBE_INTERVAL_MS 5000
+#define PROBE_INTERVAL_DOWN_MS 1000 /* a server that is back is noticed within 2 s */
 #define PROBE_TIMEOUT_MS 3000
 #define PATH_MAX_BYTES 320   /* an index name has up to 255 bytes */
 #define HEAD_MAX_BYTES 65536 /* of an answer, before its hits */
@@ -101,13 +102,22 @@ static enum reading read_answer(long status, enum elasticsearch_end end, const c
     return status == 400 || status == 429 ? READING_NOTHING : READING_BAD;
 }
 
+static void probe_later(struct elasticsearch_search *search)
+{
+    loop_timer_start(search->probe,
+                     search->reported_up ? PROBE_INTERVAL_MS : PROBE_INTERVAL_DOWN_MS);
+}
+
 static void report(struct elasticsearch_search *search, enum reading reading,
                    const struct error *reason)
 {
     bool up = reading == READING_GOOD || reading == READING_NO_INDEX;
     if (reading == READING_NOTHING || (up && search->reported_up))
         return;
+    bool lost = search->reported_up && !up;
     search->reported_up = up;
+    if (lost && loop_timer_running(search->probe)) /* else a probe is under way */
+        probe_later(search);
     search->options.on_state(search->options.arg, up, up ? NULL : reason->message);
 }
 
@@ -201,7 +211,7 @@ static void on_probed(void *arg, long status, enum elasticsearch_end end, const 
     struct elasticsearch_search *search = arg;
     struct error reason;
     report(search, read_probe(status, end, body, body_len, err, &reason), &reason);
-    loop_timer_start(search->probe, PROBE_INTERVAL_MS);
+    probe_later(search);
 }
 
 static void on_probe(void *arg)
@@ -209,7 +219,7 @@ static void on_probe(void *arg)
     struct elasticsearch_search *search = arg;
     if (elasticsearch_request(search->client, "GET", search->probe_path, NULL, NULL, 0, false,
                               PROBE_TIMEOUT_MS, on_probed, search) != 0)
-        loop_timer_start(search->probe, PROBE_INTERVAL_MS);
+        probe_later(search);
 }
 
 static void write_probe_path(char path[PATH_MAX_BYTES], const char *index)

@@ -312,6 +312,17 @@ static void test_state_by_probes(void **state)
     }
 }
 
+/* Whoever notices it, a second later the probe looks whether the server is well. */
+static void test_a_server_that_is_back_is_noticed(void **state)
+{
+    (void)state;
+    turn_until(changes == 1);
+    (void)search_answered(503);
+    assert_false(up);
+    test_clock_advance(1000);
+    turn_until(up);
+}
+
 /* A search that is refused for itself or for its rate says nothing about the cluster. */
 static void test_state_by_answers(void **state)
 {
@@ -357,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_without_searches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_by_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_by_probes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_server_that_is_back_is_noticed, set_up, tear_down),
         cmocka_unit_test(test_unreachable),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
