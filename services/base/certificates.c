@@ -28,11 +28,37 @@ static FILE *open_file(const char *path, struct error *err)
     return NULL;
 }
 
+/* OpenSSL takes a line for the beginning of a certificate only if nothing stands before it on that
+ * line. So a byte order mark, which an editor writes at the beginning of a file, hides the
+ * certificate behind it, and the others would be trusted without a word about this one. */
+static int refuse_marks(FILE *file, struct error *err)
+{
+    static const unsigned char mark[] = {0xef, 0xbb, 0xbf};
+    size_t matched = 0;
+    for (int byte; (byte = getc(file)) != EOF && matched < sizeof(mark);) {
+        if (byte == 0) {
+            error_set(err, "a NUL in the file: it may be UTF-16, and must be UTF-8");
+            return -1;
+        }
+        matched = byte == mark[matched] ? matched + 1 : byte == mark[0];
+    }
+    if (matched == sizeof(mark)) {
+        error_set(err, "a byte order mark (U+FEFF) in the file");
+        return -1;
+    }
+    rewind(file);
+    return 0;
+}
+
 int certificates_validate(const char *path, struct error *err)
 {
     FILE *file = open_file(path, err);
     if (file == NULL)
         return -1;
+    if (refuse_marks(file, err) != 0) {
+        (void)fclose(file);
+        return -1;
+    }
     STACK_OF(X509_INFO) *entries = PEM_X509_INFO_read(file, NULL, NULL, NULL);
     (void)fclose(file);
     bool found = false;

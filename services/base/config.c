@@ -2,6 +2,7 @@
  * value: it may be a password in the wrong place. */
 #include "services/base/config.h"
 #include "services/base/memory.h"
+#include "services/base/stray_character.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,8 +36,20 @@ static void file_variable(const struct config_option *option, char name[128])
     (void)snprintf(name, 128, "%s_FILE", option->name);
 }
 
+/* A tab is left to the checks of texts that are no secrets: a cron expression may have tabs. */
+static int refuse_stray(const struct config_option *option, const char *variable, const char *text,
+                        size_t len, struct error *err)
+{
+    char what[STRAY_CHARACTER_SIZE];
+    if (!stray_character_find(text, len, option->kind == CONFIG_STRING, what))
+        return 0;
+    error_set(err, "%s: has %s", variable, what);
+    return -1;
+}
+
 /* Read a secret's file into *ret_value (allocated). */
-static int secret_read(const char *variable, const char *path, char **ret_value, struct error *err)
+static int secret_read(const struct config_option *option, const char *variable, const char *path,
+                       char **ret_value, struct error *err)
 {
     char buffer[SECRET_FILE_MAX_BYTES + 1];
     size_t len = 0;
@@ -55,15 +68,17 @@ static int secret_read(const char *variable, const char *path, char **ret_value,
     }
     while (len > 0 && len < sizeof(buffer) && (buffer[len - 1] == '\n' || buffer[len - 1] == '\r'))
         len--;
-    if (len == 0 || len == sizeof(buffer) || memchr(buffer, '\0', len) != NULL) {
-        error_set(err, "%s: the file is empty, over %d bytes, or not text", variable,
-                  SECRET_FILE_MAX_BYTES);
-        explicit_bzero(buffer, sizeof(buffer));
-        return -1;
-    }
-    *ret_value = memory_copy(buffer, len);
+    int status = -1;
+    if (len == 0)
+        error_set(err, "%s: the file is empty", variable);
+    else if (len == sizeof(buffer))
+        error_set(err, "%s: the file is longer than %d bytes", variable, SECRET_FILE_MAX_BYTES);
+    else
+        status = refuse_stray(option, variable, buffer, len, err);
+    if (status == 0)
+        *ret_value = memory_copy(buffer, len);
     explicit_bzero(buffer, sizeof(buffer));
-    return 0;
+    return status;
 }
 
 /* "-17"; no blanks, no plus sign. */
@@ -179,28 +194,12 @@ static int choice_store(const struct config_option *option, const char *value, v
     return -1;
 }
 
-/* Such characters come from an editor, or from a file that is not what it should be. A tab is left
- * to the option's own check: a cron expression may have tabs. */
-static bool has_stray_characters(const char *text)
-{
-    if (strstr(text, "\xef\xbb\xbf") != NULL) /* a byte order mark */
-        return true;
-    for (; *text != '\0'; text++)
-        if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f)
-            return true;
-    return false;
-}
-
 /* Store the text and check it. It is released with the rest when the check fails. */
 static int text_store(const struct config_option *option, const char *variable, const char *value,
                       void *settings, struct error *err)
 {
     struct error reason = {.message = "not valid"};
     *(char **)member(option, settings) = memory_copy_text(value);
-    if (has_stray_characters(value)) {
-        error_set(err, "%s: has control characters or a byte order mark", variable);
-        return -1;
-    }
     if (option->validate != NULL && option->validate(value, &reason) != 0) {
         error_set(err, "%s: %s", variable, reason.message);
         return -1;
@@ -235,7 +234,8 @@ static int option_read(const struct config_option *option, void *settings, struc
             return -1;
         }
         if (path != NULL) {
-            if (secret_read(file_name, path, &secret, err) != 0)
+            if (refuse_stray(option, file_name, path, strlen(path), err) != 0 ||
+                secret_read(option, file_name, path, &secret, err) != 0)
                 return -1;
             int stored = value_store(option, file_name, secret, settings, err);
             explicit_bzero(secret, strlen(secret));
@@ -243,6 +243,8 @@ static int option_read(const struct config_option *option, void *settings, struc
             return stored;
         }
     }
+    if (value != NULL && refuse_stray(option, option->name, value, strlen(value), err) != 0)
+        return -1;
     if (value == NULL)
         value = option->default_text;
     return value != NULL ? value_store(option, option->name, value, settings, err) : 0;

@@ -1,6 +1,7 @@
 /* Configuration from the environment, by one table per service. An unset or empty variable means
  * its default. A secret may also come as NAME_FILE (the file's content without the line ends at its
- * end). No text may have control characters, but for tabs. */
+ * end). No value may have control characters or a byte order mark, but a text that is no secret may
+ * have tabs. */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 

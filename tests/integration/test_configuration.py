@@ -85,6 +85,7 @@ def assert_refused(service, name, value=None, **environment):
     assert name in output
     if value and "canary" in value:
         assert "canary" not in output
+    return result
 
 
 @pytest.mark.parametrize(("service", "name", "value"), BAD, ids=[f"{n}={v[:20]}" for _, n, v in BAD])
@@ -119,9 +120,50 @@ def test_a_secret_file_that_cannot_be_used(tmp_path, content):
     assert_refused("gateway", "ADMIN_TOKEN_FILE", ADMIN_TOKEN_FILE=str(secret))
 
 
-def test_a_secret_from_a_file(system, spawn, tmp_path):
+FILES = {
+    "a byte order mark (U+FEFF)": b"\xef\xbb\xbfcanary\r\n",
+    "UTF-16": "canary\r\n".encode("utf-16"),
+    "a NUL": "canary\r\n".encode("utf-16-le"),
+    "a carriage return (U+000D)": b"canary\rcanary",
+    "a line feed (U+000A)": b"canary\ncanary\n",
+    "a tab": b"canary\t\n",
+    "a control character (U+001A)": b"canary\x1a",
+    "a control character (U+0085)": b"canary\xc2\x85",
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [("gateway", "REDIS_PASSWORD"), ("persister", "POSTGRES_DSN"), ("bridge", "LINK_KEY")],
+)
+def test_what_is_in_a_secret_file_is_named(tmp_path, service, name, what):
+    secret = tmp_path / "secret"
+    secret.write_bytes(FILES[what])
+    result = assert_refused(service, f"{name}_FILE", "canary", **{f"{name}_FILE": str(secret)})
+    assert what in result.stdout + result.stderr
+
+
+def test_a_byte_order_mark_before_certificates(tmp_path):
+    """OpenSSL would overlook the certificate behind it."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=canary"]
+        + ["-keyout", tmp_path / "key", "-out", tmp_path / "good"],
+        check=True,
+        capture_output=True,
+    )
+    good = (tmp_path / "good").read_bytes()
+    for content in (b"\xef\xbb\xbf" + good, good + b"\xef\xbb\xbf" + good, good.decode().encode("utf-16")):
+        (tmp_path / "ca").write_bytes(content)
+        for service, name in (("bridge", "RABBITMQ_CA_FILE"), ("indexer", "ELASTICSEARCH_CA_FILE")):
+            result = assert_refused(service, name, "canary", **{name: str(tmp_path / "ca")})
+            assert re.search("byte order mark|UTF-16", result.stdout + result.stderr)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n\r\n\n"], ids=["one line end", "several"])
+def test_a_secret_from_a_file(system, spawn, tmp_path, end):
     token = tmp_path / "token"
-    token.write_text("from-a-file\n")
+    token.write_bytes(b"from-a-file" + end.encode())
     url = spawn(ADMIN_TOKEN="", ADMIN_TOKEN_FILE=str(token))
     Api(url, "from-a-file").refresh_now()
     assert Api(url, "other").refresh().status_code == 401

@@ -76,7 +76,8 @@ static const struct config_option options[] = {
 static char directory[] = "/tmp/test_config-XXXXXX";
 static char path_good[64], path_no_newline[64], path_two_newlines[64], path_empty[64],
     path_newline[64], path_nul[64], path_long[64], path_fifo[64], path_crlf[64], path_bom[64],
-    path_two_lines[64], path_certificate[64];
+    path_two_lines[64], path_certificate[64], path_line_ends[64], path_utf16[64], path_tab[64],
+    path_escape[64], path_bom_certificate[64], path_utf16_certificate[64];
 
 static void clear_environment(void)
 {
@@ -116,6 +117,18 @@ static int make_files(void **state)
               "canary",
               9);
     make_file(path_two_lines, "two_lines", "canary\ncanary", 13);
+    make_file(path_line_ends, "line_ends", "canary\r\n\r\n\n", 11);
+    make_file(path_utf16, "utf16",
+              "\xff\xfe"
+              "c\0a\0n\0a\0r\0y\0",
+              14);
+    make_file(path_tab, "tab", "canary\t\n", 8);
+    make_file(path_escape, "escape", "canary\x1b[0mcanary\n", 17);
+    make_file(path_bom_certificate, "bom_certificate",
+              "\xef\xbb\xbf"
+              "-----BEGIN CERTIFICATE-----\ncanary\n",
+              38);
+    make_file(path_utf16_certificate, "utf16_certificate", "\xff\xfe-\0-\0", 6);
     make_file(path_certificate, "certificate", "-----BEGIN CERTIFICATE-----\ncanary\n", 35);
     make_file(path_long, "long", longest, sizeof(longest));
     (void)snprintf(path_fifo, sizeof(path_fifo), "%s/fifo", directory);
@@ -125,9 +138,24 @@ static int make_files(void **state)
 static int remove_files(void **state)
 {
     (void)state;
-    char *const paths[] = {path_good,    path_no_newline, path_two_newlines, path_empty,
-                           path_newline, path_nul,        path_long,         path_fifo,
-                           path_crlf,    path_bom,        path_two_lines,    path_certificate};
+    char *const paths[] = {path_good,
+                           path_no_newline,
+                           path_two_newlines,
+                           path_empty,
+                           path_newline,
+                           path_nul,
+                           path_long,
+                           path_fifo,
+                           path_crlf,
+                           path_bom,
+                           path_two_lines,
+                           path_certificate,
+                           path_line_ends,
+                           path_utf16,
+                           path_tab,
+                           path_escape,
+                           path_bom_certificate,
+                           path_utf16_certificate};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         unlink(paths[i]);
     return rmdir(directory);
@@ -193,7 +221,8 @@ static void test_secret_files(void **state)
     } cases[] = {{path_good, "canary"},
                  {path_no_newline, "canary"},
                  {path_two_newlines, "canary"},
-                 {path_crlf, "canary"}};
+                 {path_crlf, "canary"},
+                 {path_line_ends, "canary"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct settings settings;
         clear_environment();
@@ -243,16 +272,29 @@ static void test_bad_values(void **state)
         {"T_CHOICE", "A", NULL},
         {"T_TEXT", "canary canary", "T_TEXT: must not have blanks"},
         {"T_SECRET", "canary canary", "T_SECRET: must not have blanks"},
-        {"T_SECRET_FILE", path_empty, NULL},
+        {"T_SECRET_FILE", path_empty, "T_SECRET_FILE: the file is empty"},
         {"T_SECRET_FILE", path_newline, NULL},
-        {"T_SECRET_FILE", path_nul, NULL},
-        {"T_SECRET_FILE", path_long, NULL},
+        {"T_SECRET_FILE", path_nul, "T_SECRET_FILE: has a NUL (U+0000) in its middle"},
+        {"T_SECRET_FILE", path_long, "T_SECRET_FILE: the file is longer than 65536 bytes"},
         {"T_SECRET_FILE", path_fifo, NULL},
         {"T_SECRET_FILE", directory, "T_SECRET_FILE: cannot read the file: Is a directory"},
         {"T_SECRET_FILE", "/no/such/canary",
          "T_SECRET_FILE: cannot read the file: No such file or directory"},
-        {"T_SECRET_FILE", path_bom, "T_SECRET_FILE: has control characters or a byte order mark"},
-        {"T_SECRET_FILE", path_two_lines, NULL},
+        {"T_SECRET_FILE", path_bom,
+         "T_SECRET_FILE: has a byte order mark (U+FEFF) at its beginning"},
+        {"T_SECRET_FILE", path_utf16,
+         "T_SECRET_FILE: has a byte order mark of UTF-16 at its beginning; it must be UTF-8"},
+        {"T_SECRET_FILE", path_tab, "T_SECRET_FILE: has a tab (U+0009) at its end"},
+        {"T_SECRET_FILE", path_escape,
+         "T_SECRET_FILE: has a control character (U+001B) in its middle"},
+        {"T_SECRET_FILE", path_two_lines, "T_SECRET_FILE: has a line feed (U+000A) in its middle"},
+        {"T_SECRET_FILE", "/no/such/canary\r",
+         "T_SECRET_FILE: has a carriage return (U+000D) at its end"},
+        {"T_SECRET", "canary\tcanary", "T_SECRET: has a tab (U+0009) in its middle"},
+        {"T_NUMBER", "7\r", "T_NUMBER: has a carriage return (U+000D) at its end"},
+        {"T_DURATION", "1s\r", "T_DURATION: has a carriage return (U+000D) at its end"},
+        {"T_CHOICE", "\xef\xbb\xbfz", "T_CHOICE: has a byte order mark (U+FEFF) at its beginning"},
+        {"T_OPTIONAL", "a\xc2\x85z", "T_OPTIONAL: has a control character (U+0085) in its middle"},
         {"T_SECRET", "canary\n", NULL},
         {"T_TEXT", "canary\x7f", NULL},
         {"T_OPTIONAL", "\x01", NULL},
@@ -276,6 +318,10 @@ static void test_bad_values(void **state)
         {"ELASTICSEARCH_CA_FILE", path_good,
          "ELASTICSEARCH_CA_FILE: no certificates in PEM in the file, or broken ones"},
         {"ELASTICSEARCH_CA_FILE", path_certificate, NULL},
+        {"ELASTICSEARCH_CA_FILE", path_bom_certificate,
+         "ELASTICSEARCH_CA_FILE: a byte order mark (U+FEFF) in the file"},
+        {"ELASTICSEARCH_CA_FILE", path_utf16_certificate,
+         "ELASTICSEARCH_CA_FILE: a NUL in the file: it may be UTF-16, and must be UTF-8"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct settings settings;
