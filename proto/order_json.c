@@ -58,11 +58,18 @@ size_t order_to_json(const struct order *order, char json[ORDER_JSON_SIZE])
     return (size_t)(p - json);
 }
 
+static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF, of the byte order */
+#define MARK_LEN (sizeof mark - 1)
+
 /* The whole text as one object, or NULL with `err` set. jansson skips a NUL that follows a number
  * or a word, so a NUL is looked for first. jansson's own messages quote the text, which does not
  * belong into logs; hence only the place. */
 static json_t *parse_object(const char *json, size_t len_bytes, struct error *err)
 {
+    if (len_bytes >= MARK_LEN && memcmp(json, mark, MARK_LEN) == 0) {
+        error_set(err, "malformed JSON: it begins with a byte order mark");
+        return NULL;
+    }
     if (memchr(json, '\0', len_bytes) != NULL) {
         error_set(err, "malformed JSON: a NUL");
         return NULL;
@@ -88,12 +95,12 @@ static json_t *parse_object(const char *json, size_t len_bytes, struct error *er
  * U+FEFF.) */
 static json_t *parse_request(const char *json, size_t len_bytes, struct error *err)
 {
-    static const char mark[] = "\xef\xbb\xbf";
-    if (memmem(json, len_bytes, mark, sizeof mark - 1) != NULL) {
-        error_set(err, "malformed JSON: a byte order mark");
-        return NULL;
-    }
-    return parse_object(json, len_bytes, err);
+    json_t *root = parse_object(json, len_bytes, err);
+    if (root == NULL || memmem(json, len_bytes, mark, MARK_LEN) == NULL)
+        return root;
+    error_set(err, "malformed JSON: a byte order mark within");
+    json_decref(root);
+    return NULL;
 }
 
 /* The text member `name` of `object`; its bytes are the object's. */

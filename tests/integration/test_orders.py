@@ -190,6 +190,15 @@ def test_malformed(api, body):
     assert_problem(api.post_raw(body), 400)
 
 
+@pytest.mark.parametrize("path", ["/api/orders", "/api/bulk-orders"])
+def test_a_byte_order_mark_is_named(api, path):
+    for body in (MALFORMED["BOM before it"], b"\xef\xbb\xbf"):
+        problem = assert_problem(api.post_raw(body, path=path), 400)
+        assert "begins with a byte order mark" in problem["detail"]
+    problem = assert_problem(api.post_raw(MALFORMED["BOM in the name"], path=path), 400)
+    assert "byte order mark" in problem["detail"]
+
+
 UNACCEPTABLE = {
     "empty name": ('""', "1"),
     "256 characters": (f'"{"x" * 256}"', "1"),
