@@ -7,7 +7,7 @@ FROM ${DEBIAN} AS build
 RUN apt-get update && \
     apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config \
         libzmq3-dev libczmq-dev librabbitmq-dev libhiredis-dev libpq-dev libcurl4-openssl-dev \
-        libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libssl-dev && \
+        libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libutf8proc-dev libssl-dev && \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY CMakeLists.txt ./
@@ -24,7 +24,7 @@ FROM ${DEBIAN} AS runtime
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates tzdata \
         libzmq5 libczmq4 librabbitmq4 libhiredis0.14 libpq5 libcurl4 \
-        libh2o-evloop0.13 libuuid1 libjansson4 libssl3 && \
+        libh2o-evloop0.13 libuuid1 libjansson4 libutf8proc2 libssl3 && \
     apt-get clean && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* && \
     useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pipeline

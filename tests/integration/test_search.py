@@ -1,5 +1,7 @@
 """GET /api/search: Elasticsearch's own answer."""
 
+import unicodedata
+
 import pytest
 
 from api import assert_problem
@@ -134,3 +136,20 @@ def test_an_index_that_does_not_exist_is_empty(system):
         ]
         assert mapping["product_name"]["type"] == "text"
         assert mapping["created_at"]["type"].startswith("date")
+
+
+@pytest.mark.parametrize("word", ["Café", "Ångström", "Tiếng", "한국어", "Ḋéjà"])
+def test_composed_and_decomposed_forms_find_each_other(system, api, unique, word):
+    """é is one character, or e with a combining one: what was sent is stored, and both are found."""
+    composed, decomposed = (unicodedata.normalize(form, unique + word) for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    ids = {name: api.accept(f"{unique} {name}") for name in (composed, decomposed)}
+    for name, order_id in ids.items():
+        row, document = system.wait_stored(order_id)
+        assert row["product_name"] == document["product_name"] == f"{unique} {name}"
+    system.elasticsearch.indices.refresh(index=system.index)
+    for term in (composed, decomposed, decomposed.upper()):
+        answer = api.search(term)
+        assert sorted(hits(answer)) == sorted(ids.values()), term
+        assert answer.json()["hits"]["total"] == {"value": 2, "relation": "eq"}
+    assert hits(api.search(composed, size=1)) != hits(api.search(composed, size=1, **{"from": 1}))

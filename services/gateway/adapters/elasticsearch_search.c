@@ -2,9 +2,9 @@
  * so that the state is known without searches, too: it needs what a search needs, the index and the
  * privilege to read it. */
 #include "services/gateway/adapters/elasticsearch_search.h"
-#include "services/base/json_text.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/server_error.h"
+#include "services/gateway/adapters/search_query.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +34,14 @@ struct operation {
     struct elasticsearch_search *search;
     order_search_done_fn *on_done;
     void *arg;
-    char query[];
+    char *query;
 };
+
+static void operation_free(struct operation *operation)
+{
+    free(operation->query);
+    free(operation);
+}
 
 /* ---- what an answer says ---- */
 
@@ -149,7 +155,7 @@ static void on_found(void *arg, long status, enum elasticsearch_end end, const c
     struct elasticsearch_search *search = operation->search;
     order_search_done_fn *on_done = operation->on_done;
     void *done_arg = operation->arg;
-    free(operation);
+    operation_free(operation);
     struct error reason;
     enum reading reading = read_answer(status, end, body, body_len, is_search_answer, err, &reason);
     report(search, reading, &reason);
@@ -176,22 +182,16 @@ static void on_found(void *arg, long status, enum elasticsearch_end end, const c
 static int search_orders(void *self, const char *term, size_t term_len, unsigned size,
                          unsigned from, order_search_done_fn *on_done, void *arg)
 {
-    static const char before[] = "{\"query\":{\"match\":{\"product_name\":\"",
-                      after[] = "\"}},\"size\":%u,\"from\":%u,\"track_total_hits\":true}";
     struct elasticsearch_search *search = self;
-    size_t query_size = sizeof(before) + JSON_TEXT_SIZE(term_len) + sizeof(after) + 2 * 10;
-    struct operation *operation = memory_take(sizeof(*operation) + query_size);
-    *operation = (struct operation){search, on_done, arg};
-    char *end = operation->query;
-    end += snprintf(end, query_size, before);
-    end += json_text_escape(term, term_len, end, JSON_TEXT_SIZE(term_len));
-    end += sprintf(end, after, size, from);
-
+    struct operation *operation = memory_new(sizeof(*operation));
+    size_t query_len;
+    *operation = (struct operation){search, on_done, arg,
+                                    search_query_new(term, term_len, size, from, &query_len)};
     int rc = elasticsearch_request(search->client, "POST", search->search_path, "application/json",
-                                   operation->query, (size_t)(end - operation->query), true,
-                                   ORDER_SEARCH_TIMEOUT_MS, on_found, operation);
+                                   operation->query, query_len, true, ORDER_SEARCH_TIMEOUT_MS,
+                                   on_found, operation);
     if (rc != 0)
-        free(operation);
+        operation_free(operation);
     return rc;
 }
 
