@@ -5,6 +5,7 @@
 
 #include "proto/order_json.h"
 #include "services/base/metrics.h"
+#include "services/gateway/cors.h"
 #include "services/gateway/ports/order_cache.h"
 #include "services/gateway/ports/order_queue.h"
 #include "services/gateway/ports/order_reader.h"
@@ -17,7 +18,8 @@
 struct api_settings {
     const char *admin_token; /* NULL: none is configured */
     bool admin_auth;
-    bool public_metrics; /* /metrics is on the API port too */
+    bool public_metrics;     /* /metrics is on the API port too */
+    const struct cors *cors; /* on the API port; NULL: no other origin may */
     struct order_id idempotency_namespace;
 };
 

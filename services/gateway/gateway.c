@@ -30,6 +30,7 @@
 struct gateway {
     struct loop_shared shared;
     struct byte_budget bodies, answers;
+    struct cors cors;
     struct gateway_loop **loops;
     unsigned loop_count;
 
@@ -187,6 +188,11 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         .on_tick = on_tick,
         .arg = &gateway,
     };
+    if (settings->cors_origins != NULL) {
+        if (cors_parse(settings->cors_origins, &gateway.cors, err) != 0)
+            return -1; /* it was validated */
+        gateway.shared.api_settings.cors = &gateway.cors;
+    }
     gateway.bodies.limit_bytes = (size_t)settings->body_budget_bytes;
     gateway.answers.limit_bytes = (size_t)settings->answer_budget_bytes;
     register_state(&gateway);

@@ -164,6 +164,7 @@ const char *http_reason(int status)
         {200, "OK"},
         {201, "Created"},
         {202, "Accepted"},
+        {204, "No Content"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -225,16 +226,19 @@ static h2o_iovec_t request_id(h2o_req_t *req)
     return h2o_iovec_init(text, 24);
 }
 
-void reply_common_headers(h2o_req_t *req)
+void reply_common_headers(h2o_req_t *req, const struct api *api, bool admin)
 {
     h2o_iovec_t id = request_id(req);
     h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-content-type-options"), 0,
                           NULL, H2O_STRLIT("nosniff"));
     h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL,
                           id.base, id.len);
+    if (api->settings->cors != NULL && !admin)
+        cors_add_headers(api->settings->cors, req);
 }
 
-/* The head of the answer. Returns false when there is nobody to answer. */
+/* The head of the answer. `content_type` NULL: it has no content. Returns false when there is
+ * nobody to answer. */
 static bool begin_answer(struct request *request, int status, const char *content_type,
                          size_t body_len)
 {
@@ -247,9 +251,10 @@ static bool begin_answer(struct request *request, int status, const char *conten
     req->res.status = status;
     req->res.reason = http_reason(status);
     req->res.content_length = body_len;
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, content_type,
-                   strlen(content_type));
-    reply_common_headers(req);
+    if (content_type != NULL)
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, content_type,
+                       strlen(content_type));
+    reply_common_headers(req, request->api, request->admin);
     return true;
 }
 
@@ -258,6 +263,12 @@ void reply_send(struct request *request, int status, const char *content_type, c
 {
     if (begin_answer(request, status, content_type, body_len))
         h2o_send_inline(request->req, body, body_len);
+}
+
+void reply_no_content(struct request *request)
+{
+    if (begin_answer(request, 204, NULL, SIZE_MAX)) /* no Content-Length: RFC 9110, 8.6 */
+        h2o_send_inline(request->req, "", 0);
 }
 
 /* libh2o disposes of the request. */

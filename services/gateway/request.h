@@ -82,7 +82,10 @@ void reply_header(struct request *request, const char *name, const char *value);
 void reply_send(struct request *request, int status, const char *content_type, const char *body,
                 size_t body_len);
 
-/* The same without a copy: the body stays as it is until `release`, which is called once: when the
+/* Answer 204. */
+void reply_no_content(struct request *request);
+
+/* Answer without a copy: the body stays as it is until `release`, which is called once: when the
  * client has taken the answer, is gone, or has not taken it in time (REPLY_KEPT_MS). */
 #define REPLY_KEPT_MS 30000
 void reply_send_kept(struct request *request, int status, const char *content_type,
@@ -93,7 +96,7 @@ void reply_send_kept(struct request *request, int status, const char *content_ty
 void reply_problem(struct request *request, enum problem problem, const char *detail);
 
 /* The headers that every answer carries, also the answers that libh2o makes by itself. */
-void reply_common_headers(h2o_req_t *req);
+void reply_common_headers(h2o_req_t *req, const struct api *api, bool admin);
 
 /* "Not Found" */
 const char *http_reason(int status);

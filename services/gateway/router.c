@@ -11,7 +11,7 @@
 #define WRITE "POST"
 #define ORDER_MAX_BYTES (64 * 1024)
 #define BULK_MAX_BYTES (1024 * 1024)
-#define STATUSES(...) ((const int[]){__VA_ARGS__, 400, 405, 413, 414, 415, 431, 503, 0})
+#define STATUSES(...) ((const int[]){__VA_ARGS__, 204, 400, 405, 413, 414, 415, 431, 503, 0})
 
 enum access {
     LIMITED,  /* refused under overload */
@@ -124,6 +124,12 @@ static bool body_is_coded(const h2o_req_t *req)
     return false;
 }
 
+static bool is_preflight(const struct router *router, const h2o_req_t *req)
+{
+    const struct cors *cors = router->api->settings->cors;
+    return cors != NULL && !router->admin && cors_is_preflight(cors, req);
+}
+
 /* The problem of a head that is at fault; not for REQUEST_HEAD_FINE. */
 static enum problem head_problem(enum request_head_fault fault)
 {
@@ -151,7 +157,10 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
         return;
     }
     const struct route *route = index < ROUTE_COUNT ? &routes[index] : NULL;
-    if (route == NULL && method_usual(req->method)) {
+    if (route != NULL && is_preflight(router, req)) {
+        cors_add_preflight_headers(req, route->methods);
+        reply_no_content(request);
+    } else if (route == NULL && method_usual(req->method)) {
         reply_problem(request, PROBLEM_NOT_FOUND, NULL);
     } else if (route == NULL || !method_allowed(route, req->method)) {
         reply_header(request, "allow", route != NULL ? route->methods : READ ", " WRITE);
@@ -184,9 +193,15 @@ static void send_problem_instead(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_
     (void)bufs;
 }
 
+struct problem_filter {
+    h2o_filter_t super;
+    const struct router *router;
+};
+
 static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
-    (void)self;
+    const struct router *router =
+        H2O_STRUCT_FROM_MEMBER(struct problem_filter, super, self)->router;
     enum problem problem = problem_of_status(req->res.status);
     char *text = problem_render(problem, NULL);
     h2o_iovec_t body = h2o_strdup(&req->pool, text, SIZE_MAX);
@@ -197,7 +212,7 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     req->res.headers.size = 0;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT(PROBLEM_CONTENT_TYPE));
-    reply_common_headers(req);
+    reply_common_headers(req, router->api, router->admin);
 
     struct problem_stream *stream = H2O_STRUCT_FROM_MEMBER(
         struct problem_stream, super, h2o_add_ostream(req, sizeof(*stream), slot));
@@ -208,8 +223,9 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
 
 void router_attach(void *arg, h2o_hostconf_t *host)
 {
-    (void)arg;
     /* libh2o's own answers go by the fallback path, which no request for a handler reaches. */
-    h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof(*filter));
-    filter->on_setup_ostream = on_own_answer;
+    struct problem_filter *filter = H2O_STRUCT_FROM_MEMBER(
+        struct problem_filter, super, h2o_create_filter(&host->fallback_path, sizeof(*filter)));
+    filter->super.on_setup_ostream = on_own_answer;
+    filter->router = arg;
 }

@@ -9,6 +9,7 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/clients/redis/tls.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/gateway/cors.h"
 #include "services/gateway/gateway.h"
 #include "services/runtime/options.h"
 #include <stddef.h>
@@ -43,6 +44,10 @@ static const struct config_option options[] = {
     CONFIG_OPTION("API_METRICS", CONFIG_CHOICE, struct gateway_settings, api_metrics,
                   .default_text = "off", .help = "on: /metrics is on the API port too",
                   .choices = on_off),
+    CONFIG_OPTION("API_CORS_ORIGINS", CONFIG_STRING, struct gateway_settings, cors_origins,
+                  .help = "origins whose scripts may use the API, such as "
+                          "https://shop.example,http://localhost:3000; or *",
+                  .validate = cors_validate),
     CONFIG_OPTION("API_MAX_CONNECTIONS", CONFIG_INTEGER, struct gateway_settings, max_connections,
                   .default_text = "16384",
                   .help = "clients at once; fewer when the limit of open files is lower",

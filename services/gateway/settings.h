@@ -11,6 +11,7 @@ struct gateway_settings {
     char *api_address;
     int64_t api_port;
     int api_metrics; /* enum setting_switch */
+    char *cors_origins;
     char *admin_address;
     int64_t admin_port;
     int64_t threads; /* 0: as many as processors */
