@@ -36,7 +36,7 @@ static int admin_token_validate(const char *value, struct error *err)
 
 static const struct config_option options[] = {
     CONFIG_OPTION("API_ADDRESS", CONFIG_STRING, struct gateway_settings, api_address,
-                  .default_text = "0.0.0.0", .help = "numeric address to serve HTTP on",
+                  .default_text = "::", .help = "numeric address to serve HTTP on; :: is every one",
                   .validate = listen_address_validate),
     CONFIG_OPTION("API_PORT", CONFIG_INTEGER, struct gateway_settings, api_port,
                   .default_text = "8080", .help = "port to serve HTTP on", .minimum = 1,

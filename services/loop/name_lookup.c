@@ -19,29 +19,33 @@ struct name_lookup {
     void *arg;
 };
 
+/* Not with AI_ADDRCONFIG: it knows nothing of loopback addresses, and keeps ::1 from a machine
+ * whose other addresses are IPv4. Without it, addresses that cannot be reached come last (RFC
+ * 6724). */
+void name_resolve(const char *host, struct name_lookup_result *ret_result)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    struct name_lookup_result result = {.count = 0};
+    int rc = getaddrinfo(host, NULL, &hints, &found);
+    if (rc == 0) {
+        for (struct addrinfo *a = found; a != NULL && result.count < NAME_LOOKUP_ADDRESSES_MAX;
+             a = a->ai_next)
+            if (getnameinfo(a->ai_addr, a->ai_addrlen, result.addresses[result.count],
+                            NAME_LOOKUP_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
+                result.count++;
+        freeaddrinfo(found);
+    }
+    if (result.count == 0)
+        error_set(&result.error, "cannot resolve \"%s\": %s", host,
+                  rc != 0 ? gai_strerror(rc) : "no address");
+    *ret_result = result;
+}
+
 static void resolve(void *arg)
 {
     struct work *work = arg;
-    struct name_lookup_result *result = &work->result;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *found;
-    int rc = getaddrinfo(work->host, NULL, &hints, &found);
-    if (rc == EAI_NONAME || rc == EAI_ADDRFAMILY) { /* a machine with nothing but loopback */
-        hints.ai_flags = 0;
-        rc = getaddrinfo(work->host, NULL, &hints, &found);
-    }
-    if (rc != 0) {
-        error_set(&result->error, "cannot resolve \"%s\": %s", work->host, gai_strerror(rc));
-        return;
-    }
-    for (struct addrinfo *a = found; a != NULL && result->count < NAME_LOOKUP_ADDRESSES_MAX;
-         a = a->ai_next)
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, result->addresses[result->count],
-                        NAME_LOOKUP_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
-            result->count++;
-    freeaddrinfo(found);
-    if (result->count == 0)
-        error_set(&result->error, "\"%s\" has no address", work->host);
+    name_resolve(work->host, &work->result);
 }
 
 static void on_done(void *arg, const struct error *failure)

@@ -16,13 +16,16 @@ struct name_lookup_result {
     struct error error;
 };
 
+/* Resolve `host` (a name or a numeric address) at once. Blocks. */
+void name_resolve(const char *host, struct name_lookup_result *ret_result);
+
 struct name_lookup;
 
 /* `result` lives during the callback. The lookup is over then: free it, also inside the callback.
  */
 typedef void name_lookup_done_fn(void *arg, const struct name_lookup_result *result);
 
-/* Look `host` up (a name or a numeric address; copied). The callback comes once, from the loop.
+/* The same without blocking; `host` is copied. The callback comes once, from the loop.
  * There is no deadline: the caller has one, and frees the lookup when it passes. */
 struct name_lookup *name_lookup_new(struct event_loop *loop, const char *host,
                                     name_lookup_done_fn *on_done, void *arg);

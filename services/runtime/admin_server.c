@@ -162,12 +162,10 @@ static size_t discard(char *data, size_t size, size_t count, void *arg)
     return size * count;
 }
 
-int admin_server_ask(const char *address, uint16_t port, const char *path, struct error *err)
+static int ask(const char *address, uint16_t port, const char *path, struct error *err)
 {
     char url[256];
     long status = 0;
-    if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
-        address = "127.0.0.1";
     bool ipv6 = strchr(address, ':') != NULL;
     (void)snprintf(url, sizeof(url), "http://%s%s%s:%u%s", ipv6 ? "[" : "", address,
                    ipv6 ? "]" : "", port, path);
@@ -187,4 +185,14 @@ int admin_server_ask(const char *address, uint16_t port, const char *path, struc
     else if (status != 200)
         error_set(err, "%s: status %ld", url, status);
     return failed == CURLE_OK && status == 200 ? 0 : -1;
+}
+
+/* "::" may be served to one of the two families only. */
+int admin_server_ask(const char *address, uint16_t port, const char *path, struct error *err)
+{
+    bool everywhere = strcmp(address, "::") == 0;
+    if (everywhere && ask("::1", port, path, err) == 0)
+        return 0;
+    bool ipv4 = everywhere || strcmp(address, "0.0.0.0") == 0;
+    return ask(ipv4 ? "127.0.0.1" : address, port, path, err);
 }

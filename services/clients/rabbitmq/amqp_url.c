@@ -4,6 +4,7 @@
 #include "services/base/memory.h"
 #include <ctype.h>
 #include <curl/curl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,13 @@ int amqp_url_parse(const char *text, struct amqp_url *ret, struct error *err)
         error_set(err, "%s", wrong);
     explicit_bzero(&parsed, sizeof parsed);
     return wrong == NULL ? 0 : -1;
+}
+
+void amqp_url_server(const struct amqp_url *url, char server[AMQP_URL_SERVER_SIZE])
+{
+    bool ipv6 = strchr(url->host, ':') != NULL;
+    (void)snprintf(server, AMQP_URL_SERVER_SIZE, "%s%s%s:%u", ipv6 ? "[" : "", url->host,
+                   ipv6 ? "]" : "", (unsigned)url->port); /* it fits */
 }
 
 /* Returns the comma at which the first URL of the list ends, or NULL when it is the last one. */

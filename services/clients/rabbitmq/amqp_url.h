@@ -14,6 +14,10 @@ struct amqp_url {
     char user[128], password[256], vhost[256];
 };
 
+/* "host:port", an address with its brackets. */
+#define AMQP_URL_SERVER_SIZE (256 + 8)
+void amqp_url_server(const struct amqp_url *url, char server[AMQP_URL_SERVER_SIZE]);
+
 /* Parse one URL. Returns 0 and *ret, or -1 with `err` set, which never quotes the text, and *ret
  * untouched. */
 int amqp_url_parse(const char *text, struct amqp_url *ret, struct error *err)

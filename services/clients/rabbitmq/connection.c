@@ -234,7 +234,7 @@ static int connect_to_server(const struct broker_options *options, const struct 
                              int64_t limit_ms, struct broker_connection *ret_connection,
                              struct error *err)
 {
-    char server[sizeof url->host + 8];
+    char server[AMQP_URL_SERVER_SIZE];
     struct error why = {""};
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *addresses = NULL;
@@ -245,7 +245,7 @@ static int connect_to_server(const struct broker_options *options, const struct 
         failed = connect_to_addresses(options, url, addresses, limit_ms, ret_connection, &why);
     if (addresses)
         freeaddrinfo(addresses);
-    (void)snprintf(server, sizeof server, "%s:%u", url->host, (unsigned)url->port);
+    amqp_url_server(url, server);
     if (failed)
         add_failure(err, server, why.message);
     return failed ? -1 : 0;
@@ -307,8 +307,11 @@ int broker_reach(const struct broker_options *options, struct error *err)
         const struct amqp_url *url = &servers.urls[i];
         failed = connect_to_server(options, url, BROKER_SETUP_TIMEOUT_MS / servers.count,
                                    &connection, &why);
-        if (!failed)
-            error_set(&why, "%s:%u answers", url->host, (unsigned)url->port);
+        if (!failed) {
+            char server[AMQP_URL_SERVER_SIZE];
+            amqp_url_server(url, server);
+            error_set(&why, "%s answers", server);
+        }
     }
     amqp_url_list_release(&servers);
     error_set(err, "%s", why.message);

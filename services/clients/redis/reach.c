@@ -2,6 +2,7 @@
 #include "services/clients/redis/redis_connection.h"
 #include "services/clients/redis/redis_login.h"
 #include "services/clients/redis/tls.h"
+#include "services/loop/name_lookup.h"
 #include <stdlib.h>
 
 /* Send a command and see whether the answer is no error. */
@@ -32,15 +33,14 @@ static int log_in(redisContext *context, const struct redis_options *options, st
     return 0;
 }
 
-int redis_reach(const struct redis_options *options, struct error *err)
+/* At one address of the server's, or at its socket. */
+static int reach(const struct redis_options *options, const struct host_port *server,
+                 const char *address, struct error *err)
 {
     const struct timeval timeout = {2, 0};
-    struct host_port address;
-    if (redis_address_parse(options->address, &address, err) != 0)
-        return -1;
-    redisContext *context = address.port == 0
-                                ? redisConnectUnixWithTimeout(address.host, timeout)
-                                : redisConnectWithTimeout(address.host, address.port, timeout);
+    redisContext *context = server->port == 0
+                                ? redisConnectUnixWithTimeout(address, timeout)
+                                : redisConnectWithTimeout(address, server->port, timeout);
     if (context == NULL)
         abort(); /* out of memory */
     int rc = -1;
@@ -48,9 +48,25 @@ int redis_reach(const struct redis_options *options, struct error *err)
         redisSetTimeout(context, timeout);
     if (context->err != 0) {
         error_set(err, "%s", context->errstr);
-    } else if (!address.tls || redis_tls_begin(options->ca_file, context, address.host, err) == 0) {
+    } else if (!server->tls || redis_tls_begin(options->ca_file, context, server->host, err) == 0) {
         rc = log_in(context, options, err);
     }
     redisFree(context);
+    return rc;
+}
+
+int redis_reach(const struct redis_options *options, struct error *err)
+{
+    struct host_port server;
+    if (redis_address_parse(options->address, &server, err) != 0)
+        return -1;
+    if (server.port == 0)
+        return reach(options, &server, server.host, err);
+    struct name_lookup_result found;
+    name_resolve(server.host, &found);
+    error_set(err, "%s", found.error.message); /* of use when there is no address */
+    int rc = -1;
+    for (size_t i = 0; i < found.count && rc != 0; i++)
+        rc = reach(options, &server, found.addresses[i], err);
     return rc;
 }

@@ -1,6 +1,7 @@
 #include "services/loop/event_loop.h"
 #include "services/loop/name_lookup.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/name_service.h"
 #include "tests/unit/support/run_loop.h"
 #include <string.h>
 #include <sys/resource.h>
@@ -41,6 +42,20 @@ static void test_addresses(void **state)
     event_loop_free(loop);
 }
 
+/* Also where the machine has no IPv6 but ::1, or no IPv4 but 127.0.0.1. */
+static void test_both_families(void **state)
+{
+    (void)state;
+    struct event_loop *loop = event_loop_new();
+    struct answer answer;
+    name_service_set("127.0.0.1,::1");
+    ask(loop, "found.test", &answer);
+    assert_int_equal(answer.result.count, 2);
+    assert_string_equal(answer.result.addresses[0], "127.0.0.1");
+    assert_string_equal(answer.result.addresses[1], "::1");
+    event_loop_free(loop);
+}
+
 static void test_freed_before_its_answer(void **state)
 {
     (void)state;
@@ -73,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_both_families),
         cmocka_unit_test(test_freed_before_its_answer),
         cmocka_unit_test(test_without_descriptors),
     };

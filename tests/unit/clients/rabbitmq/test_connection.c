@@ -45,6 +45,7 @@ static void explains_failures_without_credentials(void **state)
         {wrong_password, "ACCESS_REFUSED"},
         {wrong_vhost, "vhost nowhere not found"},
         {"amqp://guest:s3cret@127.0.0.1:1/", "127.0.0.1:1: refused"},
+        {"amqp://guest:s3cret@[::1]:1/", "[::1]:1: "},
         {"amqp://guest:s3cret@no-such-host.invalid/", "hostname lookup failed"},
         {"http://guest:s3cret@127.0.0.1/", ""},
     };

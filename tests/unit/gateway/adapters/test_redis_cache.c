@@ -4,6 +4,7 @@
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/loop/event_loop.h"
 #include "tests/unit/support/loopback.h"
+#include "tests/unit/support/name_service.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/server_process.h"
 #include "tests/unit/support/test_clock.h"
@@ -509,6 +510,25 @@ static void test_name_and_password(void **state)
     tell("ACL SETUSER default nopass");
 }
 
+/* Nobody listens at the first, of the other family. */
+static void test_addresses_of_both_families(void **state)
+{
+    (void)state;
+    struct error err;
+    snprintf(address, sizeof(address), "found.test:%u", port);
+    name_service_set("127.0.0.2,::1");
+    open_cache(NULL, NULL);
+    turn_until_passing(up, 5);
+    close_cache();
+    if (redis_reach(&(struct redis_options){.address = address}, &err) != 0)
+        fail_msg("%s", err.message);
+    snprintf(address, sizeof(address), "[::1]:%u", port);
+    open_cache(NULL, NULL);
+    turn_until(up);
+    close_cache();
+    assert_int_equal(redis_reach(&(struct redis_options){.address = address}, NULL), 0);
+}
+
 static void test_unreachable(void **state)
 {
     (void)state;
@@ -543,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_debts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limit_of_commands, set_up, tear_down),
         cmocka_unit_test(test_name_and_password),
+        cmocka_unit_test(test_addresses_of_both_families),
         cmocka_unit_test(test_unreachable),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
