@@ -1,22 +1,22 @@
-/* JSON lines on standard error. A line is built in a buffer on the stack and written by one
- * write() of at most LINE_MAX_BYTES (PIPE_BUF), which is atomic on a pipe: lines of several
- * threads and processes never mix. Values that are too long are cut, fields that no longer fit are
- * left out and "truncated":true is added, so a line is always one JSON object. */
+/* JSON lines on standard error. A line is built in a buffer on the stack and handed to the writer
+ * (log_writer.h), which writes it by one write(): lines of several threads and processes never mix.
+ * Values that are too long are cut, fields that no longer fit are left out and "truncated":true is
+ * added, so a line is always one JSON object. */
 #include "services/base/log.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/json_text.h"
+#include "services/base/log_writer.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#define LINE_MAX_BYTES 4096
 #define VALUE_MAX_BYTES 1024 /* escaped */
 #define NAME_MAX_BYTES 64
 #define LIMIT_PERIOD_MS 5000
+#define FLUSH_MS 500
 
 static const char line_end[] = "}\n";
 static const char line_end_truncated[] = ",\"truncated\":true}\n";
@@ -25,9 +25,10 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 static const char *log_service = "-";
 static _Atomic int log_threshold = LOG_LEVEL_INFO;
+static _Atomic uint64_t dropped_unsaid; /* lines, since the last one that was taken */
 
 struct line {
-    char text[LINE_MAX_BYTES];
+    char text[LOG_LINE_MAX_BYTES];
     size_t len;
     bool truncated;
 };
@@ -74,15 +75,12 @@ static void line_add_number(struct line *line, const char *name, int64_t number)
     line_add(line, escaped_name, text, false);
 }
 
-static void line_write(struct line *line)
+static bool line_put(struct line *line)
 {
     const char *end = line->truncated ? line_end_truncated : line_end;
     memcpy(line->text + line->len, end, strlen(end));
     line->len += strlen(end);
-    ssize_t written;
-    do { /* a line that cannot be written is lost: there is nowhere to say so */
-        written = write(STDERR_FILENO, line->text, line->len);
-    } while (written < 0 && errno == EINTR);
+    return log_writer_put(line->text, line->len);
 }
 
 static void log_line(enum log_level level, const char *message, const struct log_field *fields,
@@ -90,6 +88,7 @@ static void log_line(enum log_level level, const char *message, const struct log
 {
     int saved_errno = errno;
     struct line line = {.len = 0};
+    uint64_t dropped = atomic_exchange(&dropped_unsaid, 0);
     char time_text[TIMESTAMP_TEXT_SIZE];
     (void)timestamp_format(timestamp_now_us(), time_text);
     line_add_text(&line, "time", time_text);
@@ -98,6 +97,8 @@ static void log_line(enum log_level level, const char *message, const struct log
     line_add_text(&line, "message", message);
     if (suppressed > 0)
         line_add_number(&line, "suppressed", (int64_t)suppressed);
+    if (dropped > 0)
+        line_add_number(&line, "dropped", (int64_t)dropped);
     for (; fields->name != NULL; fields++) {
         switch (fields->kind) {
         case LOG_TEXT:
@@ -108,7 +109,8 @@ static void log_line(enum log_level level, const char *message, const struct log
             break;
         }
     }
-    line_write(&line);
+    if (!line_put(&line))
+        dropped_unsaid += dropped + 1;
     errno = saved_errno;
 }
 
@@ -132,4 +134,9 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *mess
         return;
     }
     log_line(level, message, fields, atomic_exchange(&limit->suppressed, 0));
+}
+
+void log_flush(void)
+{
+    log_writer_flush(FLUSH_MS);
 }

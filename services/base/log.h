@@ -1,7 +1,8 @@
 /* JSON lines on standard error: time, level, service, message, then fields. Any thread; a line is
- * one write(). Values are escaped; never log payloads or secrets. Only services log; common/ and
- * proto/ return errors, except for the clients that reconnect by themselves, which report through
- * their status callbacks. */
+ * one write(). Logging never blocks: lines that nobody takes are dropped and counted, and the next
+ * line has the number as "dropped". Values are escaped; never log payloads or secrets. Only
+ * services log; common/ and proto/ return errors, except for the clients that reconnect by
+ * themselves, which report through their status callbacks. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -23,6 +24,9 @@ struct log_field {
 
 /* Called once, before threads start. `service` must live for ever. */
 void log_init(const char *service, enum log_level threshold);
+
+/* Before the process ends: wait until the lines are written, for half a second at most. */
+void log_flush(void);
 
 /* log_info("connected", log_text("server", name), log_number("attempts", n)); */
 #define log_debug(...) log_event(LOG_LEVEL_DEBUG, __VA_ARGS__)

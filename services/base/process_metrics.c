@@ -1,5 +1,6 @@
 /* Metrics about the process itself. */
 #include "services/base/process_metrics.h"
+#include "services/base/log_writer.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -72,4 +73,6 @@ void process_metrics_render(FILE *out)
     render(out, "process_open_fds", "gauge", "Open file descriptors", open_descriptors());
     render(out, "process_max_fds", "gauge", "Limit of open file descriptors", max_descriptors());
     render(out, "process_start_time_seconds", "gauge", "Start, as Unix time", start_seconds);
+    render(out, "log_lines_dropped_total", "counter", "Log lines that nobody took",
+           (double)log_writer_dropped());
 }

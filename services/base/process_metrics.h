@@ -1,5 +1,5 @@
-/* Metrics about the process itself, by the names that Prometheus' client libraries use
- * (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). */
+/* Metrics about the process itself, by the names that Prometheus' client libraries use where there
+ * is one (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). */
 #ifndef BASE_PROCESS_METRICS_H
 #define BASE_PROCESS_METRICS_H
 

@@ -12,11 +12,11 @@
  * started during the turn is due at that moment or later, so it sorts after all of those. */
 #include "services/loop/event_loop.h"
 #include "services/base/clock.h"
+#include "services/base/log.h"
 #include "services/base/memory.h"
 #include <assert.h>
 #include <czmq.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -64,7 +64,8 @@ struct event_loop {
 /* Only for what cannot fail unless the system is out of memory or descriptors. */
 static void die(const char *what)
 {
-    fprintf(stderr, "event loop: %s: %s\n", what, strerror(errno));
+    log_error("the event loop fails", log_text("call", what), log_text("error", strerror(errno)));
+    log_flush();
     abort();
 }
 

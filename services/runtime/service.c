@@ -2,9 +2,11 @@
  *
  * Signals: SIGTERM and SIGINT are blocked before any thread starts, so that one thread takes them
  * with sigtimedwait(): the first makes the service unready and its stop descriptor readable; a
- * second one, or the end of the time to drain, ends it at once. That thread lives
- * until the process ends, so the deadline also covers what runs after run(). */
+ * second one, or the end of the time to drain, ends it at once. The time to drain begins with the
+ * signal. That thread lives until the process ends, so the deadline also covers what runs after
+ * run(). */
 #include "services/runtime/service.h"
+#include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/metrics.h"
 #include "services/runtime/admin_server.h"
@@ -12,6 +14,7 @@
 #include <curl/curl.h>
 #include <czmq.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -152,26 +155,37 @@ struct signals {
     int64_t drain_ms;
 };
 
+/* Returns the signal, or -1 when none has come by then. */
+static int wait_for_second(const struct signals *signals, int64_t deadline_ms)
+{
+    int number;
+    do {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        const struct timespec left = {.tv_sec = left_ms > 0 ? left_ms / 1000 : 0,
+                                      .tv_nsec = left_ms > 0 ? left_ms % 1000 * 1000000 : 0};
+        number = sigtimedwait(&signals->set, NULL, &left);
+    } while (number < 0 && errno == EINTR);
+    return number;
+}
+
 static void *wait_for_signals(void *arg)
 {
     const struct signals *signals = arg;
-    const struct timespec drain = {.tv_sec = signals->drain_ms / 1000,
-                                   .tv_nsec = signals->drain_ms % 1000 * 1000000};
     int number;
     while ((number = sigwaitinfo(&signals->set, NULL)) < 0)
         ; /* interrupted, by a debugger */
+    int64_t deadline_ms = clock_monotonic_ms() + signals->drain_ms;
     log_info("stopping", log_text("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
     health_set_stopping();
     if (eventfd_write(signals->stop_fd, 1) != 0)
         abort();
-    while ((number = sigtimedwait(&signals->set, NULL, &drain)) < 0 && errno == EINTR)
-        ;
-    if (number > 0) {
+    number = wait_for_second(signals, deadline_ms);
+    if (number > 0)
         log_warn("stopped at once by a second signal");
-        _exit(128 + number);
-    }
-    log_error("stopped at once: draining took too long", log_number("ms", signals->drain_ms));
-    _exit(EX_SOFTWARE);
+    else
+        log_error("stopped at once: draining took too long", log_number("ms", signals->drain_ms));
+    log_flush();
+    _exit(number > 0 ? 128 + number : EX_SOFTWARE);
 }
 
 /* All threads inherit the mask. */
@@ -231,7 +245,18 @@ static int run(const struct service *service)
     return failed ? EX_SOFTWARE : EX_OK;
 }
 
-int service_main(const struct service *service, int argc, char **argv)
+/* Else the first connection would become standard error, and its peer would be sent the log. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static int act(const struct service *service, int argc, char **argv)
 {
     const char *health_path;
     int code = EX_OK;
@@ -263,5 +288,13 @@ int service_main(const struct service *service, int argc, char **argv)
         code = run(service);
     config_release(service->options, service->option_count, service->settings);
     curl_global_cleanup();
+    return code;
+}
+
+int service_main(const struct service *service, int argc, char **argv)
+{
+    open_standard_descriptors();
+    int code = act(service, argc, argv);
+    log_flush();
     return code;
 }

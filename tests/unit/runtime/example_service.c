@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum mode { MODE_GOOD, MODE_FAIL, MODE_HANG, MODE_SLOW };
+#define TALK_LINES 4000 /* more than a pipe takes, and the log's own buffer */
+
+enum mode { MODE_GOOD, MODE_FAIL, MODE_HANG, MODE_SLOW, MODE_TALK };
 
 struct example_settings {
     char *admin_address, *secret;
@@ -41,7 +43,7 @@ static const struct config_option options[] = {
      .help = "how to behave",
      .kind = CONFIG_CHOICE,
      .offset = offsetof(struct example_settings, mode),
-     .choices = (const char *const[]){"good", "fail", "hang", "slow", NULL}},
+     .choices = (const char *const[]){"good", "fail", "hang", "slow", "talk", NULL}},
 };
 
 static int validate(const void *arg, struct error *err)
@@ -78,6 +80,8 @@ static int run(const void *arg, int stop_fd, struct error *err)
         error_set(err, "it was told to");
         return -1;
     }
+    for (int i = 0; i < TALK_LINES && example->mode == MODE_TALK; i++)
+        log_info("talking", log_text("padding", "0123456789012345678901234567890123456789"));
     log_info("ready");
     while (poll(&stop, 1, -1) != 1)
         ;

@@ -39,7 +39,8 @@ struct process {
 
 static uint16_t admin_port;
 static char port_text[8];
-static bool without_ipv6; /* what is started next sees a kernel that has none */
+static bool without_ipv6;        /* what is started next sees a kernel that has none */
+static bool without_descriptors; /* … and has 0 to 2 closed */
 
 static int choose_port(void **state)
 {
@@ -79,6 +80,8 @@ static void start(struct process *process, const char *argument, const char *con
         (void)dup2(ends[1], STDERR_FILENO);
         if (without_ipv6)
             lose_ipv6();
+        for (int fd = 0; fd <= STDERR_FILENO && without_descriptors; fd++)
+            close(fd);
         (void)unsetenv("ADMIN_ADDRESS");
         (void)setenv("ADMIN_PORT", port_text, 1);
         (void)setenv("EXAMPLE_SECRET", CANARY, 1);
@@ -201,6 +204,14 @@ static void expect_health(const char *argument, const char *const *variables)
     for (int attempt = 0; attempt < ATTEMPTS && code != 0; attempt++)
         code = ask_health(argument, variables);
     assert_int_equal(code, 0);
+}
+
+/* For a service that does not say when it is ready. */
+static void expect_health_soon(void)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (ask_health("--health", NULL) != 0)
+        assert_true(clock_monotonic_ms() < deadline_ms);
 }
 
 static void test_stop(void **state)
@@ -338,6 +349,62 @@ static bool machine_has_ipv6(void)
     return has;
 }
 
+/* log_lines_dropped_total of the service that runs. */
+static double dropped_lines(void)
+{
+    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n",
+                      name[] = "\nlog_lines_dropped_total ";
+    char answer[OUTPUT_SIZE] = "";
+    size_t len = 0;
+    ssize_t got;
+    int fd = connect_admin();
+    assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    while ((got = receive(fd, answer + len, sizeof(answer) - 1 - len)) > 0)
+        len += (size_t)got;
+    close(fd);
+    const char *found = strstr(answer, name);
+    assert_non_null(found);
+    return strtod(found + strlen(name), NULL);
+}
+
+/* Standard error is a pipe that is full: the service works, says how many lines it has dropped, and
+ * ends when it is told to. */
+static void test_nobody_reads_the_log(void **state)
+{
+    (void)state;
+    struct process process;
+    start(&process, NULL, (const char *const[]){"EXAMPLE_MODE=talk", NULL});
+    expect_health_soon();
+    assert_true(dropped_lines() > 0);
+    int64_t start_ms = clock_monotonic_ms();
+    assert_int_equal(kill(process.pid, SIGTERM), 0);
+    int status;
+    assert_int_equal(waitpid(process.pid, &status, 0), process.pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(clock_monotonic_ms() - start_ms < 5000);
+    close(process.output_fd);
+}
+
+/* What the service opens must not become its standard error. */
+static void test_closed_descriptors(void **state)
+{
+    (void)state;
+    struct process process;
+    without_descriptors = true;
+    start(&process, NULL, NULL);
+    without_descriptors = false;
+    expect_health_soon();
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        char path[64], target[64] = "";
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)process.pid, fd);
+        assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+        assert_string_equal(target, "/dev/null");
+    }
+    assert_int_equal(kill(process.pid, SIGTERM), 0);
+    assert_int_equal(finish(&process), 0);
+    assert_string_equal(process.output, "");
+}
+
 /* Nobody but this machine by default; with "::" everybody, by IPv4 also where there is no IPv6. */
 static void test_admin_addresses(void **state)
 {
@@ -403,10 +470,11 @@ static void test_slow_clients(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ends_by_itself), cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_second_signal),  cmocka_unit_test(test_drain_deadline),
-        cmocka_unit_test(test_admin_pages),    cmocka_unit_test(test_admin_addresses),
-        cmocka_unit_test(test_slow_clients),
+        cmocka_unit_test(test_ends_by_itself),     cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_second_signal),      cmocka_unit_test(test_drain_deadline),
+        cmocka_unit_test(test_admin_pages),        cmocka_unit_test(test_admin_addresses),
+        cmocka_unit_test(test_slow_clients),       cmocka_unit_test(test_nobody_reads_the_log),
+        cmocka_unit_test(test_closed_descriptors),
     };
     return cmocka_run_group_tests(tests, choose_port, NULL);
 }
