@@ -25,6 +25,7 @@ struct dead_letter_queue {
     char name[QUEUE_NAME_SIZE];
     struct publisher *publisher;
     struct health_check *health;
+    bool tried; /* to connect; until then it is held */
     struct publish_mailbox *mailbox;
 };
 
@@ -36,7 +37,7 @@ static void on_state(void *arg, bool up, const char *reason)
     if (up)
         log_info("dead-letter queue reached", log_text("queue", queue->name));
     else
-        log_warn("dead-letter queue lost", log_text("reason", reason));
+        log_warn("no connection to the dead-letter queue", log_text("reason", reason));
 }
 
 static void sending_free(struct publish_request *request)
@@ -115,6 +116,9 @@ struct dead_letter_queue *dead_letter_queue_new(struct event_loop *loop,
 
 void dead_letter_queue_set_reachable(struct dead_letter_queue *queue, bool reachable)
 {
+    if (!reachable && !queue->tried)
+        on_state(queue, false, "not tried before the order queue can be consumed");
+    queue->tried |= reachable;
     publisher_hold(queue->publisher, !reachable);
 }
 

@@ -73,21 +73,19 @@ static void on_up(void *arg, const char *warning)
 
 static void on_down(void *arg, const char *reason)
 {
-    static struct log_limit limit;
     struct intake *intake = arg;
     bool was_up = intake->state != INTAKE_DOWN;
-    bool was_healthy = health_set(intake->health, false, reason);
+    bool changed = health_set(intake->health, false, reason);
+    if (changed)
+        log_warn("no connection to the order queue",
+                 log_text("reason", reason));
     intake->state = INTAKE_DOWN;
     settlements_clear(&intake->settlements);
     content_reader_reset(&intake->reader);
-    if (!was_up) {
-        log_warn_limited(&limit, "cannot consume the order queue", log_text("reason", reason));
-        return;
-    }
-    metric_add(intake->losses, 1);
-    if (was_healthy)
-        log_warn("order queue lost", log_text("reason", reason));
-    intake->options.on_connection(intake->options.arg, 0);
+    if (was_up)
+        metric_add(intake->losses, 1);
+    if (was_up || changed)
+        intake->options.on_connection(intake->options.arg, 0);
 }
 
 /* Reading */

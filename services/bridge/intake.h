@@ -12,7 +12,8 @@ struct intake_options {
     enum queue_type queue_type;
     uint16_t prefetch;
     /* A new connection consumes. Its tags start from 1; `epoch` is never used again. Or, with epoch
-     * 0, the connection is lost: the broker delivers again what is not settled. */
+     * 0, the connection is lost, or the first attempt to make one has failed: the broker delivers
+     * again what is not settled. */
     void (*on_connection)(void *arg, uint64_t epoch);
     /* A delivery with its content, decoded; the reference is the callee's. Returns -1 to give the
      * connection up. */

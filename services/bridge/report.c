@@ -2,6 +2,7 @@
  * names a number in the flow's statistics. */
 #include "services/bridge/report.h"
 #include "proto/timestamp.h"
+#include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
@@ -33,6 +34,7 @@ struct report {
     struct coded_counter coded[SERIES_MAX];
     size_t coded_count;
     struct metric_histogram *queue_seconds;
+    int64_t started_ms;
     struct flow_stats last;
 };
 
@@ -194,9 +196,12 @@ void report_dead_letter(struct report *report, const struct dead_letter_report *
 
 /* States */
 
-static void report_readiness(struct stage_report *about, const char *stage, int64_t now_ms)
+static void report_readiness(struct stage_report *about, const char *stage, int64_t started_ms,
+                             int64_t now_ms)
 {
     bool alive = now_ms - about->alive_ms < WORKERLESS_AFTER_MS;
+    if (!alive && now_ms - started_ms < WORKERLESS_AFTER_MS)
+        return; /* they are connecting */
     if (!health_set(about->health, alive, alive ? NULL : "no worker takes jobs"))
         return;
     if (alive)
@@ -223,7 +228,7 @@ void report_flow(struct report *report, const struct flow *flow, const bool writ
         if (writable[stage] || now.stage[stage].done > last->done)
             about->alive_ms = now_ms;
         if (now.stage[stage].state == STAGE_UP) /* else report_stage() has told */
-            report_readiness(about, stages[stage].name, now_ms);
+            report_readiness(about, stages[stage].name, report->started_ms, now_ms);
     }
     report->last = now;
 }
@@ -233,6 +238,7 @@ void report_flow(struct report *report, const struct flow *flow, const bool writ
 struct report *report_new(size_t window)
 {
     struct report *report = memory_new(sizeof *report);
+    report->started_ms = clock_monotonic_ms();
     report->queue_seconds = metric_histogram("bridge_queue_seconds", NULL,
                                              "From created_at to the bridge.", METRIC_AGES);
     metric_set(metric_gauge("bridge_window", NULL, "Deliveries in flight at most."),

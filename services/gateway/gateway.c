@@ -46,10 +46,12 @@ static void on_broker_state(void *arg, bool up, const char *reason)
 {
     struct gateway *gateway = arg;
     dependency_report(gateway->broker, up, reason);
+    if (up && reason != NULL)
+        log_warn("the order queue differs", log_text("reason", reason));
     pthread_mutex_lock(&gateway->mutex);
     if (up) {
         gateway->broker_down_since_ms = 0;
-        health_set(gateway->accepting, true, NULL);
+        (void)health_set(gateway->accepting, true, NULL); /* logged as a dependency */
     } else if (gateway->broker_down_since_ms == 0) {
         gateway->broker_down_since_ms = clock_monotonic_ms();
     }
@@ -61,8 +63,9 @@ static void on_tick(void *arg)
     struct gateway *gateway = arg;
     pthread_mutex_lock(&gateway->mutex);
     if (gateway->broker_down_since_ms != 0 &&
-        clock_monotonic_ms() >= gateway->broker_down_since_ms + BROKER_PATIENCE_MS)
-        health_set(gateway->accepting, false, "rabbitmq has been down for over 10 s");
+        clock_monotonic_ms() >= gateway->broker_down_since_ms + BROKER_PATIENCE_MS &&
+        health_set(gateway->accepting, false, "rabbitmq has been down for over 10 s"))
+        log_warn("not ready: rabbitmq has been down for over 10 s");
     pthread_mutex_unlock(&gateway->mutex);
 }
 

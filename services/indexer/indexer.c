@@ -68,13 +68,12 @@ static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
 static void on_index_state(void *arg, bool usable, const char *reason)
 {
     struct indexer *indexer = arg;
-    (void)health_set(indexer->health, usable, reason); /* logged anyway */
+    bool changed = health_set(indexer->health, usable, reason);
     if (usable) {
         log_info("the index is in place");
         worker_store_ready(indexer->worker);
-    } else {
-        static struct log_limit limit;
-        log_warn_limited(&limit, "the index cannot be used", log_text("reason", reason));
+    } else if (changed) {
+        log_warn("the index cannot be used", log_text("reason", reason));
     }
 }
 

@@ -54,7 +54,7 @@ static void on_database_state(void *arg, bool up, const char *reason)
         if (up)
             log_info("connected to PostgreSQL");
         else
-            log_warn("lost PostgreSQL", log_text("reason", reason));
+            log_warn("no connection to PostgreSQL", log_text("reason", reason));
     }
     if (up)
         worker_store_ready(persister->worker);

@@ -33,8 +33,9 @@ static void register_metrics(struct health_check *check)
     (void)snprintf(labels, sizeof(labels), "dependency=\"%s\"", check->dependency); /* our names */
     check->up_metric =
         metric_gauge("dependency_up", labels, "1 while the dependency is usable, 0 while not");
-    check->failures_metric = metric_counter("dependency_failures_total", labels,
-                                            "Times that the dependency went from usable to not");
+    check->failures_metric =
+        metric_counter("dependency_failures_total", labels,
+                       "Times that the dependency became unusable, or was so at the start");
 }
 
 struct health_check *health_check(const char *dependency, enum health_weight weight)
@@ -55,7 +56,7 @@ struct health_check *health_check(const char *dependency, enum health_weight wei
 bool health_set(struct health_check *check, bool up, const char *reason)
 {
     (void)pthread_mutex_lock(&lock);
-    bool changed = check->up != up;
+    bool changed = !check->reported || check->up != up;
     check->up = up;
     check->reported = true;
     (void)snprintf(check->reason, sizeof(check->reason), "%s", up || reason == NULL ? "" : reason);

@@ -20,7 +20,8 @@ enum health_weight {
 struct health_check *health_check(const char *dependency, enum health_weight weight);
 
 /* `reason` (copied, cut to fit; NULL when up) says what is wrong. Returns whether the state
- * changed, so that the caller can log it once. */
+ * changed, so that the caller can log it once. The first state is a change, also when it is down.
+ */
 bool health_set(struct health_check *check, bool up, const char *reason);
 bool health_up(const struct health_check *check);
 bool health_ready(void);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BRIDGE_PATIENCE_MS 3000 /* until it is said that there is none */
 #define STOP_TICK_MS 20
 #define STOP_DEADLINE_MS 8000
 #define STOP_UNSENT_MS 1000 /* for a bridge that does not take its replies */
@@ -21,6 +22,7 @@ struct worker {
     struct bridge_link *link;
     struct batcher *batcher;
     struct loop_timer *step, *stop_tick;
+    struct loop_timer *no_bridge; /* runs from the start until a bridge is heard of */
     struct loop_watch *stop_watch;
     struct batch batch;
     bool connected; /* the bridges have been connected to */
@@ -117,6 +119,7 @@ static void on_connected(void *arg, unsigned connected)
 {
     struct worker *worker = arg;
     worker->connected_bridges = connected;
+    loop_timer_stop(worker->no_bridge);
     metric_set(worker->bridges, connected);
     log_info("bridge connections changed", log_number("connected", connected));
     (void)health_set(worker->bridge_health, connected > 0,
@@ -127,9 +130,19 @@ static void on_refused(void *arg, const char *reason)
 {
     struct worker *worker = arg;
     static struct log_limit limit = {.period_ms = 60000};
+    loop_timer_stop(worker->no_bridge);
     log_warn_limited(&limit, "no link to a bridge", log_text("reason", reason));
     if (worker->connected_bridges == 0)
         (void)health_set(worker->bridge_health, false, reason);
+}
+
+static void on_no_bridge(void *arg)
+{
+    const struct worker *worker = arg;
+    const char *reason =
+        worker->connected ? "none could be connected to" : "not tried before the store can be used";
+    if (health_set(worker->bridge_health, false, reason))
+        log_warn("no link to a bridge", log_text("reason", reason));
 }
 
 void worker_store_ready(struct worker *worker)
@@ -137,6 +150,7 @@ void worker_store_ready(struct worker *worker)
     if (worker->connected || worker->stopping_since_ms)
         return;
     worker->connected = true;
+    loop_timer_start(worker->no_bridge, BRIDGE_PATIENCE_MS);
     bridge_link_connect(worker->link);
     batcher_start(worker->batcher);
 }
@@ -222,6 +236,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     }
     worker->step = event_loop_timer(worker->loop, on_step, worker);
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
+    worker->no_bridge = event_loop_timer(worker->loop, on_no_bridge, worker);
     worker->batcher = batcher_new((unsigned)bridges.count, options->batch_max,
                                   &(struct batcher_ports){
                                       .link = worker->link,
@@ -246,6 +261,7 @@ void worker_free(struct worker *worker)
         return;
     loop_timer_free(worker->step);
     loop_timer_free(worker->stop_tick);
+    loop_timer_free(worker->no_bridge);
     batcher_free(worker->batcher);
     bridge_link_free(worker->link);
     event_loop_free(worker->loop);
@@ -261,6 +277,8 @@ void worker_run(struct worker *worker, int stop_fd)
 {
     worker->stop_watch = event_loop_watch(worker->loop, stop_fd, on_stop, worker);
     loop_watch_want(worker->stop_watch, true, false);
+    if (!worker->connected)
+        loop_timer_start(worker->no_bridge, BRIDGE_PATIENCE_MS);
     event_loop_run(worker->loop);
     loop_watch_free(worker->stop_watch);
 }

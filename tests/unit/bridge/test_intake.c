@@ -259,8 +259,10 @@ static void the_next_server_of_the_list_is_used(void **state)
     (void)state;
     char url[256];
     (void)snprintf(url, sizeof url, "amqp://guest:guest@127.0.0.1:1,%s", rabbitmq_server_url());
+    double losses = metric_now("bridge_intake_losses_total");
     start(url, "listed", QUEUE_CLASSIC);
-    assert_int_equal(news.downs, 0); /* a failed attempt is no loss */
+    assert_int_equal(news.downs, 1); /* the failed attempt is said … */
+    assert_true(metric_now("bridge_intake_losses_total") == losses); /* … and is no loss */
     publish(1);
     run_loop_until(loop, news.count == 1);
 }

@@ -75,7 +75,10 @@ static void test_story(void **state)
 
     struct health_check *cache = health_check("redis", HEALTH_DEGRADED);
     assert_false(health_ready()); /* not before it is known how the cache stands */
+    assert_metric("\ndependency_failures_total{dependency=\"redis\"} 0\n");
+    assert_true(health_set(cache, false, "refused \"now\"\n")); /* it was never up: a change */
     assert_false(health_set(cache, false, "refused \"now\"\n"));
+    assert_metric("\ndependency_failures_total{dependency=\"redis\"} 1\n");
     assert_true(health_ready());
     assert_report("{\"status\":\"degraded\",\"dependencies\":[{\"name\":\"postgres\",\"required\":"
                   "true,\"status\":\"up\"},{\"name\":\"redis\",\"required\":false,\"status\":"
