@@ -21,6 +21,9 @@
 #define ASK_EVERY_MS 2000
 #define STABLE_MS 5000 /* a connection that lived this long was a good one: retry at once */
 #define RETRY_SOON_MS 100
+/* The last one since RabbitMQ 4.3; before, consumer_timeout closes the channel. */
+#define CANCELLED                                                                                  \
+    "the broker cancels: the queue was deleted, its node went down, or an order was held too long"
 
 /* On average less than one attempt a second, and never more than 1.8 s from an open port to an
  * attempt. */
@@ -39,7 +42,7 @@ struct attempt {
     enum queue_type queue_type;
     bool confirms;
     struct broker_connection connection; /* the result; not connected: it failed */
-    bool differs;
+    struct queue_differences differences;
     struct error err;
 };
 
@@ -108,7 +111,7 @@ static void watch_as_wanted(const struct broker_link *link)
 }
 
 static void go_up(struct broker_link *link, const struct broker_connection *connection,
-                  bool differs)
+                  const struct queue_differences *differences)
 {
     link->state = LINK_UP;
     link->connection = *connection;
@@ -119,8 +122,7 @@ static void go_up(struct broker_link *link, const struct broker_connection *conn
     watch_as_wanted(link);
     loop_timer_start(link->tick, link->heartbeat_ms / 10);
     struct error warning;
-    error_set(&warning, "queue %s exists with another type or other arguments, which are kept",
-              link->options.queue);
+    bool differs = queue_differences_report(differences, link->options.queue, &warning);
     link->options.on_up(link->options.arg, differs ? warning.message : NULL);
     turn(link);
 }
@@ -161,7 +163,7 @@ static bool take_method(struct broker_link *link, const amqp_method_t *method)
         set_blocked(link, NULL);
         return true;
     case AMQP_BASIC_CANCEL_METHOD:
-        broker_link_drop(link, "the queue was deleted, or its node went down", QUEUE_GONE_PAUSE_MS);
+        broker_link_drop(link, CANCELLED, QUEUE_GONE_PAUSE_MS);
         return true;
     case AMQP_CHANNEL_CLOSE_METHOD:
     case AMQP_CONNECTION_CLOSE_METHOD:
@@ -346,8 +348,8 @@ static void attempt_run(void *work)
     struct broker_connection *connection = &attempt->connection;
     int failed = broker_connect(&attempt->broker, connection, &attempt->err);
     if (!failed)
-        failed = queue_declare(connection, attempt->queue, attempt->queue_type, &attempt->differs,
-                               &attempt->err);
+        failed = queue_declare(connection, attempt->queue, attempt->queue_type,
+                               &attempt->differences, &attempt->err);
     if (!failed && attempt->confirms) {
         amqp_confirm_select(connection->amqp, BROKER_CHANNEL);
         failed = broker_check(amqp_get_rpc_reply(connection->amqp), "cannot select confirms",
@@ -362,12 +364,12 @@ static void on_attempt_done(void *arg, const struct error *failure)
     struct broker_link *link = arg;
     struct broker_connection connection = link->attempt->connection; /* taken */
     struct error err = failure ? *failure : link->attempt->err;
-    bool differs = link->attempt->differs;
+    struct queue_differences differences = link->attempt->differences;
     link->attempt->connection.amqp = NULL;
     background_free(link->background);
     link->background = NULL;
     if (connection.amqp)
-        go_up(link, &connection, differs);
+        go_up(link, &connection, &differences);
     else
         go_down(link, err.message, BROKER_LINK_POLICY);
 }

@@ -19,7 +19,8 @@ struct broker_link_options {
     bool confirms;       /* confirm.select */
     unsigned ask_queues; /* every 2 s the broker is asked how 0 queues stand, 1 (the order queue),
                             or 2 (its dead-letter queue too) */
-    /* Connected: the channel is ready. `warning`, or NULL: a queue differs. */
+    /* Connected: the channel is ready. `warning`, or NULL: a queue differs (queue_declaration.h).
+     */
     void (*on_up)(void *arg, const char *warning);
     /* The connection is lost, or an attempt to make one has failed. Nothing of it is left. */
     void (*on_down)(void *arg, const char *reason);

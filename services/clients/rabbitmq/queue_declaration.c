@@ -5,48 +5,38 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "proto/utf8.h"
 #include "services/base/clock.h"
+#include "services/base/metrics.h"
+#include "services/clients/rabbitmq/queue_arguments.h"
 #include <stdio.h>
 #include <string.h>
 
 #define DEAD_SUFFIX ".dead"
-#define ARGUMENTS_MAX 4
+#define TYPE_ARGUMENT "x-queue-type"
+#define LIMIT_ARGUMENT "x-delivery-limit"
 
-struct arguments {
-    amqp_table_entry_t entries[ARGUMENTS_MAX];
-    int count;
+/* What is asked of a queue. */
+struct queue_wanted {
+    const char *name, *dead_letter_queue; /* NULL: it has none */
+    enum queue_type type;
 };
 
-static void add_text(struct arguments *arguments, const char *key, const char *value)
+static struct queue_arguments arguments_of(const struct queue_wanted *wanted, unsigned server_major)
 {
-    arguments->entries[arguments->count++] = (amqp_table_entry_t){
-        .key = amqp_cstring_bytes(key),
-        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(value)}}};
-}
-
-static void add_number(struct arguments *arguments, const char *key, int64_t value)
-{
-    arguments->entries[arguments->count++] =
-        (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
-                             .value = {.kind = AMQP_FIELD_KIND_I64, .value = {.i64 = value}}};
-}
-
-static struct arguments queue_arguments(enum queue_type type, const char *dead_letter_queue,
-                                        unsigned server_major)
-{
-    struct arguments arguments = {.count = 0};
-    switch (type) {
+    struct queue_arguments arguments = {.count = 0};
+    switch (wanted->type) {
     case QUEUE_CLASSIC:
         break; /* exactly as programs declare it that know nothing of ours */
     case QUEUE_QUORUM:
-        add_text(&arguments, "x-queue-type", "quorum");
+        queue_arguments_set_text(&arguments, TYPE_ARGUMENT, "quorum");
         /* A delivery limit dead-letters healthy orders: every lost connection counts a delivery.
          * RabbitMQ 4 has one by default, and -1 lifts it. Before 4 there is none by default, and
          * -1 drops every message at its first requeue. */
         if (server_major >= 4)
-            add_number(&arguments, "x-delivery-limit", -1);
-        if (dead_letter_queue) {
-            add_text(&arguments, "x-dead-letter-exchange", "");
-            add_text(&arguments, "x-dead-letter-routing-key", dead_letter_queue);
+            queue_arguments_set_number(&arguments, LIMIT_ARGUMENT, -1);
+        if (wanted->dead_letter_queue) {
+            queue_arguments_set_text(&arguments, "x-dead-letter-exchange", "");
+            queue_arguments_set_text(&arguments, "x-dead-letter-routing-key",
+                                     wanted->dead_letter_queue);
         }
         break;
     }
@@ -62,6 +52,13 @@ static amqp_rpc_reply_t declare(struct broker_connection *connection, const char
     return amqp_get_rpc_reply(connection->amqp);
 }
 
+static int check(amqp_rpc_reply_t reply, const char *queue, struct error *err)
+{
+    char doing[QUEUE_NAME_SIZE + 32];
+    (void)snprintf(doing, sizeof doing, "cannot declare queue %s", queue);
+    return broker_check(reply, doing, err);
+}
+
 /* The broker closed only the channel, for this reason. */
 static bool channel_closed_with(amqp_rpc_reply_t reply, unsigned code)
 {
@@ -69,34 +66,87 @@ static bool channel_closed_with(amqp_rpc_reply_t reply, unsigned code)
            reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD && broker_reply_code(reply) == code;
 }
 
-static int declare_one(struct broker_connection *connection, const char *queue,
-                       struct arguments *arguments, int64_t deadline_ms, bool *differs,
-                       struct error *err)
+/* The argument by which a queue throws messages away, or NULL. */
+static const struct queue_argument *dropping(const struct queue_arguments *arguments)
 {
-    char doing[QUEUE_NAME_SIZE + 32];
-    (void)snprintf(doing, sizeof doing, "cannot declare queue %s", queue);
+    static const char *const names[] = {"x-max-length", "x-max-length-bytes", "x-message-ttl",
+                                        "x-expires"};
+    const struct queue_argument *found = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && found == NULL; i++)
+        found = queue_arguments_find(arguments, names[i]);
+    return found;
+}
 
-    amqp_rpc_reply_t reply = declare(connection, queue, true, amqp_empty_table, deadline_ms);
-    bool exists = reply.reply_type == AMQP_RESPONSE_NORMAL;
-    if (!exists) {
-        if (!channel_closed_with(reply, AMQP_NOT_FOUND))
-            return broker_check(reply, doing, err);
+static bool is_delivery_limited(const struct queue_arguments *arguments, unsigned server_major)
+{
+    const struct queue_argument *type = queue_arguments_find(arguments, TYPE_ARGUMENT);
+    const struct queue_argument *limit = queue_arguments_find(arguments, LIMIT_ARGUMENT);
+    return server_major >= 4 && type != NULL && strcmp(type->text, "quorum") == 0 &&
+           (limit == NULL || limit->number != -1);
+}
+
+/* `found`: the arguments of the queue that exists. */
+static void judge(const struct queue_arguments *found, unsigned server_major,
+                  struct queue_difference *difference)
+{
+    const struct queue_argument *argument = dropping(found);
+    difference->delivery_limited = is_delivery_limited(found, server_major);
+    difference->drops_messages = argument != NULL;
+    if (argument != NULL)
+        error_set(&difference->words, "its %s is %lld", argument->name,
+                  (long long)argument->number);
+}
+
+/* Declare the queue; when it exists, find out how it differs. RabbitMQ refuses a declaration for
+ * one argument, and tells what the queue has. Declared with that, RabbitMQ names the next one,
+ * until it agrees: then the arguments are those of the queue. */
+static int declare_or_compare(struct broker_connection *connection,
+                              const struct queue_wanted *wanted, bool exists, int64_t deadline_ms,
+                              struct queue_difference *ret, struct error *err)
+{
+    amqp_table_entry_t entries[QUEUE_ARGUMENTS_MAX];
+    struct queue_arguments arguments = arguments_of(wanted, connection->server_major);
+    bool understood = true;
+    for (int round = 0; understood && round < QUEUE_ARGUMENTS_MAX; round++) {
+        amqp_rpc_reply_t reply = declare(connection, wanted->name, false,
+                                         queue_arguments_table(&arguments, entries), deadline_ms);
+        if (reply.reply_type == AMQP_RESPONSE_NORMAL)
+            break;
+        bool refused = exists && channel_closed_with(reply, AMQP_ACCESS_REFUSED);
+        if (!refused && !channel_closed_with(reply, AMQP_PRECONDITION_FAILED))
+            return check(reply, wanted->name, err);
+        amqp_bytes_t text = ((const amqp_channel_close_t *)reply.reply.decoded)->reply_text;
+        struct error words;
+        error_set(&words, "%.*s", (int)text.len, (const char *)text.bytes); /* 255 at most */
         if (broker_reopen_channel(connection, err) != 0)
             return -1;
+        if (refused)
+            return 0; /* then nobody can tell how it differs */
+        if (!ret->differs)
+            ret->words = words;
+        ret->differs = true;
+        understood = queue_arguments_learn(&arguments, words.message);
     }
-    amqp_table_t table = {.num_entries = arguments->count, .entries = arguments->entries};
-    reply = declare(connection, queue, false, table, deadline_ms);
-    if (reply.reply_type == AMQP_RESPONSE_NORMAL)
-        return 0;
-    if (channel_closed_with(reply, AMQP_PRECONDITION_FAILED))
-        *differs = true;
-    else if (!exists || !channel_closed_with(reply, AMQP_ACCESS_REFUSED))
-        return broker_check(reply, doing, err);
-    return broker_reopen_channel(connection, err);
+    if (ret->differs)
+        judge(&arguments, connection->server_major, ret);
+    return 0;
+}
+
+static int declare_one(struct broker_connection *connection, const struct queue_wanted *wanted,
+                       int64_t deadline_ms, struct queue_difference *ret_difference,
+                       struct error *err)
+{
+    amqp_rpc_reply_t reply = declare(connection, wanted->name, true, amqp_empty_table, deadline_ms);
+    bool exists = reply.reply_type == AMQP_RESPONSE_NORMAL;
+    if (!exists && !channel_closed_with(reply, AMQP_NOT_FOUND))
+        return check(reply, wanted->name, err);
+    if (!exists && broker_reopen_channel(connection, err) != 0)
+        return -1;
+    return declare_or_compare(connection, wanted, exists, deadline_ms, ret_difference, err);
 }
 
 int queue_declare(struct broker_connection *connection, const char *queue, enum queue_type type,
-                  bool *ret_differs, struct error *err)
+                  struct queue_differences *ret_differences, struct error *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS;
     if (strlen(queue) + strlen(DEAD_SUFFIX) >= QUEUE_NAME_SIZE) {
@@ -106,17 +156,46 @@ int queue_declare(struct broker_connection *connection, const char *queue, enum 
     }
     char dead[QUEUE_NAME_SIZE];
     dead_letter_queue_name(queue, dead);
-    struct arguments dead_arguments = queue_arguments(type, NULL, connection->server_major);
-    struct arguments arguments = queue_arguments(type, dead, connection->server_major);
-    bool differs = false;
+    struct queue_differences differences = {.orders = {.differs = false}};
+    const struct queue_wanted letters = {.name = dead, .type = type},
+                              orders = {.name = queue, .type = type, .dead_letter_queue = dead};
     /* The dead-letter queue first: the broker drops what it dead-letters to a queue that is not
      * there. */
-    if (declare_one(connection, dead, &dead_arguments, deadline_ms, &differs, err) != 0 ||
-        declare_one(connection, queue, &arguments, deadline_ms, &differs, err) != 0)
+    if (declare_one(connection, &letters, deadline_ms, &differences.letters, err) != 0 ||
+        declare_one(connection, &orders, deadline_ms, &differences.orders, err) != 0)
         return -1;
     broker_set_deadline(connection, clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS);
-    *ret_differs = differs;
+    *ret_differences = differences;
     return 0;
+}
+
+/* How bad it is; 0 when nothing differs. */
+static int severity(const struct queue_difference *difference)
+{
+    return difference->drops_messages ? 3 : difference->delivery_limited ? 2 : difference->differs;
+}
+
+bool queue_differences_report(const struct queue_differences *differences, const char *queue,
+                              struct error *ret_warning)
+{
+    const struct queue_difference *orders = &differences->orders, *letters = &differences->letters;
+    bool about_letters = severity(letters) > severity(orders);
+    const struct queue_difference *worst = about_letters ? letters : orders;
+    static const char *const consequences[] = {
+        "", "differs from what would be declared, and is kept",
+        "gives a message up after 20 deliveries, unless a policy lifts that limit",
+        "throws messages away"};
+    metric_set(metric_gauge("order_queue_delivery_limited", NULL,
+                            "1 while RabbitMQ may dead-letter orders for being delivered often"),
+               orders->delivery_limited);
+    metric_set(metric_gauge("dead_letter_queue_delivery_limited", NULL,
+                            "1 while RabbitMQ may drop dead letters for being delivered often"),
+               letters->delivery_limited);
+    if (!worst->differs)
+        return false;
+    error_set(ret_warning, "queue %.80s%s %s: %s", queue, about_letters ? DEAD_SUFFIX : "",
+              consequences[severity(worst)], worst->words.message);
+    return true;
 }
 
 int queue_ask(struct broker_connection *connection, const char *queue, struct error *err)

@@ -14,13 +14,34 @@ enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
  * earlier, RabbitMQ never tells them, or gives them messages that never arrive. */
 #define QUEUE_GONE_PAUSE_MS 1000
 
+/* How a queue that exists differs from what would be declared; it is kept as it is. Only arguments
+ * can be seen, no policy, and only by a user with the permission to configure the queue. */
+struct queue_difference {
+    bool differs;
+    bool drops_messages; /* by a maximum length or a time to live */
+    /* The server is RabbitMQ 4 or later, where a quorum queue dead-letters a message after 20
+     * deliveries, and the queue was not declared without such a limit. */
+    bool delivery_limited;
+    struct error words; /* about one argument, mostly RabbitMQ's */
+};
+
+struct queue_differences {
+    struct queue_difference orders, letters; /* of the queue and of its dead-letter queue */
+};
+
 /* Declare `queue` and `queue`.dead, both durable, passively first: one that exists with another
- * type (or other arguments) wins; then *ret_differs is true, for a warning. A quorum queue
- * dead-letters into `queue`.dead. Opens the channel again when the broker closed it: confirms and
- * consumers must be set up afterwards. Several programs may declare at once. Blocks at most 5 s.
- * Returns 0, or -1 with `err` set: then disconnect. */
+ * type (or other arguments) wins; then *ret_differences tells. A quorum queue dead-letters into
+ * `queue`.dead. Opens the channel again when the broker closed it: confirms and consumers must be
+ * set up afterwards. Several programs may declare at once. Blocks at most 5 s. Returns 0, or -1
+ * with `err` set: then disconnect. */
 int queue_declare(struct broker_connection *connection, const char *queue, enum queue_type type,
-                  bool *ret_differs, struct error *err) __attribute__((warn_unused_result));
+                  struct queue_differences *ret_differences, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Set the metrics order_queue_delivery_limited and dead_letter_queue_delivery_limited, and write a
+ * warning about the worst of the differences. Returns false when there is none. */
+bool queue_differences_report(const struct queue_differences *differences, const char *queue,
+                              struct error *ret_warning);
 
 /* Ask how a queue stands, without waiting for the answer: queue.declare-ok with the counts of its
  * messages and consumers, or, when there is no such queue, channel.close. It blocks when the socket

@@ -105,11 +105,11 @@ struct confirm_latency publish_confirmed(const char *queue, const char *type, lo
 {
     struct broker_connection connection = connect_broker();
     struct error err;
-    bool differs = false;
+    struct queue_differences differences;
     enum queue_type queue_type = strcmp(type, "classic") == 0 ? QUEUE_CLASSIC : QUEUE_QUORUM;
-    if (queue_declare(&connection, queue, queue_type, &differs, &err) != 0)
+    if (queue_declare(&connection, queue, queue_type, &differences, &err) != 0)
         die("rabbitmq", err.message);
-    if (differs)
+    if (differences.orders.differs)
         die(queue, "exists with another type");
     amqp_confirm_select(connection.amqp, BROKER_CHANNEL);
     check(connection.amqp, "confirm.select");
