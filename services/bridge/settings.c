@@ -2,9 +2,13 @@
 #include "services/bridge/settings.h"
 #include "services/base/endpoint.h"
 #include "services/bridge/bridge.h"
+#include "services/bridge/content_reader.h"
 #include "services/clients/rabbitmq/options.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
+#include "services/runtime/admin_server.h"
 #include "services/runtime/options.h"
+
+#define ORDER_BYTES 4096 /* 1 to 2 KiB; a foreign message may take more */
 
 static const struct config_option options[] = {
     CONFIG_OPTION_RABBITMQ_URL(struct bridge_settings, rabbitmq_url),
@@ -40,6 +44,17 @@ static int validate(const void *arg, struct error *err)
     return link_settings_check(&settings->link, "BRIDGE_BIND", settings->bind, err);
 }
 
+static struct limits_wanted wanted(const void *arg)
+{
+    const struct bridge_settings *settings = arg;
+    return (struct limits_wanted){.descriptors = 64 + ADMIN_SERVER_CONNECTIONS_MAX,
+                                  .descriptors_for = "RabbitMQ, the admin port and a few workers",
+                                  .memory_bytes = SERVICE_MEMORY_BYTES + CONTENT_LARGE_LIMIT_BYTES +
+                                                  (uint64_t)settings->prefetch * ORDER_BYTES,
+                                  .threads = 5,
+                                  .memory_for = "ORDER_PREFETCH"};
+}
+
 const struct service bridge_service = {
     .name = "bridge",
     .summary = "takes orders from RabbitMQ and has workers persist and index them",
@@ -50,5 +65,6 @@ const struct service bridge_service = {
     .admin_port = offsetof(struct bridge_settings, admin_port),
     .probes = (const struct service_probe[]){{"rabbitmq", reach_rabbitmq}, {0}},
     .validate = validate,
+    .wanted = wanted,
     .run = bridge_run,
 };

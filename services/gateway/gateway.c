@@ -10,7 +10,6 @@
 #include "services/gateway/adapters/shared_reads.h"
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
-#include "services/http/http_lingering.h"
 #include "services/http/http_server.h"
 #include "services/runtime/health.h"
 #include <malloc.h>
@@ -18,12 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define LARGE_BYTES (256 * 1024) /* given back to the system when freed */
-/* For all that is no connection of a client, and no lingering socket. */
-#define SPARE_DESCRIPTORS 256
+#define CONNECTIONS_USUAL 16384
 #define CONFIRM_DRAIN_MS 1000
 #define BROKER_PATIENCE_MS 10000 /* a shorter outage does not make the gateway unready */
 
@@ -71,24 +68,20 @@ static void on_tick(void *arg)
 
 /* ---- set-up ---- */
 
-/* Connections each loop may have. Raises the process's limit of open files as far as it may. */
+/* Connections each loop may have: as many as were asked for, which the start has found possible,
+ * else as many as there are descriptors for. */
 static unsigned connections_per_loop(const struct gateway *gateway)
 {
-    int64_t wanted = gateway->shared.settings->max_connections;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* on failure the old limit holds, read next */
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-        int64_t possible = (int64_t)limit.rlim_cur - SPARE_DESCRIPTORS -
-                           (int64_t)gateway->loop_count * HTTP_LINGERING_MAX;
-        if (limit.rlim_cur != RLIM_INFINITY && possible < wanted) {
-            log_warn("the limit of open files allows fewer connections",
-                     log_number("configured", wanted), log_number("possible", possible));
-            wanted = possible;
-        }
+    const struct gateway_settings *settings = gateway->shared.settings;
+    uint64_t connections = (uint64_t)settings->max_connections;
+    if (connections == 0) {
+        uint64_t possible = limits_raise_descriptors() - gateway_own_descriptors(settings);
+        connections = possible < CONNECTIONS_USUAL ? possible : CONNECTIONS_USUAL;
+        if (connections < CONNECTIONS_USUAL)
+            log_warn("the limit of open files allows fewer connections than usual",
+                     log_number("usual", CONNECTIONS_USUAL), log_number("possible", connections));
     }
-    int64_t each = wanted / gateway->loop_count;
+    uint64_t each = connections / gateway->loop_count;
     return each > 0 ? (unsigned)each : 1;
 }
 
@@ -174,8 +167,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     static struct gateway gateway; /* one per process; outlives all that reports to it */
     pthread_mutex_init(&gateway.mutex, NULL);
-    gateway.loop_count = settings->threads > 0 ? (unsigned)settings->threads
-                                               : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    gateway.loop_count = gateway_threads(settings);
     gateway.shared = (struct loop_shared){
         .settings = settings,
         .api_settings = {.admin_token = settings->admin_token,

@@ -11,8 +11,11 @@
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/gateway.h"
+#include "services/http/http_lingering.h"
+#include "services/runtime/admin_server.h"
 #include "services/runtime/options.h"
 #include <stddef.h>
+#include <unistd.h>
 
 static const char *const on_off[] = {[SETTING_ON] = "on", [SETTING_OFF] = "off", NULL};
 
@@ -49,9 +52,10 @@ static const struct config_option options[] = {
                           "https://shop.example,http://localhost:3000; or *",
                   .validate = cors_validate),
     CONFIG_OPTION("API_MAX_CONNECTIONS", CONFIG_INTEGER, struct gateway_settings, max_connections,
-                  .default_text = "16384",
-                  .help = "clients at once; fewer when the limit of open files is lower",
-                  .minimum = 1, .maximum = 1000000),
+                  .default_text = "0",
+                  .help =
+                      "clients at once; 0: 16384, or fewer when the limit of open files is lower",
+                  .minimum = 0, .maximum = 1000000),
     CONFIG_OPTION("API_KEEPALIVE", CONFIG_DURATION, struct gateway_settings, keepalive_ms,
                   .default_text = "75s",
                   .help = "how long a connection without a request is kept; longer than the load "
@@ -167,6 +171,40 @@ static int64_t stop_delay_ms(const void *arg)
     return settings->drain_ms;
 }
 
+#define CONNECTIONS_MIN 64          /* that it starts with, when no number is asked for */
+#define LOOP_DESCRIPTORS 64         /* of a loop: its listeners and its connections to servers */
+#define CONNECTION_BYTES (8 * 1024) /* of a client, while it waits for an answer */
+#define ORDER_BYTES 4096
+
+unsigned gateway_threads(const struct gateway_settings *settings)
+{
+    return settings->threads > 0 ? (unsigned)settings->threads
+                                 : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+uint64_t gateway_own_descriptors(const struct gateway_settings *settings)
+{
+    return 2 * ADMIN_SERVER_CONNECTIONS_MAX +
+           gateway_threads(settings) * UINT64_C(1) * (LOOP_DESCRIPTORS + HTTP_LINGERING_MAX);
+}
+
+static struct limits_wanted wanted(const void *arg)
+{
+    const struct gateway_settings *settings = arg;
+    uint64_t connections =
+        settings->max_connections > 0 ? (uint64_t)settings->max_connections : CONNECTIONS_MIN;
+    return (struct limits_wanted){
+        .descriptors = gateway_own_descriptors(settings) + connections,
+        .descriptors_for = "API_MAX_CONNECTIONS and GATEWAY_THREADS",
+        .memory_bytes = SERVICE_MEMORY_BYTES + (uint64_t)settings->body_budget_bytes +
+                        (uint64_t)settings->answer_budget_bytes + connections * CONNECTION_BYTES +
+                        (uint64_t)settings->publish_window * ORDER_BYTES,
+        .threads = gateway_threads(settings) + 6,
+        .memory_for = "API_BODY_BUDGET, API_ANSWER_BUDGET, API_MAX_CONNECTIONS and "
+                      "ORDER_PUBLISH_WINDOW",
+    };
+}
+
 const struct service gateway_service = {
     .name = "gateway",
     .summary = "takes orders over HTTP, and answers what has become of them",
@@ -178,6 +216,7 @@ const struct service gateway_service = {
     .run_serves_admin = true,
     .probes = probes,
     .validate = validate,
+    .wanted = wanted,
     .stop_delay_ms = stop_delay_ms,
     .run = gateway_run,
 };

@@ -14,8 +14,8 @@ struct gateway_settings {
     char *cors_origins;
     char *admin_address;
     int64_t admin_port;
-    int64_t threads; /* 0: as many as processors */
-    int64_t max_connections;
+    int64_t threads;         /* 0: as many as processors */
+    int64_t max_connections; /* 0: none is asked for */
     int64_t keepalive_ms, drain_ms;
     int64_t body_budget_bytes;
     int64_t answer_budget_bytes;
@@ -36,5 +36,11 @@ struct gateway_settings {
 enum setting_switch { SETTING_ON, SETTING_OFF };
 
 extern const struct service gateway_service;
+
+/* Event loops: as many as are set, or one for each processor. */
+unsigned gateway_threads(const struct gateway_settings *settings);
+
+/* File descriptors for all that is no connection of a client. */
+uint64_t gateway_own_descriptors(const struct gateway_settings *settings);
 
 #endif

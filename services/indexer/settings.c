@@ -5,6 +5,7 @@
 #include "services/indexer/indexer.h"
 #include "services/runtime/options.h"
 #include "services/worker/options.h"
+#include "services/worker/worker_limits.h"
 
 static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct indexer_settings, admin_address),
@@ -31,6 +32,12 @@ static int validate(const void *arg, struct error *err)
                                err);
 }
 
+static struct limits_wanted wanted(const void *arg)
+{
+    const struct indexer_settings *settings = arg;
+    return worker_limits(settings->bridge_endpoints, settings->batch, "INDEXER_BATCH");
+}
+
 const struct service indexer_service = {
     .name = "indexer",
     .summary = "makes stored orders searchable in Elasticsearch",
@@ -41,5 +48,6 @@ const struct service indexer_service = {
     .admin_port = offsetof(struct indexer_settings, admin_port),
     .probes = (const struct service_probe[]){{"elasticsearch", reach_elasticsearch}, {0}},
     .validate = validate,
+    .wanted = wanted,
     .run = indexer_run,
 };

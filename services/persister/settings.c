@@ -4,6 +4,7 @@
 #include "services/persister/persister.h"
 #include "services/runtime/options.h"
 #include "services/worker/options.h"
+#include "services/worker/worker_limits.h"
 
 static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct persister_settings, admin_address),
@@ -27,6 +28,12 @@ static int validate(const void *arg, struct error *err)
                                err);
 }
 
+static struct limits_wanted wanted(const void *arg)
+{
+    const struct persister_settings *settings = arg;
+    return worker_limits(settings->bridge_endpoints, settings->batch, "PERSISTER_BATCH");
+}
+
 const struct service persister_service = {
     .name = "persister",
     .summary = "stores accepted orders in PostgreSQL",
@@ -37,5 +44,6 @@ const struct service persister_service = {
     .admin_port = offsetof(struct persister_settings, admin_port),
     .probes = (const struct service_probe[]){{"postgres", reach_postgres}, {0}},
     .validate = validate,
+    .wanted = wanted,
     .run = persister_run,
 };

@@ -14,7 +14,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 64
 #define BODY_MAX_BYTES 1024
 #define REQUEST_TIMEOUT_MS 5000
 #define KEEPALIVE_MS 75000 /* longer than Prometheus' usual minute */
@@ -116,7 +115,8 @@ static void *run(void *arg)
 
 struct admin_server *admin_server_new(const char *address, uint16_t port, struct error *err)
 {
-    static const struct http_server_options options = {.max_connections = CONNECTIONS_MAX,
+    static const struct http_server_options options = {.max_connections =
+                                                           ADMIN_SERVER_CONNECTIONS_MAX,
                                                        .ends_slow = true,
                                                        .max_body_bytes = BODY_MAX_BYTES,
                                                        .request_timeout_ms = REQUEST_TIMEOUT_MS,

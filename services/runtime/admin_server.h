@@ -7,6 +7,8 @@
 
 struct admin_server;
 
+#define ADMIN_SERVER_CONNECTIONS_MAX 64
+
 /* Listen and start the thread. Returns NULL with `err` set when the port cannot be had. */
 struct admin_server *admin_server_new(const char *address, uint16_t port, struct error *err)
     __attribute__((warn_unused_result));

@@ -115,6 +115,17 @@ static int configure(const struct service *service)
     return failed;
 }
 
+/* Whether the system's limits allow what the configuration asks for. */
+static bool allowed(const struct service *service)
+{
+    const struct limits_wanted wanted = service->wanted(service->settings);
+    struct error err;
+    if (limits_check(&wanted, &err) == 0)
+        return true;
+    log_error("cannot start", log_text("error", err.message));
+    return false;
+}
+
 static int check(const struct service *service)
 {
     int failed = 0;
@@ -278,6 +289,10 @@ static int act(const struct service *service, int argc, char **argv)
     }
     if (configure(service) != 0)
         return EX_CONFIG;
+    if (action != ACTION_HEALTH && !allowed(service)) {
+        config_release(service->options, service->option_count, service->settings);
+        return EX_CONFIG;
+    }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) /* not thread-safe later */
         abort();
     if (action == ACTION_CHECK)

@@ -6,13 +6,17 @@
 
 #include "proto/error.h"
 #include "services/base/config.h"
+#include "services/base/limits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Exit codes, of sysexits.h: 0; 64 EX_USAGE, unknown argument; 70 EX_SOFTWARE, run() failed, the
  * admin port cannot be had, or the drain took too long; 78 EX_CONFIG, unusable configuration (one
- * log line names the variable); 128 + signal after a second one. --check and --health: 0 or 1. */
+ * log line names the variable), or limits of the system that are too low for it (one line tells how
+ * much is needed); 128 + signal after a second one. --check and --health: 0 or 1. */
+
+#define SERVICE_MEMORY_BYTES (UINT64_C(32) << 20) /* of a program, without what it holds */
 
 struct service_probe {
     const char *dependency;
@@ -35,6 +39,8 @@ struct service {
     const struct service_probe *probes; /* for --check; ends with dependency NULL */
     /* Optional: settings that make no sense together; one line naming the variable. */
     int (*validate)(const void *settings, struct error *err);
+    /* What these settings ask of the system; compared with its limits at the start. */
+    struct limits_wanted (*wanted)(const void *settings);
     /* Optional: how long run() goes on as before when it is told to stop. */
     int64_t (*stop_delay_ms)(const void *settings);
     /* Run until `stop_fd` becomes readable (SIGTERM, SIGINT; it stays readable), then drain within

@@ -2,6 +2,7 @@
 #include "services/scheduler/settings.h"
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/options.h"
+#include "services/runtime/admin_server.h"
 #include "services/runtime/options.h"
 #include "services/scheduler/cron.h"
 #include "services/scheduler/scheduler.h"
@@ -37,6 +38,16 @@ static int validate(const void *arg, struct error *err)
     return -1;
 }
 
+static struct limits_wanted wanted(const void *arg)
+{
+    (void)arg;
+    return (struct limits_wanted){.descriptors = 32 + ADMIN_SERVER_CONNECTIONS_MAX,
+                                  .descriptors_for = "PostgreSQL and the admin port",
+                                  .memory_bytes = SERVICE_MEMORY_BYTES,
+                                  .threads = 2,
+                                  .memory_for = "the program itself"};
+}
+
 const struct service scheduler_service = {
     .name = "scheduler",
     .summary = "refreshes the daily sales, by schedule and on request",
@@ -47,5 +58,6 @@ const struct service scheduler_service = {
     .admin_port = offsetof(struct scheduler_settings, admin_port),
     .probes = (const struct service_probe[]){{"postgres", reach_postgres}, {0}},
     .validate = validate,
+    .wanted = wanted,
     .run = scheduler_run,
 };

@@ -219,7 +219,7 @@ def test_strangers_half_way_through_the_handshake_disturb_nobody(system, links):
 
 def test_without_descriptors_nothing_spins(system, links):
     """libzmq alone tries to accept at once and for ever."""
-    links.start("bridge", descriptors=64)
+    links.start("bridge", descriptors=128)
     strangers = [links.connect(links.port + i % 3) for i in range(150)]
     try:
         time.sleep(0.5)

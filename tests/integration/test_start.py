@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -34,10 +35,16 @@ def environment(service, admin_port):
 class Process:
     """A service whose servers are all away; it logs to `stderr`."""
 
-    def __init__(self, service, stderr):
+    def __init__(self, service, stderr, descriptors=None):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen([binary(service)], env=environment(service, port), stderr=stderr)
+        self.process = subprocess.Popen(
+            [binary(service)],
+            env=environment(service, port),
+            stderr=stderr,
+            preexec_fn=descriptors
+            and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))),
+        )
 
     def get(self, path):
         try:
@@ -55,6 +62,55 @@ class Process:
         """Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(15)
+
+
+# What is too little for each: its limit, the one who needs it, and how much that is, as the log says.
+TOO_LITTLE = [
+    *((service, resource.RLIMIT_NOFILE, limit, {}, r"\d+ are needed") for service in SERVICES for limit in (24, 40)),
+    ("gateway", resource.RLIMIT_NOFILE, 1024, {"API_MAX_CONNECTIONS": "1000"}, "API_MAX_CONNECTIONS"),
+    ("gateway", None, 0, {"API_BODY_BUDGET": str(1 << 40)}, r"10\d{5} MiB are needed for API_BODY_BUDGET"),
+    ("bridge", resource.RLIMIT_AS, 300 << 20, {"ORDER_PREFETCH": "65535"}, r"\d+ MiB are needed for ORDER_PREFETCH"),
+]
+
+
+@pytest.mark.parametrize(("service", "kind", "limit", "changes", "said"), TOO_LITTLE)
+def test_limits_that_are_too_low(service, kind, limit, changes, said):
+    """It does not start, and says in one line how much it needs."""
+
+    def set_limit():
+        if kind is not None:
+            resource.setrlimit(kind, (limit, limit))
+
+    result = subprocess.run(
+        [binary(service)],
+        env=environment(service, free_port()) | changes,
+        preexec_fn=set_limit,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 78, result
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and re.search(said, lines[0]), result
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_least_that_is_enough(service):
+    """As many descriptors as it has asked for."""
+    needed = {"limit": 24}
+
+    def start():
+        return Process(service, subprocess.PIPE, needed["limit"])
+
+    process = start()
+    assert process.process.wait(30) == 78
+    needed["limit"] = int(re.search(r"(\d+) are needed", process.process.stderr.read().decode())[1])
+    process = start()
+    try:
+        eventually(lambda: process.get("/livez"), "it answers")
+        assert process.end() == 0
+    finally:
+        process.process.kill()
 
 
 @contextmanager

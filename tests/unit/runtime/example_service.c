@@ -13,7 +13,7 @@ enum mode { MODE_GOOD, MODE_FAIL, MODE_HANG, MODE_SLOW, MODE_TALK };
 
 struct example_settings {
     char *admin_address, *secret;
-    int64_t admin_port, low, high;
+    int64_t admin_port, low, high, memory_mib;
     int mode;
 };
 
@@ -38,6 +38,12 @@ static const struct config_option options[] = {
      .kind = CONFIG_INTEGER,
      .offset = offsetof(struct example_settings, high),
      .maximum = 10},
+    {.name = "EXAMPLE_MEMORY",
+     .default_text = "1",
+     .help = "how much to ask for, MiB",
+     .kind = CONFIG_INTEGER,
+     .offset = offsetof(struct example_settings, memory_mib),
+     .maximum = INT64_C(1) << 30},
     {.name = "EXAMPLE_MODE",
      .default_text = "good",
      .help = "how to behave",
@@ -53,6 +59,16 @@ static int validate(const void *arg, struct error *err)
         return 0;
     error_set(err, "EXAMPLE_LOW: must not be above EXAMPLE_HIGH");
     return -1;
+}
+
+static struct limits_wanted wanted(const void *arg)
+{
+    const struct example_settings *example = arg;
+    return (struct limits_wanted){.descriptors = 100,
+                                  .descriptors_for = "the example",
+                                  .memory_bytes = (uint64_t)example->memory_mib << 20,
+                                  .threads = 2,
+                                  .memory_for = "EXAMPLE_MEMORY"};
 }
 
 static int reach_good(const void *arg, struct error *err)
@@ -104,6 +120,7 @@ int main(int argc, char **argv)
         .settings = &settings,
         .probes = probes,
         .validate = validate,
+        .wanted = wanted,
         .run = run,
         .admin_address = offsetof(struct example_settings, admin_address),
         .admin_port = offsetof(struct example_settings, admin_port)};
