@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_LINE_MAX_BYTES 4096 /* PIPE_BUF: one write() of it never mixes with others on a pipe   \
-                                 */
+/* PIPE_BUF: one write() of so much never mixes with others on a pipe. */
+#define LOG_LINE_MAX_BYTES 4096
 
 /* Hand over a line of at most LOG_LINE_MAX_BYTES, copied. Never blocks. Returns false when there is
  * no room for it: then it is dropped and counted. */

@@ -77,8 +77,7 @@ static void on_down(void *arg, const char *reason)
     bool was_up = intake->state != INTAKE_DOWN;
     bool changed = health_set(intake->health, false, reason);
     if (changed)
-        log_warn("no connection to the order queue",
-                 log_text("reason", reason));
+        log_warn("no connection to the order queue", log_text("reason", reason));
     intake->state = INTAKE_DOWN;
     settlements_clear(&intake->settlements);
     content_reader_reset(&intake->reader);
