@@ -22,7 +22,7 @@
 /* How much later than in the server a statement has timed out here: of 5 s, less than a tenth. */
 #define DEADLINE_MARGIN_MS 400
 #define BACKOFF_BASE_MS 250
-#define BACKOFF_CAP_MS 4000
+#define BACKOFF_CAP_MS 1500 /* a server that is back, or elsewhere, is used within 2 s */
 /* A connection that lasted less counts as one more failure. */
 #define LASTED_MS 1000
 

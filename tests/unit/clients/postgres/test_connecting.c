@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define STEP_TIMEOUT_MS 5000
-#define BACKOFF_CAP_MS 4000
+#define BACKOFF_CAP_MS 1500
 
 /* Begin to connect to this place: libpq's host, port and more. */
 static void start(struct connection *connection, struct fixture *fixture, const char *place)
