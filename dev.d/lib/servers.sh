@@ -17,8 +17,12 @@ private_servers() {
             say "rabbitmq$node"
         done < <(rabbitmq_nodes)
     fi
-    ! is_private ELASTICSEARCH_URL || say elasticsearch
-    ! is_version nginx || say nginx
+    if is_private ELASTICSEARCH_URL; then
+        while IFS= read -r node; do
+            say "elasticsearch$node"
+        done < <(elasticsearch_nodes)
+    fi
+    ! needs_nginx || say nginx
 }
 
 # Root's home is closed to others, so a checkout in it is closed to the servers' user. Then their
@@ -46,7 +50,7 @@ own() {
 # prepare_servers NAME...: these run from now on, the others no more.
 prepare_servers() {
     local server folder
-    rm -f "$PROGRAMS/"{postgres{,_2},pgbouncer,redis,epmd,rabbitmq{,_2,_3},elasticsearch,nginx}.conf
+    rm -f "$PROGRAMS/"{postgres{,_2},pgbouncer,redis,epmd,rabbitmq{,_2,_3},elasticsearch{,_2,_3},nginx}.conf
     for server in "$@"; do
         folder=$SERVERS/$server
         mkdir -p "$folder"
@@ -202,7 +206,7 @@ rabbitmq_answers() {
 # Not in Debian; Maven Central has the real server without its optional modules. An archive's name begins with the
 # product's: elasticsearch or opensearch.
 elasticsearch_archive() {
-    if is_version 'elasticsearch-*' || is_version 'opensearch-*'; then
+    if is_version 'elasticsearch-[0-9]*' || is_version 'opensearch-*'; then
         version
     else
         printf 'elasticsearch-%s' "$ELASTICSEARCH_VERSION"
@@ -245,7 +249,7 @@ fetch_elasticsearch() {
 
 # jvm.options and log4j2.properties of the archive write logs of their own: replaced.
 write_elasticsearch() {
-    local archive product prefix
+    local node=${2:-} archive product prefix
     archive=$(elasticsearch_archive)
     product=${archive%%-*}
     prefix=ES
@@ -253,10 +257,10 @@ write_elasticsearch() {
     mkdir -p "$1/config" "$1/tmp"
     cat >"$1/config/$product.yml" <<TEXT
 cluster.name: order-pipeline-$RUN_KEY
-discovery.type: single-node
+$(elasticsearch_discovery "$node")
 network.host: 127.0.0.1
-http.port: $(port ELASTICSEARCH)
-transport.port: $(port ELASTICSEARCH_TRANSPORT)
+http.port: $(port "ELASTICSEARCH$node")
+transport.port: $(port "ELASTICSEARCH${node}_TRANSPORT")
 path.data: ["$1/data"]
 path.logs: "$1/log"
 cluster.routing.allocation.disk.threshold_enabled: false
@@ -298,5 +302,10 @@ java_home() {
 }
 
 elasticsearch_is_ready() {
-    curl -sf -m 3 -o /dev/null "$(setting ELASTICSEARCH_URL)/_cluster/health?wait_for_status=yellow&timeout=2s"
+    elasticsearch_answers ''
+}
+
+# elasticsearch_answers NODE
+elasticsearch_answers() {
+    curl -sf -m 3 -o /dev/null "http://127.0.0.1:$(port "ELASTICSEARCH$1")/_cluster/health?wait_for_status=yellow&timeout=2s"
 }

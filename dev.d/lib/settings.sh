@@ -136,7 +136,7 @@ setting() {
     RABBITMQ_URL)
         rabbitmq_urls
         ;;
-    ELASTICSEARCH_URL) printf 'http://127.0.0.1:%s' "$(port ELASTICSEARCH)" ;;
+    ELASTICSEARCH_URL) elasticsearch_url ;;
     ADMIN_TOKEN | IDEMPOTENCY_NAMESPACE) secret "$1" ;;
     API_ADDRESS) printf '127.0.0.1' ;;
     API_DRAIN) printf 0 ;; # no load balancer is in front

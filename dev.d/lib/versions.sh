@@ -18,6 +18,7 @@ VERSIONS=(
     'pgbouncer-1.18'
     'pgbouncer-1.24 pgbouncer'
     'nginx'
+    'elasticsearch-cluster'
     'elasticsearch-7.17.29'
     'elasticsearch-8.19.0'
     'elasticsearch-9.0.0 elasticsearch'
@@ -53,6 +54,10 @@ is_version() {
     [[ $(version) == $1 ]]
 }
 
+needs_nginx() {
+    is_version nginx || is_version elasticsearch-cluster
+}
+
 # --- servers in a Debian 13 ---------------------------------------------------------------------
 
 servers13_root() {
@@ -84,7 +89,7 @@ user_to_start() {
 # need_version: fetches and installs what this system's version has that the usual one has not.
 need_version() {
     local server
-    ! is_version nginx || need_packages nginx-light
+    ! needs_nginx || need_packages nginx-light
     ! is_version pgbouncer-1.18 || need_packages pgbouncer
     for server in postgres pgbouncer redis rabbitmq elasticsearch; do
         ! runs_in_debian13 "$server" || need_servers13
@@ -212,11 +217,66 @@ pgbouncer_is_ready() {
     port_is_busy "$(port PGBOUNCER)"
 }
 
-# --- nginx in front of all gateways -------------------------------------------------------------
+# --- a cluster of three Elasticsearch nodes, behind nginx ----------------------------------------
+
+elasticsearch_nodes() {
+    if is_version elasticsearch-cluster; then printf '%s\n' '' _2 _3; else printf '\n'; fi
+}
+
+elasticsearch_url() {
+    printf 'http://127.0.0.1:%s' "$(if is_version elasticsearch-cluster; then port NGINX; else port ELASTICSEARCH; fi)"
+}
+
+write_elasticsearch_2() {
+    write_elasticsearch "$1" _2
+}
+
+write_elasticsearch_3() {
+    write_elasticsearch "$1" _3
+}
+
+# elasticsearch_discovery NODE: the lines of its configuration that say whom it looks for.
+elasticsearch_discovery() {
+    local node
+    if ! is_version elasticsearch-cluster; then
+        say 'discovery.type: single-node'
+        return
+    fi
+    say "node.name: node$1" 'cluster.initial_master_nodes: [node, node_2, node_3]' 'discovery.seed_hosts:'
+    while IFS= read -r node; do
+        say "  - 127.0.0.1:$(port "ELASTICSEARCH${node}_TRANSPORT")"
+    done < <(elasticsearch_nodes)
+}
+
+elasticsearch_2_is_ready() {
+    elasticsearch_answers _2
+}
+
+elasticsearch_3_is_ready() {
+    elasticsearch_answers _3
+}
+
+# --- nginx in front of all gateways, or of the Elasticsearch nodes -------------------------------
+
+nginx_upstreams() {
+    local i count node
+    if is_version elasticsearch-cluster; then
+        while IFS= read -r node; do
+            port "ELASTICSEARCH$node"
+            say ''
+        done < <(elasticsearch_nodes)
+        return
+    fi
+    # While no gateway is wanted, nginx goes on knowing the first.
+    count=$(replicas gateway)
+    for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
+        port "GATEWAY_${i}_API"
+        say ''
+    done
+}
 
 write_nginx() {
-    local i count
-    count=$(replicas gateway)
+    local upstream
     {
         cat <<TEXT
 pid $1/nginx.pid;
@@ -232,18 +292,18 @@ http {
     server {
         listen 127.0.0.1:$(port NGINX);
         location / {
-            proxy_pass http://gateways;
+            proxy_pass http://upstreams;
+            client_max_body_size 16m; # _bulk
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }
     }
-    upstream gateways {
+    upstream upstreams {
         keepalive 32;
 TEXT
-        # While no gateway is wanted, nginx goes on knowing the first.
-        for ((i = 1; i <= (count > 0 ? count : 1); i++)); do
-            say "        server 127.0.0.1:$(port "GATEWAY_${i}_API") max_fails=0;"
-        done
+        while IFS= read -r upstream; do
+            say "        server 127.0.0.1:$upstream max_fails=0;"
+        done < <(nginx_upstreams)
         say '    }' '}'
     } >"$1/nginx.conf"
     cat >"$1/start" <<TEXT

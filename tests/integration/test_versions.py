@@ -95,6 +95,13 @@ def wait_ready(system):
         if state != "STOPPED":
             eventually(lambda name=program: system.is_ready(name), f"{program} is ready", 120)
     system.wait_gateways()
+    if VERSION == "elasticsearch-cluster":  # each shard has its copy again
+
+        def whole():
+            with contextlib.suppress(ApiError, TransportError):
+                return system.elasticsearch.cluster.health()["status"] == "green"
+
+        eventually(whole, "the cluster is green", 120)
 
 
 def leader(system):
@@ -120,9 +127,10 @@ def servers(system):
     info = system.redis.info()
     kind = "Valkey" if "valkey_version" in info else "Redis"
     yield f"{kind} {info.get('valkey_version', info['redis_version'])}"
-    [node] = system.elasticsearch.nodes.info()["nodes"].values()
+    found = {node["version"] for node in system.elasticsearch.nodes.info()["nodes"].values()}
+    nodes = "3 × " if VERSION == "elasticsearch-cluster" else ""
     kind = "OpenSearch" if VERSION.startswith("opensearch") else "Elasticsearch"
-    yield f"{kind} {node['version']}"
+    yield f"{nodes}{kind} {' '.join(found)}"
     if VERSION == "nginx":
         yield requests.get(system.api.url + "/livez", timeout=10).headers["Server"]
 
