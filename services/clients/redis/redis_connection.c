@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Together at most 2 s from a Redis that is well again, or has another address, to its use. */
+/* Both together: a Redis that is well again, or has another address, is used after 2 s at most. */
 #define CONNECT_TIMEOUT_MS 1000 /* of name lookup, connecting, logging in and the probe */
 #define BACKOFF_CAP_MS 1000
 #define BACKOFF_BASE_MS 50
@@ -102,8 +102,8 @@ static void wait_to_reconnect(struct redis_connection *connection)
     report(connection, false);
 }
 
-/* The server, or a firewall, has ended a connection that nobody used. That is no fault: only when
- * the next attempt fails there is one to report. */
+/* The server, or a firewall, has ended a connection that nobody used. That is no fault. One is
+ * reported only if the next attempt fails. */
 static void reconnect_unnoticed(struct redis_connection *connection)
 {
     connection->state = REDIS_WAITING;

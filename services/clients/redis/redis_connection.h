@@ -9,8 +9,7 @@
  * an answer says that this Redis cannot serve (READONLY, LOADING, OOM, NOAUTH …) or the connection
  * is lost. Login and probe are repeated every 2 s. After a failure it connects again, with backoff,
  * and looks the name up each time. A connection that ends while no command is under way, as Redis'
- * own `timeout` ends it, is replaced without a word.
- */
+ * own `timeout` ends it, is replaced without a word. */
 #ifndef CLIENTS_REDIS_REDIS_CONNECTION_H
 #define CLIENTS_REDIS_REDIS_CONNECTION_H
 

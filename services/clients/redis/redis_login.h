@@ -1,6 +1,6 @@
-/* What is said to a Redis before it is used, and what its errors mean. One that takes connections
- * may be a replica, may be loading or full, or closed to this user: so each connection begins with
- * the commands that the gateway uses. */
+/* What is said to a Redis before it is used, and what its errors mean. A Redis that takes
+ * connections may be a replica, loading, full, or closed to this user. So each connection begins
+ * with the commands that the gateway uses. */
 #ifndef CLIENTS_REDIS_REDIS_LOGIN_H
 #define CLIENTS_REDIS_REDIS_LOGIN_H
 
@@ -19,10 +19,10 @@ struct redis_login_command {
 };
 #define REDIS_LOGIN_COMMANDS 5
 
-/* Write the commands: AUTH when there is a password, then a probe, every command that the gateway
- * uses, on the key of the nil UUID, which no order has. Its value is empty, and the last command
- * deletes it: nothing is left. A Redis that answers one of them with an error is not used. Returns
- * how many they are. The words live as long as the options. */
+/* The commands: AUTH when there is a password, then the probe. The probe is every command that the
+ * gateway uses, on the key of the nil UUID, which no order has. The value is empty, and the last
+ * command deletes the key. A Redis that answers one of the commands with an error is not used.
+ * Returns how many there are. The words live as long as the options. */
 size_t redis_login(const struct redis_options *options,
                    struct redis_login_command ret_commands[REDIS_LOGIN_COMMANDS]);
 

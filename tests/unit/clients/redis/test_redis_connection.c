@@ -2,7 +2,6 @@
  * servers are private to this test: `one` at 127.0.0.2, `two` at 127.0.0.3, on the same port. */
 #include "services/base/clock.h"
 #include "services/clients/redis/redis_connection.h"
-#include "services/clients/redis/redis_login.h"
 #include "services/loop/event_loop.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/loopback.h"
@@ -23,7 +22,6 @@
 
 struct redis {
     struct server_process process;
-    const char *address; /* with the port of all of them */
     char socket[SERVER_FOLDER_SIZE + 16];
     redisContext *admin; /* a plain connection, to meddle */
 };
@@ -41,19 +39,17 @@ static bool is_there(struct redis *redis)
     return answer != NULL;
 }
 
-#define REDIS(own_name, own_address, own_port, ...)                                                \
+#define REDIS(name, address, server_port, ...)                                                     \
     {                                                                                              \
-        .process =                                                                                 \
-            {                                                                                      \
-                .argv = (const char *const[]){"redis-server", "--bind", own_address, "--port",     \
-                                              own_port, "--dir", #own_name, "--unixsocket",        \
-                                              "socket", "--save", "3600 1000000", "--appendonly",  \
-                                              "no", __VA_ARGS__, NULL},                            \
-                .folder = folder,                                                                  \
-                .end_signal = SIGKILL,                                                             \
-                .ready = own_name##_is_there,                                                      \
-            },                                                                                     \
-        .address = own_address                                                                     \
+        .process = {                                                                               \
+            .argv =                                                                                \
+                (const char *const[]){"redis-server", "--bind", address, "--port", server_port,    \
+                                      "--dir", #name, "--unixsocket", "socket", "--save",          \
+                                      "3600 1000000", "--appendonly", "no", __VA_ARGS__, NULL},    \
+            .folder = folder,                                                                      \
+            .end_signal = SIGKILL,                                                                 \
+            .ready = name##_is_there                                                               \
+        }                                                                                          \
     }
 
 static bool one_is_there(void), two_is_there(void), three_is_there(void), four_is_there(void);
