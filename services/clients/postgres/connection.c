@@ -1,13 +1,16 @@
 /* The life of one connection:
  *
- *   WAITING ──timer──▶ CONNECTING ──▶ UP
- *      ▲                   │           │
- *      └───── backoff ─────┴───────────┘   lose()
+ *   WAITING ──timer──▶ CONNECTING ──▶ UP ◀──────┐
+ *      ▲                   │           │        │
+ *      ├───── backoff ─────┴───────────┤ lose() │
+ *      └───── backoff ───── REOPENING ◀┴────────┘
  *
  * BROKEN is between UP and lose(). CONNECTING is a session being opened in the background, one at a
- * time. One timer serves all states: the next attempt, the time of the attempt's step, or the
- * deadline of the oldest statement. A statement that passes its deadline, which is a little after
- * the server's own limit, means that the server or the network hangs: the connection is dropped. */
+ * time. REOPENING is the same when a connection was cut while it was idle: nobody is told, and
+ * statements are held meanwhile; only when that fails, the connection is down. One timer serves all
+ * states: the next attempt, the time of the attempt's step, or the deadline of the oldest
+ * statement. A statement that passes its deadline, which is a little after the server's own limit,
+ * means that the server or the network hangs: the connection is dropped. */
 #include "services/clients/postgres/connection.h"
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
@@ -25,10 +28,13 @@
 #define BACKOFF_CAP_MS 1500 /* a server that is back, or elsewhere, is used within 2 s */
 /* A connection that lasted less counts as one more failure. */
 #define LASTED_MS 1000
+/* Between attempts to open it, when what has been opened is cut again and again. */
+#define REOPEN_INTERVAL_MS 200
 
 enum state {
     STATE_WAITING,
     STATE_CONNECTING,
+    STATE_REOPENING,
     STATE_UP,
     STATE_BROKEN, /* found while sending; the timer is about to lose() it */
 };
@@ -39,14 +45,14 @@ struct database {
     char *dsn, *application_name; /* those of `options` */
     enum state state;
     struct loop_timer *timer;
-    struct background *background; /* CONNECTING: it opens `session` */
+    struct background *background; /* CONNECTING, REOPENING: it opens `session` */
     struct session *session;       /* the background's */
     PGconn *conn;                  /* UP */
     struct loop_watch *watch;      /* of its socket */
     struct pipeline pipeline;
     struct backoff backoff;
-    int64_t up_since_ms;
-    char last_words[200]; /* the server's, when it closes an idle connection */
+    int64_t attempt_ms, up_since_ms; /* when the last attempt began, and when it had succeeded */
+    char last_words[200];            /* the server's, when it closes an idle connection */
 
     unsigned callers; /* functions of this file on the stack */
     bool freed;
@@ -93,19 +99,35 @@ static void disconnect(struct database *database)
     database->conn = NULL;
 }
 
-/* The attempt or the connection is over. Callbacks come last. */
+/* Open a session, in this state: CONNECTING or REOPENING. */
+static void attempt(struct database *database, enum state state);
+
+/* Callbacks come last. */
+static void tell_down(struct database *database, const char *reason)
+{
+    pipeline_abandon(&database->pipeline, reason);
+    tell(database, false, reason);
+}
+
+/* The attempt or the connection is over. */
 static void lose(struct database *database, const char *reason)
 {
     char line[200];
     answer_set_line(line, sizeof line, reason);
-    if (database->state != STATE_CONNECTING &&
-        clock_monotonic_ms() - database->up_since_ms >= LASTED_MS)
+    bool was_up = database->state == STATE_UP || database->state == STATE_BROKEN;
+    int64_t now_ms = clock_monotonic_ms();
+    bool reopens = was_up && now_ms - database->attempt_ms >= REOPEN_INTERVAL_MS &&
+                   pipeline_hold(&database->pipeline);
+    if (was_up && now_ms - database->up_since_ms >= LASTED_MS)
         backoff_reset(&database->backoff);
     disconnect(database);
+    if (reopens) {
+        attempt(database, STATE_REOPENING);
+        return;
+    }
     database->state = STATE_WAITING;
     loop_timer_start(database->timer, backoff_next_ms(&database->backoff, arc4random()));
-    pipeline_abandon(&database->pipeline, line);
-    tell(database, false, line);
+    tell_down(database, line);
 }
 
 /* Send what libpq holds back, and be told when there is room for the rest. Returns false when the
@@ -125,8 +147,10 @@ static void on_notice(void *arg, const PGresult *notice)
     struct database *database = arg;
     const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *primary = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity != NULL && severity[0] == 'F' && primary != NULL)
-        answer_set_line(database->last_words, sizeof database->last_words, primary);
+    if (severity == NULL || severity[0] != 'F' || primary == NULL)
+        return;
+    answer_set_line(database->last_words, sizeof database->last_words, primary);
+    pipeline_note_end(&database->pipeline, notice);
 }
 
 static void serve(struct database *database)
@@ -147,22 +171,26 @@ static void on_ready(void *arg, bool readable, bool writable)
     leave(database);
 }
 
-static void come_up(struct database *database, PGconn *conn)
+static void come_up(struct database *database, PGconn *conn, bool pooled)
 {
+    bool reopened = database->state == STATE_REOPENING;
     disconnect(database); /* the attempt is over */
     database->conn = conn;
     database->last_words[0] = '\0';
     PQsetNoticeReceiver(conn, on_notice, database);
-    if (pipeline_start(&database->pipeline, conn) != 0) {
+    if (pipeline_start(&database->pipeline, conn, pooled) != 0) {
         lose(database, PQerrorMessage(conn));
         return;
     }
     database->state = STATE_UP;
     database->up_since_ms = clock_monotonic_ms();
     loop_timer_stop(database->timer);
+    if (pipeline_deadline_ms(&database->pipeline) != 0)
+        loop_timer_start(database->timer, database->pipeline.timeout_ms);
     database->watch = event_loop_watch(database->loop, PQsocket(conn), on_ready, database);
-    loop_watch_want(database->watch, true, false);
-    tell(database, true, NULL);
+    loop_watch_want(database->watch, true, PQflush(conn) == 1);
+    if (!reopened)
+        tell(database, true, NULL);
 }
 
 static void on_opened(void *arg, const struct error *failure)
@@ -170,21 +198,23 @@ static void on_opened(void *arg, const struct error *failure)
     struct database *database = arg;
     struct error err = {""};
     PGconn *conn = NULL;
+    bool pooled = false;
     if (failure != NULL)
         error_set(&err, "cannot connect: %s", failure->message);
     else
-        conn = session_take(database->session, &err);
+        conn = session_take(database->session, &pooled, &err);
     enter(database);
     if (conn != NULL)
-        come_up(database, conn);
+        come_up(database, conn, pooled);
     else
         lose(database, err.message);
     leave(database);
 }
 
-static void attempt(struct database *database)
+static void attempt(struct database *database, enum state state)
 {
-    database->state = STATE_CONNECTING;
+    database->state = state;
+    database->attempt_ms = clock_monotonic_ms();
     database->session = session_new(&database->options);
     database->background =
         background_new(database->loop, &(struct background_call){.work = database->session,
@@ -214,14 +244,17 @@ static void on_timer(void *arg)
     enter(database);
     switch (database->state) {
     case STATE_WAITING:
-        attempt(database);
+        attempt(database, STATE_CONNECTING);
         break;
-    case STATE_CONNECTING: {
+    case STATE_CONNECTING:
+    case STATE_REOPENING: {
         int64_t next_ms;
         bool in_time = session_keep_time(database->session, &next_ms);
         loop_timer_start(database->timer, next_ms);
-        if (!in_time)
-            tell(database, false, "no connection in time");
+        if (!in_time) {
+            database->state = STATE_CONNECTING;
+            tell_down(database, "no connection in time");
+        }
         break;
     }
     case STATE_UP:
@@ -243,7 +276,7 @@ struct database *database_new(struct event_loop *loop, const struct database_opt
     database->options.application_name = database->application_name =
         memory_copy_text(options->application_name);
     database->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
-    pipeline_init(&database->pipeline, options->max_in_flight);
+    pipeline_init(&database->pipeline, options, options->statement_timeout_ms + DEADLINE_MARGIN_MS);
     database->timer = event_loop_timer(loop, on_timer, database);
     loop_timer_start(database->timer, 0);
     return database;
@@ -264,7 +297,7 @@ void database_free(struct database *database)
 
 bool database_up(const struct database *database)
 {
-    return database->state == STATE_UP;
+    return database->state == STATE_UP || database->state == STATE_REOPENING;
 }
 
 int database_call(struct database *database, const char *sql,
@@ -273,25 +306,21 @@ int database_call(struct database *database, const char *sql,
 {
     if (!database_up(database))
         return -1;
-    int64_t timeout_ms = database->options.statement_timeout_ms + DEADLINE_MARGIN_MS;
-    const struct statement statement = {.on_done = on_done,
-                                        .drop = drop,
-                                        .arg = arg,
-                                        .deadline_ms = clock_monotonic_ms() + timeout_ms};
-    switch (pipeline_send(&database->pipeline, sql, parameters, binary_result, &statement)) {
-    case PIPELINE_FULL:
+    const struct statement statement = {
+        .sql = sql, .binary_result = binary_result, .on_done = on_done, .drop = drop, .arg = arg};
+    if (pipeline_add(&database->pipeline, &statement, parameters) != 0)
         return -1;
-    case PIPELINE_BROKEN:
-        database->state = STATE_BROKEN; /* the others are answered from the loop, not from here */
+    if (database->state != STATE_UP)
+        return 0; /* it is held */
+    if (pipeline_send(&database->pipeline) != 0) {
+        database->state = STATE_BROKEN; /* all are answered from the loop, not from here */
         loop_timer_start(database->timer, 0);
-        return -1;
-    case PIPELINE_SENT:
-        break;
+        return 0;
     }
     /* A flush that fails shows when the socket is read. */
     loop_watch_want(database->watch, true, PQflush(database->conn) == 1);
     if (!loop_timer_running(database->timer))
-        loop_timer_start(database->timer, timeout_ms);
+        loop_timer_start(database->timer, database->pipeline.timeout_ms);
     return 0;
 }
 

@@ -194,10 +194,3 @@ PGconn *dsn_connect(const char *dsn, const char *application_name, struct error 
     PQfinish(conn);
     return NULL;
 }
-
-int database_reach(const char *dsn, struct error *err)
-{
-    PGconn *conn = dsn_connect(dsn, "check", err);
-    PQfinish(conn); /* NULL is legal */
-    return conn != NULL ? 0 : -1;
-}

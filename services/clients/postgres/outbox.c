@@ -52,6 +52,12 @@ static bool same_content(const struct bulk *bulk, const struct order *row)
 static void on_reread(void *arg, const struct database_answer *answer)
 {
     struct bulk *bulk = arg;
+    if (answer->status == DATABASE_UNAVAILABLE || database_failure_passes(answer)) {
+        struct database_answer unknown; /* this very bulk may have been stored before */
+        answer_set_unavailable(&unknown, answer->message);
+        bulk_done(bulk, BULK_FAILED, &unknown);
+        return;
+    }
     if (answer->status != DATABASE_OK) {
         bulk_done(bulk, BULK_FAILED, answer);
         return;
@@ -83,9 +89,11 @@ static void on_inserted(void *arg, const struct database_answer *answer)
         bulk_done(bulk, BULK_FAILED, answer);
     } else {
         bulk->refusal = *answer;
+        struct database_answer unknown;
+        answer_set_unavailable(&unknown, "too many statements under way");
         if (order_rows_select(bulk->database, bulk->entries, bulk->count, on_reread, bulk_free,
                               bulk) != 0)
-            bulk_done(bulk, BULK_FAILED, &bulk->refusal);
+            bulk_done(bulk, BULK_FAILED, &unknown);
     }
 }
 

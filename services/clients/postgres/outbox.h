@@ -12,8 +12,7 @@ enum bulk_result {
                       content */
     BULK_CONFLICT, /* an id is taken by other content, or some ids are taken and others not:
                       nothing stored */
-    BULK_FAILED,   /* see answer; nothing stored if DATABASE_FAILED, unknown if DATABASE_UNAVAILABLE
-                    */
+    BULK_FAILED,   /* see answer; nothing stored if DATABASE_FAILED or `unexecuted`, else unknown */
 };
 typedef void bulk_stored_fn(void *arg, enum bulk_result result,
                             const struct database_answer *answer);

@@ -7,9 +7,10 @@
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/schema.h"
+#include "services/clients/postgres/server.h"
+#include "services/clients/postgres/settings.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,8 @@
 
 struct session {
     char *dsn, *application_name;
-    int64_t statement_timeout_ms, lock_timeout_ms;
-    bool installs_schema;
+    struct settings settings;
+    bool installs_schema, reads_only;
 
     pthread_mutex_t mutex; /* of the next three */
     int socket;            /* a duplicate of libpq's, while a step may be cut; or -1 */
@@ -28,26 +29,9 @@ struct session {
     bool cut;
 
     PGconn *conn; /* the result, or NULL: `err` */
+    bool pooled;
     struct error err;
 };
-
-/* A transaction that waits for its client longer than this is rolled back by the server, so that a
- * frozen process does not keep its locks. */
-#define IDLE_IN_TRANSACTION_TIMEOUT "15s"
-
-/* What a role, a database or the server may have been configured to otherwise. search_path stays:
- * it tells where the tables are. With synchronous_commit off, an order would be acknowledged before
- * it is durable. A statement whose client is gone ends within 2 s (PostgreSQL 14 and later). */
-static const char settings_sql[] =
-    "SELECT set_config('timezone', 'UTC', false),"
-    " set_config('default_transaction_isolation', 'read committed', false),"
-    " set_config('statement_timeout', $1, false),"
-    " set_config('lock_timeout', $2, false),"
-    " set_config('idle_in_transaction_session_timeout', '" IDLE_IN_TRANSACTION_TIMEOUT "', false),"
-    " CASE WHEN current_setting('synchronous_commit') = 'off'"
-    " THEN set_config('synchronous_commit', 'on', false) END,"
-    " CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL"
-    " THEN set_config('client_connection_check_interval', '2s', false) END";
 
 /* The thread begins a step. Returns false when the session is cut: then there is to be none. */
 static bool begin_step(struct session *session, int socket, int64_t timeout_ms)
@@ -76,13 +60,11 @@ static bool succeeded(struct session *session, PGconn *conn, const char *subject
 
 static bool apply_settings(struct session *session, PGconn *conn)
 {
-    char statement_timeout[24], lock_timeout[24];
-    snprintf(statement_timeout, sizeof statement_timeout, "%" PRId64 "ms",
-             session->statement_timeout_ms);
-    snprintf(lock_timeout, sizeof lock_timeout, "%" PRId64 "ms", session->lock_timeout_ms);
-    const char *const values[] = {statement_timeout, lock_timeout};
-    return succeeded(session, conn, "",
-                     PQexecParams(conn, settings_sql, 2, NULL, values, NULL, NULL, 0));
+    const char *values[SETTINGS_PARAMETERS];
+    settings_parameters(&session->settings, SETTINGS_OF_SESSION, values);
+    return succeeded(
+        session, conn, "",
+        PQexecParams(conn, settings_sql, SETTINGS_PARAMETERS, NULL, values, NULL, NULL, 0));
 }
 
 static bool check_schema(struct session *session, PGconn *conn, bool *ret_right)
@@ -97,7 +79,12 @@ static bool check_schema(struct session *session, PGconn *conn, bool *ret_right)
 static bool prepare(struct session *session, PGconn *conn, int socket)
 {
     bool schema_right = !session->installs_schema;
-    if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) || !apply_settings(session, conn))
+    if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
+        server_look(conn, !session->reads_only, SESSION_STEP_TIMEOUT_MS, &session->pooled,
+                    &session->err) != 0)
+        return false;
+    if (!session->pooled &&
+        (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) || !apply_settings(session, conn)))
         return false;
     if (!schema_right && (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
                           !check_schema(session, conn, &schema_right)))
@@ -139,9 +126,9 @@ struct session *session_new(const struct database_options *options)
     struct session *session = memory_new(sizeof *session);
     session->dsn = memory_copy_text(options->dsn);
     session->application_name = memory_copy_text(options->application_name);
-    session->statement_timeout_ms = options->statement_timeout_ms;
-    session->lock_timeout_ms = options->lock_timeout_ms;
+    settings_init(&session->settings, options);
     session->installs_schema = options->installs_schema;
+    session->reads_only = options->reads_only;
     pthread_mutex_init(&session->mutex, NULL);
     (void)begin_step(session, -1, SESSION_STEP_TIMEOUT_MS);
     return session;
@@ -180,10 +167,11 @@ void session_cut(struct session *session)
     pthread_mutex_unlock(&session->mutex);
 }
 
-PGconn *session_take(struct session *session, struct error *err)
+PGconn *session_take(struct session *session, bool *ret_pooled, struct error *err)
 {
     PGconn *conn = session->conn;
     session->conn = NULL;
+    *ret_pooled = session->pooled;
     if (conn == NULL)
         error_set(err, "%s",
                   session->cut ? "the session is not ready in time" : session->err.message);

@@ -1,6 +1,7 @@
-/* A session of PostgreSQL: connected, set up (UTC, timeouts), the schema installed or upgraded.
- * Opening one blocks, so it is the work of a thread (services/loop/background.h), and the loop
- * keeps the time, because libpq has no limit for a statement. Inside the database module. */
+/* A session of PostgreSQL: connected, looked at (server.h), set up (UTC, timeouts) unless a pooler
+ * is between, the schema installed or upgraded. Opening one blocks, so it is the work of a thread
+ * (services/loop/background.h), and the loop keeps the time, because libpq has no limit for a
+ * statement. Inside the database module. */
 #ifndef CLIENTS_POSTGRES_SESSION_H
 #define CLIENTS_POSTGRES_SESSION_H
 
@@ -30,8 +31,8 @@ bool session_keep_time(struct session *session, int64_t *ret_next_ms);
 void session_cut(struct session *session);
 
 /* The loop's, when the thread is through: the connection, idle and non-blocking, which the caller
- * ends with PQfinish(); or NULL with `err` set. */
-PGconn *session_take(struct session *session, struct error *err)
+ * ends with PQfinish(), and whether a pooler is between; or NULL with `err` set. */
+PGconn *session_take(struct session *session, bool *ret_pooled, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static uint16_t pooler_port;
+
+void fixture_connect_through(uint16_t port)
+{
+    pooler_port = port;
+}
+
 void fixture_reconnect(struct fixture *fixture)
 {
     PQfinish(fixture->admin);
@@ -29,6 +36,10 @@ int fixture_setup(void **state)
     execute(fixture, sql);
     snprintf(fixture->dsn, sizeof fixture->dsn, "%s dbname=test%u", address, databases);
     fixture_reconnect(fixture);
+    if (pooler_port != 0)
+        snprintf(address, sizeof address, "host=127.0.0.1 port=%u user=postgres", pooler_port);
+    snprintf(fixture->client_dsn, sizeof fixture->client_dsn, "%s dbname=test%u", address,
+             databases);
     *state = fixture;
     return 0;
 }
@@ -99,7 +110,7 @@ struct database_options connection_options(struct connection *connection, struct
 {
     *connection = (struct connection){.fixture = fixture};
     return (struct database_options){
-        .dsn = fixture->dsn,
+        .dsn = fixture->client_dsn,
         .application_name = "under test",
         .max_in_flight = 16,
         .statement_timeout_ms = 20000,

@@ -13,7 +13,11 @@ struct fixture {
     struct event_loop *loop;
     PGconn *admin; /* blocking, for what the tests do to the server and see in it */
     char dsn[200];
+    char client_dsn[200]; /* of the connections under test: the same, or through a pooler */
 };
+
+/* From now on, connections under test go through the pooler on this port of 127.0.0.1. */
+void fixture_connect_through(uint16_t port);
 
 /* For cmocka's setup and teardown: *state is the struct fixture. */
 int fixture_setup(void **state);
@@ -65,8 +69,9 @@ void install_original_schema(struct fixture *fixture);
 
 #define DATABASE_TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
-/* The groups of test_database.c; each returns the number of failures. */
+/* The groups of test_database.c and test_pooler.c; each returns the number of failures. */
 int run_connection_tests(void);
+int run_session_tests(void);
 int run_schema_tests(void);
 int run_orders_tests(void);
 int run_outbox_tests(void);

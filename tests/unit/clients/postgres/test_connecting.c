@@ -72,6 +72,7 @@ static const struct {
     const char *text;
     int64_t limit_ms;
 } stalls[] = {
+    {"pg_backend_pid", STEP_TIMEOUT_MS},         /* the look at the server */
     {"set_config", STEP_TIMEOUT_MS},             /* the settings */
     {"to_regclass", STEP_TIMEOUT_MS},            /* the schema's check */
     {"CREATE TABLE", SCHEMA_INSTALL_TIMEOUT_MS}, /* its installation */

@@ -101,47 +101,6 @@ static void test_session(void **state)
     connection_close(&connection);
 }
 
-static void terminate_sessions(struct fixture *fixture)
-{
-    execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                     " WHERE application_name = 'under test'");
-}
-
-static void test_terminated(void **state)
-{
-    struct fixture *fixture = *state;
-    struct connection connection;
-    connection_open(&connection, fixture);
-    struct reply replies[3];
-    memset(replies, 0, sizeof replies);
-    for (size_t i = 0; i < COUNT(replies); i++)
-        assert_int_equal(database_send(connection.database, "SELECT pg_sleep(0.9)", NULL, false,
-                                       on_reply, &replies[i]),
-                         0);
-    run_for(fixture, 50);
-    terminate_sessions(fixture);
-    run_until(fixture, &connection.down);
-    assert_non_null(strstr(connection.reason, "administrator"));
-    for (size_t i = 0; i < COUNT(replies); i++) {
-        assert_true(replies[i].done);
-        assert_int_equal(replies[i].answer.status, DATABASE_UNAVAILABLE);
-    }
-    struct reply refused;
-    assert_false(database_up(connection.database));
-    assert_int_equal(
-        database_send(connection.database, "SELECT 1", NULL, false, on_reply, &refused), -1);
-
-    run_until_up(&connection); /* and idle this time */
-    terminate_sessions(fixture);
-    run_until(fixture, &connection.down);
-    assert_non_null(strstr(connection.reason, "administrator"));
-    run_until_up(&connection);
-    struct reply reply;
-    send_and_wait(&connection, "SELECT 1", &reply);
-    assert_string_equal(reply.value, "1");
-    connection_close(&connection);
-}
-
 static void test_server_killed(void **state)
 {
     struct fixture *fixture = *state;
@@ -272,25 +231,6 @@ static void test_freed_in_callback(void **state)
         database_free(database);
     }
     database_free(NULL);
-}
-
-/* A session that lives but cannot serve any more is replaced. */
-static void test_prepared_statements_discarded(void **state)
-{
-    static const char sql[] = "SELECT * FROM orders";
-    struct fixture *fixture = *state;
-    struct connection connection;
-    connection_open(&connection, fixture);
-    struct reply reply;
-    send_and_wait(&connection, sql, &reply);
-    execute(fixture, "ALTER TABLE orders ADD extra integer");
-    send_and_wait(&connection, sql, &reply);
-    assert_string_equal(reply.answer.sqlstate, "0A000"); /* cached plan must not change … */
-    run_until(fixture, &connection.down);
-    run_until_up(&connection);
-    send_and_wait(&connection, sql, &reply);
-    assert_int_equal(reply.answer.status, DATABASE_OK);
-    connection_close(&connection);
 }
 
 /* Does a DSN with these settings connect, over TLS? */
@@ -484,18 +424,11 @@ static void test_validate_and_reach(void **state)
 int run_connection_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_statements),
-        DATABASE_TEST(test_many_kinds),
-        DATABASE_TEST(test_session),
-        DATABASE_TEST(test_terminated),
-        DATABASE_TEST(test_server_killed),
-        DATABASE_TEST(test_server_timeouts),
-        DATABASE_TEST(test_client_deadline),
-        DATABASE_TEST(test_freed_in_callback),
-        DATABASE_TEST(test_prepared_statements_discarded),
-        DATABASE_TEST(test_tls),
-        DATABASE_TEST(test_defaults),
-        DATABASE_TEST(test_validate_and_reach),
+        DATABASE_TEST(test_statements),        DATABASE_TEST(test_many_kinds),
+        DATABASE_TEST(test_session),           DATABASE_TEST(test_server_killed),
+        DATABASE_TEST(test_server_timeouts),   DATABASE_TEST(test_client_deadline),
+        DATABASE_TEST(test_freed_in_callback), DATABASE_TEST(test_tls),
+        DATABASE_TEST(test_defaults),          DATABASE_TEST(test_validate_and_reach),
     };
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
 }
