@@ -16,6 +16,8 @@
 #define READS_IN_FLIGHT 256 /* on each */
 #define BULKS_IN_FLIGHT 4   /* one after another on their connection, within the time limit */
 #define LOCK_TIMEOUT_MS 4000
+/* What ends a read that waits is the server's limit, before the request's own. */
+#define READ_TIMEOUT_MS (ORDER_STORE_TIMEOUT_MS - 200)
 
 struct postgres_store;
 
@@ -63,12 +65,9 @@ struct postgres_store {
 
 static struct log_limit failure_limit;
 
-/* Locks, limits, shutdowns, deadlocks pass: the same request may succeed in a moment. All else that
- * the server refuses is for a person to look at (SQLSTATE classes: PostgreSQL documentation,
- * appendix A). */
+/* What does not pass is for a person to look at. */
 static enum order_store_status status_of(const struct database_answer *answer)
 {
-    static const char *const passing_classes[] = {"40", "53", "55", "57"};
     switch (answer->status) {
     case DATABASE_OK:
         return ORDER_STORE_OK;
@@ -81,10 +80,15 @@ static enum order_store_status status_of(const struct database_answer *answer)
                 (const struct log_field[]){log_text("sqlstate", answer->sqlstate),
                                            log_text("reason", answer->message),
                                            {0}});
-    for (size_t i = 0; i < sizeof passing_classes / sizeof passing_classes[0]; i++)
-        if (strncmp(answer->sqlstate, passing_classes[i], 2) == 0)
-            return ORDER_STORE_UNAVAILABLE;
-    return ORDER_STORE_FAILED;
+    return database_failure_passes(answer) ? ORDER_STORE_UNAVAILABLE : ORDER_STORE_FAILED;
+}
+
+/* A read that the server has not done within its limit has failed. */
+static enum order_store_status read_status_of(const struct database_answer *answer)
+{
+    enum order_store_status status = status_of(answer);
+    bool timed_out = answer->status == DATABASE_FAILED && strcmp(answer->sqlstate, "57014") == 0;
+    return timed_out ? ORDER_STORE_FAILED : status;
 }
 
 /* The connection for the next read: in turn, unless one of them is down. */
@@ -134,7 +138,7 @@ static void on_found(void *arg, enum order_lookup result, const struct order *or
                      const struct database_answer *answer)
 {
     (void)result; /* the answer tells a failure, `order` the rest */
-    enum order_store_status status = status_of(answer);
+    enum order_store_status status = read_status_of(answer);
     struct call call = call_end(arg, status);
     call.on_done.found(call.arg, status, order);
 }
@@ -152,7 +156,7 @@ static int find(void *self, const struct order_id *id, order_store_found_fn *on_
 static void on_sales(void *arg, const struct sales_day *days, size_t count,
                      const struct database_answer *answer)
 {
-    enum order_store_status status = status_of(answer);
+    enum order_store_status status = read_status_of(answer);
     struct call call = call_end(arg, status);
     call.on_done.sales(call.arg, status, days, count);
 }
@@ -184,7 +188,8 @@ static void on_stored(void *arg, enum bulk_result result, const struct database_
         status = ORDER_STORE_CONFLICT;
         break;
     case BULK_FAILED:
-        status = answer->status == DATABASE_UNAVAILABLE ? ORDER_STORE_UNKNOWN : status_of(answer);
+        status = answer->status == DATABASE_UNAVAILABLE && !answer->unexecuted ? ORDER_STORE_UNKNOWN
+                                                                               : status_of(answer);
         break;
     }
     struct call call = call_end(arg, status);
@@ -217,14 +222,16 @@ static void on_connection_state(void *arg, bool up, const char *reason)
 static void open_connection(struct postgres_store *store, struct connection *connection,
                             struct event_loop *loop, const char *dsn, unsigned max_in_flight)
 {
+    bool reads = connection != &store->bulks;
     connection->store = store;
     const struct database_options options = {
         .dsn = dsn,
         .application_name = "gateway",
         .max_in_flight = max_in_flight,
-        .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
-        .lock_timeout_ms = LOCK_TIMEOUT_MS,
+        .statement_timeout_ms = reads ? READ_TIMEOUT_MS : ORDER_STORE_TIMEOUT_MS,
+        .lock_timeout_ms = reads ? 0 : LOCK_TIMEOUT_MS,
         .installs_schema = true,
+        .reads_only = reads,
         .on_state = on_connection_state,
         .arg = connection,
     };

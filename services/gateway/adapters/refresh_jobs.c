@@ -107,7 +107,10 @@ static void on_requested(void *arg, const struct database_answer *answer)
             asker->state = ASKER_NEW; /* ask again: at worst a refresh too many */
             break;
         case DATABASE_FAILED:
-            set_answer(asker, SALES_REFRESH_FAILED);
+            if (database_failure_passes(answer))
+                asker->state = ASKER_NEW;
+            else
+                set_answer(asker, SALES_REFRESH_FAILED);
             break;
         }
     }

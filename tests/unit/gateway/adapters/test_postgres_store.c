@@ -160,14 +160,15 @@ static void test_locked(void **state)
     execute(fixture, "BEGIN; LOCK TABLE orders");
     struct answer answer;
     find(&store, &order.id, &answer);
-    assert_int_equal(answer.status, ORDER_STORE_UNAVAILABLE);
+    assert_int_equal(answer.status, ORDER_STORE_FAILED);
     execute(fixture, "COMMIT");
     find(&store, &order.id, &answer);
     assert_int_equal(answer.status, ORDER_STORE_OK);
     store_close(&store);
 }
 
-/* Who waits for a lock in vain has stored nothing; whose connection is lost cannot know. */
+/* Who waits for a lock in vain has stored nothing, nor who is terminated there; whose server is
+ * killed cannot know. */
 static void test_bulk_without_answer(void **state)
 {
     struct fixture *fixture = *state;
@@ -176,17 +177,50 @@ static void test_bulk_without_answer(void **state)
     struct order order = make_order(1, "a", 1);
     execute(fixture, "BEGIN; LOCK TABLE orders");
     assert_int_equal(insert(&store, &order, 1), ORDER_STORE_UNAVAILABLE);
+    static const char waits_sql[] = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     struct answer answer = {.done = false};
     assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
-    for (int looks = 0; looks < 150 && !answer.done; looks++) {
-        execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-                         " wait_event_type = 'Lock' AND datname = current_database()");
-        run_for(fixture, 20);
-    }
-    assert_true(answer.done);
-    assert_int_equal(answer.status, ORDER_STORE_UNKNOWN);
-    execute(fixture, "COMMIT");
+    run_until_query(fixture, waits_sql, "1");
+    store.up = false;
+    execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted");
+    run_until(fixture, &answer.done);
+    assert_int_equal(answer.status, ORDER_STORE_UNAVAILABLE);
     run_until(fixture, &store.up);
+
+    answer.done = false;
+    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    run_until_query(fixture, waits_sql, "1");
+    store.up = false;
+    postgres_server_kill();
+    run_until(fixture, &answer.done);
+    assert_int_equal(answer.status, ORDER_STORE_UNKNOWN);
+    postgres_server_restart();
+    fixture_reconnect(fixture);
+    run_until(fixture, &store.up);
+    store_close(&store);
+}
+
+/* A switch-over: the server that the sessions are on takes no more writes. Nothing is stored and
+ * that passes; reads go on. */
+static void test_standby(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store store;
+    store_open(&store, fixture);
+    struct order order = make_order(1, "a", 1);
+    struct answer answer;
+    execute(fixture, "ALTER SYSTEM SET default_transaction_read_only = on");
+    execute(fixture, "SELECT pg_reload_conf()");
+    run_until_query(fixture, "SHOW default_transaction_read_only", "on");
+    assert_int_equal(insert(&store, &order, 1), ORDER_STORE_UNAVAILABLE);
+    run_until(fixture, &store.down);
+    find(&store, &order.id, &answer);
+    assert_int_equal(answer.status, ORDER_STORE_OK);
+    execute(fixture, "SET default_transaction_read_only = off");
+    execute(fixture, "ALTER SYSTEM RESET default_transaction_read_only");
+    execute(fixture, "SELECT pg_reload_conf()");
+    run_until(fixture, &store.up);
+    assert_int_equal(insert(&store, &order, 1), ORDER_STORE_OK);
     store_close(&store);
 }
 
@@ -308,6 +342,7 @@ int main(void)
         DATABASE_TEST(test_answers),
         DATABASE_TEST(test_locked),
         DATABASE_TEST(test_bulk_without_answer),
+        DATABASE_TEST(test_standby),
         DATABASE_TEST(test_bounded),
         DATABASE_TEST(test_one_connection_lost),
         DATABASE_TEST(test_server_killed),

@@ -20,6 +20,8 @@ static struct {
 
 static const struct database_answer ok = {.status = DATABASE_OK};
 static const struct database_answer lost = {.status = DATABASE_UNAVAILABLE, .message = "lost"};
+static const struct database_answer standby = {
+    .status = DATABASE_FAILED, .sqlstate = "25006", .message = "read-only"};
 static const struct database_answer refused = {.status = DATABASE_FAILED, .message = "refused"};
 
 struct database *database_new(struct event_loop *loop, const struct database_options *options)
@@ -277,6 +279,17 @@ static void a_refused_statement_is_a_failure(void **state)
     assert_int_equal(downs, 0);
 }
 
+static void what_passes_is_asked_again(void **state)
+{
+    (void)state;
+    assert_int_equal(ask(), 0);
+    pass(1);
+    answer_request(0, &standby);
+    pass_looking(200);
+    assert_int_equal(table.requests, 2);
+    assert_int_equal(answers[SALES_REFRESH_FAILED], 0);
+}
+
 static void a_job_that_does_not_end_times_out(void **state)
 {
     (void)state;
@@ -317,6 +330,7 @@ int main(void)
         TEST(a_scheduler_that_is_gone_is_unavailable),
         TEST(a_database_that_is_gone),
         TEST(a_refused_statement_is_a_failure),
+        TEST(what_passes_is_asked_again),
         TEST(a_job_that_does_not_end_times_out),
         TEST(a_callback_may_ask_again),
     };
