@@ -317,7 +317,7 @@ try_version() {
     files=("${files[@]/%/.py}")
     rm -rf "$results"
     mkdir -p "$results"
-    DEV_VERSION=$1 VERSION_REPORT=$results/line timeout 900 "$VENV/bin/pytest" -q --timeout 300 \
+    DEV_VERSION=$1 VERSION_REPORT=$results/line timeout 900 "$VENV/bin/pytest" -q --timeout 600 \
         "${files[@]}" -k "not ($without)" \
         --junitxml "$results/contract.xml" >"$passed_in/$1.log" 2>&1 </dev/null || return
     count_results "$results"
