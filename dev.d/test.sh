@@ -16,10 +16,10 @@
 
 # A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
 # files in $results.
-KINDS=(quick unit sanitize integration attacks faults chaos containers debian13)
+KINDS=(quick unit sanitize integration attacks ipv6 faults chaos containers debian13)
 USUAL=(sanitize integration faults)
 ALL=(unit sanitize integration attacks chaos)
-ALL_AS_ROOT=(containers debian13)
+ALL_AS_ROOT=(ipv6 containers debian13)
 
 help() {
     cat <<TEXT
@@ -38,6 +38,7 @@ only if something ran and nothing failed.
                the tests beside whatever runs, in .run-test
   attacks      clients and strangers that take all that they can get, and what the others notice of that;
                alone on the machine, because times are compared with their limits
+  ipv6         orders, searches and the rest of what the system is for, in a network without IPv4. Needs root
   faults       one fault of each class, fired at the whole system under load, with the verdict of an
                independent ledger; started beside whatever runs, in .run-chaos
   chaos        every fault
@@ -167,7 +168,7 @@ prepare_integration() {
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     # Two workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack and not versions" --junitxml "$results/integration.xml" \
+    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
 }
 
@@ -178,6 +179,29 @@ prepare_attacks() {
 test_attacks() {
     say '' "${BOLD}Attacks$PLAIN"
     "$VENV/bin/pytest" tests/integration -m attack --junitxml "$results/attacks.xml" "${pytest_arguments[@]}"
+}
+
+prepare_ipv6() {
+    [[ $(id -u) == 0 ]] || die "To make a network needs root." "Run: sudo ./dev test ipv6"
+    prepare_whole_system
+    need_packages iproute2
+}
+
+test_ipv6() {
+    say '' "${BOLD}Without IPv4$PLAIN"
+    in_ipv6_network "$VENV/bin/pytest" tests/integration/test_{ipv6,orders,bulk,search,dashboard,idempotency}.py \
+        tests/integration/test_configuration.py::test_check --junitxml "$results/ipv6.xml" "${pytest_arguments[@]}"
+}
+
+# in_ipv6_network COMMAND...: with ::1 for its only address, and of that name.
+in_ipv6_network() {
+    printf '::1 localhost %s\n' "$(hostname)" >"$results/hosts"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    DEV_LOOPBACK=::1 unshare --net --mount bash -euc '
+        mount --bind "$1" /etc/hosts
+        ip link set lo up
+        ip -4 address flush dev lo
+        exec "${@:2}"' - "$results/hosts" "$@"
 }
 
 prepare_faults() {

@@ -11,6 +11,11 @@ else
 fi
 LOGS=$RUN/log
 
+# All that listens does so here; ::1 for the tests without IPv4. In URLs an IPv6 address has brackets.
+LOOPBACK=${DEV_LOOPBACK:-127.0.0.1}
+LOOPBACK_HOST=$LOOPBACK
+[[ $LOOPBACK != *:* ]] || LOOPBACK_HOST="[$LOOPBACK]"
+
 # socket_folder LONGEST: where sockets are, of which LONGEST is the longest name: the run folder, unless a
 # path would pass the 107 bytes that the kernel allows, or a comma would end it in a list of endpoints.
 socket_folder() {

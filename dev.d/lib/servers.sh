@@ -1,5 +1,5 @@
 # The private servers: for each a folder with its data, its configuration and a script
-# `start`, which the supervisor runs. All listen on 127.0.0.1 only, each on a port of its own.
+# `start`, which the supervisor runs. All listen on the loopback address only, each on a port of its own.
 # shellcheck shell=bash
 
 ELASTICSEARCH_VERSION=8.10.2
@@ -80,7 +80,7 @@ write_postgres() {
     cat >"$1/start" <<TEXT
 #!/bin/sh
 exec $(entering postgres "$1")$(postgres_bin)/postgres -D $(quoted "$1/data") -c port=$(port "POSTGRES$node")$settings \\
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
+    -c listen_addresses=$LOOPBACK -c unix_socket_directories= -c max_connections=200 \\
     -c shared_buffers=256MB -c max_wal_size=2GB -c log_timezone=UTC -c timezone=UTC
 TEXT
 }
@@ -106,7 +106,7 @@ postgres_is_ready() {
 
 # postgres_answers NODE DATABASE [STATEMENT]
 postgres_answers() {
-    PGPASSWORD=$(secret POSTGRES_PASSWORD) PGCONNECT_TIMEOUT=2 psql -w -X -q -A -t -h 127.0.0.1 \
+    PGPASSWORD=$(secret POSTGRES_PASSWORD) PGCONNECT_TIMEOUT=2 psql -w -X -q -A -t -h "$LOOPBACK" \
         -p "$(port "POSTGRES$1")" -U postgres -d "$2" -c "${3:-SELECT 1}"
 }
 
@@ -116,7 +116,7 @@ postgres_answers() {
 # password: programs that share the contract know REDIS_ADDR alone.
 write_redis() {
     cat >"$1/redis.conf" <<TEXT
-bind 127.0.0.1
+bind $LOOPBACK
 port $(port REDIS)
 save ""
 appendonly no
@@ -130,16 +130,18 @@ TEXT
 }
 
 redis_is_ready() {
-    [[ $(redis-cli -h 127.0.0.1 -p "$(port REDIS)" PING) == PONG ]]
+    [[ $(redis-cli -h "$LOOPBACK" -p "$(port REDIS)" PING) == PONG ]]
 }
 
 # --- RabbitMQ ---------------------------------------------------------------------------------
 
 # Erlang's port mapper. Without one of its own, the node would use or start the machine's.
 write_epmd() {
+    local address="-address $LOOPBACK"
+    [[ $LOOPBACK != *:* ]] || address= # any: else it would demand 127.0.0.1, too
     cat >"$1/start" <<TEXT
 #!/bin/sh
-exec epmd -address 127.0.0.1 -port $(port EPMD)
+exec epmd $address -port $(port EPMD)
 TEXT
 }
 
@@ -151,8 +153,14 @@ epmd_is_ready() {
 # +sbwt none: idle schedulers sleep instead of spinning, which matters on small machines.
 write_rabbitmq() {
     local node=${2:-}
+    local distribution='-kernel inet_dist_use_interface {127,0,0,1}' protocol=
+    if [[ $LOOPBACK == *:* ]]; then
+        echo '{inet6, true}.' >"$1/inetrc"
+        protocol="-proto_dist inet6_tcp -kernel inetrc '$1/inetrc'"
+        distribution='-kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}'
+    fi
     cat >"$1/rabbitmq.conf" <<TEXT
-listeners.tcp.1 = 127.0.0.1:$(port "RABBITMQ$node")
+listeners.tcp.1 = $LOOPBACK:$(port "RABBITMQ$node")
 default_user = pipeline
 default_pass = $(secret RABBITMQ_PASSWORD)
 disk_free_limit.absolute = 200MB
@@ -163,18 +171,19 @@ TEXT
     ! is_version rabbitmq-cluster || join_rabbitmq_cluster "$1"
     echo '[].' >"$1/enabled_plugins"
     cat >"$1/environment" <<TEXT
-export HOME=$(quoted "$1") ERL_EPMD_PORT=$(port EPMD) ERL_EPMD_ADDRESS=127.0.0.1
+export HOME=$(quoted "$1") ERL_EPMD_PORT=$(port EPMD) ERL_EPMD_ADDRESS=$LOOPBACK
 export RABBITMQ_NODENAME=pipeline$node@localhost RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_LOGS=-
-export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$(port "RABBITMQ$node") RABBITMQ_DIST_PORT=$(port "RABBITMQ${node}_DIST")
+export RABBITMQ_NODE_IP_ADDRESS=$LOOPBACK RABBITMQ_NODE_PORT=$(port "RABBITMQ$node") RABBITMQ_DIST_PORT=$(port "RABBITMQ${node}_DIST")
 export RABBITMQ_CONFIG_FILE=$(quoted "$1/rabbitmq.conf") RABBITMQ_ENABLED_PLUGINS_FILE=$(quoted "$1/enabled_plugins")
+export RABBITMQ_CTL_ERL_ARGS=$(quoted "$protocol")
 export RABBITMQ_MNESIA_BASE=$(quoted "$1/data") RABBITMQ_LOG_BASE=$(quoted "$1/log")
 TEXT
     cat >"$1/start" <<TEXT
 #!/bin/bash
 . $(quoted "$1/environment")
 export RUNNING_UNDER_SYSTEMD=true
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}'
-until (exec 3<>/dev/tcp/127.0.0.1/$(port EPMD)) 2>/dev/null; do sleep 0.1; done
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none $distribution $protocol"
+until (exec 3<>/dev/tcp/$LOOPBACK/$(port EPMD)) 2>/dev/null; do sleep 0.1; done
 exec $(entering rabbitmq "$1")/usr/lib/rabbitmq/bin/rabbitmq-server
 TEXT
     cat >"$1/rabbitmqctl" <<TEXT
@@ -194,7 +203,7 @@ rabbitmq_is_ready() {
 rabbitmq_answers() {
     local answer
     # shellcheck disable=SC2261
-    exec 3<>"/dev/tcp/127.0.0.1/$(port "RABBITMQ$1")" || return 1
+    exec 3<>"/dev/tcp/$LOOPBACK/$(port "RABBITMQ$1")" || return 1
     printf 'AMQP\0\0\11\1' >&3
     LC_ALL=C IFS= read -r -t 3 -n 1 answer <&3
     exec 3>&-
@@ -258,7 +267,7 @@ write_elasticsearch() {
     cat >"$1/config/$product.yml" <<TEXT
 cluster.name: order-pipeline-$RUN_KEY
 $(elasticsearch_discovery "$node")
-network.host: 127.0.0.1
+network.host: "$LOOPBACK"
 http.port: $(port "ELASTICSEARCH$node")
 transport.port: $(port "ELASTICSEARCH${node}_TRANSPORT")
 path.data: ["$1/data"]
@@ -307,5 +316,5 @@ elasticsearch_is_ready() {
 
 # elasticsearch_answers NODE
 elasticsearch_answers() {
-    curl -sf -m 3 -o /dev/null "http://127.0.0.1:$(port "ELASTICSEARCH$1")/_cluster/health?wait_for_status=yellow&timeout=2s"
+    curl -sf -m 3 -o /dev/null "http://$LOOPBACK_HOST:$(port "ELASTICSEARCH$1")/_cluster/health?wait_for_status=yellow&timeout=2s"
 }

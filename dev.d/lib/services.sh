@@ -56,6 +56,7 @@ own_environment() {
     bridge) printf 'BRIDGE_BIND=%s\n' "$(bridge_endpoint "$i")" ;;
     persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
     esac
+    printf 'ADMIN_ADDRESS=%s\n' "$LOOPBACK"
     printf 'ADMIN_PORT=%s\n' "$(port "${service^^}_${i}_ADMIN")"
 }
 
@@ -97,7 +98,7 @@ write_services() {
 
 # replica_url SERVICE NUMBER PORT: of its port API (gateways only) or ADMIN.
 replica_url() {
-    printf 'http://127.0.0.1:%s' "$(recall ports "${1^^}_${2}_$3")"
+    printf 'http://%s:%s' "$LOOPBACK_HOST" "$(recall ports "${1^^}_${2}_$3")"
 }
 
 # A bridge is ready only with workers of both kinds, and they only with a bridge. Prints what is

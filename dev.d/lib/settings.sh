@@ -56,7 +56,7 @@ secret() {
 }
 
 port_is_busy() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    (exec 3<>"/dev/tcp/$LOOPBACK/$1") 2>/dev/null
 }
 
 # By this system, or by one in a folder beside it, which may be about to start.
@@ -132,13 +132,13 @@ setting() {
     POSTGRES_DSN)
         postgres_dsn
         ;;
-    REDIS_ADDR) printf '127.0.0.1:%s' "$(port REDIS)" ;;
+    REDIS_ADDR) printf '%s:%s' "$LOOPBACK_HOST" "$(port REDIS)" ;;
     RABBITMQ_URL)
         rabbitmq_urls
         ;;
     ELASTICSEARCH_URL) elasticsearch_url ;;
     ADMIN_TOKEN | IDEMPOTENCY_NAMESPACE) secret "$1" ;;
-    API_ADDRESS) printf '127.0.0.1' ;;
+    API_ADDRESS) printf '%s' "$LOOPBACK" ;;
     API_DRAIN) printf 0 ;; # no load balancer is in front
     esac
 }
@@ -152,7 +152,7 @@ replicas() {
 port_urls() {
     local i urls=()
     for ((i = 1; i <= $(replicas "$1"); i++)); do
-        urls+=("http://127.0.0.1:$(port "${1^^}_${i}_$2")")
+        urls+=("http://$LOOPBACK_HOST:$(port "${1^^}_${i}_$2")")
     done
     printf '%s' "${urls[*]}"
 }

@@ -126,7 +126,7 @@ make_servers13() {
 
 postgres_dsn() {
     local hosts parameters=''
-    hosts=127.0.0.1:$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)
+    hosts=$LOOPBACK_HOST:$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)
     ! is_version postgres-standby || hosts+=,127.0.0.1:$(port POSTGRES_2) parameters='?target_session_attrs=read-write'
     printf 'postgresql://postgres:%s@%s/ecommerce%s' "$(secret POSTGRES_PASSWORD)" "$hosts" "$parameters"
 }
@@ -158,7 +158,7 @@ rabbitmq_nodes() {
 rabbitmq_urls() {
     local node urls=()
     while IFS= read -r node; do
-        urls+=("amqp://pipeline:$(secret RABBITMQ_PASSWORD)@127.0.0.1:$(port "RABBITMQ$node")/")
+        urls+=("amqp://pipeline:$(secret RABBITMQ_PASSWORD)@$LOOPBACK_HOST:$(port "RABBITMQ$node")/")
     done < <(rabbitmq_nodes)
     (IFS=, && printf '%s' "${urls[*]}")
 }
@@ -224,7 +224,8 @@ elasticsearch_nodes() {
 }
 
 elasticsearch_url() {
-    printf 'http://127.0.0.1:%s' "$(if is_version elasticsearch-cluster; then port NGINX; else port ELASTICSEARCH; fi)"
+    printf 'http://%s:%s' "$LOOPBACK_HOST" \
+        "$(if is_version elasticsearch-cluster; then port NGINX; else port ELASTICSEARCH; fi)"
 }
 
 write_elasticsearch_2() {

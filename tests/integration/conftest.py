@@ -6,7 +6,7 @@ import pytest
 import requests
 from xdist.scheduler import LoadScopeScheduling
 
-from system import ROOT, System, binary, free_port
+from system import LOOPBACK_HOST, ROOT, System, binary, free_port
 from wait import eventually
 
 USUAL_SCALE = {"gateway": 1, "bridge": 1, "persister": 2, "indexer": 2, "scheduler": 1}
@@ -17,6 +17,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "system: needs the system, so it starts servers")
     config.addinivalue_line("markers", "attack: takes all that it can get, so it runs alone")
     config.addinivalue_line("markers", "versions: part of ./dev test versions only")
+    config.addinivalue_line("markers", "ipv6: runs where there is no IPv4")
 
 
 def pytest_collection_modifyitems(items):
@@ -91,7 +92,7 @@ def spawn(system):
 
     def start(status="ready", **changes):
         port = free_port()
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{LOOPBACK_HOST}:{port}"
         ports = {"API_PORT": str(port), "ADMIN_PORT": str(free_port())}
         environment = system.environment("gateway-1") | ports | changes
         process = subprocess.Popen([binary("gateway")], env=environment, stdout=subprocess.DEVNULL)

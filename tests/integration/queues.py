@@ -1,12 +1,19 @@
 """RabbitMQ as a foreign program sees it, through pika."""
 
 import json
+import os
+import socket
 import time
 import uuid
 from contextlib import contextmanager
+from functools import partial
 
 import pika
 from pika.exceptions import ChannelClosedByBroker
+
+if ":" in os.environ.get("DEV_LOOPBACK", ""):
+    # pika wakes itself by a connection to 127.0.0.1 unless told.
+    pika.compat.nonblocking_socketpair = partial(pika.compat.nonblocking_socketpair, family=socket.AF_INET6)
 
 
 def connect(urls):

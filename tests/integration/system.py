@@ -29,6 +29,10 @@ from wait import eventually
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("gateway", "bridge", "persister", "indexer", "scheduler")
 
+# As ./dev has it: ::1 in `./dev test ipv6`. In URLs an IPv6 address has brackets.
+LOOPBACK = os.environ.get("DEV_LOOPBACK", "127.0.0.1")
+LOOPBACK_HOST = f"[{LOOPBACK}]" if ":" in LOOPBACK else LOOPBACK
+
 
 def read_environment(exports):
     """The variables that a shell script of exports sets."""
@@ -42,13 +46,19 @@ def binary(service):
     return ROOT / "build/release/services" / service / service
 
 
+def listen(port):
+    """On the loopback address."""
+    family = socket.AF_INET6 if ":" in LOOPBACK else socket.AF_INET
+    return socket.create_server((LOOPBACK, port), family=family)
+
+
 def free_port():
     """Below the range of which the kernel gives a port to every connection, so that it stays free until
     a program listens on it."""
     while True:
         port = random.randrange(10_000, 20_000)
         try:
-            with socket.create_server(("127.0.0.1", port)):
+            with listen(port):
                 return port
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -61,7 +71,7 @@ def free_ports(count):
         first = free_port()
         with contextlib.suppress(OSError), contextlib.ExitStack() as bound:
             for port in range(first, first + count):
-                bound.enter_context(socket.create_server(("127.0.0.1", port)))
+                bound.enter_context(listen(port))
             return first
 
 
@@ -84,7 +94,7 @@ class System:
     def dev(self, *arguments, timeout=300):
         """Runs ./dev for this system; what it printed is in the error if it fails."""
         # Nothing of a shell that has read another system's .run/env may come through.
-        known = ("PATH", "HOME", "LANG", "USER", "DEV_VERSION")
+        known = ("PATH", "HOME", "LANG", "USER", "DEV_VERSION", "DEV_LOOPBACK")
         clean = {name: os.environ[name] for name in known if name in os.environ}
         result = subprocess.run(
             [ROOT / "dev", *arguments],
@@ -297,7 +307,7 @@ class System:
     @cached_property
     def redis(self):
         host, port = self.env["REDIS_ADDR"].rsplit(":", 1)
-        return redis.Redis(host, int(port))
+        return redis.Redis(host.strip("[]"), int(port))
 
     @cached_property
     def elasticsearch(self):

@@ -18,7 +18,7 @@ import zmq
 from zmq.utils import z85
 
 from queues import Queues, original_order
-from system import binary, free_port, free_ports
+from system import LOOPBACK_HOST, binary, free_port, free_ports
 from wait import during, eventually
 
 pytestmark = pytest.mark.attack
@@ -40,7 +40,7 @@ class Links:
 
     def start(self, service, **changes):
         admin = free_port()
-        endpoint = f"tcp://127.0.0.1:{self.port}"
+        endpoint = f"tcp://{LOOPBACK_HOST}:{self.port}"
         own = {
             "ORDER_QUEUE": self.queues.name,
             "BRIDGE_BIND" if service == "bridge" else "BRIDGE_ENDPOINTS": endpoint,
@@ -55,7 +55,7 @@ class Links:
             stderr=subprocess.PIPE,
             preexec_fn=limit and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))),
         )
-        self.admin[service] = f"http://127.0.0.1:{admin}"
+        self.admin[service] = f"http://{LOOPBACK_HOST}:{admin}"
         if service == "bridge":
             eventually(lambda: self.metric("bridge", "order_queue_consumers") == 1, "the bridge consumes")
 
