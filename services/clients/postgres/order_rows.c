@@ -170,12 +170,34 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
     return NULL;
 }
 
+int created_at_digits(const PGresult *result, int column)
+{
+    if (PQntuples(result) == 0 || PQnfields(result) <= column ||
+        PQgetlength(result, 0, column) != sizeof(int32_t))
+        return -1;
+    int64_t digits = binary_integer(PQgetvalue(result, 0, column), sizeof(int32_t));
+    return digits >= 0 && digits <= 6 ? (int)digits : -1;
+}
+
+/* As AdjustTimestampForTypmod() in the server's timestamp.c: to the nearest, and from the middle
+ * away from 2000-01-01. */
+int64_t created_at_held_us(int64_t created_at_us, int digits)
+{
+    int64_t unit_us = 1;
+    for (int i = digits; i < 6; i++)
+        unit_us *= 10;
+    int64_t since_2000_us = created_at_us - POSTGRES_EPOCH_US;
+    int64_t half_us = since_2000_us < 0 ? -(unit_us / 2) : unit_us / 2;
+    return (since_2000_us + half_us) / unit_us * unit_us + POSTGRES_EPOCH_US;
+}
+
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
                       database_done_fn *on_done, void (*drop)(void *arg), void *arg)
 {
     /* As text, '{id,id,…}', and untyped: the server takes it as an array of the type that
      * orders.id has, so that the index of orders.id serves. */
-    static const char sql[] = "SELECT " ORDER_ROW_COLUMNS " FROM orders WHERE id = ANY ($1)";
+    static const char sql[] =
+        "SELECT " ORDER_ROW_COLUMNS ", " CREATED_AT_DIGITS " FROM orders WHERE id = ANY ($1)";
     char *ids = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
     char *end = ids;
     for (size_t i = 0; i < count; i++) {

@@ -39,15 +39,30 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
  * program's tables have it as text. */
 #define ORDER_ROW_COLUMNS "id::uuid, product_name, amount::text, created_at"
 
+/* A value of a SELECT, for created_at_digits(): how many decimals of a second orders.created_at
+ * holds. A table that was there before may have timestamptz(3), or a domain over it. */
+#define CREATED_AT_DIGITS                                                                          \
+    "(SELECT coalesce(nullif(atttypmod, -1), nullif(typtypmod, -1), 6) FROM pg_attribute"          \
+    " JOIN pg_type ON pg_type.oid = atttypid"                                                      \
+    " WHERE attrelid = 'orders'::regclass AND attname = 'created_at')"
+
 /* Decode the first four columns of a row. Returns NULL, or which column holds what no order can
  * (NULL, an amount that is not a whole number of cents, …), with *ret_order half filled: id first,
  * then in the order of the columns. */
 const char *order_row_decode(const PGresult *result, int row, struct order *ret_order);
 
-/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS. Returns as database_call(). */
+/* The instant that a column of so many digits holds when it is given this one. */
+int64_t created_at_held_us(int64_t created_at_us, int digits);
+
+/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS and CREATED_AT_DIGITS. Returns as
+ * database_call(). */
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
                       database_done_fn *on_done, void (*drop)(void *arg), void *arg)
     __attribute__((warn_unused_result));
+
+/* CREATED_AT_DIGITS in a column of the first row of a binary result, or -1 when that is something
+ * else. */
+int created_at_digits(const PGresult *result, int column);
 
 /* Whether an answer to order_rows_select() is about these orders, which are sorted: it has rows of
  * their ids alone, no two of the same. Otherwise nothing that it says may be believed. */

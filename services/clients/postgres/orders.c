@@ -67,6 +67,9 @@ int orders_find(struct database *database, const struct order_id *id, order_foun
     return -1;
 }
 
+enum { COLUMN_INSERTED, COLUMN_INSERT_DIGITS }; /* of the INSERT */
+enum { COLUMN_REREAD_DIGITS = 4 };              /* of order_rows_select(), behind the order's */
+
 struct insert {
     struct database *database;
     orders_inserted_fn *on_done;
@@ -93,25 +96,30 @@ static void insert_done(struct insert *insert, const struct database_answer *ans
     insert_free(insert);
 }
 
-/* Whether an order of the row's id is the row's. The id of an Idempotency-Key (UUIDv5) names one
- * order however often it was sent. */
-static bool is_stored_as(const struct order *order, const struct order *row)
+/* Whether an order of the row's id is the row's, which is from `row_us`. The id of an
+ * Idempotency-Key (UUIDv5) names one order however often it was sent. */
+static bool is_stored_as(const struct order *order, const struct order *row, int64_t row_us,
+                         int digits)
 {
-    return order_equal(order, row) ||
-           (order_id_version(&order->id) == 5 && order_same_payload(order, row));
+    return order_same_payload(order, row) &&
+           (order_id_version(&order->id) == 5 ||
+            created_at_held_us(order->created_at_us, digits) == row_us);
 }
 
-/* The result of every order that has this row's id. */
-static void compare_with_row(struct insert *insert, const struct order *row)
+/* The result of every order that has this row's id. `row` may also be an order whose row was just
+ * inserted. */
+static void compare_with_row(struct insert *insert, const struct order *row, int digits)
 {
+    int64_t row_us = created_at_held_us(row->created_at_us, digits);
     size_t first = order_entries_find(insert->entries, insert->count, &row->id);
     for (size_t i = first; i < insert->count; i++) {
         const struct order_entry *entry = &insert->entries[i];
         if (!order_id_equal(&entry->order->id, &row->id))
             break;
         insert->results[entry->place] = (struct insert_result){
-            .status = is_stored_as(entry->order, row) ? INSERT_STORED : INSERT_CONFLICT,
-            .created_at_us = row->created_at_us,
+            .status =
+                is_stored_as(entry->order, row, row_us, digits) ? INSERT_STORED : INSERT_CONFLICT,
+            .created_at_us = row_us,
         };
     }
 }
@@ -124,7 +132,10 @@ static void on_reread(void *arg, const struct database_answer *answer)
         return;
     }
     struct database_answer failed;
-    if (!order_rows_are_of(answer->result, insert->distinct, insert->distinct_count)) {
+    int digits = created_at_digits(answer->result, COLUMN_REREAD_DIGITS);
+    bool empty = PQntuples(answer->result) == 0;
+    if ((digits < 0 && !empty) ||
+        !order_rows_are_of(answer->result, insert->distinct, insert->distinct_count)) {
         answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
         insert_done(insert, &failed);
         return;
@@ -140,7 +151,7 @@ static void on_reread(void *arg, const struct database_answer *answer)
     struct order row;
     for (int i = 0; i < PQntuples(answer->result); i++)
         if (order_row_decode(answer->result, i, &row) == NULL)
-            compare_with_row(insert, &row);
+            compare_with_row(insert, &row, digits);
     insert_done(insert, answer);
 }
 
@@ -151,10 +162,18 @@ static void on_inserted(void *arg, const struct database_answer *answer)
         insert_done(insert, answer);
         return;
     }
-    size_t inserted = strtoul(PQcmdTuples((PGresult *)answer->result), NULL, 10);
-    if (inserted == insert->distinct_count) {
+    const PGresult *result = answer->result;
+    int digits = created_at_digits(result, COLUMN_INSERT_DIGITS);
+    if (digits < 0 || PQgetlength(result, 0, COLUMN_INSERTED) != sizeof(int64_t)) {
+        struct database_answer failed;
+        answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
+        insert_done(insert, &failed);
+        return;
+    }
+    int64_t inserted = binary_integer(PQgetvalue(result, 0, COLUMN_INSERTED), sizeof(int64_t));
+    if (inserted == (int64_t)insert->distinct_count) {
         for (size_t i = 0; i < insert->distinct_count; i++)
-            compare_with_row(insert, insert->distinct[i].order);
+            compare_with_row(insert, insert->distinct[i].order, digits);
         insert_done(insert, answer);
     } else if (order_rows_select(insert->database, insert->distinct, insert->distinct_count,
                                  on_reread, insert_free, insert) != 0) {
@@ -167,9 +186,11 @@ static void on_inserted(void *arg, const struct database_answer *answer)
 int orders_insert(struct database *database, const struct order *const orders[], size_t count,
                   orders_inserted_fn *on_done, void *arg)
 {
-    static const char sql[] = "INSERT INTO orders (id, product_name, amount, created_at)"
-                              " SELECT o.id, o.name, o.cents * 0.01, o.created_at"
-                              " FROM " ORDER_ROWS_FROM " ON CONFLICT (id) DO NOTHING";
+    static const char sql[] =
+        "WITH inserted AS (INSERT INTO orders (id, product_name, amount, created_at)"
+        " SELECT o.id, o.name, o.cents * 0.01, o.created_at"
+        " FROM " ORDER_ROWS_FROM " ON CONFLICT (id) DO NOTHING RETURNING 1)"
+        " SELECT count(*), " CREATED_AT_DIGITS " FROM inserted";
     assert(count > 0 && count <= ORDERS_BATCH_MAX);
     struct insert *insert = memory_new(sizeof *insert);
     *insert = (struct insert){

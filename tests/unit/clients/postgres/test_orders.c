@@ -177,6 +177,64 @@ static void test_text_ids(void **state)
     assert_string_equal(query(*state, "SELECT pg_typeof(id) FROM orders LIMIT 1"), "text");
 }
 
+/* A table that was there before, whose created_at is coarser or of another type: an order that
+ * comes again is the row's, and its instant is what the row has. */
+static void test_coarser_columns(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *created_at, *amount;
+        int64_t unit_us;
+    } tables[] = {
+        {"timestamptz(3)", "numeric(12,2)", 1000},   {"timestamptz(0)", "float8", 1000000},
+        {"timestamp(1)", "numeric", 100000},         {"timestamp", "amounts", 1},
+        {"instants", "numeric(14,4)", INT64_C(100)},
+    };
+    execute(fixture, "CREATE DOMAIN instants AS timestamptz(4) NOT NULL;"
+                     "CREATE DOMAIN amounts AS numeric(12,2)");
+    for (size_t t = 0; t < COUNT(tables); t++) {
+        char sql[300];
+        snprintf(sql, sizeof sql,
+                 "DROP TABLE IF EXISTS orders CASCADE; CREATE TABLE orders (id uuid PRIMARY KEY,"
+                 " product_name text, amount %s, created_at %s)",
+                 tables[t].amount, tables[t].created_at);
+        execute(fixture, sql);
+        struct connection connection;
+        connection_open(&connection, fixture);
+        /* below and above the middle, in it, on both sides of 2000-01-01 */
+        static const int64_t instants[] = {INT64_C(1700000000123456), INT64_C(1700000000987654),
+                                           INT64_C(1700000000500000), INT64_C(1700000000049950),
+                                           INT64_C(-12345678000123),  INT64_C(-12345678500000),
+                                           INT64_C(946684799999999),  INT64_C(946684800000000)};
+        struct order orders[COUNT(instants)];
+        const struct order *batch[COUNT(instants)];
+        struct inserted inserted;
+        for (unsigned i = 0; i < COUNT(instants); i++) {
+            orders[i] = make_order(i, "old table", INT64_C(999999999912) + i);
+            orders[i].created_at_us = instants[i];
+            batch[i] = &orders[i];
+        }
+        for (int round = 0; round < 2; round++) {
+            insert(&connection, batch, COUNT(instants), &inserted);
+            assert_int_equal(inserted.answer.status, DATABASE_OK);
+            for (size_t i = 0; i < COUNT(instants); i++) {
+                struct found found;
+                find(&connection, &orders[i].id, &found);
+                assert_int_equal(inserted.results[i], INSERT_STORED);
+                assert_int_equal(inserted.created_at_us[i], found.order.created_at_us);
+                assert_int_equal(found.order.created_at_us % tables[t].unit_us, 0);
+                assert_int_equal(found.order.amount_cents, orders[i].amount_cents);
+            }
+        }
+        /* An instant that the column tells from the row's is another order's. */
+        orders[0].created_at_us += tables[t].unit_us;
+        insert(&connection, batch, 2, &inserted);
+        assert_int_equal(inserted.results[0], INSERT_CONFLICT);
+        assert_int_equal(inserted.results[1], INSERT_STORED);
+        connection_close(&connection);
+    }
+}
+
 /* What the original program may have stored. */
 static void test_rows_of_the_original(void **state)
 {
@@ -307,6 +365,7 @@ int run_orders_tests(void)
         DATABASE_TEST(test_uuid_ids),        DATABASE_TEST(test_text_ids),
         DATABASE_TEST(test_refused_row),     DATABASE_TEST(test_rows_of_the_original),
         DATABASE_TEST(test_opposite_orders), DATABASE_TEST(test_freed),
+        DATABASE_TEST(test_coarser_columns),
     };
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }

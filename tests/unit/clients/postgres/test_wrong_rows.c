@@ -41,15 +41,41 @@ static struct order order_of(uint8_t last)
     return order;
 }
 
+static void answer_with(PGresult *result)
+{
+    const struct database_answer answer = {.status = DATABASE_OK, .result = result};
+    sent.on_done(sent.arg, &answer);
+    PQclear(result);
+}
+
+static PGresult *result_of(int columns)
+{
+    static char name[] = "";
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    PGresAttDesc descriptions[5];
+    for (size_t i = 0; i < COUNT(descriptions); i++)
+        descriptions[i] = (PGresAttDesc){.name = name, .format = 1};
+    assert_true(PQsetResultAttrs(result, columns, descriptions));
+    return result;
+}
+
+static char six_digits[] = {0, 0, 0, 6};
+
+/* How many rows an INSERT inserted. */
+static void answer_inserted(char count)
+{
+    char number[8] = {0};
+    number[7] = count;
+    PGresult *result = result_of(2);
+    assert_true(PQsetvalue(result, 0, 0, number, sizeof number));
+    assert_true(PQsetvalue(result, 0, 1, six_digits, sizeof six_digits));
+    answer_with(result);
+}
+
 /* A row for each digit: that of the order with this id. '-': a row without an id. */
 static void answer_rows(const char *rows)
 {
-    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-    static char name[] = "";
-    PGresAttDesc columns[4];
-    for (size_t i = 0; i < COUNT(columns); i++)
-        columns[i] = (PGresAttDesc){.name = name, .format = 1};
-    assert_true(PQsetResultAttrs(result, COUNT(columns), columns));
+    PGresult *result = result_of(5);
     for (int row = 0; rows[row] != '\0'; row++) {
         struct order order = order_of((uint8_t)(rows[row] - '0'));
         char created_at[8] = {0}, amount[] = "1";
@@ -59,10 +85,9 @@ static void answer_rows(const char *rows)
         assert_true(PQsetvalue(result, row, 1, order.product_name, order.product_name_len));
         assert_true(PQsetvalue(result, row, 2, amount, 1));
         assert_true(PQsetvalue(result, row, 3, created_at, sizeof created_at));
+        assert_true(PQsetvalue(result, row, 4, six_digits, sizeof six_digits));
     }
-    const struct database_answer answer = {.status = DATABASE_OK, .result = result};
-    sent.on_done(sent.arg, &answer);
-    PQclear(result);
+    answer_with(result);
 }
 
 static void assert_wrong_row(const struct database_answer *answer)
@@ -140,11 +165,17 @@ static void test_insert(void **state)
     found = refused = 0;
     for (size_t i = 0; i < COUNT(compared); i++) {
         assert_int_equal(orders_insert(NULL, list, COUNT(list), on_inserted, NULL), 0);
-        answer_rows(""); /* none inserted */
+        answer_inserted(0);
         answer_rows(compared[i]);
     }
+    /* The answer to the INSERT is another statement's: no row, or one of an order. */
+    static const char *const others[] = {"", "1"};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_int_equal(orders_insert(NULL, list, COUNT(list), on_inserted, NULL), 0);
+        answer_rows(others[i]);
+    }
     assert_int_equal(found, 2);
-    assert_int_equal(refused, COUNT(compared) - 2);
+    assert_int_equal(refused, COUNT(compared) - 2 + COUNT(others));
 }
 
 static void test_bulk(void **state)
