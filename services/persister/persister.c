@@ -16,7 +16,7 @@ static const struct worker_code codes[] = {
     {OUTCOME_REJECT, "id_conflict"},
     {OUTCOME_REJECT, "sqlstate_22"},
     {OUTCOME_REJECT, "sqlstate_23"},
-    {OUTCOME_REJECT, "sqlstate_54"},
+    {OUTCOME_REJECT, "sqlstate_44"},
     {OUTCOME_REJECT, "sqlstate_P0"},
     {OUTCOME_RETRY, "sqlstate_40"},
     {OUTCOME_RETRY, "sqlstate_55P03"},

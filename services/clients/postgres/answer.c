@@ -1,9 +1,12 @@
-/* Errors of the server as answers. The primary message of class 22 (data exceptions) quotes the
+/* Errors of the server as answers. The primary message of class 22 (data exceptions) may quote the
  * offending value, and the detail of class 23 the row: both are left out, since logs and replies
  * carry these lines. */
 #include "services/clients/postgres/answer.h"
 #include <stdio.h>
 #include <string.h>
+
+/* Of class 22, though no value is at fault: the message names the sequence. */
+#define SQLSTATE_SEQUENCE_EXHAUSTED "2200H"
 
 void answer_set_line(char *line, size_t size, const char *text)
 {
@@ -54,9 +57,10 @@ bool answer_set_error(struct database_answer *answer, const PGresult *result)
     }
     char message[sizeof answer->message];
     answer_set_line(message, sizeof message, primary != NULL ? primary : "no message");
-    if (strncmp(sqlstate, "22", 2) == 0)
+    if (strncmp(sqlstate, "22", 2) == 0 && strcmp(sqlstate, SQLSTATE_SEQUENCE_EXHAUSTED) != 0)
         message[strcspn(message, ":\"")] = '\0';
     answer_set_failed(answer, sqlstate, message);
+    answer->by_constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) != NULL;
     return true;
 }
 

@@ -48,6 +48,7 @@ struct database_answer {
     bool unexecuted;        /* DATABASE_UNAVAILABLE: it certainly has not happened */
     const PGresult *result; /* DATABASE_OK: rows; lives during the callback */
     char sqlstate[6];       /* DATABASE_FAILED */
+    bool by_constraint;     /* DATABASE_FAILED: a constraint refused it, which the server named */
     char message[200];      /* one printable line, without row values */
 };
 
