@@ -176,8 +176,11 @@ static void add_clients(struct gateway_loop *loop)
 
     const struct refresh_jobs_options refresh = {
         .dsn = settings->postgres_dsn,
+        .uses = GATEWAY_DATABASE_USES,
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->scheduler),
+        .on_connection = dependency_report,
+        .connection_arg = dependency_link_new(shared->postgres),
     };
     loop->api.sales_refresh = refresh_jobs_new(loop->events, &refresh);
 }
@@ -189,7 +192,7 @@ static void add_outbox(struct gateway_loop *loop)
                      .application_name = "gateway outbox",
                      .max_in_flight = OUTBOX_STATEMENTS_MAX,
                      .statement_timeout_ms = ORDER_STORE_TIMEOUT_MS,
-                     .installs_schema = true,
+                     .uses = DATABASE_OUTBOX,
                      .on_state = dependency_report,
                      .arg = dependency_link_new(loop->shared->postgres)},
         .queue = loop->api.queue,

@@ -136,7 +136,7 @@ static int validate(const void *arg, struct error *err)
 static int reach_postgres(const void *arg, struct error *err)
 {
     const struct gateway_settings *settings = arg;
-    return database_reach(settings->postgres_dsn, err);
+    return database_reach(settings->postgres_dsn, GATEWAY_DATABASE_USES, err);
 }
 
 static int reach_redis(const void *arg, struct error *err)

@@ -3,6 +3,7 @@
 #define GATEWAY_SETTINGS_H
 
 #include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/postgres/connection.h"
 #include "services/clients/redis/redis_connection.h"
 #include "services/runtime/service.h"
 #include <stdint.h>
@@ -32,6 +33,10 @@ struct gateway_settings {
     int admin_auth; /* enum setting_switch */
     char *idempotency_namespace;
 };
+
+/* What a gateway does with PostgreSQL, on all of its connections. */
+#define GATEWAY_DATABASE_USES                                                                      \
+    (DATABASE_FINDS | DATABASE_INSERTS | DATABASE_OUTBOX | DATABASE_SALES | DATABASE_JOBS)
 
 enum setting_switch { SETTING_ON, SETTING_OFF };
 

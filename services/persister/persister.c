@@ -2,9 +2,12 @@
 #include "services/persister/persister.h"
 #include "services/base/clock.h"
 #include "services/base/log.h"
+#include "services/clients/postgres/schema_watch.h"
 #include "services/persister/insert_answer.h"
 #include "services/persister/settings.h"
 #include "services/worker/worker.h"
+
+#define STATEMENTS_MAX 3 /* an INSERT, what is read after it, a look at the schema */
 
 struct persister {
     struct worker *worker;
@@ -85,15 +88,18 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
                                       &(struct database_options){
                                           .dsn = settings->postgres_dsn,
                                           .application_name = "persister",
-                                          .max_in_flight = 2,
+                                          .max_in_flight = STATEMENTS_MAX,
                                           .statement_timeout_ms = INSERT_STATEMENT_TIMEOUT_MS,
                                           .lock_timeout_ms = INSERT_LOCK_TIMEOUT_MS,
-                                          .installs_schema = true,
+                                          .uses = DATABASE_INSERTS,
                                           .on_state = on_database_state,
                                           .arg = &persister,
                                       });
+    struct schema_watch *watch =
+        schema_watch_new(worker_event_loop(persister.worker), persister.database);
     worker_run(persister.worker, stop_fd);
     database_free(persister.database);
+    schema_watch_free(watch);
     worker_free(persister.worker);
     return 0;
 }

@@ -18,7 +18,7 @@ static const struct config_option options[] = {
 static int reach_postgres(const void *arg, struct error *err)
 {
     const struct persister_settings *settings = arg;
-    return database_reach(settings->postgres_dsn, err);
+    return database_reach(settings->postgres_dsn, DATABASE_INSERTS, err);
 }
 
 static int validate(const void *arg, struct error *err)

@@ -3,9 +3,9 @@
  * sets the timer for the next look at the clock.
  *
  * A refresh may take minutes on its connection. Another connection tells meanwhile that this
- * scheduler is there, renews the leases of its jobs, and looks for new ones. The jobs that this
- * scheduler holds are those with its token. When it cannot say how they ended, it takes a new
- * token: the leases of the old one end, and a scheduler claims the jobs again. */
+ * scheduler is there, renews the leases of its jobs, looks for new ones, and watches the schema.
+ * The jobs that this scheduler holds are those with its token. When it cannot say how they ended,
+ * it takes a new token: the leases of the old one end, and a scheduler claims the jobs again. */
 #include "services/scheduler/scheduler.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
@@ -13,6 +13,7 @@
 #include "services/base/metrics.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/sales_view.h"
+#include "services/clients/postgres/schema_watch.h"
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/refresh_plan.h"
@@ -323,7 +324,7 @@ static struct database *connect(struct scheduler *scheduler, const char *dsn, in
                                              .application_name = "scheduler",
                                              .max_in_flight = STATEMENTS_MAX,
                                              .statement_timeout_ms = timeout_ms,
-                                             .installs_schema = true,
+                                             .uses = DATABASE_SCHEDULES,
                                              .on_state = on_database_state,
                                              .arg = scheduler,
                                          });
@@ -346,6 +347,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     scheduler.drain_timer = event_loop_timer(scheduler.loop, on_drain_timeout, &scheduler);
     scheduler.database = connect(&scheduler, settings->postgres_dsn, REFRESH_TIMEOUT_MS);
     scheduler.beat = connect(&scheduler, settings->postgres_dsn, BEAT_TIMEOUT_MS);
+    struct schema_watch *schema_watch = schema_watch_new(scheduler.loop, scheduler.beat);
     scheduler.stop_watch = event_loop_watch(scheduler.loop, stop_fd, on_stop, &scheduler);
     loop_watch_want(scheduler.stop_watch, true, false);
     loop_timer_start(scheduler.timer, 0);
@@ -353,6 +355,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
 
     loop_watch_free(scheduler.stop_watch);
     database_free(scheduler.beat);
+    schema_watch_free(schema_watch);
     database_free(scheduler.database);
     loop_timer_free(scheduler.drain_timer);
     loop_timer_free(scheduler.look_timer);

@@ -22,7 +22,7 @@ static const struct config_option options[] = {
 static int reach_postgres(const void *arg, struct error *err)
 {
     const struct scheduler_settings *settings = arg;
-    return database_reach(settings->postgres_dsn, err);
+    return database_reach(settings->postgres_dsn, DATABASE_SCHEDULES, err);
 }
 
 /* Not in the table: validate() runs for the default too, and before there are threads, as

@@ -36,7 +36,7 @@ enum state {
     STATE_CONNECTING,
     STATE_REOPENING,
     STATE_UP,
-    STATE_BROKEN, /* found while sending; the timer is about to lose() it */
+    STATE_BROKEN, /* found while sending, or to be reopened; the timer is about to lose() it */
 };
 
 struct database {
@@ -53,6 +53,7 @@ struct database {
     struct backoff backoff;
     int64_t attempt_ms, up_since_ms; /* when the last attempt began, and when it had succeeded */
     char last_words[200];            /* the server's, when it closes an idle connection */
+    bool unfit;                      /* for its uses: that is told, and no statement is held */
 
     unsigned callers; /* functions of this file on the stack */
     bool freed;
@@ -116,10 +117,12 @@ static void lose(struct database *database, const char *reason)
     answer_set_line(line, sizeof line, reason);
     bool was_up = database->state == STATE_UP || database->state == STATE_BROKEN;
     int64_t now_ms = clock_monotonic_ms();
-    bool reopens = was_up && now_ms - database->attempt_ms >= REOPEN_INTERVAL_MS &&
+    bool reopens = was_up && !database->unfit &&
+                   now_ms - database->attempt_ms >= REOPEN_INTERVAL_MS &&
                    pipeline_hold(&database->pipeline);
     if (was_up && now_ms - database->up_since_ms >= LASTED_MS)
         backoff_reset(&database->backoff);
+    database->unfit = false;
     disconnect(database);
     if (reopens) {
         attempt(database, STATE_REOPENING);
@@ -261,7 +264,7 @@ static void on_timer(void *arg)
         check_deadline(database);
         break;
     case STATE_BROKEN:
-        lose(database, PQerrorMessage(database->conn));
+        lose(database, database->unfit ? database->last_words : PQerrorMessage(database->conn));
         break;
     }
     leave(database);
@@ -300,6 +303,26 @@ bool database_up(const struct database *database)
     return database->state == STATE_UP || database->state == STATE_REOPENING;
 }
 
+static void become_broken(struct database *database)
+{
+    database->state = STATE_BROKEN;
+    loop_timer_start(database->timer, 0);
+}
+
+unsigned database_uses(const struct database *database)
+{
+    return database->options.uses;
+}
+
+void database_reopen(struct database *database, const char *reason)
+{
+    if (database->state != STATE_UP)
+        return;
+    answer_set_line(database->last_words, sizeof database->last_words, reason);
+    database->unfit = true;
+    become_broken(database); /* an answer may be under way to the caller */
+}
+
 int database_call(struct database *database, const char *sql,
                   const struct database_parameters *parameters, bool binary_result,
                   database_done_fn *on_done, void (*drop)(void *arg), void *arg)
@@ -313,8 +336,7 @@ int database_call(struct database *database, const char *sql,
     if (database->state != STATE_UP)
         return 0; /* it is held */
     if (pipeline_send(&database->pipeline) != 0) {
-        database->state = STATE_BROKEN; /* all are answered from the loop, not from here */
-        loop_timer_start(database->timer, 0);
+        become_broken(database); /* all are answered from the loop, not from here */
         return 0;
     }
     /* A flush that fails shows when the socket is read. */

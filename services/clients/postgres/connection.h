@@ -13,13 +13,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What is done over a connection. When it is opened, the schema is installed or upgraded if what
+ * the uses need is missing, and it is not up unless all of that is fit for them: the form of the
+ * tables and the rights of the role. The same numbers are in schema_check.sql. */
+enum database_use {
+    DATABASE_FINDS = 1,     /* orders_find() */
+    DATABASE_INSERTS = 2,   /* orders_insert() */
+    DATABASE_OUTBOX = 4,    /* outbox.h; with DATABASE_INSERTS for orders_insert_bulk() */
+    DATABASE_SALES = 8,     /* sales_view_read() */
+    DATABASE_JOBS = 16,     /* jobs.h, a gateway's side */
+    DATABASE_SCHEDULES = 32 /* sales_view_refresh() and jobs.h, a scheduler's side */
+};
+
 struct database_options {
     const char *dsn;              /* libpq keywords or URI */
     const char *application_name; /* "gateway", for pg_stat_activity */
     unsigned max_in_flight;       /* statements sent and not answered; more are refused */
     int64_t statement_timeout_ms; /* > 0; enforced in the server, and here a little later */
     int64_t lock_timeout_ms;      /* 0 = none */
-    bool installs_schema;         /* run schema_install() before anything else */
+    unsigned uses;                /* bits of enum database_use; 0: the schema is left alone */
     bool reads_only;              /* a server that takes no writes, as a standby, will do */
     /* Called on each change of state, NULL reason when up; and with the reason (one printable line
      * without secrets) after each attempt to connect that failed, and when one takes long. */
@@ -35,6 +47,11 @@ struct database *database_new(struct event_loop *loop, const struct database_opt
 /* Legal inside any callback. Pending statements are dropped without a callback. NULL is legal. */
 void database_free(struct database *database);
 bool database_up(const struct database *database);
+unsigned database_uses(const struct database *database);
+
+/* The connection is not fit for its uses, for this reason: end it, and open it anew; nothing when
+ * it is not up. Statements under way are answered as after a loss. */
+void database_reopen(struct database *database, const char *reason);
 
 enum database_status {
     DATABASE_OK,
@@ -76,10 +93,11 @@ int database_send(struct database *database, const char *sql,
                   database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
 /* For --check: connect, and look whether this project works with the server and what is before it,
- * without installing anything. Blocks for the connect_timeout (5 s unless the DSN sets one) for
- * each address of each host, while the name service is silent, and then for three times 5 s at
- * most. */
-int database_reach(const char *dsn, struct error *err) __attribute__((warn_unused_result));
+ * and whether the schema is fit for these uses or can be installed, without installing anything.
+ * Blocks for the connect_timeout (5 s unless the DSN sets one) for each address of each host, while
+ * the name service is silent, and then for five times 5 s at most. */
+int database_reach(const char *dsn, unsigned uses, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* Is it a DSN that libpq can parse? For config_option.validate. */
 int database_dsn_validate(const char *dsn, struct error *err) __attribute__((warn_unused_result));

@@ -1,7 +1,9 @@
-/* The database schema: schema.sql, embedded, and the one query that tells whether it is installed.
- * Inside the database module. */
+/* The database schema: schema.sql and schema_check.sql, embedded, and what the check found. Inside
+ * the database module. */
 #ifndef CLIENTS_POSTGRES_SCHEMA_H
 #define CLIENTS_POSTGRES_SCHEMA_H
+
+#include "services/clients/postgres/connection.h"
 
 #define SCHEMA_VERSION 2
 
@@ -9,11 +11,25 @@
  * server's own limit in schema.sql, twice: waiting, then working. */
 #define SCHEMA_INSTALL_TIMEOUT_MS (11 * 60 * 1000)
 
-/* One row with the version, when everything is there; no row when something was dropped since;
- * SQLSTATE 42P01 (undefined table) when it was never installed. */
-extern const char schema_check_sql[];
-
 /* All of schema.sql: several statements in a transaction of their own, for PQexec(). */
 extern const char schema_install_sql[];
+
+/* All of schema_check.sql, which tells its parameters and its row. */
+extern const char schema_check_sql[];
+
+/* What is wrong with the schema for a connection; all are "" when it is fit. */
+struct schema_look {
+    struct error fault;   /* to be mended by somebody else */
+    struct error missing; /* schema_install_sql makes it */
+    struct error refusal; /* why this role cannot run schema_install_sql, or "" */
+};
+
+/* Look, on a connection that does nothing else. `uses`: bits of enum database_use. Returns 0, or -1
+ * with `err` set: no answer in time, or the server's words. Blocks for `timeout_ms` at most. */
+int schema_look(PGconn *conn, unsigned uses, int timeout_ms, struct schema_look *ret_look,
+                struct error *err) __attribute__((warn_unused_result));
+
+/* The row of an answer to schema_check_sql. */
+void schema_look_read(const PGresult *result, struct schema_look *ret_look);
 
 #endif

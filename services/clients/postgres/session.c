@@ -21,7 +21,8 @@
 struct session {
     char *dsn, *application_name;
     struct settings settings;
-    bool installs_schema, reads_only;
+    unsigned uses;
+    bool reads_only;
 
     pthread_mutex_t mutex; /* of the next three */
     int socket;            /* a duplicate of libpq's, while a step may be cut; or -1 */
@@ -67,18 +68,38 @@ static bool apply_settings(struct session *session, PGconn *conn)
         PQexecParams(conn, settings_sql, SETTINGS_PARAMETERS, NULL, values, NULL, NULL, 0));
 }
 
-static bool check_schema(struct session *session, PGconn *conn, bool *ret_right)
+/* Look at the schema. False when that failed or somebody else has to mend something: see `err`. */
+static bool look_at_schema(struct session *session, PGconn *conn, int socket,
+                           struct schema_look *ret_look)
 {
-    PGresult *result = PQexec(conn, schema_check_sql);
-    *ret_right = PQntuples(result) == 1 && atoi(PQgetvalue(result, 0, 0)) >= SCHEMA_VERSION;
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    bool absent = sqlstate != NULL && strcmp(sqlstate, "42P01") == 0;
-    return succeeded(session, conn, "the schema: ", result) || absent;
+    if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
+        schema_look(conn, session->uses, SESSION_STEP_TIMEOUT_MS, ret_look, &session->err) != 0)
+        return false;
+    error_set(&session->err, "the schema: %s", ret_look->fault.message);
+    return ret_look->fault.message[0] == '\0';
+}
+
+/* Install what is missing of the schema. */
+static bool prepare_schema(struct session *session, PGconn *conn, int socket)
+{
+    struct schema_look look;
+    if (!look_at_schema(session, conn, socket, &look))
+        return false;
+    if (look.missing.message[0] == '\0')
+        return true;
+    char subject[sizeof look.missing.message + 20];
+    snprintf(subject, sizeof subject, "the schema: %s: ", look.missing.message);
+    if (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
+        !succeeded(session, conn, subject, PQexec(conn, schema_install_sql)) ||
+        !look_at_schema(session, conn, socket, &look))
+        return false;
+    error_set(&session->err, "the schema: %s, and installing it did not help",
+              look.missing.message);
+    return look.missing.message[0] == '\0';
 }
 
 static bool prepare(struct session *session, PGconn *conn, int socket)
 {
-    bool schema_right = !session->installs_schema;
     if (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
         server_look(conn, !session->reads_only, SESSION_STEP_TIMEOUT_MS, &session->pooled,
                     &session->err) != 0)
@@ -86,12 +107,7 @@ static bool prepare(struct session *session, PGconn *conn, int socket)
     if (!session->pooled &&
         (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) || !apply_settings(session, conn)))
         return false;
-    if (!schema_right && (!begin_step(session, socket, SESSION_STEP_TIMEOUT_MS) ||
-                          !check_schema(session, conn, &schema_right)))
-        return false;
-    if (!schema_right &&
-        (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
-         !succeeded(session, conn, "the schema: ", PQexec(conn, schema_install_sql))))
+    if (session->uses != 0 && !prepare_schema(session, conn, socket))
         return false;
     error_set(&session->err, "the connection cannot be made non-blocking");
     return PQsetnonblocking(conn, 1) == 0;
@@ -127,7 +143,7 @@ struct session *session_new(const struct database_options *options)
     session->dsn = memory_copy_text(options->dsn);
     session->application_name = memory_copy_text(options->application_name);
     settings_init(&session->settings, options);
-    session->installs_schema = options->installs_schema;
+    session->uses = options->uses;
     session->reads_only = options->reads_only;
     pthread_mutex_init(&session->mutex, NULL);
     (void)begin_step(session, -1, SESSION_STEP_TIMEOUT_MS);

@@ -220,7 +220,8 @@ static void on_connection_state(void *arg, bool up, const char *reason)
 }
 
 static void open_connection(struct postgres_store *store, struct connection *connection,
-                            struct event_loop *loop, const char *dsn, unsigned max_in_flight)
+                            struct event_loop *loop, const char *dsn, unsigned uses,
+                            unsigned max_in_flight)
 {
     bool reads = connection != &store->bulks;
     connection->store = store;
@@ -230,7 +231,7 @@ static void open_connection(struct postgres_store *store, struct connection *con
         .max_in_flight = max_in_flight,
         .statement_timeout_ms = reads ? READ_TIMEOUT_MS : ORDER_STORE_TIMEOUT_MS,
         .lock_timeout_ms = reads ? 0 : LOCK_TIMEOUT_MS,
-        .installs_schema = true,
+        .uses = uses,
         .reads_only = reads,
         .on_state = on_connection_state,
         .arg = connection,
@@ -265,9 +266,12 @@ struct order_store *postgres_store_new(struct event_loop *loop,
     store->outbox_wake_fd = options->outbox_wake_fd;
     store->on_state = options->on_state;
     store->arg = options->arg;
+    /* Orders can be read while the sales view is missing. refresh_jobs.c watches for it. */
     for (unsigned i = 0; i < READ_CONNECTIONS; i++)
-        open_connection(store, &store->reads[i], loop, options->dsn, READS_IN_FLIGHT);
-    open_connection(store, &store->bulks, loop, options->dsn, BULKS_IN_FLIGHT);
+        open_connection(store, &store->reads[i], loop, options->dsn, DATABASE_FINDS,
+                        READS_IN_FLIGHT);
+    open_connection(store, &store->bulks, loop, options->dsn, DATABASE_INSERTS | DATABASE_OUTBOX,
+                    BULKS_IN_FLIGHT);
     return &store->port;
 }
 

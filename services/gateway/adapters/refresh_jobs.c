@@ -6,12 +6,13 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/jobs.h"
+#include "services/clients/postgres/schema_watch.h"
 #include <stdlib.h>
 
 #define BUSY_TURN_MS 150
 #define IDLE_TURN_MS 1000
 #define STATEMENT_TIMEOUT_MS 5000
-#define STATEMENTS_MAX 2 /* a request and a look */
+#define STATEMENTS_MAX 3 /* a request, a look at the jobs, a look at the schema */
 
 enum asker_state { ASKER_NEW, ASKER_REQUESTING, ASKER_WAITING, ASKER_ANSWERED };
 
@@ -28,6 +29,7 @@ struct asker {
 struct refresh_jobs {
     struct sales_refresh port; /* the first member: free() gets it back */
     struct database *database;
+    struct schema_watch *schema_watch;
     struct loop_timer *timer;
     struct refresh_jobs_options options;
     struct asker *askers;
@@ -201,7 +203,7 @@ static int refresh(void *self, sales_refresh_done_fn *on_done, void *arg)
 static void on_connection(void *arg, bool up, const char *reason)
 {
     struct refresh_jobs *jobs = arg;
-    (void)reason; /* the other connections tell it */
+    jobs->options.on_connection(jobs->options.connection_arg, up, reason);
     if (up)
         loop_timer_start(jobs->timer, 0);
 }
@@ -220,10 +222,11 @@ struct sales_refresh *refresh_jobs_new(struct event_loop *loop,
                                             .application_name = "gateway jobs",
                                             .max_in_flight = STATEMENTS_MAX,
                                             .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
-                                            .installs_schema = true,
+                                            .uses = options->uses,
                                             .on_state = on_connection,
                                             .arg = jobs,
                                         });
+    jobs->schema_watch = schema_watch_new(loop, jobs->database);
     loop_timer_start(jobs->timer, IDLE_TURN_MS);
     return &jobs->port;
 }
@@ -234,6 +237,7 @@ void refresh_jobs_free(struct sales_refresh *port)
         return;
     struct refresh_jobs *jobs = port->self;
     database_free(jobs->database);
+    schema_watch_free(jobs->schema_watch);
     loop_timer_free(jobs->timer);
     while (jobs->askers != NULL) {
         struct asker *asker = jobs->askers;

@@ -12,9 +12,14 @@
 
 struct refresh_jobs_options {
     const char *dsn; /* copied */
+    /* Bits of enum database_use: what the connection looks after in the schema, for all others. */
+    unsigned uses;
     /* Called on each change of state (a scheduler is there, or none is), NULL reason when up. */
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
+    /* As database_options.on_state. */
+    void (*on_connection)(void *arg, bool up, const char *reason);
+    void *connection_arg;
 };
 
 struct sales_refresh *refresh_jobs_new(struct event_loop *loop,

@@ -115,7 +115,7 @@ struct database_options connection_options(struct connection *connection, struct
         .max_in_flight = 16,
         .statement_timeout_ms = 20000,
         .lock_timeout_ms = 15000,
-        .installs_schema = true,
+        .uses = DATABASE_ALL_USES,
         .on_state = on_state,
         .arg = connection,
     };

@@ -35,6 +35,9 @@ void run_until_query(struct fixture *fixture, const char *sql, const char *value
 void execute(struct fixture *fixture, const char *sql);
 const char *query(struct fixture *fixture, const char *sql);
 
+/* Of enum database_use. */
+#define DATABASE_ALL_USES 63u
+
 /* A connection under test, and what its on_state said last. */
 struct connection {
     struct fixture *fixture;
@@ -73,6 +76,7 @@ void install_original_schema(struct fixture *fixture);
 int run_connection_tests(void);
 int run_session_tests(void);
 int run_schema_tests(void);
+int run_schema_check_tests(void);
 int run_orders_tests(void);
 int run_outbox_tests(void);
 int run_jobs_tests(void);

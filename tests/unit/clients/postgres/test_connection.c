@@ -410,14 +410,14 @@ static void test_validate_and_reach(void **state)
             strstr(err.message, wrong[i].keyword) == NULL || strstr(err.message, "canary") != NULL)
             fail_msg("%s: %s", wrong[i].dsn, err.message);
     }
-    assert_int_equal(database_reach(fixture->dsn, &err), 0);
+    assert_int_equal(database_reach(fixture->dsn, DATABASE_ALL_USES, &err), 0);
     assert_string_equal(query(fixture, "SELECT to_regclass('orders') IS NULL"), "t");
-    assert_int_equal(database_reach("host=127.0.0.1 port=1", &err), -1);
+    assert_int_equal(database_reach("host=127.0.0.1 port=1", 0, &err), -1);
     assert_non_null(strstr(err.message, "refused"));
     char dsn[300];
     snprintf(dsn, sizeof dsn, "host=%s port=%u user=postgres dbname=absent",
              postgres_server_folder(), postgres_server_port());
-    assert_int_equal(database_reach(dsn, &err), -1);
+    assert_int_equal(database_reach(dsn, 0, &err), -1);
     assert_non_null(strstr(err.message, "absent"));
 }
 

@@ -185,7 +185,7 @@ static void assert_refused(struct fixture *fixture, const char *reason)
     connection.database = database_new(fixture->loop, &options);
     run_until(fixture, &connection.down);
     assert_non_null(strstr(connection.reason, reason));
-    assert_int_equal(database_reach(fixture->client_dsn, &err), -1);
+    assert_int_equal(database_reach(fixture->client_dsn, 0, &err), -1);
     assert_non_null(strstr(err.message, reason));
     connection_close(&connection);
 }

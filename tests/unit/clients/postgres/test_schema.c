@@ -202,9 +202,11 @@ static void test_without_the_right_to_create(void **state)
     struct connection connection;
     struct database_options options = connection_options(&connection, fixture);
     options.dsn = dsn;
+    options.uses = DATABASE_FINDS;
     connection.database = database_new(fixture->loop, &options);
     run_until(fixture, &connection.down);
-    assert_non_null(strstr(connection.reason, "the schema: permission denied"));
+    assert_string_equal(connection.reason, "the schema: orders is missing: "
+                                           "permission denied for schema public");
     struct connection owner;
     connection_open(&owner, fixture);
     connection_close(&owner);

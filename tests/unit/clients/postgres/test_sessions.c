@@ -242,7 +242,7 @@ static void test_read_only(void **state)
     assert_string_equal(reply.answer.sqlstate, "25006");
     run_loop_until(fixture->loop, strstr(connection.reason, "takes no writes") != NULL);
     assert_false(database_up(connection.database));
-    assert_int_equal(database_reach(fixture->client_dsn, &err), -1);
+    assert_int_equal(database_reach(fixture->client_dsn, 0, &err), -1);
     assert_non_null(strstr(err.message, "takes no writes"));
     set_for_database(fixture, "RESET default_transaction_read_only");
     connection.up = false;

@@ -1,5 +1,6 @@
 /* Requests for a refresh against a table of jobs played by the test. The clock is the test's. */
 #include "services/clients/postgres/jobs.h"
+#include "services/clients/postgres/schema_watch.h"
 #include "services/gateway/adapters/refresh_jobs.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/test_clock.h"
@@ -35,6 +36,18 @@ struct database *database_new(struct event_loop *loop, const struct database_opt
 void database_free(struct database *database)
 {
     assert_ptr_equal(database, &table);
+}
+
+struct schema_watch *schema_watch_new(struct event_loop *loop, struct database *database)
+{
+    (void)loop;
+    assert_ptr_equal(database, &table);
+    return NULL;
+}
+
+void schema_watch_free(struct schema_watch *watch)
+{
+    assert_null(watch);
 }
 
 int jobs_request(struct database *database, const char *kind, database_done_fn *on_done, void *arg)
@@ -106,6 +119,12 @@ static struct sales_refresh *port;
 static unsigned answers[SALES_REFRESH_TIMEOUT + 1];
 static unsigned ups, downs;
 
+static void on_connection(void *arg, bool up, const char *reason)
+{
+    assert_null(arg);
+    assert_true(up == (reason == NULL));
+}
+
 static void on_state(void *arg, bool up, const char *reason)
 {
     (void)arg;
@@ -148,7 +167,9 @@ static int set_up(void **state)
     memset(answers, 0, sizeof answers);
     ups = downs = 0;
     loop = event_loop_new();
-    port = refresh_jobs_new(loop, &(struct refresh_jobs_options){.dsn = "", .on_state = on_state});
+    port = refresh_jobs_new(loop, &(struct refresh_jobs_options){.dsn = "",
+                                                                 .on_state = on_state,
+                                                                 .on_connection = on_connection});
     table.connected = table.scheduler_seen = true;
     table.on_state(table.arg, true, NULL);
     pass_looking(1);
