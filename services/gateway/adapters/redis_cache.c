@@ -40,7 +40,6 @@ struct redis_cache {
 };
 
 static struct metric_counter *debts_total, *debts_lost_total;
-static struct log_limit error_limit;
 
 void redis_cache_register_metrics(void)
 {
@@ -62,8 +61,11 @@ static struct redis_word key_of(const struct order_id *id, char key[KEY_LEN + 1]
 
 static void on_error(void *arg, const char *error)
 {
+    /* All loops meet an error of the server's at once, and none is told of it again. */
+    static struct log_limit of_server = {.period_ms = 100}, of_command;
     (void)arg;
-    log_warn_limited(&error_limit, "redis answers an error", log_text("error", error));
+    log_warn_limited(redis_error_is_the_servers(error) ? &of_server : &of_command,
+                     "redis answers an error", log_text("error", error));
 }
 
 /* Whether there is a reply, and no error. */
