@@ -284,6 +284,9 @@ class Run:
             if verdict.clean or time.monotonic() > ends:
                 break
             time.sleep(1)
+        if self.expects_redelivery:
+            with contextlib.suppress(TooLate):
+                self.until(lambda: self.observer.redelivered() > 0, 3, "a bridge tells of a redelivery")
         ledger = self.ledger()
         result = Result(
             self.name,

@@ -203,7 +203,7 @@ def outage_with_backlog(run):
     run.check(attempts > seconds / 2, "both try to connect")
     run.check(attempts <= 2 * seconds, f"{attempts} attempts to connect of 2 processes in {seconds} s")
     proxy.set_mode(Mode.PASS)
-    run.until(lambda: run.stand.in_flight() > 0, 10, "the bridge consumes again")
+    run.until(lambda: run.stores.row_count(run.prefix) > 0, 10, "the bridge consumes again")
     speed = orders / run.until(lambda: run.stores.row_count(run.prefix) >= orders, 300, "all are stored")
     print(f"    drained at {speed:.0f} orders/s", flush=True)
     run.in_time(orders / speed, orders / 1000, "draining the backlog")
@@ -237,6 +237,7 @@ def consumer_timeout(run):
                 run.check(not run.own_dead_letters(), "nothing is dead-lettered")
             run.until_accepted(500)
         run.recovered()
+        run.until(lambda: run.observer.redelivered() > 0, 5, "the bridge tells of it, before it is stopped")
     finally:
         run.stand.rabbitmqctl("eval", SET_TIMEOUT.format(timeout=1_800_000, tick=60_000))
         with run.down("bridge-1"):
