@@ -208,21 +208,26 @@ static void nobody_waits_for_a_reader(void **state)
 {
     (void)state;
     enum { LINES = 4000 };
+    static char filler[4096];
     int ends[2];
     size_t len;
     json_t *line;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) > 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, sizeof(filler)) > 0);
     int flags = fcntl(ends[1], F_GETFL);
     real_stderr = dup(STDERR_FILENO);
     assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
-    for (int i = 0; i < LINES; i++)
+    assert_int_equal(write(ends[1], filler, sizeof(filler)), sizeof(filler));
+    for (int i = 0; i < LINES; i++) {
         log_info("unread", log_number("i", i), log_text("padding", "01234567890123456789"));
-    log_flush();                                      /* comes back all the same */
+        if (i == 0)      /* the writer stands with this line from now on, and makes no more room */
+            log_flush(); /* comes back all the same */
+    }
     assert_int_equal(fcntl(ends[1], F_GETFL), flags); /* which others share */
     size_t dropped = (size_t)log_writer_dropped();
     assert_in_range(dropped, 1, LINES - 1);
 
+    assert_int_equal(read(ends[0], filler, sizeof(filler)), sizeof(filler));
     char *text = read_lines(ends[0], LINES - dropped, &len);
     assert_int_equal(parse_lines(text, len, NULL), LINES - dropped);
     free(text);
