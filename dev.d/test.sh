@@ -29,7 +29,7 @@ Runs the tests of the named kinds; without a name: ${USUAL[*]}. On 2 quiet cores
 Prints the time of each kind, without that of packages and of building, then "N passed, M failed". Ends with 0
 only if something ran and nothing failed.
 
-  quick        everything that needs no server; took 53 s
+  quick        everything that needs no server; took 82 s
   all          everything, over half an hour: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
 
   unit         the unit tests of every module; the clients of a server start a private one

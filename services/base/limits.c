@@ -42,8 +42,8 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Of the group `path` and of each above it, up to the root: in a container the root is the
- * container's own group, whatever the path says. */
+/* Of the group `path` and of each above it, up to the root. In a container the root is the
+ * container's own group, although the path is that on the machine. */
 static uint64_t group_limit(const char *mount, char *path, const char *file)
 {
     uint64_t limit = UINT64_MAX;

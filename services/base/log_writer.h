@@ -1,5 +1,5 @@
-/* Writes the log's lines to standard error on a thread of its own, so that nobody who logs waits
- * for whoever reads the log. Any thread. */
+/* Writes the log's lines to standard error on a thread of its own, so that a program whose
+ * log nobody reads goes on. Any thread. */
 #ifndef BASE_LOG_WRITER_H
 #define BASE_LOG_WRITER_H
 

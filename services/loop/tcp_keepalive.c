@@ -1,3 +1,4 @@
+/* The options of one socket; tcp(7). */
 #include "services/loop/tcp_keepalive.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -3,11 +3,10 @@ import subprocess
 import uuid
 
 import pytest
-import requests
 from xdist.scheduler import LoadScopeScheduling
 
 from system import LOOPBACK_HOST, ROOT, System, binary, free_port
-from wait import eventually
+from wait import eventually, readiness
 
 USUAL_SCALE = {"gateway": 1, "bridge": 1, "persister": 2, "indexer": 2, "scheduler": 1}
 
@@ -100,10 +99,7 @@ def spawn(system):
 
         def ready():
             assert process.poll() is None, f"it ended with {process.returncode}"
-            try:
-                return requests.get(url + "/readyz", timeout=30).json()["status"] == status
-            except requests.ConnectionError:
-                return False
+            return readiness(url) == status
 
         eventually(ready, f"it is {status}")
         return url

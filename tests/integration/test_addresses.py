@@ -13,7 +13,7 @@ import requests
 
 from api import Api
 from system import ROOT, binary, free_port
-from wait import eventually
+from wait import eventually, readiness
 
 HOSTS_FILE = ROOT / "build/release/tests/integration/libhosts_file.so"
 SERVERS = {
@@ -92,13 +92,6 @@ def start(system):
         process.wait(60)
 
 
-def is_ready(url):
-    try:
-        return requests.get(url + "/readyz", timeout=30).json()["status"] == "ready"
-    except requests.ConnectionError:
-        return False
-
-
 def test_every_server_has_another_address(system, start, tmp_path, unique):
     ports = {name: int(re.search(r":(\d+)(/|$)", system.env[key])[1]) for name, key in SERVERS.items()}
     names = {
@@ -119,7 +112,7 @@ def test_every_server_has_another_address(system, start, tmp_path, unique):
     ]
     bridge_url = start("bridge", **(changes | bridge))  # never ready: it has no workers
     for url in urls:
-        eventually(lambda u=url: is_ready(u), "it is ready")
+        eventually(lambda u=url: readiness(u) == "ready", "it is ready")
     eventually(lambda: "rabbitmq" in requests.get(bridge_url + "/readyz", timeout=30).text, "it has begun")
     eventually(lambda: old["rabbitmq"].connections >= 2, "the bridge is connected")
     api = Api(f"http://127.0.0.1:{api_port}", system.env["ADMIN_TOKEN"])
@@ -138,7 +131,7 @@ def test_every_server_has_another_address(system, start, tmp_path, unique):
             eventually(lambda n=name, c=count: new[n].connections >= c, f"{name} is found", interval=0.02)
         assert time.monotonic() - begun < 5  # 2 s at most; the rest is the machine's
         for url in urls:
-            eventually(lambda u=url: is_ready(u), "it is ready again")
+            eventually(lambda u=url: readiness(u) == "ready", "it is ready again")
     finally:
         for forwarder in new.values():
             forwarder.close()

@@ -7,10 +7,9 @@ import threading
 import time
 
 import pytest
-import requests
 
 from system import binary, free_port
-from wait import eventually
+from wait import eventually, lives, readiness
 
 pytestmark = pytest.mark.attack
 
@@ -65,11 +64,7 @@ class Gateway:
         return time.monotonic() - begun
 
     def _is_ready(self):
-        try:
-            url = f"http://127.0.0.1:{self.port}/readyz"
-            return requests.get(url, timeout=30).json()["status"] == "ready"
-        except requests.ConnectionError:
-            return False
+        return readiness(f"http://127.0.0.1:{self.port}") == "ready"
 
 
 @pytest.fixture
@@ -93,10 +88,7 @@ def nginx(gateways, tmp_path):
 
     def answers():
         assert process.poll() is None, (tmp_path / "error.log").read_text()
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/livez", timeout=30).ok
-        except requests.ConnectionError:
-            return False
+        return lives(f"http://127.0.0.1:{port}")
 
     eventually(answers, "nginx answers")
     yield port

@@ -15,7 +15,7 @@ import requests
 
 from api import assert_problem
 from system import binary, free_port
-from wait import eventually
+from wait import eventually, lives
 
 USER = "postgres" if os.getuid() == 0 else None
 BIN = Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
@@ -73,13 +73,7 @@ def gateway(servers):
     process = subprocess.Popen([binary("gateway")], env=environment, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
 
-    def lives():
-        try:
-            return requests.get(url + "/livez", timeout=30).ok
-        except requests.ConnectionError:
-            return False
-
-    eventually(lives, "it lives")
+    eventually(lambda: lives(url), "it lives")
     yield url
     process.terminate()
     process.wait(60)

@@ -2,6 +2,8 @@
 
 import time
 
+import requests
+
 
 def eventually(condition, what, timeout=60, interval=0.1):
     """Until `condition()` is true; returns its value. Fails naming `what` and the last value, after a
@@ -36,3 +38,19 @@ def during(seconds, condition, what, interval=0.5):
         value = condition()
         assert value, f"no longer: {what} (last: {value!r})"
         time.sleep(interval)
+
+
+def lives(url):
+    """Whether a service answers there; False while nobody listens."""
+    try:
+        return requests.get(url + "/livez", timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
+def readiness(url):
+    """What a service says of itself, "ready" or another word; None while nobody listens."""
+    try:
+        return requests.get(url + "/readyz", timeout=30).json()["status"]
+    except requests.ConnectionError:
+        return None

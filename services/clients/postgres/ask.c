@@ -16,12 +16,17 @@ PGresult *ask(PGconn *conn, const char *sql, int count, const char *const *value
             error_set(err, "no answer in time");
             return NULL;
         }
-        (void)poll(&socket, 1, (int)left_ms); /* whatever it says, libpq and the clock decide */
+        (void)poll(&socket, 1, (int)left_ms); /* libpq and the clock tell what has happened */
         alive = PQconsumeInput(conn) == 1;
     }
     PGresult *result = PQgetResult(conn), *next;
     while (result != NULL && (next = PQgetResult(conn)) != NULL) /* none comes */
         PQclear(next);
+    return ask_judge(conn, result, err);
+}
+
+PGresult *ask_judge(PGconn *conn, PGresult *result, struct error *err)
+{
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return result;

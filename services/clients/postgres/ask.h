@@ -13,4 +13,8 @@
 PGresult *ask(PGconn *conn, const char *sql, int count, const char *const *values, int timeout_ms,
               struct error *err) __attribute__((warn_unused_result));
 
+/* The same judgement of a result that was got otherwise: it is returned, or cleared. */
+PGresult *ask_judge(PGconn *conn, PGresult *result, struct error *err)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -160,8 +160,7 @@ static bool send_statement(struct pipeline *pipeline, struct statement *statemen
 
 int pipeline_send(struct pipeline *pipeline)
 {
-    while (pipeline->sent < (pipeline->pooled ? 1 : pipeline->count) &&
-           pipeline->sent < pipeline->count) {
+    while (pipeline->sent < pipeline->count && !(pipeline->pooled && pipeline->sent > 0)) {
         if (!send_statement(pipeline, statement_at(pipeline, pipeline->sent)))
             return -1;
         pipeline->sent++;
@@ -215,8 +214,7 @@ static void answer_head(struct pipeline *pipeline)
     PQclear(result);
 }
 
-/* Nothing is sent, and the time of the next statement is over: whoever wanted its answer has given
- * it up. */
+/* Statements that were held, not sent, until their time was over: their callers wait no more. */
 static void drop_late(struct pipeline *pipeline)
 {
     struct database_answer late;

@@ -13,7 +13,7 @@ void schema_look_read(const PGresult *result, struct schema_look *ret_look)
         answer_set_line(columns[i]->message, sizeof columns[i]->message, PQgetvalue(result, 0, i));
 }
 
-/* An older version lacks something, whatever it is. */
+/* A schema of an older version counts as one with something missing. */
 static int look_at_version(PGconn *conn, int timeout_ms, struct schema_look *look,
                            struct error *err)
 {

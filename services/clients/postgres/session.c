@@ -4,7 +4,7 @@
 #include "services/clients/postgres/session.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
-#include "services/clients/postgres/answer.h"
+#include "services/clients/postgres/ask.h"
 #include "services/clients/postgres/dsn.h"
 #include "services/clients/postgres/schema.h"
 #include "services/clients/postgres/server.h"
@@ -48,15 +48,11 @@ static bool begin_step(struct session *session, int socket, int64_t timeout_ms)
 /* Is this the result of a statement that succeeded? Else say why not. Frees the result. */
 static bool succeeded(struct session *session, PGconn *conn, const char *subject, PGresult *result)
 {
-    ExecStatusType status = PQresultStatus(result);
-    struct database_answer answer = {.message = ""};
-    if (result == NULL)
-        answer_set_unavailable(&answer, PQerrorMessage(conn));
-    else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-        (void)answer_set_error(&answer, result); /* fatal or not, the session ends */
-    error_set(&session->err, "%s%s", subject, answer.message);
-    PQclear(result);
-    return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+    struct error reason = {""};
+    PGresult *success = ask_judge(conn, result, &reason);
+    error_set(&session->err, "%s%s", subject, reason.message);
+    PQclear(success);
+    return success != NULL;
 }
 
 static bool apply_settings(struct session *session, PGconn *conn)
