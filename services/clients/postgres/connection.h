@@ -17,12 +17,14 @@
  * the uses need is missing, and it is not up unless all of that is fit for them: the form of the
  * tables and the rights of the role. The same numbers are in schema_check.sql. */
 enum database_use {
-    DATABASE_FINDS = 1,     /* orders_find() */
-    DATABASE_INSERTS = 2,   /* orders_insert() */
-    DATABASE_OUTBOX = 4,    /* outbox.h; with DATABASE_INSERTS for orders_insert_bulk() */
-    DATABASE_SALES = 8,     /* sales_view_read() */
-    DATABASE_JOBS = 16,     /* jobs.h, a gateway's side */
-    DATABASE_SCHEDULES = 32 /* sales_view_refresh() and jobs.h, a scheduler's side */
+    DATABASE_FINDS = 1,      /* orders_find() */
+    DATABASE_INSERTS = 2,    /* orders_insert() */
+    DATABASE_OUTBOX = 4,     /* outbox.h; with DATABASE_INSERTS for orders_insert_bulk() */
+    DATABASE_SALES = 8,      /* sales_view_read() */
+    DATABASE_JOBS = 16,      /* jobs.h, a gateway's side */
+    DATABASE_SCHEDULES = 32, /* sales_view_refresh() and jobs.h, a scheduler's side */
+    DATABASE_ARCHIVES = 64,  /* dead letters and the jobs about them, a scheduler's side */
+    DATABASE_LETTERS = 128   /* dead letters, a gateway's side */
 };
 
 struct database_options {

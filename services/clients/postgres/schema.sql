@@ -100,4 +100,68 @@ CREATE TABLE IF NOT EXISTS scheduler_seen (
 );
 
 INSERT INTO order_pipeline_schema (version) VALUES (2) ON CONFLICT DO NOTHING;
+
+-- Version 3. Messages that could not become orders, out of the dead-letter queue. No row is deleted
+-- while it is dead.
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    state          text NOT NULL DEFAULT 'dead', -- then 'replayed' or 'discarded'
+    queue          text NOT NULL,                -- the order queue that it comes from
+    reason         text NOT NULL,
+    detail         text NOT NULL,
+    stage          text NOT NULL,                -- 'intake', 'persist' or 'index'
+    attempts       bigint NOT NULL,
+    order_id       uuid,                         -- that its body or its message_id tells
+    body           bytea NOT NULL,               -- its first 1 MiB
+    body_bytes     bigint NOT NULL,              -- its true size
+    properties     bytea NOT NULL,               -- with its headers, as encoded in AMQP 0-9-1, 4.2.6.1
+    digest         bytea NOT NULL,               -- tells letters of the same message
+    copies         bigint NOT NULL DEFAULT 0,    -- of this letter that came after it
+    died_at        timestamptz NOT NULL,
+    archived_at    timestamptz NOT NULL DEFAULT now(),
+    traceparent    text,                         -- W3C Trace Context
+    tracestate     text,
+    replay_of      bigint,                       -- the letter whose replay died again
+    ended_at       timestamptz,                  -- replayed or discarded then,
+    ended_by       text,                         -- by whom,
+    ended_reason   text,                         -- and why it was discarded
+    replayed_as    uuid,                         -- the id of the order in the replay
+    job            bigint                        -- that replayed or discarded it
+);
+CREATE INDEX IF NOT EXISTS dead_letters_dead_idx ON dead_letters (reason, died_at) WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS dead_letters_digest_idx ON dead_letters (digest) WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS dead_letters_order_idx ON dead_letters (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS dead_letters_replay_idx ON dead_letters (replay_of) WHERE replay_of IS NOT NULL;
+CREATE INDEX IF NOT EXISTS dead_letters_ended_idx ON dead_letters (ended_at) WHERE ended_at IS NOT NULL;
+
+-- An order of the outbox carries the trace that it belongs to, and which letter it replays.
+ALTER TABLE order_outbox ADD COLUMN IF NOT EXISTS traceparent text,
+                         ADD COLUMN IF NOT EXISTS tracestate text,
+                         ADD COLUMN IF NOT EXISTS replay_of bigint;
+
+-- Jobs that take long. A canceled one ends in the state 'canceled'.
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS parameters jsonb,
+                 ADD COLUMN IF NOT EXISTS requested_by text,
+                 ADD COLUMN IF NOT EXISTS total bigint,
+                 ADD COLUMN IF NOT EXISTS done bigint NOT NULL DEFAULT 0,
+                 ADD COLUMN IF NOT EXISTS checkpoint text,
+                 ADD COLUMN IF NOT EXISTS result jsonb,
+                 ADD COLUMN IF NOT EXISTS cancel boolean NOT NULL DEFAULT false;
+
+-- What a job still has to do, fixed when it is asked for. `state`: 'waiting', or 'sent' while the
+-- fate of a replayed letter is unknown. The row of what is done is deleted.
+CREATE TABLE IF NOT EXISTS job_items (
+    job   bigint NOT NULL,
+    item  bigint NOT NULL,
+    state text NOT NULL DEFAULT 'waiting',
+    PRIMARY KEY (job, item)
+);
+CREATE INDEX IF NOT EXISTS job_items_sent_idx ON job_items (job) WHERE state = 'sent';
+
+-- Whether dead letters are archived ('on' or 'off'; NULL: no scheduler of this version was there), and
+-- why they stay in the queue although it is on.
+ALTER TABLE scheduler_seen ADD COLUMN IF NOT EXISTS archive text,
+                           ADD COLUMN IF NOT EXISTS archive_fault text;
+
+INSERT INTO order_pipeline_schema (version) VALUES (3) ON CONFLICT DO NOTHING;
 COMMIT;

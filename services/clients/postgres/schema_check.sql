@@ -6,26 +6,42 @@
 WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
     -- kinds: of pg_class.relkind. target: the column that ON CONFLICT names.
     VALUES
-    (63, 'order_pipeline_schema', 'r', '{version}'::text[], NULL, '{SELECT}'::text[]),
+    (255, 'order_pipeline_schema', 'r', '{version}'::text[], NULL, '{SELECT}'::text[]),
     (1, 'orders', 'rpv', '{id,product_name,amount,created_at}', NULL, '{SELECT}'),
     (2, 'orders', 'rpv', '{id,product_name,amount,created_at}', 'id', '{SELECT,INSERT}'),
     (4, 'order_outbox', 'rp',
-     '{seq,order_id,product_name,amount,created_at,stored_at,json,lease}', NULL,
-     '{SELECT,INSERT,UPDATE,DELETE}'),
+     '{seq,order_id,product_name,amount,created_at,stored_at,json,lease,traceparent,tracestate,replay_of}',
+     NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
     (8, 'daily_sales_mv', 'm', '{sale_date,total_revenue}', NULL, '{SELECT}'),
-    (16, 'jobs', 'rp', '{id,kind,state,requested,started,lease,token,finished,error}', NULL,
+    (16, 'jobs', 'rp',
+     '{id,kind,state,requested,started,lease,token,finished,error,'
+     'parameters,requested_by,total,done,checkpoint,result,cancel}', NULL, '{SELECT,INSERT,UPDATE}'),
+    (16, 'scheduler_seen', 'rp', '{only_row,at,archive,archive_fault}', NULL, '{SELECT}'),
+    (32, 'jobs', 'rp',
+     '{id,kind,state,requested,started,lease,token,finished,error,'
+     'parameters,requested_by,total,done,checkpoint,result,cancel}', NULL, '{SELECT,UPDATE,DELETE}'),
+    (32, 'scheduler_seen', 'rp', '{only_row,at,archive,archive_fault}', 'only_row',
      '{SELECT,INSERT,UPDATE}'),
-    (16, 'scheduler_seen', 'rp', '{only_row,at}', NULL, '{SELECT}'),
-    (32, 'jobs', 'rp', '{id,kind,state,requested,started,lease,token,finished,error}', NULL,
-     '{SELECT,UPDATE,DELETE}'),
-    (32, 'scheduler_seen', 'rp', '{only_row,at}', 'only_row', '{SELECT,INSERT,UPDATE}'),
     (32, 'sales_refresh', 'rp', '{id,tick,started_at,finished_at}', 'tick',
      '{SELECT,INSERT,UPDATE,DELETE}'),
+    (64, 'dead_letters', 'rp', '{}', NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
+    (64, 'job_items', 'rp', '{job,item,state}', NULL, '{SELECT,UPDATE,DELETE}'),
+    (64, 'order_outbox', 'rp', '{}', NULL, '{INSERT}'),
+    (64, 'orders', 'rpv', '{id,product_name,amount,created_at}', NULL, '{SELECT}'),
+    (128, 'dead_letters', 'rp', '{}', NULL, '{SELECT,UPDATE}'),
+    (128, 'job_items', 'rp', '{job,item,state}', NULL, '{INSERT}'),
     -- The scheduler keeps up what the other services use, too.
     (32, 'daily_sales_mv', 'm', '{sale_date,total_revenue}', NULL, '{}'),
     (32, 'orders', 'rpv', '{amount,created_at}', NULL, '{}'),
-    (32, 'order_outbox', 'rp', '{}', NULL, '{}'),
-    (32, 'jobs_unfinished_idx', 'iI', '{}', NULL, '{}')
+    (32, 'order_outbox', 'rp', '{traceparent,tracestate,replay_of}', NULL, '{}'),
+    (32, 'jobs_unfinished_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'dead_letters', 'rp', '{}', NULL, '{}'),
+    (32, 'dead_letters_dead_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'dead_letters_digest_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'dead_letters_order_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'dead_letters_replay_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'dead_letters_ended_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'job_items', 'rp', '{}', NULL, '{}')
 ),
 used AS (
     SELECT needed.*, oid, relkind, relowner, relpersistence
@@ -33,7 +49,12 @@ used AS (
     WHERE uses & $1::integer <> 0
 ),
 lacking_columns AS (
-    SELECT name, column_name, name = 'order_outbox' AND column_name IN ('json', 'lease') AS later
+    SELECT name, column_name, (name, column_name) IN (
+        ('order_outbox', 'json'), ('order_outbox', 'lease'), ('order_outbox', 'traceparent'),
+        ('order_outbox', 'tracestate'), ('order_outbox', 'replay_of'),
+        ('jobs', 'parameters'), ('jobs', 'requested_by'), ('jobs', 'total'), ('jobs', 'done'),
+        ('jobs', 'checkpoint'), ('jobs', 'result'), ('jobs', 'cancel'),
+        ('scheduler_seen', 'archive'), ('scheduler_seen', 'archive_fault')) AS later
     FROM used, unnest(columns) AS column_name
     WHERE oid IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_attribute

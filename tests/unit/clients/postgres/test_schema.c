@@ -11,7 +11,9 @@
 static const char indexes_sql[] = "SELECT string_agg(indexname, ',' ORDER BY indexname)"
                                   " FROM pg_indexes WHERE schemaname = 'public'";
 static const char all_indexes[] =
-    "daily_sales_mv_date_idx,jobs_pkey,jobs_unfinished_idx,order_outbox_pkey,"
+    "daily_sales_mv_date_idx,dead_letters_dead_idx,dead_letters_digest_idx,dead_letters_ended_idx,"
+    "dead_letters_order_idx,dead_letters_pkey,dead_letters_replay_idx,job_items_pkey,"
+    "job_items_sent_idx,jobs_pkey,jobs_unfinished_idx,order_outbox_pkey,"
     "order_pipeline_schema_pkey,orders_pkey,sales_refresh_pkey,sales_refresh_tick_key,"
     "scheduler_seen_pkey";
 static const char view_sql[] = "SELECT string_agg(sale_date || '=' || total_revenue, ' '"
@@ -61,11 +63,13 @@ static void test_all_at_once_over_original(void **state)
     assert_string_equal(query(*state, view_sql), "2026-01-01=14.99 2026-01-02=1.005 infinity=1");
 }
 
-/* Version 1, as its release installed it. */
-static void install_version_1(struct fixture *fixture)
+/* An older version, as its release installed it. */
+static void install_version(struct fixture *fixture, int version)
 {
-    static char sql[8000];
-    FILE *file = fopen(SCHEMA_VERSION_1_FILE, "r");
+    static char sql[10000];
+    char path[200];
+    snprintf(path, sizeof path, SCHEMA_VERSIONS_FOLDER "/schema_version_%d.sql", version);
+    FILE *file = fopen(path, "r");
     assert_non_null(file);
     sql[fread(sql, 1, sizeof sql - 1, file)] = '\0';
     fclose(file);
@@ -92,11 +96,22 @@ static void on_taken(void *arg, struct outbox_batch *batch, const struct databas
     *(struct outbox_batch **)arg = batch;
 }
 
-/* From version 1 with rows in the outbox, by all replicas at once, and with a gateway of version 1
- * that still stores and relays. `original`: over the original's tables, with text ids. */
-static void upgrade(struct fixture *fixture)
+/* What only version 2 has: a job that waits, one that is done, and a scheduler that was seen. */
+static void ask_as_version_2(struct fixture *fixture)
 {
-    install_version_1(fixture);
+    execute(fixture, "INSERT INTO scheduler_seen (at) VALUES (now());"
+                     "INSERT INTO jobs (kind) VALUES ('refresh');"
+                     "INSERT INTO jobs (kind, state, started, finished)"
+                     " VALUES ('refresh', 'done', now(), now())");
+}
+
+/* From an older version with rows in the outbox, by all replicas at once, and with a gateway of
+ * version 1 that still stores and relays. `original`: over the original's tables, with text ids. */
+static void upgrade(struct fixture *fixture, int version)
+{
+    install_version(fixture, version);
+    if (version >= 2)
+        ask_as_version_2(fixture);
     bool original = strcmp(query(fixture, "SELECT pg_typeof(id) FROM (SELECT (NULL::orders).id)"
                                           " AS o"),
                            "text") == 0;
@@ -114,7 +129,7 @@ static void upgrade(struct fixture *fixture)
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
     assert_string_equal(query(fixture, "SELECT string_agg(version::text, ',' ORDER BY version)"
                                        " FROM order_pipeline_schema"),
-                        "1,2");
+                        "1,2,3");
     if (!original)
         store_as_version_1(fixture, 2);
 
@@ -138,21 +153,37 @@ static void upgrade(struct fixture *fixture)
     }
     free(batch);
     connection_close(&connection);
-    /* A service of version 1 that starts now finds what it needs, and changes nothing. */
-    install_version_1(fixture);
+    if (version >= 2)
+        assert_string_equal(query(fixture,
+                                  "SELECT string_agg(state || ' ' || done, ', ' ORDER BY id)"
+                                  " FROM jobs"),
+                            "waiting 0, done 0");
+    /* A service of that version that starts now finds what it needs, and changes nothing. */
+    install_version(fixture, version);
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
-    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "2");
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "3");
 }
 
 static void test_upgrade(void **state)
 {
-    upgrade(*state);
+    upgrade(*state, 1);
 }
 
 static void test_upgrade_over_original(void **state)
 {
     install_original_schema(*state);
-    upgrade(*state);
+    upgrade(*state, 1);
+}
+
+static void test_upgrade_from_2(void **state)
+{
+    upgrade(*state, 2);
+}
+
+static void test_upgrade_from_2_over_original(void **state)
+{
+    install_original_schema(*state);
+    upgrade(*state, 2);
 }
 
 /* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
@@ -177,7 +208,10 @@ static void test_again(void **state)
                                         "DROP TABLE sales_refresh",
                                         "DROP TABLE jobs",
                                         "DROP INDEX jobs_unfinished_idx",
-                                        "DROP TABLE scheduler_seen"};
+                                        "DROP TABLE scheduler_seen",
+                                        "DROP TABLE dead_letters",
+                                        "DROP INDEX dead_letters_digest_idx",
+                                        "DROP TABLE job_items"};
     for (size_t i = 0; i < COUNT(drops); i++) {
         execute(fixture, drops[i]);
         connection_open(&connection, fixture);
@@ -222,6 +256,8 @@ int run_schema_tests(void)
         DATABASE_TEST(test_all_at_once_over_original),
         DATABASE_TEST(test_upgrade),
         DATABASE_TEST(test_upgrade_over_original),
+        DATABASE_TEST(test_upgrade_from_2),
+        DATABASE_TEST(test_upgrade_from_2_over_original),
         DATABASE_TEST(test_again),
         DATABASE_TEST(test_without_the_right_to_create),
     };
