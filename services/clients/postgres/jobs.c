@@ -80,6 +80,13 @@ enum job_state jobs_state(const struct database_answer *look, int64_t id)
     return JOB_UNFINISHED;
 }
 
+int64_t jobs_new_token(void)
+{
+    int64_t token;
+    arc4random_buf(&token, sizeof token);
+    return token;
+}
+
 int jobs_beat(struct database *database, int64_t token, database_done_fn *on_done, void *arg)
 {
     static const char sql[] =

@@ -41,6 +41,9 @@ enum job_state jobs_state(const struct database_answer *look, int64_t id);
 
 /* ---- a scheduler's side ---- */
 
+/* A token that no claimer had before: random. */
+int64_t jobs_new_token(void);
+
 /* A scheduler is there: say so, and renew the leases of the token's jobs. The commit does not wait
  * for the disk. */
 int jobs_beat(struct database *database, int64_t token, database_done_fn *on_done, void *arg)
