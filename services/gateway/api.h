@@ -16,10 +16,12 @@
 #include <stdbool.h>
 
 struct api_settings {
-    const char *admin_token; /* NULL: none is configured */
-    bool admin_auth;
-    bool public_metrics;     /* /metrics is on the API port too */
-    const struct cors *cors; /* on the API port; NULL: no other origin may */
+    const char *admin_token;      /* NULL: none is configured */
+    const char *admin_read_token; /* may look and change nothing; NULL: none is configured */
+    bool admin_auth;              /* false: a refresh needs no token */
+    bool public_admin;            /* /api/admin is on the API port too */
+    bool public_metrics;          /* /metrics is, too */
+    const struct cors *cors;      /* on the API port; NULL: no other origin may */
     struct order_id idempotency_namespace;
 };
 

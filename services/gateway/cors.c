@@ -13,7 +13,8 @@
 /* What the routes read of a request, and what they write that a script cannot read unless told.
  * Whoever traces sends tracestate with traceparent (W3C Trace Context). */
 #define REQUEST_HEADERS                                                                            \
-    "authorization, content-type, idempotency-key, prefer, traceparent, tracestate, x-request-id"
+    "authorization, content-type, idempotency-key, prefer, traceparent, tracestate, x-operator, "  \
+    "x-request-id"
 #define ANSWER_HEADERS "allow, location, preference-applied, retry-after, x-cache, x-request-id"
 
 /* ---- configuration ---- */

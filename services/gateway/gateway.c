@@ -171,7 +171,9 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
     gateway.shared = (struct loop_shared){
         .settings = settings,
         .api_settings = {.admin_token = settings->admin_token,
+                         .admin_read_token = settings->admin_read_token,
                          .admin_auth = settings->admin_auth == SETTING_ON,
+                         .public_admin = settings->api_admin == SETTING_ON,
                          .public_metrics = settings->api_metrics == SETTING_ON,
                          .idempotency_namespace =
                              namespace_from_text(settings->idempotency_namespace)},

@@ -26,6 +26,7 @@ struct request {
     struct api *api;
     struct route_metrics *metrics;
     bool admin;                  /* it came in by the admin port */
+    const char *operator_name;   /* who it is from; NULL where no operator is asked for */
     struct request_guard *guard; /* of the route that answers later, or NULL */
     int64_t started_us;          /* on clock_monotonic_us() */
     bool answered;

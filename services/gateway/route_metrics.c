@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define STATUSES_MAX 16
+#define STATUSES_MAX 20
 
 struct route_metrics {
     const int *statuses; /* ends with 0 */

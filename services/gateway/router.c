@@ -1,6 +1,7 @@
 /* The table of routes. A request passes the checks that hold for all routes (its head, path,
  * method, size, and the load), then the route's handler takes it. */
 #include "services/gateway/router.h"
+#include "services/gateway/admin_auth.h"
 #include "services/gateway/problem.h"
 #include "services/gateway/route_metrics.h"
 #include "services/gateway/routes/routes.h"
@@ -14,14 +15,16 @@
 #define STATUSES(...) ((const int[]){__VA_ARGS__, 204, 400, 405, 413, 414, 415, 431, 503, 0})
 
 enum access {
-    LIMITED,  /* refused under overload */
-    ALWAYS,   /* answered even then */
-    INTERNAL, /* as ALWAYS; in public only where API_METRICS says so */
+    LIMITED,    /* refused under overload */
+    ALWAYS,     /* answered even then */
+    INTERNAL,   /* as ALWAYS; in public only where API_METRICS says so */
+    ADMIN,      /* as LIMITED; for operators; in public unless API_ADMIN says no */
+    ADMIN_OPEN, /* as ADMIN; for everybody where ADMIN_AUTH says so */
 };
 
 static const struct route {
     const char *name; /* in metrics */
-    const char *path; /* exact, or up to its one variable segment when it ends with '/' */
+    const char *path; /* exact, but for one segment "{}" */
     const char *methods;
     size_t body_max_bytes;
     enum access access;
@@ -29,13 +32,13 @@ static const struct route {
     const int *statuses; /* that it answers with, as do the checks below */
 } routes[] = {
     {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order, STATUSES(202, 422)},
-    {"get_order", "/api/orders/", READ, ORDER_MAX_BYTES, LIMITED, get_order,
+    {"get_order", "/api/orders/{}", READ, ORDER_MAX_BYTES, LIMITED, get_order,
      STATUSES(200, 404, 500)},
     {"search", "/api/search", READ, ORDER_MAX_BYTES, LIMITED, search_orders,
      STATUSES(200, 502, 504)},
     {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, LIMITED, read_sales,
      STATUSES(200, 500)},
-    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, LIMITED, refresh_sales,
+    {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, ADMIN_OPEN, refresh_sales,
      STATUSES(200, 401, 403, 500, 504)},
     {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, LIMITED, bulk_orders,
      STATUSES(201, 422, 500)},
@@ -58,7 +61,28 @@ void router_register_metrics(void)
 
 static bool has_route(const struct router *router, const struct route *route)
 {
-    return route->access != INTERNAL || router->admin || router->api->settings->public_metrics;
+    const struct api_settings *settings = router->api->settings;
+    switch (route->access) {
+    case LIMITED:
+    case ALWAYS:
+        break;
+    case INTERNAL:
+        return router->admin || settings->public_metrics;
+    case ADMIN:
+    case ADMIN_OPEN:
+        return router->admin || settings->public_admin;
+    }
+    return true;
+}
+
+static bool is_for_operators(const struct route *route)
+{
+    return route->access == ADMIN || route->access == ADMIN_OPEN;
+}
+
+static bool is_limited(const struct route *route)
+{
+    return route->access == LIMITED || is_for_operators(route);
 }
 
 /* Whether this may stand for a route's variable segment. Nothing is decoded or normalised, so a
@@ -70,21 +94,29 @@ static bool is_plain_segment(h2o_iovec_t text)
            memchr(text.base, '%', text.len) == NULL;
 }
 
-/* The index of the route, or ROUTE_COUNT. */
+/* Whether a path is of this pattern; then *ret_segment is its variable segment, or empty. */
+static bool path_is(const char *pattern, h2o_iovec_t path, h2o_iovec_t *ret_segment)
+{
+    size_t pattern_len = strlen(pattern), before = strcspn(pattern, "{");
+    if (before == pattern_len) {
+        *ret_segment = h2o_iovec_init(NULL, 0);
+        return h2o_memis(path.base, path.len, pattern, pattern_len);
+    }
+    const char *suffix = pattern + before + strlen("{}");
+    size_t after = strlen(suffix);
+    if (path.len < before + after || memcmp(path.base, pattern, before) != 0 ||
+        memcmp(path.base + path.len - after, suffix, after) != 0)
+        return false;
+    *ret_segment = h2o_iovec_init(path.base + before, path.len - before - after);
+    return is_plain_segment(*ret_segment);
+}
+
+/* The index of the route, or ROUTE_COUNT. The first of those that fit is the one. */
 static size_t find_route(const struct router *router, h2o_iovec_t path, h2o_iovec_t *ret_rest)
 {
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        size_t len = strlen(routes[i].path);
-        bool has_rest = routes[i].path[len - 1] == '/';
-        if (!has_route(router, &routes[i]) || path.len < len ||
-            memcmp(path.base, routes[i].path, len) != 0)
-            continue;
-        h2o_iovec_t rest = h2o_iovec_init(path.base + len, path.len - len);
-        if (has_rest ? is_plain_segment(rest) : rest.len == 0) {
-            *ret_rest = rest;
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (has_route(router, &routes[i]) && path_is(routes[i].path, path, ret_rest))
             return i;
-        }
-    }
     return ROUTE_COUNT;
 }
 
@@ -170,7 +202,9 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
     } else if (body_is_coded(req)) {
         reply_header(request, "accept-encoding", "identity"); /* RFC 9110, 12.5.3 */
         reply_problem(request, PROBLEM_UNSUPPORTED_CONTENT_ENCODING, NULL);
-    } else if (route->access == LIMITED && requests_full(&router->api->requests)) {
+    } else if (is_for_operators(route) && !admin_authorized(request, route->access == ADMIN_OPEN)) {
+        /* It is answered. */
+    } else if (is_limited(route) && requests_full(&router->api->requests)) {
         reply_problem(request, PROBLEM_OVERLOADED, NULL);
     } else {
         route->handle(request, rest);

@@ -15,6 +15,7 @@
 #include "services/runtime/admin_server.h"
 #include "services/runtime/options.h"
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char *const on_off[] = {[SETTING_ON] = "on", [SETTING_OFF] = "off", NULL};
@@ -44,6 +45,9 @@ static const struct config_option options[] = {
     CONFIG_OPTION("API_PORT", CONFIG_INTEGER, struct gateway_settings, api_port,
                   .default_text = "8080", .help = "port to serve HTTP on", .minimum = 1,
                   .maximum = 65535),
+    CONFIG_OPTION("API_ADMIN", CONFIG_CHOICE, struct gateway_settings, api_admin,
+                  .default_text = "on", .help = "off: /api/admin is on the admin port alone",
+                  .choices = on_off),
     CONFIG_OPTION("API_METRICS", CONFIG_CHOICE, struct gateway_settings, api_metrics,
                   .default_text = "off", .help = "on: /metrics is on the API port too",
                   .choices = on_off),
@@ -112,7 +116,11 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ELASTICSEARCH_API_KEY(struct gateway_settings, elasticsearch.api_key),
     CONFIG_OPTION_ORDER_INDEX(struct gateway_settings, order_index),
     CONFIG_OPTION("ADMIN_TOKEN", CONFIG_SECRET, struct gateway_settings, admin_token,
-                  .help = "bearer token of POST /api/admin/refresh; without it that answers 403",
+                  .help =
+                      "bearer token of operators, for /api/admin; without a token that answers 403",
+                  .validate = admin_token_validate),
+    CONFIG_OPTION("ADMIN_READ_TOKEN", CONFIG_SECRET, struct gateway_settings, admin_read_token,
+                  .help = "bearer token with which /api/admin may be read, and nothing changed",
                   .validate = admin_token_validate),
     CONFIG_OPTION("ADMIN_AUTH", CONFIG_CHOICE, struct gateway_settings, admin_auth,
                   .default_text = "on", .help = "off: POST /api/admin/refresh asks for no token",
@@ -125,10 +133,16 @@ static const struct config_option options[] = {
 static int validate(const void *arg, struct error *err)
 {
     const struct gateway_settings *settings = arg;
-    if (settings->redis.username == NULL || settings->redis.password != NULL)
-        return 0;
-    error_set(err, "REDIS_USERNAME: needs REDIS_PASSWORD");
-    return -1;
+    if (settings->redis.username != NULL && settings->redis.password == NULL) {
+        error_set(err, "REDIS_USERNAME: needs REDIS_PASSWORD");
+        return -1;
+    }
+    if (settings->admin_token != NULL && settings->admin_read_token != NULL &&
+        strcmp(settings->admin_token, settings->admin_read_token) == 0) {
+        error_set(err, "ADMIN_READ_TOKEN: must differ from ADMIN_TOKEN");
+        return -1;
+    }
+    return 0;
 }
 
 /* ---- --check ---- */

@@ -11,7 +11,7 @@
 struct gateway_settings {
     char *api_address;
     int64_t api_port;
-    int api_metrics; /* enum setting_switch */
+    int api_admin, api_metrics; /* enum setting_switch */
     char *cors_origins;
     char *admin_address;
     int64_t admin_port;
@@ -29,7 +29,7 @@ struct gateway_settings {
     int64_t publish_window;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *order_index;
-    char *admin_token;
+    char *admin_token, *admin_read_token;
     int admin_auth; /* enum setting_switch */
     char *idempotency_namespace;
 };

@@ -31,6 +31,7 @@ class Fleet:
             ("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "GRAFANA_PASSWORD", "ADMIN_TOKEN"), SECRET
         )
         settings |= {
+            "ADMIN_READ_TOKEN": SECRET + "-read",
             "IDEMPOTENCY_NAMESPACE": "test",
             "LINK_KEY": "0123456789abcdef" * 4,
             "API_PORT": self.ports["gateway"],

@@ -81,7 +81,7 @@ def test_two_tokens_are_none(api):
 
 
 def test_no_token_configured(system, spawn):
-    url = spawn(ADMIN_TOKEN="")
+    url = spawn(ADMIN_TOKEN="", ADMIN_READ_TOKEN="")
     assert_problem(Api(url, "").refresh("Bearer x"), 403)
     assert_problem(Api(url, "").refresh(""), 403)
 

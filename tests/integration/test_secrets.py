@@ -11,7 +11,7 @@ from system import ROOT, SERVICES, binary
 NEEDED = {
     "gateway": {
         *("POSTGRES_DSN", "RABBITMQ_URL", "REDIS_PASSWORD", "ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY"),
-        *("ADMIN_TOKEN", "IDEMPOTENCY_NAMESPACE"),
+        *("ADMIN_TOKEN", "ADMIN_READ_TOKEN", "IDEMPOTENCY_NAMESPACE"),
     },
     "bridge": {"RABBITMQ_URL", "LINK_KEY"},
     "persister": {"POSTGRES_DSN", "LINK_KEY"},

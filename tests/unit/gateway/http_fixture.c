@@ -57,8 +57,8 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
     fixture->loop = h2o_evloop_create();
     fixture->events = event_loop_h2o_new(fixture->loop);
     fakes_init(&fixture->fakes, fixture->events);
-    fixture->settings =
-        (struct api_settings){.admin_token = "s3cret", .admin_auth = true, .public_metrics = true};
+    fixture->settings = (struct api_settings){
+        .admin_token = "s3cret", .admin_auth = true, .public_admin = true, .public_metrics = true};
     fixture->api = (struct api){
         .cache = &fixture->fakes.cache,
         .queue = &fixture->fakes.queue,

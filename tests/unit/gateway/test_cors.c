@@ -232,7 +232,7 @@ static void test_preflights(void **state)
         assert_header("vary", "Origin");
         const char *headers = reply_header_value(&reply, "access-control-allow-headers");
         static const char *const expected[] = {"authorization", "content-type", "idempotency-key",
-                                               "prefer", "traceparent"};
+                                               "prefer",        "traceparent",  "x-operator"};
         for (size_t j = 0; j < sizeof(expected) / sizeof(expected[0]); j++)
             assert_non_null(strstr(headers, expected[j]));
     }
