@@ -141,8 +141,8 @@ static void put_index(struct index_setup *setup, long status, const struct serve
     }
 }
 
-static void on_answer(void *arg, long status, enum elasticsearch_end end, const char *body,
-                      size_t body_len, const struct error *err)
+static void on_answer(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                      const struct error *err)
 {
     (void)end;
     struct index_setup *setup = arg;

@@ -32,7 +32,7 @@ static const struct worker_code codes[] = {
     {OUTCOME_RETRY, "elasticsearch_"},  {0},
 };
 
-static void on_bulk_answer(void *arg, long status, enum elasticsearch_end end, const char *body,
+static void on_bulk_answer(void *arg, long status, enum http_end end, const char *body,
                            size_t body_len, const struct error *err)
 {
     (void)end; /* err says it */

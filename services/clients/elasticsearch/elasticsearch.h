@@ -1,12 +1,9 @@
-/* A client of Elasticsearch or OpenSearch over HTTP: libcurl's multi interface on an event loop,
- * connections kept open. Used by the gateway (search) and the indexer (_bulk). Never blocks (names
- * are resolved on libcurl's own threads). */
+/* A client of Elasticsearch or OpenSearch over HTTP, on an event loop. Never blocks. */
 #ifndef CLIENTS_ELASTICSEARCH_ELASTICSEARCH_H
 #define CLIENTS_ELASTICSEARCH_ELASTICSEARCH_H
 
 #include "proto/error.h"
-#include "services/clients/elasticsearch/answer_body.h"
-#include "services/loop/event_loop.h"
+#include "services/clients/http/http_client.h"
 #include <stddef.h>
 
 struct elasticsearch_options {
@@ -29,18 +26,6 @@ struct elasticsearch *elasticsearch_new(struct event_loop *loop,
 /* Pending requests are dropped without a callback. Not legal inside a callback of the client. */
 void elasticsearch_free(struct elasticsearch *client);
 
-enum elasticsearch_end {
-    ELASTICSEARCH_ANSWERED,
-    ELASTICSEARCH_FAILED,
-    ELASTICSEARCH_TIMED_OUT,
-    ELASTICSEARCH_OVER_BUDGET, /* there was no room for the answer */
-};
-
-/* `status` is the HTTP status, or 0 when there was no whole answer: then `err` says why, else it is
- * NULL. `body` lives during the callback only, unless it is taken. */
-typedef void elasticsearch_done_fn(void *arg, long status, enum elasticsearch_end end,
-                                   const char *body, size_t body_len, const struct error *err);
-
 /* Inside a callback: take the body. It stays where it is until answer_body_free(), also after
  * elasticsearch_free(). Returns NULL when it is empty. */
 struct answer_body *elasticsearch_take_body(struct elasticsearch *client);
@@ -52,8 +37,8 @@ struct answer_body *elasticsearch_take_body(struct elasticsearch *client);
  * The callback comes exactly once, from the loop, never from inside this call. */
 int elasticsearch_request(struct elasticsearch *client, const char *method, const char *path,
                           const char *content_type, const char *body, size_t body_len,
-                          bool body_kept, int64_t timeout_ms, elasticsearch_done_fn *on_done,
-                          void *arg) __attribute__((warn_unused_result));
+                          bool body_kept, int64_t timeout_ms, http_done_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
 
 /* For --check: one request, for which this blocks at most 5 s. The limits in the options are not
  * used. Returns the HTTP status and the answer's body, to be freed with answer_body_free(), or 0

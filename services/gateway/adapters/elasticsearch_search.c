@@ -86,14 +86,14 @@ static bool is_search_answer(const char *body, size_t len)
 }
 
 /* `good` says how the body of an answer with status 200 should be. READING_BAD has a reason. */
-static enum reading read_answer(long status, enum elasticsearch_end end, const char *body,
-                                size_t len, bool (*good)(const char *body, size_t len),
-                                const struct error *err, struct error *reason)
+static enum reading read_answer(long status, enum http_end end, const char *body, size_t len,
+                                bool (*good)(const char *body, size_t len), const struct error *err,
+                                struct error *reason)
 {
     struct server_error said;
     if (status == 0) {
         *reason = *err;
-        return end == ELASTICSEARCH_OVER_BUDGET ? READING_NOTHING : READING_BAD;
+        return end == HTTP_OVER_BUDGET ? READING_NOTHING : READING_BAD;
     }
     if (status == 200 && good(body, len))
         return READING_GOOD;
@@ -129,15 +129,15 @@ static void report(struct elasticsearch_search *search, enum reading reading,
 
 /* ---- searching ---- */
 
-static enum order_search_status status_of(enum elasticsearch_end end)
+static enum order_search_status status_of(enum http_end end)
 {
     switch (end) {
-    case ELASTICSEARCH_ANSWERED: /* an error */
-    case ELASTICSEARCH_FAILED:
+    case HTTP_ANSWERED: /* an error */
+    case HTTP_FAILED:
         return ORDER_SEARCH_FAILED;
-    case ELASTICSEARCH_TIMED_OUT:
+    case HTTP_TIMED_OUT:
         return ORDER_SEARCH_TIMEOUT;
-    case ELASTICSEARCH_OVER_BUDGET:
+    case HTTP_OVER_BUDGET:
         return ORDER_SEARCH_NO_ROOM;
     }
     return ORDER_SEARCH_FAILED;
@@ -148,8 +148,8 @@ static void release_answer(void *owner)
     answer_body_free(owner);
 }
 
-static void on_found(void *arg, long status, enum elasticsearch_end end, const char *body,
-                     size_t body_len, const struct error *err)
+static void on_found(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                     const struct error *err)
 {
     struct operation *operation = arg;
     struct elasticsearch_search *search = operation->search;
@@ -198,15 +198,15 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
 /* ---- the probe ---- */
 
 /* No request is refused for the probe's content: what is wrong concerns all. */
-static enum reading read_probe(long status, enum elasticsearch_end end, const char *body,
-                               size_t len, const struct error *err, struct error *reason)
+static enum reading read_probe(long status, enum http_end end, const char *body, size_t len,
+                               const struct error *err, struct error *reason)
 {
     enum reading reading = read_answer(status, end, body, len, is_object, err, reason);
     return status == 400 ? READING_BAD : reading;
 }
 
-static void on_probed(void *arg, long status, enum elasticsearch_end end, const char *body,
-                      size_t body_len, const struct error *err)
+static void on_probed(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                      const struct error *err)
 {
     struct elasticsearch_search *search = arg;
     struct error reason;
@@ -236,8 +236,7 @@ int elasticsearch_search_reach(const struct elasticsearch_options *server, const
     long status = elasticsearch_get(server, path, &body, err);
     if (status == 0)
         return -1;
-    enum reading reading =
-        read_probe(status, ELASTICSEARCH_ANSWERED, body->bytes, body->len, NULL, err);
+    enum reading reading = read_probe(status, HTTP_ANSWERED, body->bytes, body->len, NULL, err);
     answer_body_free(body);
     return reading == READING_GOOD || reading == READING_NO_INDEX ? 0 : -1;
 }

@@ -360,8 +360,8 @@ static void test_failures(void **state)
     }
 }
 
-static void ignore(void *arg, long status, enum elasticsearch_end end, const char *body,
-                   size_t body_len, const struct error *err)
+static void ignore(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                   const struct error *err)
 {
     (void)arg, (void)status, (void)end, (void)body, (void)body_len, (void)err;
 }

@@ -31,7 +31,7 @@ static bool done;
 static long status;
 static char failure[256];
 
-static void on_done(void *arg, long answer_status, enum elasticsearch_end end, const char *body,
+static void on_done(void *arg, long answer_status, enum http_end end, const char *body,
                     size_t body_len, const struct error *err)
 {
     (void)arg, (void)end, (void)body, (void)body_len;

@@ -43,15 +43,15 @@ struct scene {
 static void send_request(struct scene *scene, const char *method, const char *path,
                          const char *body, int64_t timeout_ms);
 
-static void on_done(void *arg, long status, enum elasticsearch_end end, const char *body,
-                    size_t body_len, const struct error *err)
+static void on_done(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                    const struct error *err)
 {
     struct scene *scene = arg;
     scene->done++;
     scene->status = status;
-    scene->timed_out = end == ELASTICSEARCH_TIMED_OUT;
-    scene->over_budget = end == ELASTICSEARCH_OVER_BUDGET;
-    assert_int_equal(end == ELASTICSEARCH_ANSWERED, status != 0);
+    scene->timed_out = end == HTTP_TIMED_OUT;
+    scene->over_budget = end == HTTP_OVER_BUDGET;
+    assert_int_equal(end == HTTP_ANSWERED, status != 0);
     scene->body_len = body_len;
     (void)snprintf(scene->body, sizeof(scene->body), "%.*s", (int)body_len, body);
     (void)snprintf(scene->error, sizeof(scene->error), "%s", err != NULL ? err->message : "");

@@ -1,7 +1,7 @@
 /* What is counted is what is allocated. An answer whose length is announced takes that, so that of
  * many at once the first ones come whole, rather than a part of each. One whose length is not known
  * takes twice as much each time that it is full. */
-#include "services/clients/elasticsearch/answer_body.h"
+#include "services/clients/http/answer_body.h"
 #include "services/base/memory.h"
 #include <stdlib.h>
 #include <string.h>

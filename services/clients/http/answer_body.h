@@ -1,6 +1,6 @@
 /* The body of an answer, which counts in a budget from its first byte until answer_body_free(). */
-#ifndef CLIENTS_ELASTICSEARCH_ANSWER_BODY_H
-#define CLIENTS_ELASTICSEARCH_ANSWER_BODY_H
+#ifndef CLIENTS_HTTP_ANSWER_BODY_H
+#define CLIENTS_HTTP_ANSWER_BODY_H
 
 #include "services/base/byte_budget.h"
 #include <stdbool.h>
