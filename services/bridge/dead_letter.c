@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define POOL_PAGE_BYTES 4096
-#define HEADERS_MAX 11
+#define HEADERS_MAX 13
 #define PROPERTIES_MAX 11
 
 static void *take_from(amqp_pool_t *pool, size_t size)
@@ -87,6 +87,29 @@ static amqp_table_t copy_properties(struct dead_letter *letter,
     return table;
 }
 
+static bool is_whole_number(const amqp_field_value_t *value)
+{
+    return value->kind == AMQP_FIELD_KIND_I64 || value->kind == AMQP_FIELD_KIND_I32;
+}
+
+/* The message is the replay of a dead letter: this one says so, too. */
+static void add_replay_of(struct dead_letter *letter, const amqp_basic_properties_t *properties)
+{
+    static const char name[] = "x-replay-of";
+    if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
+        return;
+    for (int i = 0; i < properties->headers.num_entries; i++) {
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
+        if (entry->key.len != sizeof name - 1 ||
+            memcmp(entry->key.bytes, name, sizeof name - 1) != 0 || !is_whole_number(&entry->value))
+            continue;
+        add_number(&letter->headers, name,
+                   entry->value.kind == AMQP_FIELD_KIND_I64 ? entry->value.value.i64
+                                                            : entry->value.value.i32);
+        return;
+    }
+}
+
 /* Reads what the message had. Returns what had to be left out of it. A frame has room for 128 KiB
  * of properties, so only headers can be many; they are decoded in a pool that does not stay. */
 static const char *add_properties(struct dead_letter *letter, const struct content_head *head)
@@ -106,6 +129,7 @@ static const char *add_properties(struct dead_letter *letter, const struct conte
                 copy(&letter->pool, properties->content_type.bytes, properties->content_type.len)
                     .bytes;
         kept = copy_properties(letter, properties, !large);
+        add_replay_of(letter, properties);
     }
     empty_amqp_pool(&passing);
     add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = kept;
@@ -141,6 +165,9 @@ void dead_letter_init(struct dead_letter *letter, const struct content *content,
     add_bytes(headers, "x-original-exchange", bytes_of(head->exchange, head->exchange_len));
     add_bytes(headers, "x-original-routing-key",
               bytes_of(head->routing_key, head->routing_key_len));
+
+    if (head->redelivered)
+        add(headers, "x-redelivered", AMQP_FIELD_KIND_BOOLEAN)->value.boolean = 1;
 
     const char *properties = add_properties(letter, head);
     const char *body = content->body_len < head->body_size ? "body" : "";

@@ -8,6 +8,10 @@
  *   x-first-attempt, x-last-attempt   when, RFC 3339; without attempts when it was refused
  *   x-original-size              of the body, bytes
  *   x-original-exchange, x-original-routing-key
+ *   x-redelivered                true, when the message had been delivered before: there may be
+ *                                another letter about it; else absent
+ *   x-replay-of                  the same header of the message, when it has that as an integer:
+ *                                it is the replay of an archived letter
  *   x-original-properties        a table of its other properties, its own headers as "headers"
  *   x-cut                        what of it is not here, separated by commas: "body" (over 1 MiB:
  *                                only its beginning is kept), "headers" (with more than 64 KiB of

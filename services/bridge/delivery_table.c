@@ -2,7 +2,7 @@
  * hash chain; its state says in which one other list it is, or in the heap of deadlines. */
 #include "services/bridge/delivery_table.h"
 #include "services/base/memory.h"
-#include "services/bridge/content.h"
+#include "services/clients/rabbitmq/content.h"
 #include <assert.h>
 #include <stdlib.h>
 

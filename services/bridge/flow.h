@@ -15,7 +15,7 @@
 
 #include "proto/job.h"
 #include "proto/reply.h"
-#include "services/bridge/content.h"
+#include "services/clients/rabbitmq/content.h"
 #include "services/bridge/retry_policy.h"
 
 #define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */

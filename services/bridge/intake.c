@@ -8,9 +8,10 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
-#include "services/bridge/content_reader.h"
 #include "services/bridge/settlements.h"
+#include "services/clients/rabbitmq/content_reader.h"
 #include "services/runtime/health.h"
+#include <assert.h>
 #include <stdlib.h>
 
 #define CONSUMER_TAG "bridge"
@@ -27,6 +28,7 @@ struct intake {
     enum intake_state state;
     uint64_t epoch;
     struct content_reader reader;
+    struct content_budget budget;
     struct settlements settlements;
     struct health_check *health;
     struct metric_counter *connects, *losses, *redelivered;
@@ -183,7 +185,8 @@ struct intake *intake_new(struct event_loop *loop, const struct intake_options *
                                              .on_turn = on_turn,
                                              .arg = intake,
                                          });
-    content_reader_init(&intake->reader);
+    intake->budget.limit_bytes = INTAKE_LARGE_BYTES;
+    content_reader_init(&intake->reader, &intake->budget);
     settlements_init(&intake->settlements, options->prefetch);
     intake->health = health_check("rabbitmq", HEALTH_REQUIRED);
     intake->connects = metric_counter("bridge_intake_connects_total", NULL,
@@ -225,6 +228,7 @@ void intake_free(struct intake *intake)
         return;
     broker_link_free(intake->link);
     content_reader_release(&intake->reader);
+    assert(intake->budget.large_bytes == 0);
     settlements_release(&intake->settlements);
     free(intake);
 }

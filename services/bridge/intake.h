@@ -3,8 +3,10 @@
 #ifndef BRIDGE_INTAKE_H
 #define BRIDGE_INTAKE_H
 
-#include "services/bridge/content.h"
+#include "services/clients/rabbitmq/content.h"
 #include "services/clients/rabbitmq/link.h"
+
+#define INTAKE_LARGE_BYTES (16u << 20) /* large contents in memory, about */
 
 struct intake_options {
     struct broker_options broker; /* these strings and `queue` must outlive the intake */

@@ -2,7 +2,7 @@
 #include "services/bridge/settings.h"
 #include "services/base/endpoint.h"
 #include "services/bridge/bridge.h"
-#include "services/bridge/content_reader.h"
+#include "services/bridge/intake.h"
 #include "services/clients/rabbitmq/options.h"
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/runtime/admin_server.h"
@@ -49,7 +49,7 @@ static struct limits_wanted wanted(const void *arg)
     const struct bridge_settings *settings = arg;
     return (struct limits_wanted){.descriptors = 64 + ADMIN_SERVER_CONNECTIONS_MAX,
                                   .descriptors_for = "RabbitMQ, the admin port and a few workers",
-                                  .memory_bytes = SERVICE_MEMORY_BYTES + CONTENT_LARGE_LIMIT_BYTES +
+                                  .memory_bytes = SERVICE_MEMORY_BYTES + INTAKE_LARGE_BYTES +
                                                   (uint64_t)settings->prefetch * ORDER_BYTES,
                                   .threads = 5,
                                   .memory_for = "ORDER_PREFETCH"};

@@ -188,12 +188,56 @@ static void test_what_was_cut_is_marked(void **state)
     free(large_wire);
 }
 
+/* Headers {"x-replay-of": …}, of one type or another. */
+static void test_says_what_it_may_be_a_copy_of(void **state)
+{
+    (void)state;
+    static const char replay[] = "\x20\x00\x00\x00\x00\x15\x0bx-replay-ofl\0\0\0\0\0\0\x01\x07",
+                      text[] = "\x20\x00\x00\x00\x00\x14\x0bx-replay-ofS\0\0\0\x03"
+                               "263";
+    const struct {
+        const char *properties;
+        size_t len;
+        bool redelivered;
+        int64_t replay_of;
+    } cases[] = {
+        {"\0\0", 2, false, 0},
+        {"\0\0", 2, true, 0},
+        {replay, sizeof replay - 1, true, 263},
+        {text, sizeof text - 1, false, 0},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t large = 0;
+        struct content_head head = {.properties = cases[i].properties,
+                                    .properties_len = cases[i].len,
+                                    .redelivered = cases[i].redelivered};
+        struct content *content = content_new(&head, &large);
+        struct dead_letter_report report = {.reason = "malformed", .detail = ""};
+        struct dead_letter letter;
+        dead_letter_init(&letter, content, &report, 0, 0);
+        assert_text(&letter.headers, "x-cut", "");
+        const amqp_field_value_t *redelivered = find(&letter.headers, "x-redelivered");
+        assert_true((redelivered != NULL) == cases[i].redelivered);
+        if (redelivered != NULL) {
+            assert_int_equal(redelivered->kind, AMQP_FIELD_KIND_BOOLEAN);
+            assert_true(redelivered->value.boolean);
+        }
+        if (cases[i].replay_of != 0)
+            assert_number(&letter.headers, "x-replay-of", cases[i].replay_of);
+        else
+            assert_null(find(&letter.headers, "x-replay-of"));
+        dead_letter_release(&letter);
+        content_unref(content);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_properties),
         cmocka_unit_test(test_keeps_what_the_message_had),
         cmocka_unit_test(test_what_was_cut_is_marked),
+        cmocka_unit_test(test_says_what_it_may_be_a_copy_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

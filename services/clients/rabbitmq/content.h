@@ -1,8 +1,9 @@
 /* The content of a delivery (AMQP 0-9-1, 2.3.5): properties and body (cut to what is kept), where
- * it was published, and the order in it or the reason why there is none. References are counted:
- * the flow holds one, each dead letter on its way another, all on the bridge's thread. */
-#ifndef BRIDGE_CONTENT_H
-#define BRIDGE_CONTENT_H
+ * it was published, and the order in it or the reason why there is none. References are counted: in
+ * the bridge the flow holds one, each dead letter on its way another, all on one thread. Without
+ * librabbitmq. */
+#ifndef CLIENTS_RABBITMQ_CONTENT_H
+#define CLIENTS_RABBITMQ_CONTENT_H
 
 #include "proto/error.h"
 #include "proto/order.h"
@@ -24,6 +25,7 @@ struct content_head {
     size_t exchange_len;
     const char *routing_key;
     size_t routing_key_len;
+    bool redelivered; /* basic.deliver's flag: it was delivered before, or may have been */
 };
 
 struct content {
@@ -42,6 +44,8 @@ struct content {
  * whose body and properties are together over CONTENT_LARGE_BYTES; it must outlive the content. */
 struct content *content_new(const struct content_head *head, size_t *large_bytes);
 bool content_head_is_large(const struct content_head *head);
+/* The memory that is counted for it; 0 unless it is large. */
+size_t content_large_bytes(const struct content *content);
 
 /* Add a piece of the body. Returns 0, or -1 when there is more than the head said. */
 int content_append(struct content *content, const void *bytes, size_t len)

@@ -1,6 +1,6 @@
 /* Frames in, messages out. A step is one frame: "deliver TAG", "header SIZE", "body LEN"; the
  * answer is "", "TAG" when a message is complete, or "error". */
-#include "services/bridge/content_reader.h"
+#include "services/clients/rabbitmq/content_reader.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,8 +72,9 @@ static void test_sequences(void **state)
         {"more, later", {"deliver 7", "", "header 5", "", "body 3", "", "body 3", "error"}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
+        struct content_budget budget = {.limit_bytes = CONTENT_KEEP_BYTES};
         struct content_reader reader;
-        content_reader_init(&reader);
+        content_reader_init(&reader, &budget);
         char answer[32];
         for (size_t k = 0; k + 1 < COUNT(cases[i].steps) && cases[i].steps[k] != NULL; k += 2)
             if (strcmp(take(&reader, cases[i].steps[k], answer), cases[i].steps[k + 1]) != 0)
@@ -85,8 +86,9 @@ static void test_sequences(void **state)
 static void test_a_lost_connection_forgets_half_a_message(void **state)
 {
     (void)state;
+    struct content_budget budget = {.limit_bytes = CONTENT_KEEP_BYTES};
     struct content_reader reader;
-    content_reader_init(&reader);
+    content_reader_init(&reader, &budget);
     char answer[32];
     take(&reader, "deliver 7", answer);
     take(&reader, "header 5", answer);
@@ -100,10 +102,11 @@ static void test_a_lost_connection_forgets_half_a_message(void **state)
 static void test_large_messages_wait_for_earlier_ones(void **state)
 {
     (void)state;
-    enum { FIT = CONTENT_LARGE_LIMIT_BYTES / CONTENT_KEEP_BYTES };
+    enum { FIT = 16 };
+    struct content_budget budget = {.limit_bytes = FIT * CONTENT_KEEP_BYTES};
     struct content_reader reader;
     struct content *alive[FIT + 1];
-    content_reader_init(&reader);
+    content_reader_init(&reader, &budget);
     amqp_basic_properties_t properties = {._flags = 0};
     uint64_t tag;
     for (size_t i = 0; i <= FIT; i++) {
@@ -129,6 +132,7 @@ static void test_large_messages_wait_for_earlier_ones(void **state)
     for (size_t i = 1; i <= FIT; i++)
         content_unref(alive[i]);
     content_reader_release(&reader);
+    assert_int_equal(budget.large_bytes, 0);
 }
 
 int main(void)

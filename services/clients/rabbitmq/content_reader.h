@@ -1,36 +1,40 @@
 /* Puts contents together from frames: basic.deliver, a content header, body frames (AMQP 0-9-1,
  * 4.2.6). By hand, because librabbitmq's own reader waits for the rest of a content without a
  * deadline and keeps bodies of any size in memory. */
-#ifndef BRIDGE_CONTENT_READER_H
-#define BRIDGE_CONTENT_READER_H
+#ifndef CLIENTS_RABBITMQ_CONTENT_READER_H
+#define CLIENTS_RABBITMQ_CONTENT_READER_H
 
 #include "proto/error.h"
-#include "services/bridge/content.h"
 #include "services/clients/rabbitmq/amqp.h"
+#include "services/clients/rabbitmq/content.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONTENT_LARGE_LIMIT_BYTES (16u << 20)
+/* The memory that large contents may take, for several readers of a thread. */
+struct content_budget {
+    size_t limit_bytes;
+    size_t large_bytes; /* of all large contents, those being read included */
+};
 
 struct content_reader {
     enum content_state { CONTENT_NONE, CONTENT_HEADER, CONTENT_BODY } state; /* what comes next */
     uint64_t delivery_tag;
-    bool redelivered; /* basic.deliver's flag: the order was delivered before */
+    bool redelivered;
     size_t exchange_len, routing_key_len;
     char exchange[255], routing_key[255]; /* AMQP's short strings */
     struct content *content;
-    size_t large_bytes; /* of all large contents, the one being read included */
+    struct content_budget *budget;
 };
 
-void content_reader_init(struct content_reader *reader);
-/* All contents must be released before. */
+/* The budget must outlive the reader and all contents that it reads. */
+void content_reader_init(struct content_reader *reader, struct content_budget *budget);
 void content_reader_release(struct content_reader *reader);
 
 /* Forget a content that is half read: its connection is gone. */
 void content_reader_reset(struct content_reader *reader);
 
-/* Whether the next frame must not be read yet: it belongs to a large content, and the large
- * contents in memory take CONTENT_LARGE_LIMIT_BYTES. (RabbitMQ closes a connection that takes
+/* Whether the next frame must not be read yet: it belongs to a large content, there are others, and
+ * all together are over the budget. (RabbitMQ closes a connection that takes
  * nothing for about half a minute: so this is a last resort, not one large content at a time.) */
 bool content_reader_must_wait(const struct content_reader *reader);
 

@@ -1,6 +1,6 @@
 /* What a delivery holds. One allocation has the content and all of its parts, sized when its head
  * is known; another one the order. Both are as small as can be: thousands are in flight. */
-#include "services/bridge/content.h"
+#include "services/clients/rabbitmq/content.h"
 #include "proto/order_json.h"
 #include "services/base/memory.h"
 #include <stdlib.h>
@@ -26,9 +26,10 @@ static size_t kept_size(const struct content_head *head)
     return head->body_size < CONTENT_KEEP_BYTES ? (size_t)head->body_size : CONTENT_KEEP_BYTES;
 }
 
-static size_t large_size(const struct content *content)
+size_t content_large_bytes(const struct content *content)
 {
-    return content->head.properties_len + kept_size(&content->head);
+    return content->large_bytes == NULL ? 0
+                                        : content->head.properties_len + kept_size(&content->head);
 }
 
 struct content *content_new(const struct content_head *head, size_t *large_bytes)
@@ -48,7 +49,7 @@ struct content *content_new(const struct content_head *head, size_t *large_bytes
     content->references = 1;
     if (content_head_is_large(head)) {
         content->large_bytes = large_bytes;
-        *large_bytes += large_size(content);
+        *large_bytes += content_large_bytes(content);
     }
     return content;
 }
@@ -88,7 +89,7 @@ void content_unref(struct content *content)
     if (content == NULL || --content->references > 0)
         return;
     if (content->large_bytes != NULL)
-        *content->large_bytes -= large_size(content);
+        *content->large_bytes -= content_large_bytes(content);
     free(content->order);
     free(content);
 }

@@ -1,4 +1,4 @@
-#include "services/bridge/content.h"
+#include "services/clients/rabbitmq/content.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,17 +1,15 @@
 /* Reads one content at a time; the frames of a channel never mix contents. */
-#include "services/bridge/content_reader.h"
-#include <assert.h>
+#include "services/clients/rabbitmq/content_reader.h"
 #include <string.h>
 
-void content_reader_init(struct content_reader *reader)
+void content_reader_init(struct content_reader *reader, struct content_budget *budget)
 {
-    *reader = (struct content_reader){.state = CONTENT_NONE};
+    *reader = (struct content_reader){.state = CONTENT_NONE, .budget = budget};
 }
 
 void content_reader_release(struct content_reader *reader)
 {
     content_reader_reset(reader);
-    assert(reader->large_bytes == 0);
 }
 
 void content_reader_reset(struct content_reader *reader)
@@ -23,8 +21,11 @@ void content_reader_reset(struct content_reader *reader)
 
 bool content_reader_must_wait(const struct content_reader *reader)
 {
-    return reader->state == CONTENT_BODY && reader->content->large_bytes != NULL &&
-           reader->large_bytes > CONTENT_LARGE_LIMIT_BYTES;
+    if (reader->state != CONTENT_BODY)
+        return false;
+    size_t own_bytes = content_large_bytes(reader->content);
+    return own_bytes > 0 && reader->budget->large_bytes > own_bytes &&
+           reader->budget->large_bytes > reader->budget->limit_bytes;
 }
 
 static size_t copy_short(char to[255], amqp_bytes_t from)
@@ -61,12 +62,13 @@ static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
         .exchange_len = reader->exchange_len,
         .routing_key = reader->routing_key,
         .routing_key_len = reader->routing_key_len,
+        .redelivered = reader->redelivered,
     };
     if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG) {
         head.message_id_len = properties->message_id.len;
         head.message_id = head.message_id_len > 0 ? properties->message_id.bytes : "";
     }
-    reader->content = content_new(&head, &reader->large_bytes);
+    reader->content = content_new(&head, &reader->budget->large_bytes);
     reader->state = CONTENT_BODY;
 }
 
