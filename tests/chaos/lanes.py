@@ -97,7 +97,7 @@ def play(task: Task, stand: Stand, seed: int, long: bool) -> tuple[Result, dict[
     problems, repeatable = [], True
     try:
         stand.clear()
-        run.stores.take_dead_letters()
+        run.stores.letters.clear()
         scenario.play(run)
     except Skipped as reason:
         print(f"    skipped: {reason}")

@@ -154,6 +154,18 @@ class Run:
             self.stand.start(name)
 
     @contextlib.contextmanager
+    def without_archive(self) -> Iterator[None]:
+        """No scheduler runs while the block does: dead letters stay in their queue."""
+        names = [name for name in self.stand.service_names() if name.startswith("scheduler-")]
+        for name in names:
+            self.stand.stop(name)
+        try:
+            yield
+        finally:
+            for name in names:
+                self.stand.start(name)
+
+    @contextlib.contextmanager
     def mode(self, link: str, mode: Mode) -> Iterator[None]:
         """The link to one server behaves in this way while the block runs."""
         self.proxies[link].set_mode(mode)
@@ -257,7 +269,7 @@ class Run:
 
     def own_dead_letters(self) -> list:
         prefix = self.prefix.encode()
-        return [(properties, body) for properties, body in self.stores.dead_letters() if prefix in body]
+        return [(properties, body) for properties, body in self.stores.letters.all() if prefix in body]
 
     def expect_dead(self, letters: list) -> None:
         self.expected_dead |= {json.loads(body)["product_name"] for _, body in letters}

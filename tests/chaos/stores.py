@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 
-import pika
 import psycopg
 import redis
 from elasticsearch import Elasticsearch
 
+from letters import Letters
 from verdict import Contents, Dead, Stored
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "integration"))
@@ -21,8 +21,6 @@ from search_client import search_client  # noqa: E402
 PROVISIONAL_SECONDS = 30
 PAGE = 5000
 
-Letters = list[tuple[pika.BasicProperties, bytes]]
-
 
 class Stores:
     def __init__(self, env: dict[str, str], rabbitmqctl: Callable[..., str]):
@@ -30,6 +28,7 @@ class Stores:
         self._rabbitmqctl = rabbitmqctl
         self.queue = env.get("ORDER_QUEUE") or "order_queue"
         self.index = env.get("ORDER_INDEX") or "orders"
+        self.letters = Letters(env, self.queue)
 
     def contents(self, prefix: str) -> Contents:
         """Everything of one run, whose product names begin with `prefix` and a dash."""
@@ -113,31 +112,9 @@ class Stores:
 
     # --- RabbitMQ
 
-    def dead_letters(self) -> Letters:
-        """The dead letters; they stay in their queue."""
-        return self._get_dead_letters(keep=True)
-
-    def take_dead_letters(self) -> Letters:
-        return self._get_dead_letters(keep=False)
-
-    def _get_dead_letters(self, keep: bool) -> Letters:
-        letters = []
-        connection = connect(self._env["RABBITMQ_URL"])
-        channel = connection.channel()
-        try:
-            while True:
-                method, properties, body = channel.basic_get(self.queue + ".dead", auto_ack=not keep)
-                if method is None:
-                    return letters
-                letters.append((properties, body))
-        except pika.exceptions.ChannelClosedByBroker:  # there is no such queue yet
-            return letters
-        finally:
-            connection.close()
-
     def _dead(self, prefix: str) -> list[Dead]:
         found = []
-        for properties, body in self.dead_letters():
+        for properties, body in self.letters.all():
             try:
                 name = json.loads(body)["product_name"]
             except (ValueError, KeyError, TypeError):  # nothing that the load client has sent

@@ -270,7 +270,6 @@ def many_lost_connections(run):
 def huge_foreign_bodies(run):
     """Foreign bodies of 128 MiB: dead-lettered, cut, with their true size; the bridge's memory is bounded."""
     count, size = (20 if run.long else 3), 128 * 1024 * 1024
-    queues = run.stand.servers.queues
 
     with run.load():
         run.until_accepted(300)
@@ -283,9 +282,9 @@ def huge_foreign_bodies(run):
         connection.close()
         # Not read until all are there: a message that is given back is missing for a moment.
         run.must_come(
-            lambda: queues.depth(queues.dead_name) == count, 20 * count, "all of them are dead letters"
+            lambda: run.stores.letters.count() == count, 20 * count, "all of them are dead letters"
         )
-        letters = run.stores.dead_letters()
+        letters = run.stores.letters.all()
         run.check(len(letters) == count, f"{len(letters)} dead letters")
         for properties, body in letters:
             run.check(properties.message_id == f"{run.prefix}-huge", f"a dead letter: {properties}")

@@ -36,7 +36,7 @@ def bridge(run):
     victim = Victim(run.stand, "bridge-1", run.stand.folder)
     visit = PipelineVisit(run, victim)
     torture(run, victim, visit)
-    letters = {body for _, body in run.stores.dead_letters()}
+    letters = {body for _, body in run.stores.letters.all()}
     lost = [body for body in visit.poison if body not in letters]
     run.check(not lost, f"{len(lost)} dead letters are lost: {lost[:5]}")
 

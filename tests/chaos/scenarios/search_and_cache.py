@@ -190,7 +190,7 @@ def one_key_two_payloads(run):
     for order_id, stored in rows.items():
         run.check(len(stored) == 1, f"{order_id} has {len(stored)} rows")
         run.check(documents.get(order_id) == stored[0], f"{order_id}: row and document differ")
-    for properties, body in run.stores.dead_letters():
+    for properties, body in run.stores.letters.all():
         if f"{prefix}-pair".encode() in body:
             run.check(properties.headers["x-reason"] == "id_conflict", f"dead letter: {properties.headers}")
     run.recovered()
