@@ -123,8 +123,15 @@ static void publish_more(struct outbox_task *task)
         task->given_up = true;
     while (task->published < task->batch->count && !task->given_up) {
         const struct outbox_row *row = &task->batch->rows[task->published];
-        if (task->queue->publish(task->queue->self, &row->order_id, row->json, row->json_len,
-                                 task->deadline_ms, on_published, task) != 0) {
+        const struct order_message message = {
+            .id = &row->order_id,
+            .json = row->json,
+            .json_len = row->json_len,
+            .trace = &row->trace,
+            .replay_of = row->replay_of,
+        };
+        if (task->queue->publish(task->queue->self, &message, task->deadline_ms, on_published,
+                                 task) != 0) {
             loop_timer_start(task->timer, FULL_WINDOW_PAUSE_MS);
             break;
         }

@@ -68,17 +68,19 @@ enum problem problem_of_status(int status)
     }
 }
 
-char *problem_render(enum problem problem, const char *detail)
+char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id)
 {
+    char trace[TRACE_ID_TEXT_LEN + 1];
+    trace_id_format(trace_id, trace);
     const struct problem_kind *kind = &kinds[problem];
     /* "s*" leaves out a NULL detail. A detail that is not UTF-8 would be our bug: leave it out too.
      */
     json_t *json =
-        json_pack("{s:s, s:s, s:i, s:s*, s:s}", "type", "about:blank", "title", kind->title,
-                  "status", kind->status, "detail", detail, "code", kind->code);
+        json_pack("{s:s, s:s, s:i, s:s*, s:s, s:s}", "type", "about:blank", "title", kind->title,
+                  "status", kind->status, "detail", detail, "code", kind->code, "trace_id", trace);
     if (json == NULL)
-        json = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", kind->title,
-                         "status", kind->status, "code", kind->code);
+        json = json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", kind->title,
+                         "status", kind->status, "code", kind->code, "trace_id", trace);
     char *text = json_dumps(json, JSON_COMPACT);
     if (text == NULL)
         abort(); /* out of memory */

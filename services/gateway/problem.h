@@ -3,6 +3,8 @@
 #ifndef GATEWAY_PROBLEM_H
 #define GATEWAY_PROBLEM_H
 
+#include "proto/trace_context.h"
+
 enum problem {
     PROBLEM_MALFORMED_REQUEST,
     PROBLEM_MALFORMED_ORDER,
@@ -44,9 +46,9 @@ enum problem problem_of_status(int status);
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
-/* The problem's status and JSON. `detail` is for a person, and NULL when the title says it all. The
- * text is malloc'd: free() it. */
+/* The problem's status and JSON. `detail` is for a person, and NULL when the title says it all;
+ * `trace_id` is the request's. The text is malloc'd: free() it. */
 int problem_status(enum problem problem);
-char *problem_render(enum problem problem, const char *detail);
+char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id);
 
 #endif

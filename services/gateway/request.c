@@ -90,7 +90,10 @@ static void detach_guard(struct request *request)
 void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms, enum problem late)
 {
     assert(!request->answered && request->guard == NULL);
-    struct request_guard *guard = memory_new(size);
+    const struct trace_context *trace = &request->trace;
+    struct request_guard *guard = memory_new(size + trace->state_len);
+    guard->trace = *trace;
+    guard->trace.state = memcpy((char *)guard + size, trace->state, trace->state_len);
     guard->request = request;
     guard->requests = &request->api->requests;
     guard->deadline_ms = clock_monotonic_ms() + timeout_ms + GUARD_MARGIN_MS;
@@ -116,6 +119,24 @@ void request_guard_fail(struct request_guard *guard, enum problem problem)
 
 /* ---- requests ---- */
 
+static size_t header_of(const h2o_req_t *req, const char *name, h2o_iovec_t *ret_value)
+{
+    size_t name_len = strlen(name), count = 0;
+    for (size_t i = 0; i < req->headers.size; i++) {
+        const h2o_header_t *header = &req->headers.entries[i];
+        if (h2o_memis(header->name->base, header->name->len, name, name_len)) {
+            *ret_value = header->value;
+            count++;
+        }
+    }
+    return count;
+}
+
+size_t request_header(const struct request *request, const char *name, h2o_iovec_t *ret_value)
+{
+    return header_of(request->req, name, ret_value);
+}
+
 /* libh2o disposes of the request: its answer has been sent, or its connection is gone. */
 static void on_dispose(void *arg)
 {
@@ -123,6 +144,40 @@ static void on_dispose(void *arg)
     detach_guard(request);
     route_metrics_count(request->metrics, request->answered ? request->req->res.status : 0,
                         clock_monotonic_us() - request->started_us);
+}
+
+/* The lines of a header as one (RFC 9110, 5.3), when they are not longer than any tracestate. */
+static h2o_iovec_t joined_tracestate(h2o_req_t *req)
+{
+    char joined[TRACESTATE_MAX_BYTES];
+    size_t len = 0, lines = 0;
+    h2o_iovec_t line = {NULL, 0};
+    for (size_t i = 0; i < req->headers.size; i++) {
+        const h2o_header_t *header = &req->headers.entries[i];
+        if (!h2o_memis(header->name->base, header->name->len, H2O_STRLIT("tracestate")))
+            continue;
+        line = header->value;
+        if (len + 1 + line.len > sizeof joined)
+            return (h2o_iovec_t){NULL, 0};
+        if (lines++ > 0)
+            joined[len++] = ',';
+        memcpy(joined + len, line.base, line.len);
+        len += line.len;
+    }
+    return lines > 1 ? h2o_strdup(&req->pool, joined, len) : line;
+}
+
+struct trace_context request_trace(h2o_req_t *req)
+{
+    static const h2o_iovec_t none = {NULL, 0};
+    h2o_iovec_t parent = none;
+    /* More than one is none (section 3.2.1 of the recommendation, and RFC 9110, 5.3). */
+    if (header_of(req, "traceparent", &parent) != 1)
+        return trace_context_begin();
+    h2o_iovec_t state = joined_tracestate(req);
+    struct trace_context trace = trace_context_read(parent.base, parent.len, state.base, state.len);
+    trace_context_take_part(&trace);
+    return trace;
 }
 
 struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
@@ -134,23 +189,10 @@ struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
         .api = api,
         .metrics = metrics,
         .admin = admin,
+        .trace = request_trace(req),
         .started_us = clock_monotonic_us(),
     };
     return request;
-}
-
-size_t request_header(const struct request *request, const char *name, h2o_iovec_t *ret_value)
-{
-    const h2o_headers_t *headers = &request->req->headers;
-    size_t name_len = strlen(name), count = 0;
-    for (size_t i = 0; i < headers->size; i++) {
-        const h2o_header_t *header = &headers->entries[i];
-        if (h2o_memis(header->name->base, header->name->len, name, name_len)) {
-            *ret_value = header->value;
-            count++;
-        }
-    }
-    return count;
 }
 
 /* ---- answers ---- */
@@ -310,7 +352,7 @@ void reply_problem(struct request *request, enum problem problem, const char *de
     int status = problem_status(problem);
     if (status == 503)
         reply_header(request, "retry-after", "1");
-    char *text = problem_render(problem, detail);
+    char *text = problem_render(problem, detail, &request->trace.id);
     reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
     free(text);
 }

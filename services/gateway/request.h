@@ -9,6 +9,7 @@
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
 
+#include "proto/trace_context.h"
 #include "services/gateway/problem.h"
 #include "services/loop/event_loop.h"
 #include <h2o.h>
@@ -27,6 +28,7 @@ struct request {
     struct route_metrics *metrics;
     bool admin;                  /* it came in by the admin port */
     const char *operator_name;   /* who it is from; NULL where no operator is asked for */
+    struct trace_context trace;  /* the client's, in which the gateway takes part, or a new one */
     struct request_guard *guard; /* of the route that answers later, or NULL */
     int64_t started_us;          /* on clock_monotonic_us() */
     bool answered;
@@ -44,8 +46,9 @@ struct requests {
 struct request_guard {
     struct request *request;
     struct requests *requests;
-    int64_t deadline_ms; /* on clock_monotonic_ms() */
-    enum problem late;   /* the answer when it has passed */
+    int64_t deadline_ms;        /* on clock_monotonic_ms() */
+    enum problem late;          /* the answer when it has passed */
+    struct trace_context trace; /* the request's */
     h2o_linklist_t link;
 };
 
@@ -74,6 +77,9 @@ void request_guard_fail(struct request_guard *guard, enum problem problem);
 /* The value of a request header given exactly once. Returns how often it was given. `name` is in
  * lower case. */
 size_t request_header(const struct request *request, const char *name, h2o_iovec_t *ret_value);
+
+/* The trace that the headers of the request name, or a new one. Lives as long as the request. */
+struct trace_context request_trace(h2o_req_t *req);
 
 /* Add a header to the answer. `value` is copied and must be free of CR, LF and NUL. */
 void reply_header(struct request *request, const char *name, const char *value);

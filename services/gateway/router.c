@@ -237,7 +237,8 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     const struct router *router =
         H2O_STRUCT_FROM_MEMBER(struct problem_filter, super, self)->router;
     enum problem problem = problem_of_status(req->res.status);
-    char *text = problem_render(problem, NULL);
+    const struct trace_context trace = request_trace(req);
+    char *text = problem_render(problem, NULL, &trace.id);
     h2o_iovec_t body = h2o_strdup(&req->pool, text, SIZE_MAX);
     free(text);
 

@@ -82,7 +82,7 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
 }
 
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, bool with_json, database_done_fn *on_done,
+                    size_t count, const struct trace_context *trace, database_done_fn *on_done,
                     void (*drop)(void *arg), void *arg)
 {
     size_t names_bytes = 0;
@@ -93,7 +93,7 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
         array_of(OID_TEXT, count, names_bytes),
         array_of(OID_INT8, count, count * sizeof(int64_t)),
         array_of(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
-        with_json ? array_of(OID_TEXT, count, count * ORDER_JSON_SIZE) : (struct array){0},
+        trace != NULL ? array_of(OID_TEXT, count, count * ORDER_JSON_SIZE) : (struct array){0},
     };
     for (size_t i = 0; i < count; i++) {
         const struct order *order = entries[i].order;
@@ -104,26 +104,34 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
         put_integer(&arrays[3], sizeof(int64_t), 4);
         put_integer(&arrays[3], (uint64_t)(order->created_at_us - POSTGRES_EPOCH_US),
                     sizeof(int64_t));
-        if (with_json) {
+        if (trace != NULL) {
             char json[ORDER_JSON_SIZE];
             put_element(&arrays[4], json, order_to_json(order, json));
         }
     }
 
-    enum { PARAMETERS = sizeof arrays / sizeof arrays[0] };
+    enum { ARRAYS = sizeof arrays / sizeof arrays[0], PARAMETERS = ARRAYS + 2 };
     const char *values[PARAMETERS];
-    int lengths[PARAMETERS], formats[PARAMETERS];
-    for (int i = 0; i < PARAMETERS; i++) {
+    int lengths[PARAMETERS], formats[PARAMETERS] = {0};
+    for (int i = 0; i < ARRAYS; i++) {
         values[i] = arrays[i].bytes;
         lengths[i] = (int)arrays[i].len; /* 1000 orders of some KB each */
         formats[i] = 1;
     }
-    const struct database_parameters parameters = {.count = with_json ? PARAMETERS : PARAMETERS - 1,
+    char traceparent[TRACEPARENT_LEN + 1];
+    if (trace != NULL) {
+        traceparent_format(trace, traceparent);
+        values[ARRAYS] = traceparent;
+        values[ARRAYS + 1] = trace->state_len > 0 ? trace->state : NULL;
+        lengths[ARRAYS + 1] = (int)trace->state_len;
+        formats[ARRAYS + 1] = 1; /* it ends in no NUL */
+    }
+    const struct database_parameters parameters = {.count = trace != NULL ? PARAMETERS : ARRAYS - 1,
                                                    .values = values,
                                                    .lengths = lengths,
                                                    .formats = formats};
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
-    for (int i = 0; i < PARAMETERS; i++)
+    for (int i = 0; i < ARRAYS; i++)
         free(arrays[i].bytes);
     return status;
 }

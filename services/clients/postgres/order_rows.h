@@ -4,6 +4,7 @@
 #define CLIENTS_POSTGRES_ORDER_ROWS_H
 
 #include "proto/order.h"
+#include "proto/trace_context.h"
 #include "services/clients/postgres/call.h"
 
 /* One order of a batch, and where it stands there. */
@@ -29,10 +30,11 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
     "unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[], $5::text[])"                    \
     " AS o(id, name, cents, created_at, json)"
 
-/* Send `sql`, whose parameters are those of ORDER_ROWS_FROM, or of ORDER_ROWS_JSON_FROM when
- * `with_json`, with these orders (at least one), in this order. Returns as database_call(). */
+/* Send `sql` with these orders (at least one), in this order. Its parameters are those of
+ * ORDER_ROWS_FROM; or, when there is a `trace`, those of ORDER_ROWS_JSON_FROM, then traceparent and
+ * tracestate. Returns as database_call(). */
 int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, bool with_json, database_done_fn *on_done,
+                    size_t count, const struct trace_context *trace, database_done_fn *on_done,
                     void (*drop)(void *arg), void *arg) __attribute__((warn_unused_result));
 
 /* What order_row_decode() wants to see selected, in binary. The id is cast since the original

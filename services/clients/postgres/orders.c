@@ -209,7 +209,7 @@ int orders_insert(struct database *database, const struct order *const orders[],
         if (i == 0 ||
             !order_id_equal(&insert->entries[i].order->id, &insert->entries[i - 1].order->id))
             insert->distinct[insert->distinct_count++] = insert->entries[i];
-    if (order_rows_send(database, sql, insert->distinct, insert->distinct_count, false, on_inserted,
+    if (order_rows_send(database, sql, insert->distinct, insert->distinct_count, NULL, on_inserted,
                         insert_free, insert) == 0)
         return 0;
     insert_free(insert);

@@ -98,15 +98,16 @@ static void on_inserted(void *arg, const struct database_answer *answer)
 }
 
 int orders_insert_bulk(struct database *database, const struct order *orders, size_t count,
-                       bulk_stored_fn *on_done, void *arg)
+                       const struct trace_context *trace, bulk_stored_fn *on_done, void *arg)
 {
     static const char sql[] =
         "WITH o AS (SELECT id, name, cents * 0.01 AS amount, created_at, json"
         " FROM " ORDER_ROWS_JSON_FROM "),"
         " stored AS (INSERT INTO orders (id, product_name, amount, created_at)"
         " SELECT id, name, amount, created_at FROM o)"
-        " INSERT INTO order_outbox (order_id, product_name, amount, created_at, json)"
-        " SELECT id, name, amount, created_at, json FROM o";
+        " INSERT INTO order_outbox"
+        " (order_id, product_name, amount, created_at, json, traceparent, tracestate)"
+        " SELECT id, name, amount, created_at, json, $6::text, $7::text FROM o";
     assert(count > 0 && count <= ORDERS_BATCH_MAX);
     struct bulk *bulk = memory_new(sizeof *bulk);
     *bulk = (struct bulk){
@@ -119,7 +120,7 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
     for (size_t i = 0; i < count; i++)
         bulk->entries[i] = (struct order_entry){&orders[i], i};
     order_entries_sort(bulk->entries, count);
-    if (order_rows_send(database, sql, bulk->entries, count, true, on_inserted, bulk_free, bulk) ==
+    if (order_rows_send(database, sql, bulk->entries, count, trace, on_inserted, bulk_free, bulk) ==
         0)
         return 0;
     bulk_free(bulk);
@@ -131,9 +132,30 @@ struct take {
     void *arg;
 };
 
-enum { COLUMN_SEQ = 4, COLUMN_JSON, COLUMN_LEASE }; /* behind those of order_row_decode() */
+enum {
+    COLUMN_SEQ = 4,
+    COLUMN_JSON,
+    COLUMN_LEASE,
+    COLUMN_TRACEPARENT,
+    COLUMN_TRACESTATE,
+    COLUMN_REPLAY_OF
+}; /* behind those of order_row_decode() */
 
-/* Add a row to the batch, and its JSON at `text`. Returns the end of that. A gateway of schema
+/* The trace that a row names. A gateway of schema version 2 names none. Its tracestate goes to
+ * *text, which moves behind it. */
+static struct trace_context trace_of(const PGresult *result, int i, char **text)
+{
+    struct trace_context trace =
+        trace_context_read(PQgetvalue(result, i, COLUMN_TRACEPARENT),
+                           (size_t)PQgetlength(result, i, COLUMN_TRACEPARENT),
+                           PQgetvalue(result, i, COLUMN_TRACESTATE),
+                           (size_t)PQgetlength(result, i, COLUMN_TRACESTATE));
+    trace.state = memcpy(*text, trace.state, trace.state_len);
+    *text += trace.state_len;
+    return trace;
+}
+
+/* Add a row to the batch, and its texts at `text`. Returns the end of that. A gateway of schema
  * version 1 stores no JSON, and JSON longer than an order's is not taken. A row that is no order,
  * which another hand has written, is left out: it stays in the table for a person to look at, and
  * shows in outbox_backlog(). */
@@ -148,13 +170,18 @@ static char *add_row(struct outbox_batch *batch, const PGresult *result, int i, 
         len = order_to_json(&order, text);
     else
         return text;
-    batch->rows[batch->count++] = (struct outbox_row){
+    struct outbox_row *row = &batch->rows[batch->count++];
+    *row = (struct outbox_row){
         .seq = binary_integer(PQgetvalue(result, i, COLUMN_SEQ), sizeof(int64_t)),
         .order_id = order.id, /* NOT NULL, so it is decoded in any case */
         .json = text,
         .json_len = len,
     };
-    return text + len;
+    if (!PQgetisnull(result, i, COLUMN_REPLAY_OF))
+        row->replay_of = binary_integer(PQgetvalue(result, i, COLUMN_REPLAY_OF), sizeof(int64_t));
+    text += len;
+    row->trace = trace_of(result, i, &text);
+    return text;
 }
 
 static void on_taken(void *arg, const struct database_answer *answer)
@@ -164,9 +191,10 @@ static void on_taken(void *arg, const struct database_answer *answer)
     int rows = answer->status == DATABASE_OK ? PQntuples(answer->result) : 0;
     size_t text_bytes = 0;
     for (int i = 0; i < rows; i++)
-        text_bytes += PQgetisnull(answer->result, i, COLUMN_JSON)
-                          ? ORDER_JSON_SIZE
-                          : (size_t)PQgetlength(answer->result, i, COLUMN_JSON);
+        text_bytes += (size_t)PQgetlength(answer->result, i, COLUMN_TRACESTATE) +
+                      (PQgetisnull(answer->result, i, COLUMN_JSON)
+                           ? ORDER_JSON_SIZE
+                           : (size_t)PQgetlength(answer->result, i, COLUMN_JSON));
     struct outbox_batch *batch = rows > 0 ? memory_new(sizeof *batch + text_bytes) : NULL;
     if (batch != NULL) {
         memcpy(batch->lease, PQgetvalue(answer->result, 0, COLUMN_LEASE), sizeof batch->lease);
@@ -189,9 +217,13 @@ int outbox_take(struct database *database, outbox_taken_fn *callback, void *arg)
         " taken AS (UPDATE order_outbox AS o SET lease = now() + interval '5 s'"
         " FROM due WHERE o.seq = due.seq RETURNING o.*)"
         " SELECT order_id, product_name, amount::text, created_at, seq,"
-        " CASE WHEN octet_length(json) < 6312 THEN json END, lease FROM taken ORDER BY seq";
-    _Static_assert(OUTBOX_BATCH == 500 && OUTBOX_LEASE_MS == 5000 && ORDER_JSON_SIZE == 6312,
-                   "the LIMIT, the interval and the length");
+        " CASE WHEN octet_length(json) < 6312 THEN json END, lease,"
+        " CASE WHEN octet_length(traceparent) < 512 THEN traceparent END,"
+        " CASE WHEN octet_length(tracestate) <= 512 THEN tracestate END, replay_of"
+        " FROM taken ORDER BY seq";
+    _Static_assert(OUTBOX_BATCH == 500 && OUTBOX_LEASE_MS == 5000 && ORDER_JSON_SIZE == 6312 &&
+                       TRACESTATE_MAX_BYTES == 512,
+                   "the LIMIT, the interval and the lengths");
     struct take *take = memory_new(sizeof *take);
     *take = (struct take){callback, arg};
     if (database_call(database, sql, NULL, true, on_taken, free, take) == 0)

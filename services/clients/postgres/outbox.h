@@ -4,6 +4,7 @@
 #define CLIENTS_POSTGRES_OUTBOX_H
 
 #include "proto/order.h"
+#include "proto/trace_context.h"
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/orders.h"
 
@@ -18,11 +19,13 @@ typedef void bulk_stored_fn(void *arg, enum bulk_result result,
                             const struct database_answer *answer);
 
 /* Store 1..ORDERS_BATCH_MAX orders of different ids and their outbox rows, all or none, in one
- * transaction. The orders stay the caller's until the callback. Equality of a replay is by name and
- * amount (the first's created_at stays); a replay that has some of the first's orders only cannot
- * be told from it. Returns 0 or -1 as database_send(). */
+ * transaction; the outbox rows say which trace they belong to. The orders stay the caller's until
+ * the callback. Equality of a replay is by name and amount (the first's created_at stays); a replay
+ * that has some of the first's orders only cannot be told from it. Returns 0 or -1 as
+ * database_send(). */
 int orders_insert_bulk(struct database *database, const struct order *orders, size_t count,
-                       bulk_stored_fn *on_done, void *arg) __attribute__((warn_unused_result));
+                       const struct trace_context *trace, bulk_stored_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
 
 #define OUTBOX_BATCH 500
 #define OUTBOX_LEASE_MS 5000
@@ -36,6 +39,8 @@ struct outbox_batch {
         struct order_id order_id;
         const char *json; /* what to publish */
         size_t json_len;
+        struct trace_context trace; /* a new one when the row names none */
+        int64_t replay_of;          /* the dead letter that is replayed; 0: none */
     } rows[OUTBOX_BATCH];
     char lease[8]; /* when it ends, as PostgreSQL's binary form: also the lease's name */
     char text[];   /* of all rows */

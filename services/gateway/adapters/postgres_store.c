@@ -197,12 +197,13 @@ static void on_stored(void *arg, enum bulk_result result, const struct database_
 }
 
 static int insert_bulk(void *self, const struct order *orders, size_t count,
-                       order_store_inserted_fn *on_done, void *arg)
+                       const struct trace_context *trace, order_store_inserted_fn *on_done,
+                       void *arg)
 {
     struct postgres_store *store = self;
     struct call *call = call_new(store, INSERT_BULK, arg);
     call->on_done.inserted = on_done;
-    if (orders_insert_bulk(store->bulks.database, orders, count, on_stored, call) == 0)
+    if (orders_insert_bulk(store->bulks.database, orders, count, trace, on_stored, call) == 0)
         return 0;
     call_free(call);
     return -1;

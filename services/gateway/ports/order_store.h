@@ -4,6 +4,7 @@
 #define GATEWAY_PORTS_ORDER_STORE_H
 
 #include "proto/order.h"
+#include "proto/trace_context.h"
 #include "services/clients/postgres/sales_day.h"
 #include <stddef.h>
 
@@ -30,14 +31,15 @@ struct order_store {
     int (*read_sales)(void *self, order_store_sales_fn *on_done, void *arg);
 
     /* Store orders and their outbox rows in one transaction, all or none, and have the outbox
-     * relayed soon. `orders` (1..1000) stay
+     * relayed soon, all in one trace. `orders` (1..1000) stay
      * the caller's, unchanged until the answer. ORDER_STORE_OK: all were stored now, or all were
      * stored before with the same names and amounts (a replay: the first created_at stays).
      * ORDER_STORE_CONFLICT: anything else was found under one of the ids, or only some of the ids
      * were there; nothing was stored. Returns -1 at once without a connection or when too many bulk
      * transactions are under way. */
     int (*insert_bulk)(void *self, const struct order *orders, size_t count,
-                       order_store_inserted_fn *on_done, void *arg);
+                       const struct trace_context *trace, order_store_inserted_fn *on_done,
+                       void *arg);
 };
 
 #endif

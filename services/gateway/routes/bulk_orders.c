@@ -74,7 +74,8 @@ static void store_bulk(struct request *request, const struct order *orders, size
         bulk->beyond = idempotency_key_bulk_order(request, *key, count);
 
     struct order_store *store = bulk->api->store;
-    if (store->insert_bulk(store->self, bulk->orders, bulk->count, on_stored, bulk) != 0)
+    if (store->insert_bulk(store->self, bulk->orders, bulk->count, &bulk->guard.trace, on_stored,
+                           bulk) != 0)
         request_guard_fail(&bulk->guard, PROBLEM_STORE_UNAVAILABLE);
 }
 

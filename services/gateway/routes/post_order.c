@@ -16,6 +16,7 @@
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
+#include "services/base/log.h"
 #include "services/gateway/api.h"
 #include "services/gateway/idempotency_key.h"
 #include "services/gateway/routes/routes.h"
@@ -194,9 +195,24 @@ static void on_reserved(void *arg, enum order_cache_status status, const char *j
 static void publish(struct post_order *post)
 {
     struct order_queue *queue = post->api->queue;
-    if (queue->publish(queue->self, &post->id, post->json, post->json_len, post->deadline_ms,
-                       on_published, post) != 0)
+    const struct order_message message = {
+        .id = &post->id,
+        .json = post->json,
+        .json_len = post->json_len,
+        .trace = &post->guard.trace,
+    };
+    if (queue->publish(queue->self, &message, post->deadline_ms, on_published, post) != 0)
         refuse(post);
+}
+
+static void log_unknown(const struct post_order *post)
+{
+    static struct log_limit limit;
+    char id[ORDER_ID_TEXT_LEN + 1], trace_id[TRACE_ID_TEXT_LEN + 1];
+    order_id_format(&post->id, id);
+    trace_id_format(&post->guard.trace.id, trace_id);
+    log_warn_limited(&limit, "an order may or may not be in the queue", log_text("order_id", id),
+                     log_text("trace_id", trace_id));
 }
 
 static void on_published(void *arg, enum publish_result result)
@@ -211,6 +227,7 @@ static void on_published(void *arg, enum publish_result result)
         return;
     case PUBLISH_UNKNOWN:
         metric_add(post->api->metrics->outcomes_unknown, 1);
+        log_unknown(post);
         request_guard_fail(&post->guard, PROBLEM_OUTCOME_UNKNOWN);
         return;
     }

@@ -190,17 +190,26 @@ static void call_queue(struct later *later)
     later->as.queue.done(later->arg, later->as.queue.result);
 }
 
-static int queue_publish(void *self, const struct order_id *id, const char *json, size_t json_len,
-                         int64_t deadline_ms, order_queue_done_fn *done, void *arg)
+static void copy_trace(struct fake_trace *to, const struct trace_context *from)
+{
+    traceparent_format(from, to->traceparent);
+    memcpy(to->tracestate, from->state, from->state_len);
+    to->tracestate[from->state_len] = '\0';
+}
+
+static int queue_publish(void *self, const struct order_message *message, int64_t deadline_ms,
+                         order_queue_done_fn *done, void *arg)
 {
     (void)deadline_ms;
     struct fakes *fakes = self;
     note(fakes, "publish");
     if (fakes->queue_mode == FAKE_REFUSES)
         return -1;
-    enum decode_result decoded = order_from_json(json, json_len, &fakes->published, NULL);
-    if (decoded != DECODE_OK || !order_id_equal(&fakes->published.id, id))
+    enum decode_result decoded =
+        order_from_json(message->json, message->json_len, &fakes->published, NULL);
+    if (decoded != DECODE_OK || !order_id_equal(&fakes->published.id, message->id))
         abort(); /* what is published must be the order's JSON */
+    copy_trace(&fakes->published_trace, message->trace);
     struct later *later = answer_later(fakes, fakes->queue_mode, call_queue, arg);
     later->as.queue.done = done;
     later->as.queue.result = fails(fakes->queue_mode) ? fakes->queue_result : PUBLISH_CONFIRMED;
@@ -298,9 +307,11 @@ static enum order_store_status insert_all(struct fakes *fakes, const struct orde
 }
 
 static int store_insert_bulk(void *self, const struct order *orders, size_t count,
-                             order_store_inserted_fn *done, void *arg)
+                             const struct trace_context *trace, order_store_inserted_fn *done,
+                             void *arg)
 {
     struct fakes *fakes = self;
+    copy_trace(&fakes->stored_trace, trace);
     note(fakes, "insert");
     if (fakes->store_mode == FAKE_REFUSES)
         return -1;

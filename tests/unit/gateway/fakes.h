@@ -25,6 +25,10 @@ struct fake_entry {
     char json[ORDER_JSON_SIZE];
 };
 
+struct fake_trace {
+    char traceparent[TRACEPARENT_LEN + 1], tracestate[TRACESTATE_MAX_BYTES + 1];
+};
+
 struct fakes {
     struct event_loop *loop;
 
@@ -40,7 +44,8 @@ struct fakes {
     bool queue_accepts;
     enum fake_mode queue_mode; /* FAKE_FAILS: `queue_result` */
     enum publish_result queue_result;
-    struct order published;     /* the last one */
+    struct order published; /* the last one */
+    struct fake_trace published_trace;
     _Atomic unsigned publishes; /* so far: for tests that do not wait for an answer */
 
     struct order_store store;
@@ -50,6 +55,7 @@ struct fakes {
     enum order_store_status store_status; /* FAKE_FAILS */
     struct order rows[FAKE_ORDERS_MAX];
     size_t row_count;
+    struct fake_trace stored_trace; /* of the last bulk */
     struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */

@@ -242,6 +242,7 @@ void assert_problem(const struct reply *reply, int status, const char *code)
     assert_string_equal(json_string_value(json_object_get(json, "code")), code);
     assert_int_equal(json_integer_value(json_object_get(json, "status")), status);
     assert_non_null(json_string_value(json_object_get(json, "title")));
+    assert_int_equal(json_string_length(json_object_get(json, "trace_id")), TRACE_ID_TEXT_LEN);
     json_decref(json);
     if (status == 503)
         assert_non_null(reply_header_value(reply, "retry-after"));

@@ -48,7 +48,7 @@ void http_request(struct http_fixture *fixture, const char *method, const char *
 /* The value of a header of the answer, in a static buffer, or NULL. */
 const char *reply_header_value(const struct reply *reply, const char *name);
 
-/* Fails the test unless the answer is a problem with this status and code. */
+/* Fails the test unless the answer is a problem with this status and code, and names a trace. */
 void assert_problem(const struct reply *reply, int status, const char *code);
 
 /* A connection to the server, for tests that keep it; close() it. */

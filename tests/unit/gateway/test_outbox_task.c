@@ -111,6 +111,7 @@ static struct {
     bool published, backlog_lost;
     unsigned takes, finishes;
     struct order orders[OUTBOX_BATCH];
+    struct trace_id traces[OUTBOX_BATCH];
 } database;
 
 static const struct database_answer ok = {.status = DATABASE_OK};
@@ -178,7 +179,15 @@ static void hand_out(size_t count, const struct database_answer *answer)
         order->amount_cents = 100;
         order_set_name(order, "Laptop", 6);
         size_t len = order_to_json(order, text);
-        batch->rows[batch->count++] = (struct outbox_row){(int64_t)i, order->id, text, len};
+        batch->rows[batch->count++] = (struct outbox_row){
+            .seq = (int64_t)i,
+            .order_id = order->id,
+            .json = text,
+            .json_len = len,
+            .trace = trace_context_begin(),
+            .replay_of = 100 + (int64_t)i,
+        };
+        database.traces[i] = batch->rows[i].trace.id;
         text += len;
     }
     if (count == 0) {
@@ -208,16 +217,19 @@ static struct {
     } waiting[OUTBOX_BATCH];
 } queue;
 
-static int publish(void *self, const struct order_id *id, const char *json, size_t json_len,
-                   int64_t deadline_ms, order_queue_done_fn *on_done, void *arg)
+static int publish(void *self, const struct order_message *message, int64_t deadline_ms,
+                   order_queue_done_fn *on_done, void *arg)
 {
     (void)self;
     if (queue.room == 0)
         return -1;
     struct order order;
     struct error err;
-    assert_int_equal(order_from_json(json, json_len, &order, &err), DECODE_OK);
-    assert_true(order_id_equal(&order.id, id));
+    assert_int_equal(order_from_json(message->json, message->json_len, &order, &err), DECODE_OK);
+    assert_true(order_id_equal(&order.id, message->id));
+    assert_int_equal(message->replay_of, 100 + queue.published);
+    assert_memory_equal(&message->trace->id, &database.traces[queue.published],
+                        sizeof message->trace->id);
     assert_true(order_equal(&order, &database.orders[queue.published]));
     assert_in_range(deadline_ms, now_ms + 1, now_ms + 10000);
     queue.waiting[queue.published].on_done = on_done;

@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
+static const struct trace_context trace = {
+    .id = {{0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e,
+            0x47, 0x36}},
+    .parent_id = {1, 2, 3, 4, 5, 6, 7, 8},
+    .sampled = true,
+    .state = "a=1,b=2!",
+    .state_len = 7, /* it ends in no NUL */
+};
+
 struct stored {
     bool done;
     enum bulk_result result;
@@ -23,7 +33,8 @@ static void insert_bulk(struct connection *connection, const struct order *order
                         struct stored *stored)
 {
     *stored = (struct stored){.done = false};
-    assert_int_equal(orders_insert_bulk(connection->database, orders, count, on_stored, stored), 0);
+    assert_int_equal(
+        orders_insert_bulk(connection->database, orders, count, &trace, on_stored, stored), 0);
     run_until(connection->fixture, &stored->done);
 }
 
@@ -108,7 +119,7 @@ static void test_bulk_at_once(void **state)
     }
     for (int i = 0; i < 3; i++)
         assert_int_equal(orders_insert_bulk(connections[i].database, orders + (i == 2 ? SIZE : 0),
-                                            SIZE, on_stored, &stored[i]),
+                                            SIZE, &trace, on_stored, &stored[i]),
                          0);
     for (int i = 0; i < 3; i++)
         run_until(fixture, &stored[i].done);
@@ -158,6 +169,12 @@ static struct database_answer finish(struct connection *connection, struct outbo
 
 static void expect_row(const struct outbox_row *row, const struct order *order)
 {
+    char traceparent[TRACEPARENT_LEN + 1];
+    traceparent_format(&row->trace, traceparent);
+    assert_string_equal(traceparent, "00-" TRACE_ID "-0102030405060708-01");
+    assert_int_equal(row->trace.state_len, 7);
+    assert_memory_equal(row->trace.state, "a=1,b=2", 7);
+    assert_int_equal(row->replay_of, 0);
     char json[ORDER_JSON_SIZE];
     assert_int_equal(row->json_len, order_to_json(order, json));
     assert_memory_equal(row->json, json, row->json_len);
@@ -338,6 +355,55 @@ static void test_beside_version_1(void **state)
     close_relays(&relays);
 }
 
+/* Rows name a trace and the letter that they replay; rows of a gateway of version 2 name none. What
+ * another hand has written as a trace is none. */
+static void test_traces(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct order orders[5];
+    for (unsigned i = 0; i < COUNT(orders); i++)
+        orders[i] = make_order(i, "a", i);
+    struct stored stored;
+    insert_bulk(&connection, orders, COUNT(orders), &stored);
+    assert_int_equal(stored.result, BULK_STORED);
+    assert_string_equal(query(fixture, "SELECT DISTINCT traceparent || ' ' || tracestate"
+                                       " || coalesce(replay_of::text, '') FROM order_outbox"),
+                        "00-" TRACE_ID "-0102030405060708-01 a=1,b=2");
+    execute(fixture,
+            "UPDATE order_outbox SET replay_of = 1099511627776 WHERE amount = 0;"
+            "UPDATE order_outbox SET traceparent = NULL, tracestate = NULL WHERE amount = 0.01;"
+            "UPDATE order_outbox SET traceparent = 'x' WHERE amount = 0.02;"
+            "UPDATE order_outbox SET tracestate = repeat('x', 20000000) WHERE amount = 0.03;"
+            "UPDATE order_outbox SET tracestate = NULL WHERE amount = 0.04");
+    struct outbox_batch *batch = take(&connection);
+    assert_int_equal(batch->count, COUNT(orders));
+    for (unsigned i = 0; i < COUNT(orders); i++) {
+        static const size_t state_lens[] = {7, 0, 0, 0, 0};
+        const struct outbox_row *row = &batch->rows[i];
+        char id[TRACE_ID_TEXT_LEN + 1];
+        trace_id_format(&row->trace.id, id);
+        assert_int_equal(strlen(id), TRACE_ID_TEXT_LEN);
+        assert_int_equal(strcmp(id, TRACE_ID) == 0, i != 1 && i != 2);
+        assert_int_equal(row->trace.state_len, state_lens[i]);
+        assert_int_equal(row->replay_of, i == 0 ? INT64_C(1) << 40 : 0);
+    }
+    free(batch);
+
+    /* without a tracestate there is none in the row */
+    const struct order order = make_order(9, "b", 1);
+    const struct trace_context bare = trace_context_begin();
+    stored.done = false;
+    assert_int_equal(orders_insert_bulk(connection.database, &order, 1, &bare, on_stored, &stored),
+                     0);
+    run_until(fixture, &stored.done);
+    assert_string_equal(query(fixture, "SELECT count(*) FROM order_outbox WHERE product_name = 'b'"
+                                       " AND tracestate IS NULL AND traceparent LIKE '00-%-00'"),
+                        "1");
+    connection_close(&connection);
+}
+
 int run_outbox_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +414,7 @@ int run_outbox_tests(void)
         DATABASE_TEST(test_lease),
         DATABASE_TEST(test_relay_troubles),
         DATABASE_TEST(test_beside_version_1),
+        DATABASE_TEST(test_traces),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
 }

@@ -182,10 +182,11 @@ static void test_bulk(void **state)
 {
     (void)state;
     const struct order orders[] = {order_of(2), order_of(1)};
+    const struct trace_context trace = trace_context_begin();
     const struct database_answer taken = {.status = DATABASE_FAILED, .sqlstate = "23505"};
     found = refused = 0;
     for (size_t i = 0; i < COUNT(compared); i++) {
-        assert_int_equal(orders_insert_bulk(NULL, orders, COUNT(orders), on_bulk, NULL), 0);
+        assert_int_equal(orders_insert_bulk(NULL, orders, COUNT(orders), &trace, on_bulk, NULL), 0);
         sent.on_done(sent.arg, &taken);
         answer_rows(compared[i]);
     }

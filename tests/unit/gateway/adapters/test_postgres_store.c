@@ -85,6 +85,8 @@ static void on_inserted(void *arg, enum order_store_status status)
     answer->status = status;
 }
 
+static const struct trace_context trace = {.id = {{1}}, .parent_id = {1}, .state = ""};
+
 static void find(struct store *store, const struct order_id *id, struct answer *answer)
 {
     memset(answer, 0, sizeof *answer);
@@ -96,7 +98,8 @@ static enum order_store_status insert(struct store *store, const struct order *o
 {
     struct answer answer = {.done = false};
     assert_int_equal(
-        store->port->insert_bulk(store->port->self, orders, count, on_inserted, &answer), 0);
+        store->port->insert_bulk(store->port->self, orders, count, &trace, on_inserted, &answer),
+        0);
     run_until(store->fixture, &answer.done);
     return answer.status;
 }
@@ -179,7 +182,8 @@ static void test_bulk_without_answer(void **state)
     assert_int_equal(insert(&store, &order, 1), ORDER_STORE_UNAVAILABLE);
     static const char waits_sql[] = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     struct answer answer = {.done = false};
-    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    assert_int_equal(
+        store.port->insert_bulk(store.port->self, &order, 1, &trace, on_inserted, &answer), 0);
     run_until_query(fixture, waits_sql, "1");
     store.up = false;
     execute(fixture, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted");
@@ -188,7 +192,8 @@ static void test_bulk_without_answer(void **state)
     run_until(fixture, &store.up);
 
     answer.done = false;
-    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    assert_int_equal(
+        store.port->insert_bulk(store.port->self, &order, 1, &trace, on_inserted, &answer), 0);
     run_until_query(fixture, waits_sql, "1");
     store.up = false;
     postgres_server_kill();
@@ -244,8 +249,8 @@ static void test_bounded(void **state)
     }
     memset(answers, 0, MANY * sizeof *answers);
     for (int i = 0; i < 100; i++)
-        bulks +=
-            store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answers[bulks]) == 0;
+        bulks += store.port->insert_bulk(store.port->self, &order, 1, &trace, on_inserted,
+                                         &answers[bulks]) == 0;
     assert_in_range(bulks, 1, 10);
     for (int i = 0; i < bulks; i++) {
         run_until(fixture, &answers[i].done);
@@ -262,7 +267,7 @@ static bool taken(struct store *store, size_t kind, const struct order *order)
     struct answer answer = {.done = false};
     int rc = kind == 0   ? store->reader->find(store->reader->self, &order->id, on_found, &answer)
              : kind == 1 ? port->read_sales(port->self, on_sales, &answer)
-                         : port->insert_bulk(port->self, order, 1, on_inserted, &answer);
+                         : port->insert_bulk(port->self, order, 1, &trace, on_inserted, &answer);
     if (rc == 0)
         run_until(store->fixture, &answer.done);
     return rc == 0;
@@ -329,7 +334,8 @@ static void test_freed(void **state)
     struct answer answer = {.done = false};
     for (int i = 0; i < 3; i++)
         assert_int_equal(store.reader->find(store.reader->self, &order.id, must_not_come, NULL), 0);
-    assert_int_equal(store.port->insert_bulk(store.port->self, &order, 1, on_inserted, &answer), 0);
+    assert_int_equal(
+        store.port->insert_bulk(store.port->self, &order, 1, &trace, on_inserted, &answer), 0);
     assert_int_equal(store.port->read_sales(store.port->self, on_sales, &answer), 0);
     store_close(&store);
     run_for(*state, 50);

@@ -39,6 +39,33 @@ int publisher_submit(struct publisher *unused, struct publish_request *request)
     return 0;
 }
 
+#define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
+
+static void check_text(const amqp_table_entry_t *entry, const char *name, const char *text)
+{
+    assert_int_equal(entry->key.len, strlen(name));
+    assert_memory_equal(entry->key.bytes, name, entry->key.len);
+    assert_int_equal(entry->value.kind, AMQP_FIELD_KIND_UTF8);
+    assert_int_equal(entry->value.value.bytes.len, strlen(text));
+    assert_memory_equal(entry->value.value.bytes.bytes, text, strlen(text));
+}
+
+/* Order 1 has a tracestate, too, and order 2 replays a dead letter. */
+static void check_headers(const amqp_table_t *headers, int number)
+{
+    const amqp_table_entry_t *entries = headers->entries;
+    assert_int_equal(headers->num_entries, number == 0 ? 1 : 2);
+    check_text(&entries[0], "traceparent", "00-" TRACE_ID "-00f067aa0ba902b7-01");
+    if (number == 1)
+        check_text(&entries[1], "tracestate", "a=1,b=2");
+    if (number == 2) {
+        assert_memory_equal(entries[1].key.bytes, "x-replay-of", 11);
+        assert_int_equal(entries[1].key.len, 11);
+        assert_int_equal(entries[1].value.kind, AMQP_FIELD_KIND_I64);
+        assert_int_equal(entries[1].value.value.i64, INT64_C(1) << 40);
+    }
+}
+
 /* The result that the body asks for, after a look at what was submitted. */
 static void answer(struct publish_request *request)
 {
@@ -50,7 +77,7 @@ static void answer(struct publish_request *request)
     assert_string_equal(request->routing_key, "order_queue");
     assert_string_equal(request->content_type, "application/json");
     assert_int_equal(request->deadline_ms, 123);
-    assert_null(request->headers);
+    check_headers(request->headers, result);
     request->on_result(request, (enum publish_result)result);
 }
 
@@ -99,6 +126,26 @@ static void on_done(void *arg, enum publish_result result)
     expected->looper->answered++;
 }
 
+/* All but the JSON is gone when it returns. */
+static int publish(struct order_queue *queue, const struct order_id *id, const char *json,
+                   size_t json_len, struct expectation *expected)
+{
+    static const char traceparent[] = "00-" TRACE_ID "-00f067aa0ba902b7-01";
+    char state[] = "a=1,b=2";
+    struct trace_context trace =
+        trace_context_read(traceparent, TRACEPARENT_LEN, state, json[0] == '1' ? 7 : 0);
+    const struct order_message message = {
+        .id = id,
+        .json = json,
+        .json_len = json_len,
+        .trace = &trace,
+        .replay_of = json[0] == '2' ? INT64_C(1) << 40 : 0,
+    };
+    int result = queue->publish(queue->self, &message, 123, on_done, expected);
+    memset(state, 'x', sizeof state);
+    return result;
+}
+
 static void publish_one(struct looper *looper, struct expectation *expected)
 {
     struct order_id id = order_id_new(0);
@@ -109,9 +156,7 @@ static void publish_one(struct looper *looper, struct expectation *expected)
     expected->looper = looper;
     expected->result = (enum publish_result)result;
     looper->inside = true;
-    assert_int_equal(
-        looper->queue->publish(looper->queue->self, &id, json, (size_t)len, 123, on_done, expected),
-        0);
+    assert_int_equal(publish(looper->queue, &id, json, (size_t)len, expected), 0);
     looper->inside = false;
     looper->published++;
 }
@@ -161,7 +206,7 @@ static void refuses(void **state)
     assert_true(queue->accepts(queue->self));
     atomic_store(&publisher.accepts, false);
     assert_false(queue->accepts(queue->self));
-    assert_int_equal(queue->publish(queue->self, &id, "{}", 2, 123, on_done, NULL), -1);
+    assert_int_equal(publish(queue, &id, "{}", 2, NULL), -1);
     atomic_store(&publisher.accepts, true);
 
     /* Answered and not delivered when the loop ends: freed, not called. */
