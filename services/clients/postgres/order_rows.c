@@ -145,6 +145,16 @@ int64_t binary_integer(const char *bytes, int width)
     return (int64_t)value;
 }
 
+bool binary_timestamp(const char *bytes, int64_t *ret_us)
+{
+    int64_t since_2000_us = binary_integer(bytes, sizeof(int64_t));
+    if (since_2000_us < CREATED_AT_MIN_US - POSTGRES_EPOCH_US ||
+        since_2000_us > CREATED_AT_MAX_US - POSTGRES_EPOCH_US)
+        return false;
+    *ret_us = since_2000_us + POSTGRES_EPOCH_US;
+    return true;
+}
+
 static bool id_decode(const PGresult *result, int row, struct order_id *ret_id)
 {
     if (PQgetisnull(result, row, 0) || PQgetlength(result, row, 0) != sizeof ret_id->bytes)
@@ -170,12 +180,8 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
 
     if (PQgetisnull(result, row, 3) || PQgetlength(result, row, 3) != sizeof(int64_t))
         return "created_at";
-    int64_t since_2000_us = binary_integer(PQgetvalue(result, row, 3), sizeof(int64_t));
-    if (since_2000_us < CREATED_AT_MIN_US - POSTGRES_EPOCH_US ||
-        since_2000_us > CREATED_AT_MAX_US - POSTGRES_EPOCH_US) /* -infinity, infinity too */
-        return "created_at";
-    ret_order->created_at_us = since_2000_us + POSTGRES_EPOCH_US;
-    return NULL;
+    return binary_timestamp(PQgetvalue(result, row, 3), &ret_order->created_at_us) ? NULL
+                                                                                   : "created_at";
 }
 
 int created_at_digits(const PGresult *result, int column)

@@ -78,4 +78,8 @@ bool order_rows_are_of(const PGresult *result, const struct order_entry *entries
 /* The big-endian integers of binary columns. `width` bytes are there. */
 int64_t binary_integer(const char *bytes, int width);
 
+/* The instant of a binary timestamptz, of 8 bytes. Returns false, and leaves *ret_us, when it is
+ * not in the years 1 to 9999, as -infinity and infinity are not. */
+bool binary_timestamp(const char *bytes, int64_t *ret_us);
+
 #endif

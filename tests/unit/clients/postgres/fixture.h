@@ -78,6 +78,7 @@ int run_session_tests(void);
 int run_schema_tests(void);
 int run_schema_check_tests(void);
 int run_orders_tests(void);
+int run_order_fate_tests(void);
 int run_outbox_tests(void);
 int run_jobs_tests(void);
 int run_sales_view_tests(void);
