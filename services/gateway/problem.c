@@ -22,6 +22,7 @@ static const struct problem_kind {
     [PROBLEM_NOT_FOUND] = {404, "not_found", "There is nothing here"},
     [PROBLEM_ORDER_NOT_FOUND] = {404, "order_not_found", "There is no such order"},
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed", "The method is not allowed here"},
+    [PROBLEM_ORDER_DEAD] = {409, "order_dead", "The order was accepted and could not be stored"},
     [PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "The body is too large"},
     [PROBLEM_URI_TOO_LONG] = {414, "uri_too_long", "The request target is too long"},
     [PROBLEM_UNSUPPORTED_CONTENT_ENCODING] = {415, "unsupported_content_encoding",

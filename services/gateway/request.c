@@ -38,6 +38,14 @@ static void end_slow_clients(struct requests *requests, int64_t now_ms)
     }
 }
 
+static void answer_late(struct request_guard *guard)
+{
+    if (guard->answer_late != NULL)
+        guard->answer_late(guard);
+    else
+        reply_problem(guard->request, guard->late, NULL);
+}
+
 static void on_sweep(void *arg)
 {
     struct requests *requests = arg;
@@ -49,7 +57,7 @@ static void on_sweep(void *arg)
         next = node->next;
         struct request_guard *guard = H2O_STRUCT_FROM_MEMBER(struct request_guard, link, node);
         if (guard->deadline_ms <= now_ms)
-            reply_problem(guard->request, guard->late, NULL);
+            answer_late(guard);
     }
     end_slow_clients(requests, now_ms);
     loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);

@@ -46,9 +46,10 @@ struct requests {
 struct request_guard {
     struct request *request;
     struct requests *requests;
-    int64_t deadline_ms;        /* on clock_monotonic_ms() */
-    enum problem late;          /* the answer when it has passed */
-    struct trace_context trace; /* the request's */
+    int64_t deadline_ms;                              /* on clock_monotonic_ms() */
+    enum problem late;                                /* the answer when it has passed */
+    void (*answer_late)(struct request_guard *guard); /* answers in its place; NULL: none does */
+    struct trace_context trace;                       /* the request's */
     h2o_linklist_t link;
 };
 

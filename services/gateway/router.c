@@ -33,7 +33,9 @@ static const struct route {
 } routes[] = {
     {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order, STATUSES(202, 422)},
     {"get_order", "/api/orders/{}", READ, ORDER_MAX_BYTES, LIMITED, get_order,
-     STATUSES(200, 404, 500)},
+     STATUSES(200, 404, 409, 500)},
+    {"order_status", "/api/orders/{}/status", READ, ORDER_MAX_BYTES, LIMITED, order_status,
+     STATUSES(200, 404)},
     {"search", "/api/search", READ, ORDER_MAX_BYTES, LIMITED, search_orders,
      STATUSES(200, 502, 504)},
     {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, LIMITED, read_sales,

@@ -36,7 +36,8 @@ struct gateway_settings {
 
 /* What a gateway does with PostgreSQL, on all of its connections. */
 #define GATEWAY_DATABASE_USES                                                                      \
-    (DATABASE_FINDS | DATABASE_INSERTS | DATABASE_OUTBOX | DATABASE_SALES | DATABASE_JOBS)
+    (DATABASE_FINDS | DATABASE_INSERTS | DATABASE_OUTBOX | DATABASE_SALES | DATABASE_JOBS |        \
+     DATABASE_LETTERS)
 
 enum setting_switch { SETTING_ON, SETTING_OFF };
 

@@ -5,6 +5,7 @@
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/server_error.h"
 #include "services/gateway/adapters/search_query.h"
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ struct elasticsearch_search {
     struct elasticsearch *client;
     struct loop_timer *probe;
     bool reported_up;
-    char search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
+    char search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES], document_path[PATH_MAX_BYTES];
 };
 
 struct operation {
@@ -195,6 +196,61 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
     return rc;
 }
 
+/* ---- one order ---- */
+
+struct question {
+    order_document_fn *on_done;
+    void *arg;
+};
+
+static enum order_document read_document(long status, const char *body, size_t len)
+{
+    struct server_error said;
+    json_t *answer = status == 200 || status == 404 ? json_loadb(body, len, 0, NULL) : NULL;
+    json_t *found = json_object_get(answer, "found");
+    enum order_document document = ORDER_DOCUMENT_UNKNOWN;
+    if (status == 200 && json_is_true(found))
+        document = ORDER_DOCUMENT_FOUND;
+    else if (status == 404 && json_is_false(found))
+        document = ORDER_DOCUMENT_ABSENT;
+    json_decref(answer);
+    if (status == 404) {
+        server_error_parse(body, len, &said);
+        if (server_error_is(&said, "index_not_found_exception"))
+            document = ORDER_DOCUMENT_ABSENT; /* not yet: it has no orders */
+    }
+    return document;
+}
+
+/* One that takes longer than its second says nothing about the dependency: searches have more time,
+ * and the probe tells. */
+static void on_document(void *arg, long status, enum http_end end, const char *body,
+                        size_t body_len, const struct error *err)
+{
+    (void)end, (void)err;
+    struct question question = *(struct question *)arg;
+    free(arg);
+    question.on_done(question.arg, read_document(status, body, body_len));
+}
+
+static int has_document(void *self, const struct order_id *id, order_document_fn *on_done,
+                        void *arg)
+{
+    struct elasticsearch_search *search = self;
+    char text[ORDER_ID_TEXT_LEN + 1], path[PATH_MAX_BYTES + 128];
+    order_id_format(id, text);
+    /* A real-time GET finds what is not refreshed yet, which no search does. */
+    (void)snprintf(path, sizeof path, "%s/%s?realtime=false&_source=false&filter_path=found",
+                   search->document_path, text); /* it fits */
+    struct question *question = memory_new(sizeof *question);
+    *question = (struct question){on_done, arg};
+    int rc = elasticsearch_request(search->client, "GET", path, NULL, NULL, 0, false,
+                                   ORDER_DOCUMENT_TIMEOUT_MS, on_document, question);
+    if (rc != 0)
+        free(question);
+    return rc;
+}
+
 /* ---- the probe ---- */
 
 /* No request is refused for the probe's content: what is wrong concerns all. */
@@ -247,12 +303,15 @@ struct order_search *elasticsearch_search_new(struct event_loop *loop,
                                               const struct elasticsearch_search_options *options)
 {
     struct elasticsearch_search *search = memory_new(sizeof(*search));
-    search->port = (struct order_search){.self = search, .search = search_orders};
+    search->port = (struct order_search){
+        .self = search, .search = search_orders, .has_document = has_document};
     search->options = *options;
     /* An answer without the hits of a shard that failed would look like a whole one. */
     (void)snprintf(search->search_path, sizeof(search->search_path),
                    "/%s/_search?allow_partial_search_results=false", options->index); /* it fits */
     write_probe_path(search->probe_path, options->index);
+    (void)snprintf(search->document_path, sizeof(search->document_path), "/%s/_doc",
+                   options->index); /* it fits */
     search->client = elasticsearch_new(loop, &options->client);
     search->probe = event_loop_timer(loop, on_probe, search);
     loop_timer_start(search->probe, 0);

@@ -5,6 +5,7 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
+#include "services/clients/postgres/order_fate.h"
 #include "services/clients/postgres/orders.h"
 #include "services/clients/postgres/outbox.h"
 #include "services/clients/postgres/sales_view.h"
@@ -27,9 +28,10 @@ struct connection {
     bool up;
 };
 
-enum operation { FIND_ORDER, READ_DASHBOARD, INSERT_BULK };
+enum operation { FIND_ORDER, ORDER_FATE, READ_DASHBOARD, INSERT_BULK };
 #define OPERATIONS (INSERT_BULK + 1)
-static const char *const operation_names[] = {"find_order", "read_dashboard", "insert_bulk"};
+static const char *const operation_names[] = {"find_order", "order_fate", "read_dashboard",
+                                              "insert_bulk"};
 
 struct operation_metrics {
     struct metric_histogram *seconds;
@@ -45,6 +47,7 @@ struct call {
     void *arg;
     union {
         order_store_found_fn *found;
+        order_store_fate_fn *fate;
         order_store_sales_fn *sales;
         order_store_inserted_fn *inserted;
     } on_done;
@@ -148,6 +151,24 @@ static int find(void *self, const struct order_id *id, order_store_found_fn *on_
     struct call *call = call_new(self, FIND_ORDER, arg);
     call->on_done.found = on_done;
     if (orders_find(read_connection(self), id, on_found, call) == 0)
+        return 0;
+    call_free(call);
+    return -1;
+}
+
+static void on_fate(void *arg, const struct order_fate *fate, const struct database_answer *answer)
+{
+    enum order_store_status status = read_status_of(answer);
+    struct call call = call_end(arg, status);
+    call.on_done.fate(call.arg, status, fate);
+}
+
+static int order_fate(void *self, const struct order_id *id, order_store_fate_fn *on_done,
+                      void *arg)
+{
+    struct call *call = call_new(self, ORDER_FATE, arg);
+    call->on_done.fate = on_done;
+    if (order_fate_ask(read_connection(self), id, on_fate, call) == 0)
         return 0;
     call_free(call);
     return -1;
@@ -260,6 +281,7 @@ struct order_store *postgres_store_new(struct event_loop *loop,
     store->port = (struct order_store){
         .self = store,
         .read_sales = read_sales,
+        .fate = order_fate,
         .insert_bulk = insert_bulk,
     };
     store->reader = (struct order_reader){.self = store, .find = find};

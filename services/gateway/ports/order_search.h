@@ -1,11 +1,13 @@
-/* Port: full-text search of orders (Elasticsearch in production). The rules of all ports:
- * order_cache.h. */
+/* Port: the index of orders, which is searched (Elasticsearch in production). The rules of all
+ * ports: order_cache.h. */
 #ifndef GATEWAY_PORTS_ORDER_SEARCH_H
 #define GATEWAY_PORTS_ORDER_SEARCH_H
 
+#include "proto/order_id.h"
 #include <stddef.h>
 
 #define ORDER_SEARCH_TIMEOUT_MS 5000
+#define ORDER_DOCUMENT_TIMEOUT_MS 1000
 #define ORDER_SEARCH_WINDOW 10000 /* from + size; Elasticsearch's index.max_result_window */
 
 enum order_search_status {
@@ -27,6 +29,14 @@ struct order_search_answer {
 typedef void order_search_done_fn(void *arg, enum order_search_status status,
                                   const struct order_search_answer *answer);
 
+enum order_document {
+    ORDER_DOCUMENT_FOUND,
+    ORDER_DOCUMENT_ABSENT,
+    ORDER_DOCUMENT_UNKNOWN, /* no answer in ORDER_DOCUMENT_TIMEOUT_MS, or another one */
+};
+
+typedef void order_document_fn(void *arg, enum order_document document);
+
 struct order_search {
     void *self;
 
@@ -34,6 +44,10 @@ struct order_search {
      * `from`. Returns -1 at once when too many searches are under way. */
     int (*search)(void *self, const char *term, size_t term_len, unsigned size, unsigned from,
                   order_search_done_fn *on_done, void *arg);
+
+    /* Whether searches find this order by now. Returns -1 as search(). */
+    int (*has_document)(void *self, const struct order_id *id, order_document_fn *on_done,
+                        void *arg);
 };
 
 #endif

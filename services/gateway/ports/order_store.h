@@ -5,6 +5,7 @@
 
 #include "proto/order.h"
 #include "proto/trace_context.h"
+#include "services/clients/postgres/fate.h"
 #include "services/clients/postgres/sales_day.h"
 #include <stddef.h>
 
@@ -21,6 +22,10 @@ enum order_store_status {
 typedef void order_store_sales_fn(void *arg, enum order_store_status status,
                                   const struct sales_day *days, size_t count);
 
+/* `fate` is NULL unless ORDER_STORE_OK. */
+typedef void order_store_fate_fn(void *arg, enum order_store_status status,
+                                 const struct order_fate *fate);
+
 typedef void order_store_inserted_fn(void *arg, enum order_store_status status);
 
 struct order_store {
@@ -29,6 +34,9 @@ struct order_store {
     /* Revenue by day, newest first, at most SALES_DAYS_MAX; none when the view is empty or was
      * never filled. Returns -1 at once without a connection or with too many reads under way. */
     int (*read_sales)(void *self, order_store_sales_fn *on_done, void *arg);
+
+    /* The row and the dead letters of one order. Returns -1 as read_sales(). */
+    int (*fate)(void *self, const struct order_id *id, order_store_fate_fn *on_done, void *arg);
 
     /* Store orders and their outbox rows in one transaction, all or none, and have the outbox
      * relayed soon, all in one trace. `orders` (1..1000) stay

@@ -1,4 +1,4 @@
-/* GET /api/orders/{id}: from the cache, else from the store.
+/* GET /api/orders/{id}: from the cache, else from the store; else it may be a dead letter.
  *
  * An order that was accepted never answers 404. Between its 202 and its row it is found in the
  * cache alone, so "not in the store" means "no such order" only when the cache has been asked too:
@@ -17,11 +17,15 @@ struct get_order {
     struct api *api;
     struct order_id id;
     bool cache_answered;
+    bool letters_asked;
 };
 
 /* The callbacks, in the order of the flow. */
 static order_cache_done_fn on_entry;
+static void look_in_store(struct get_order *get);
 static order_store_found_fn on_row;
+static void look_for_letters(struct get_order *get);
+static order_store_fate_fn on_fate;
 
 void get_order(struct request *request, h2o_iovec_t rest)
 {
@@ -67,6 +71,11 @@ static void on_entry(void *arg, enum order_cache_status status, const char *entr
 
     get->cache_answered = status == ORDER_CACHE_ABSENT;
     metric_add(get->cache_answered ? metrics->cache_misses : metrics->cache_failures, 1);
+    look_in_store(get);
+}
+
+static void look_in_store(struct get_order *get)
+{
     struct order_reader *reader = get->api->reader;
     if (reader->find(reader->self, &get->id, on_row, get) != 0)
         on_row(get, ORDER_STORE_UNAVAILABLE, NULL);
@@ -77,14 +86,40 @@ static void on_row(void *arg, enum order_store_status status, const struct order
     struct get_order *get = arg;
     if (status != ORDER_STORE_OK) {
         request_guard_fail(&get->guard, order_store_problem(status));
+    } else if (order == NULL && !get->cache_answered) {
+        request_guard_fail(&get->guard, PROBLEM_ORDER_STATE_UNKNOWN);
+    } else if (order == NULL && get->letters_asked) {
+        request_guard_fail(&get->guard, PROBLEM_ORDER_NOT_FOUND);
     } else if (order == NULL) {
-        request_guard_fail(&get->guard, get->cache_answered ? PROBLEM_ORDER_NOT_FOUND
-                                                            : PROBLEM_ORDER_STATE_UNKNOWN);
+        look_for_letters(get);
     } else {
         struct order_cache *cache = get->api->cache;
         char json[ORDER_JSON_SIZE];
         size_t len = order_to_json(order, json);
         cache->fill(cache->self, &get->id, json, len);
         answer(get, "MISS", json, len);
+    }
+}
+
+static void look_for_letters(struct get_order *get)
+{
+    struct order_store *store = get->api->store;
+    get->letters_asked = true;
+    if (store->fate(store->self, &get->id, on_fate, get) != 0)
+        on_fate(get, ORDER_STORE_UNAVAILABLE, NULL);
+}
+
+static void on_fate(void *arg, enum order_store_status status, const struct order_fate *fate)
+{
+    struct get_order *get = arg;
+    if (status != ORDER_STORE_OK) {
+        request_guard_fail(&get->guard, order_store_problem(status));
+    } else if (fate->stored) {
+        look_in_store(get); /* it was stored meanwhile, as the order of a replayed letter is */
+    } else if (fate->archived && fate->letter_count > 0) {
+        reply_header(get->guard.request, "cache-control", "no-store");
+        request_guard_fail(&get->guard, PROBLEM_ORDER_DEAD);
+    } else {
+        request_guard_fail(&get->guard, PROBLEM_ORDER_NOT_FOUND);
     }
 }

@@ -10,6 +10,9 @@ void post_order(struct request *request, h2o_iovec_t rest);
 /* GET /api/orders/{id}; `rest` is the text of the id. */
 void get_order(struct request *request, h2o_iovec_t rest);
 
+/* GET /api/orders/{id}/status; `rest` is the text of the id. */
+void order_status(struct request *request, h2o_iovec_t rest);
+
 /* GET /api/search */
 void search_orders(struct request *request, h2o_iovec_t rest);
 

@@ -29,6 +29,12 @@ struct later {
             struct order order;
         } found;
         struct {
+            order_store_fate_fn *done;
+            enum order_store_status status;
+            struct fakes *fakes;
+            struct order_id id;
+        } fate;
+        struct {
             order_store_sales_fn *done;
             enum order_store_status status;
             struct fakes *fakes;
@@ -42,6 +48,10 @@ struct later {
             enum order_search_status status;
             struct fakes *fakes;
         } search;
+        struct {
+            order_document_fn *done;
+            enum order_document document;
+        } document;
         struct {
             sales_refresh_done_fn *done;
             enum sales_refresh_status status;
@@ -256,6 +266,44 @@ static int store_find(void *self, const struct order_id *id, order_store_found_f
     return 0;
 }
 
+static void call_fate(struct later *later)
+{
+    struct fakes *fakes = later->as.fate.fakes;
+    if (later->as.fate.status != ORDER_STORE_OK) {
+        later->as.fate.done(later->arg, later->as.fate.status, NULL);
+        return;
+    }
+    if (fakes->stored_meanwhile) {
+        fakes->rows[fakes->row_count].id = later->as.fate.id;
+        order_set_name(&fakes->rows[fakes->row_count++], "late", 4);
+    }
+    const struct order *row = fakes_row(fakes, &later->as.fate.id);
+    const struct order_fate fate = {
+        .stored = row != NULL,
+        .archived = fakes->archived,
+        .dated = row != NULL || fakes->letter_dated,
+        .created_at_us = row != NULL ? row->created_at_us : fakes->letter_created_at_us,
+        .letters = fakes->letters,
+        .letter_count = fakes->letter_count,
+    };
+    later->as.fate.done(later->arg, ORDER_STORE_OK, &fate);
+}
+
+static int store_fate(void *self, const struct order_id *id, order_store_fate_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "fate");
+    enum fake_mode mode = fakes->store_mode == FAKE_WORKS ? fakes->fate_mode : fakes->store_mode;
+    if (mode == FAKE_REFUSES)
+        return -1;
+    struct later *later = answer_later(fakes, mode, call_fate, arg);
+    later->as.fate.done = done;
+    later->as.fate.fakes = fakes;
+    later->as.fate.id = *id;
+    later->as.fate.status = fails(mode) ? fakes->store_status : ORDER_STORE_OK;
+    return 0;
+}
+
 static void call_sales(struct later *later)
 {
     struct fakes *fakes = later->as.sales.fakes;
@@ -356,6 +404,26 @@ static int search_search(void *self, const char *term, size_t term_len, unsigned
     return 0;
 }
 
+static void call_document(struct later *later)
+{
+    later->as.document.done(later->arg, later->as.document.document);
+}
+
+static int search_has_document(void *self, const struct order_id *id, order_document_fn *done,
+                               void *arg)
+{
+    (void)id;
+    struct fakes *fakes = self;
+    note(fakes, "document");
+    if (fakes->document_mode == FAKE_REFUSES)
+        return -1;
+    struct later *later = answer_later(fakes, fakes->document_mode, call_document, arg);
+    later->as.document.done = done;
+    later->as.document.document =
+        fails(fakes->document_mode) ? ORDER_DOCUMENT_UNKNOWN : fakes->document;
+    return 0;
+}
+
 /* ---- refresh ---- */
 
 static void call_refresh(struct later *later)
@@ -399,12 +467,15 @@ void fakes_reset(struct fakes *fakes)
     fakes->store = (struct order_store){
         .self = fakes,
         .read_sales = store_read_sales,
+        .fate = store_fate,
         .insert_bulk = store_insert_bulk,
     };
     fakes->reader = (struct order_reader){.self = fakes, .find = store_find};
     fakes->search_body = "{\"took\":1,\"hits\":{}}";
     fakes->search_body_len = strlen(fakes->search_body);
-    fakes->search = (struct order_search){.self = fakes, .search = search_search};
+    fakes->search = (struct order_search){
+        .self = fakes, .search = search_search, .has_document = search_has_document};
+    fakes->document = ORDER_DOCUMENT_ABSENT;
     fakes->sales_refresh = (struct sales_refresh){.self = fakes, .refresh = refresh_refresh};
 }
 

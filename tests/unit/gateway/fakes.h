@@ -55,7 +55,14 @@ struct fakes {
     enum order_store_status store_status; /* FAKE_FAILS */
     struct order rows[FAKE_ORDERS_MAX];
     size_t row_count;
-    struct fake_trace stored_trace; /* of the last bulk */
+    struct fake_trace stored_trace;      /* of the last bulk */
+    bool archived;                       /* dead letters are */
+    struct dead_letter_brief letters[8]; /* of every order that is asked for */
+    size_t letter_count;
+    bool letter_dated; /* their body has an instant */
+    int64_t letter_created_at_us;
+    enum fake_mode fate_mode; /* of fate alone, while the store works */
+    bool stored_meanwhile;    /* a row is there once its fate was asked for */
     struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */
@@ -70,6 +77,9 @@ struct fakes {
     size_t search_body_len;
     _Atomic unsigned answers_released; /* of searches, so far */
     _Atomic unsigned searches;         /* so far: for tests that do not wait for an answer */
+
+    enum fake_mode document_mode;
+    enum order_document document;
 
     struct sales_refresh sales_refresh;
     enum fake_mode refresh_mode;

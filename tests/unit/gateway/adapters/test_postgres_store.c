@@ -86,6 +86,20 @@ static void on_inserted(void *arg, enum order_store_status status)
 }
 
 static const struct trace_context trace = {.id = {{1}}, .parent_id = {1}, .state = ""};
+static void on_fate(void *arg, enum order_store_status status, const struct order_fate *fate)
+{
+    struct answer *answer = arg;
+    answer->done = true;
+    answer->status = status;
+    answer->found = fate != NULL && fate->stored;
+}
+
+static void ask_fate(struct store *store, const struct order_id *id, struct answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    assert_int_equal(store->port->fate(store->port->self, id, on_fate, answer), 0);
+    run_until(store->fixture, &answer->done);
+}
 
 static void find(struct store *store, const struct order_id *id, struct answer *answer)
 {
@@ -121,6 +135,9 @@ static void test_answers(void **state)
     find(&store, &orders[0].id, &answer);
     assert_int_equal(answer.status, ORDER_STORE_OK);
     assert_false(answer.found);
+    ask_fate(&store, &orders[0].id, &answer);
+    assert_int_equal(answer.status, ORDER_STORE_OK);
+    assert_false(answer.found);
     assert_int_equal(insert(&store, orders, 2), ORDER_STORE_OK);
     assert_int_equal(wakes(&store), 1);
     assert_int_equal(insert(&store, orders, 2), ORDER_STORE_OK);
@@ -129,6 +146,8 @@ static void test_answers(void **state)
         find(&store, &orders[i % 2].id, &answer);
         assert_true(answer.found);
         assert_true(order_equal(&answer.order, &orders[i % 2]));
+        ask_fate(&store, &orders[i / 2].id, &answer);
+        assert_true(answer.found);
     }
     struct order other = orders[1];
     other.amount_cents++;
@@ -149,7 +168,12 @@ static void test_answers(void **state)
     assert_int_equal(metric_count(failures), 0);
     assert_int_equal(insert(&store, &refused, 1), ORDER_STORE_FAILED);
     assert_int_equal(metric_count(failures), 1);
-    assert_int_equal(wakes(&store), 0); /* neither by the conflict nor by the refusal */
+    assert_int_equal(wakes(&store), 0);          /* neither by the conflict nor by the refusal */
+    execute(fixture, "DROP TABLE dead_letters"); /* orders are read all the same */
+    ask_fate(&store, &orders[0].id, &answer);
+    assert_int_equal(answer.status, ORDER_STORE_FAILED);
+    find(&store, &orders[0].id, &answer);
+    assert_true(answer.found);
     store_close(&store);
 }
 

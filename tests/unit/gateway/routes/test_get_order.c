@@ -89,6 +89,66 @@ static void test_unknown(void **state)
     assert_problem(&reply, 404, "order_not_found");
 }
 
+static void test_dead(void **state)
+{
+    (void)state;
+    static const char *const states[] = {"dead", "replayed", "discarded"};
+    fakes->letter_count = 1;
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        fakes->letters[0] = (struct dead_letter_brief){
+            .id = 7, .reason = "refused", .stage = "persist", .state = states[i]};
+        fakes->archived = true;
+        fakes->calls[0] = '\0';
+        get("/api/orders/" ID);
+        assert_problem(&reply, 409, "order_dead");
+        assert_string_equal(reply_header_value(&reply, "cache-control"), "no-store");
+        assert_string_equal(fakes->calls, "get find fate ");
+        fakes->archived = false; /* the letters say nothing of now */
+        get("/api/orders/" ID);
+        assert_problem(&reply, 404, "order_not_found");
+    }
+    fakes->archived = true;
+    struct order order = an_order();
+    fakes->rows[fakes->row_count++] = order;
+    fakes->calls[0] = '\0';
+    get("/api/orders/" ID);
+    assert_order("MISS");
+    assert_string_equal(fakes->calls,
+                        "get find fill "); /* letters cost those alone that find no row */
+    get("/api/orders/" ID);
+    assert_order("HIT");
+}
+
+static void test_dead_while_a_memory_is_away(void **state)
+{
+    (void)state;
+    fakes->archived = true;
+    fakes->letter_count = 1;
+    fakes->letters[0] = (struct dead_letter_brief){
+        .id = 7, .reason = "refused", .stage = "persist", .state = "dead"};
+    fakes->fate_mode = FAKE_REFUSES;
+    get("/api/orders/" ID);
+    assert_problem(&reply, 503, "store_unavailable");
+    fakes->fate_mode = FAKE_FAILS;
+    fakes->store_status = ORDER_STORE_FAILED;
+    get("/api/orders/" ID);
+    assert_problem(&reply, 500, "store_failed");
+    fakes->fate_mode = FAKE_WORKS;
+    fakes->cache_mode = FAKE_FAILS; /* which may have it: then it is no 409 */
+    get("/api/orders/" ID);
+    assert_problem(&reply, 503, "order_state_unknown");
+}
+
+static void test_stored_between_two_looks(void **state)
+{
+    (void)state;
+    fakes->archived = true;
+    fakes->stored_meanwhile = true;
+    get("/api/orders/" ID);
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(fakes->calls, "get find fate find fill ");
+}
+
 static void test_unknown_while_the_cache_is_away(void **state)
 {
     (void)state;
@@ -156,6 +216,9 @@ int main(void)
         cmocka_unit_test_setup(test_foreign_entry_gives_the_same_bytes, reset),
         cmocka_unit_test_setup(test_rubbish_in_the_cache_is_a_miss, reset),
         cmocka_unit_test_setup(test_unknown, reset),
+        cmocka_unit_test_setup(test_dead, reset),
+        cmocka_unit_test_setup(test_dead_while_a_memory_is_away, reset),
+        cmocka_unit_test_setup(test_stored_between_two_looks, reset),
         cmocka_unit_test_setup(test_unknown_while_the_cache_is_away, reset),
         cmocka_unit_test_setup(test_store_failures_are_no_404, reset),
         cmocka_unit_test_setup(test_not_a_uuid, reset),
