@@ -1,59 +1,18 @@
-/* Binary arrays are what PostgreSQL takes in fastest. Their form (array_recv() in the server's
- * arrayfuncs.c): int32 dimensions, int32 flags (1: has nulls), int32 element type; for the one
- * dimension int32 length, int32 lower bound; then for each element int32 length and its binary
- * form. All big-endian. A timestamptz is an int64 of microseconds since 2000-01-01
- * (timestamptz_recv()). */
+/* Orders go as arrays (binary_array.h). A timestamptz is an int64 of microseconds since 2000-01-01
+ * (timestamptz_recv() in the server's timestamp.c). */
 #include "services/clients/postgres/order_rows.h"
 #include "proto/amount.h"
 #include "proto/order_json.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/orders.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* pg_type.dat */
-#define OID_INT8 20
-#define OID_TEXT 25
-#define OID_TIMESTAMPTZ 1184
-#define OID_UUID 2950
-
-#define POSTGRES_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 */
 /* Years 0001 to 9999, what timestamps can be written as. */
 #define CREATED_AT_MIN_US INT64_C(-62135596800000000)
 #define CREATED_AT_MAX_US INT64_C(253402300799999999)
-
-#define ARRAY_HEADER_BYTES 20
-
-struct array {
-    char *bytes;
-    size_t len;
-};
-
-static void put_integer(struct array *array, uint64_t value, int width)
-{
-    for (int shift = 8 * (width - 1); shift >= 0; shift -= 8)
-        array->bytes[array->len++] = (char)(value >> shift);
-}
-
-static void put_element(struct array *array, const void *bytes, size_t len)
-{
-    put_integer(array, len, 4);
-    memcpy(array->bytes + array->len, bytes, len);
-    array->len += len;
-}
-
-static struct array array_of(Oid type, size_t count, size_t elements_bytes)
-{
-    struct array array = {.len = 0};
-    array.bytes = memory_new(ARRAY_HEADER_BYTES + 4 * count + elements_bytes);
-    put_integer(&array, 1, 4);
-    put_integer(&array, 0, 4);
-    put_integer(&array, type, 4);
-    put_integer(&array, count, 4);
-    put_integer(&array, 1, 4);
-    return array;
-}
 
 static int compare_entries(const void *a, const void *b)
 {
@@ -88,36 +47,31 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
     size_t names_bytes = 0;
     for (size_t i = 0; i < count; i++)
         names_bytes += entries[i].order->product_name_len;
-    struct array arrays[] = {
-        array_of(OID_UUID, count, count * sizeof(struct order_id)),
-        array_of(OID_TEXT, count, names_bytes),
-        array_of(OID_INT8, count, count * sizeof(int64_t)),
-        array_of(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
-        trace != NULL ? array_of(OID_TEXT, count, count * ORDER_JSON_SIZE) : (struct array){0},
+    struct binary_array arrays[] = {
+        binary_array_new(OID_UUID, count, count * sizeof(struct order_id)),
+        binary_array_new(OID_TEXT, count, names_bytes),
+        binary_array_new(OID_INT8, count, count * sizeof(int64_t)),
+        binary_array_new(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
+        trace != NULL ? binary_array_new(OID_TEXT, count, count * ORDER_JSON_SIZE)
+                      : (struct binary_array){0},
     };
     for (size_t i = 0; i < count; i++) {
         const struct order *order = entries[i].order;
-        put_element(&arrays[0], order->id.bytes, sizeof order->id.bytes);
-        put_element(&arrays[1], order->product_name, order->product_name_len);
-        put_integer(&arrays[2], sizeof(int64_t), 4);
-        put_integer(&arrays[2], (uint64_t)order->amount_cents, sizeof(int64_t));
-        put_integer(&arrays[3], sizeof(int64_t), 4);
-        put_integer(&arrays[3], (uint64_t)(order->created_at_us - POSTGRES_EPOCH_US),
-                    sizeof(int64_t));
+        binary_array_add(&arrays[0], order->id.bytes, sizeof order->id.bytes);
+        binary_array_add(&arrays[1], order->product_name, order->product_name_len);
+        binary_array_add_integer(&arrays[2], order->amount_cents, sizeof(int64_t));
+        binary_array_add_integer(&arrays[3], order->created_at_us - POSTGRES_EPOCH_US,
+                                 sizeof(int64_t));
         if (trace != NULL) {
             char json[ORDER_JSON_SIZE];
-            put_element(&arrays[4], json, order_to_json(order, json));
+            binary_array_add(&arrays[4], json, order_to_json(order, json));
         }
     }
 
     enum { ARRAYS = sizeof arrays / sizeof arrays[0], PARAMETERS = ARRAYS + 2 };
     const char *values[PARAMETERS];
     int lengths[PARAMETERS], formats[PARAMETERS] = {0};
-    for (int i = 0; i < ARRAYS; i++) {
-        values[i] = arrays[i].bytes;
-        lengths[i] = (int)arrays[i].len; /* 1000 orders of some KB each */
-        formats[i] = 1;
-    }
+    binary_arrays_bind(arrays, ARRAYS, values, lengths, formats);
     char traceparent[TRACEPARENT_LEN + 1];
     if (trace != NULL) {
         traceparent_format(trace, traceparent);
@@ -131,8 +85,7 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
                                                    .lengths = lengths,
                                                    .formats = formats};
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
-    for (int i = 0; i < ARRAYS; i++)
-        free(arrays[i].bytes);
+    binary_arrays_release(arrays, ARRAYS);
     return status;
 }
 
