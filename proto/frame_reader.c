@@ -172,10 +172,11 @@ int frame_reader_begin(struct frame_reader *reader, const uint8_t *frame, size_t
         error_set(err, "message without a version");
         return -1;
     }
-    if (version != FRAME_VERSION) {
+    if (version < FRAME_VERSION_OLDEST || version > FRAME_VERSION) {
         error_set(err, "message of unknown version %llu", (unsigned long long)version);
         return -1;
     }
+    reader->version = (uint8_t)version;
     if (!frame_read_unsigned(reader, kind, kind, &number) || count != values) {
         error_set(err, "message of another kind, or of %llu values", (unsigned long long)count);
         return -1;
@@ -194,7 +195,7 @@ int frame_reader_end(const struct frame_reader *reader, struct error *err)
 int frame_read_route(struct frame_reader *reader, struct job_route *ret_route,
                      size_t *ret_item_count, struct error *err)
 {
-    struct job_route route;
+    struct job_route route = {.version = reader->version};
     uint64_t stage, count;
     if (!frame_read_bytes(reader, route.incarnation, sizeof route.incarnation) ||
         !frame_read_unsigned(reader, 0, UINT64_MAX, &route.epoch) ||

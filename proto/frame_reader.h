@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_VERSION 1
-
 enum frame_kind {
     FRAME_JOB = 1,
     FRAME_REPLY = 2,
@@ -20,6 +18,7 @@ enum frame_kind {
 
 struct frame_reader {
     const uint8_t *at, *end; /* what has not been read yet */
+    uint8_t version;         /* FRAME_VERSION_OLDEST to FRAME_VERSION */
 };
 
 /* Begin to read: the version and the kind; the rest of the frame's `values` values comes next.

@@ -15,7 +15,7 @@ static int append(void *data, const char *bytes, size_t len_bytes)
 
 /* append() cannot fail, so no result of msgpack's packer below carries news. */
 
-void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t size,
+void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t size, uint8_t version,
                         enum frame_kind kind, size_t values)
 {
     writer->buffer = buffer;
@@ -23,7 +23,7 @@ void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t siz
     writer->len_bytes = 0;
     msgpack_packer_init(&writer->packer, writer, append);
     frame_write_array(writer, values);
-    frame_write_unsigned(writer, FRAME_VERSION);
+    frame_write_unsigned(writer, version);
     frame_write_unsigned(writer, kind);
 }
 

@@ -13,7 +13,7 @@ struct frame_writer {
 };
 
 /* Begin a frame of `values` values with its version and kind, which are the first two. */
-void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t size,
+void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t size, uint8_t version,
                         enum frame_kind kind, size_t values);
 
 /* The route and the head of the list of items: what jobs and replies go on with. */

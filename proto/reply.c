@@ -12,7 +12,9 @@ size_t reply_encode(const struct job_route *route, const struct reply_item *item
 {
     assert(count >= 1 && count <= REPLY_MAX_ITEMS);
     struct frame_writer writer;
-    frame_writer_begin(&writer, buffer, FRAME_MAX_BYTES, FRAME_REPLY, FRAME_JOB_VALUES);
+    assert(route->version >= FRAME_VERSION_OLDEST && route->version <= FRAME_VERSION);
+    frame_writer_begin(&writer, buffer, FRAME_MAX_BYTES, route->version, FRAME_REPLY,
+                       FRAME_JOB_VALUES);
     frame_write_route(&writer, route, count);
     for (size_t i = 0; i < count; i++) {
         const struct verdict *verdict = &items[i].verdict;

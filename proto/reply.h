@@ -14,8 +14,8 @@ struct reply_item {
     struct verdict verdict;
 };
 
-/* Encode 1..REPLY_MAX_ITEMS items; returns the length in bytes. Bytes of code and detail that are
- * not printable ASCII are sent as '?'. */
+/* Encode 1..REPLY_MAX_ITEMS items, in the version of the route; returns the length in bytes. Bytes
+ * of code and detail that are not printable ASCII are sent as '?'. */
 size_t reply_encode(const struct job_route *route, const struct reply_item *items, size_t count,
                     uint8_t buffer[FRAME_MAX_BYTES]);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define POOL_PAGE_BYTES 4096
-#define HEADERS_MAX 13
+#define HEADERS_MAX 15
 #define PROPERTIES_MAX 11
 
 static void *take_from(amqp_pool_t *pool, size_t size)
@@ -141,6 +141,15 @@ static amqp_bytes_t bytes_of(const char *text, size_t len)
     return (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)text};
 }
 
+static void add_trace(struct dead_letter *letter, const struct trace_context *trace)
+{
+    char text[TRACEPARENT_LEN + 1];
+    traceparent_format(trace, text);
+    add_bytes(&letter->headers, "traceparent", copy(&letter->pool, text, TRACEPARENT_LEN));
+    if (trace->state_len > 0)
+        add_bytes(&letter->headers, "tracestate", bytes_of(trace->state, trace->state_len));
+}
+
 void dead_letter_init(struct dead_letter *letter, const struct content *content,
                       const struct dead_letter_report *report, int64_t now_ms, int64_t now_us)
 {
@@ -165,6 +174,7 @@ void dead_letter_init(struct dead_letter *letter, const struct content *content,
     add_bytes(headers, "x-original-exchange", bytes_of(head->exchange, head->exchange_len));
     add_bytes(headers, "x-original-routing-key",
               bytes_of(head->routing_key, head->routing_key_len));
+    add_trace(letter, &head->trace);
 
     if (head->redelivered)
         add(headers, "x-redelivered", AMQP_FIELD_KIND_BOOLEAN)->value.boolean = 1;

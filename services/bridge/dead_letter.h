@@ -13,6 +13,7 @@
  *   x-replay-of                  the same header of the message, when it has that as an integer:
  *                                it is the replay of an archived letter
  *   x-original-properties        a table of its other properties, its own headers as "headers"
+ *   traceparent, tracestate      which trace it belongs to (the latter only when there is one)
  *   x-cut                        what of it is not here, separated by commas: "body" (over 1 MiB:
  *                                only its beginning is kept), "headers" (with more than 64 KiB of
  *                                properties), "properties" (all: they could not be read); else

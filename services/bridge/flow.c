@@ -249,6 +249,7 @@ static void push_job(struct flow *flow, enum stage stage, size_t limit, int64_t 
         items[count++] = (struct job_item){
             .delivery_tag = delivery->tag,
             .attempt = delivery->attempt + 1,
+            .trace_id = delivery->content->head.trace.id,
             .order = delivery->content->order,
         };
         delivery = TAILQ_NEXT(delivery, by_state);
@@ -295,9 +296,12 @@ static void send_dead_letters(struct flow *flow, int64_t now_ms)
     struct delivery *delivery;
     while (now_ms >= flow->dead_letter_at_ms &&
            (delivery = TAILQ_FIRST(&flow->table.dead_waiting)) != NULL) {
+        const struct content *content = delivery->content;
         struct dead_letter_report report = {
             .epoch = flow->route.epoch,
             .delivery_tag = delivery->tag,
+            .order_id = content->order != NULL ? &content->order->id : NULL,
+            .trace_id = &content->head.trace.id,
             .reason = delivery->failure.code,
             .stage = delivery->attempt > 0 ? stages[delivery->stage].name : NULL,
             .detail = delivery->failure.detail,

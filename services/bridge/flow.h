@@ -15,8 +15,8 @@
 
 #include "proto/job.h"
 #include "proto/reply.h"
-#include "services/clients/rabbitmq/content.h"
 #include "services/bridge/retry_policy.h"
+#include "services/clients/rabbitmq/content.h"
 
 #define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */
 #define FLOW_ACK_DELAY_MS 10           /* a finished order behind a straggler is acked by itself */
@@ -24,10 +24,12 @@
 
 /* All that a dead letter says, beside its content. Valid during the call only. */
 struct dead_letter_report {
-    uint64_t epoch, delivery_tag; /* to be given back with the result */
-    const char *reason;           /* stable: "malformed", "id_conflict", "retries_exhausted", … */
-    const char *stage;            /* NULL when it never reached one */
-    const char *detail;           /* SQLSTATE and the like, for a person */
+    uint64_t epoch, delivery_tag;    /* to be given back with the result */
+    const struct order_id *order_id; /* NULL when it is no order */
+    const struct trace_id *trace_id;
+    const char *reason; /* stable: "malformed", "id_conflict", "retries_exhausted", … */
+    const char *stage;  /* NULL when it never reached one */
+    const char *detail; /* SQLSTATE and the like, for a person */
     unsigned attempts;
     int64_t first_attempt_ms, last_attempt_ms; /* on the flow's clock; 0 without attempts */
 };

@@ -188,7 +188,13 @@ void report_dead_letter(struct report *report, const struct dead_letter_report *
 {
     static struct log_limit limit;
     count_coded(report, "bridge_dead_letters_total", "reason", letter->reason, letters_help);
-    log_warn_limited(&limit, "message is a dead letter", log_text("reason", letter->reason),
+    char id[ORDER_ID_TEXT_LEN + 1], trace_id[TRACE_ID_TEXT_LEN + 1];
+    if (letter->order_id != NULL)
+        order_id_format(letter->order_id, id);
+    trace_id_format(letter->trace_id, trace_id);
+    log_warn_limited(&limit, "message is a dead letter",
+                     log_text("order_id", letter->order_id != NULL ? id : NULL),
+                     log_text("trace_id", trace_id), log_text("reason", letter->reason),
                      log_text("detail", letter->detail),
                      log_text("stage", letter->stage != NULL ? letter->stage : "none"),
                      log_number("attempts", letter->attempts));

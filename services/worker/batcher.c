@@ -84,7 +84,7 @@ size_t batcher_orders_held(const struct batcher *batcher)
 static bool same_route(const struct held_order *a, const struct held_order *b)
 {
     return a->bridge == b->bridge && a->route.epoch == b->route.epoch &&
-           a->route.stage == b->route.stage &&
+           a->route.stage == b->route.stage && a->route.version == b->route.version &&
            memcmp(a->route.incarnation, b->route.incarnation, sizeof(a->route.incarnation)) == 0;
 }
 
@@ -197,7 +197,7 @@ static void on_executed(void *arg, bool store_down)
             i++;
         batcher->cause = batcher->verdicts[i];
     }
-    batcher->ports.on_batch(batcher->ports.self, batcher->batch, count, batcher->verdicts,
+    batcher->ports.on_batch(batcher->ports.self, batcher->held, count, batcher->verdicts,
                             store_down ? &batcher->cause : NULL);
     answer(batcher, 0, count, batcher->verdicts, 1);
     held_orders_remove(batcher->held, count);

@@ -16,6 +16,7 @@ struct job {
 };
 
 struct bridge_link;
+struct held_orders;
 struct loop_timer;
 
 /* What the batcher needs of the outside. No port blocks, and none but `execute` calls back into the
@@ -40,9 +41,9 @@ struct batcher_ports {
      */
     void (*execute)(void *self, const struct order *const orders[], size_t count,
                     struct verdict verdicts[], batch_done_fn *on_done, void *arg);
-    /* For logs and metrics: a batch has been executed. `cause` is why the store is down, or NULL.
-     */
-    void (*on_batch)(void *self, const struct order *const orders[], size_t count,
+    /* For logs and metrics: a batch has been executed, the first `count` orders in hand. `cause`
+     * is why the store is down, or NULL. */
+    void (*on_batch)(void *self, const struct held_orders *held, size_t count,
                      const struct verdict verdicts[], const struct verdict *cause);
     uint32_t (*random)(void);
 };

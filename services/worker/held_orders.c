@@ -30,6 +30,7 @@ void held_orders_append(struct held_orders *held, unsigned bridge, const struct 
     order_copy(&slot->order, item->order);
     slot->delivery_tag = item->delivery_tag;
     slot->attempt = item->attempt;
+    slot->trace_id = item->trace_id;
     slot->bridge = bridge;
     slot->route = *route;
     held->count++;

@@ -8,6 +8,7 @@ struct held_order {
     struct order order;
     uint64_t delivery_tag;
     uint32_t attempt;
+    struct trace_id trace_id;
     unsigned bridge; /* whom to answer */
     struct job_route route;
 };

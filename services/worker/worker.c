@@ -7,6 +7,7 @@
 #include "services/base/metrics.h"
 #include "services/worker/batcher.h"
 #include "services/worker/bridge_link.h"
+#include "services/worker/held_orders.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ struct worker {
 
 /* ---- the batcher's ports ---- */
 
-static void report_order(struct worker *worker, const struct order *order,
+static void report_order(struct worker *worker, const struct held_order *held,
                          const struct verdict *verdict, bool store_down)
 {
     if (verdict->outcome == OUTCOME_DONE) {
@@ -53,15 +54,16 @@ static void report_order(struct worker *worker, const struct order *order,
         }
     }
     static struct log_limit rejects, retries;
-    char id[ORDER_ID_TEXT_LEN + 1];
-    order_id_format(&order->id, id);
+    char id[ORDER_ID_TEXT_LEN + 1], trace_id[TRACE_ID_TEXT_LEN + 1];
+    order_id_format(&held->order.id, id);
+    trace_id_format(&held->trace_id, trace_id);
     if (verdict->outcome == OUTCOME_REJECT)
         log_warn_limited(&rejects, "order rejected", log_text("order_id", id),
-                         log_text("code", verdict->code));
+                         log_text("trace_id", trace_id), log_text("code", verdict->code));
     else if (!store_down) /* else report_store() tells it */
         log_warn_limited(&retries, "order refused for now, others are taken",
-                         log_text("order_id", id), log_text("code", verdict->code),
-                         log_text("detail", verdict->detail));
+                         log_text("order_id", id), log_text("trace_id", trace_id),
+                         log_text("code", verdict->code), log_text("detail", verdict->detail));
 }
 
 static void report_store(struct worker *worker, const struct verdict *cause)
@@ -78,7 +80,7 @@ static void report_store(struct worker *worker, const struct verdict *cause)
                  log_text("detail", cause->detail));
 }
 
-static void on_batch(void *self, const struct order *const orders[], size_t count,
+static void on_batch(void *self, const struct held_orders *held, size_t count,
                      const struct verdict verdicts[], const struct verdict *cause)
 {
     struct worker *worker = self;
@@ -87,7 +89,7 @@ static void on_batch(void *self, const struct order *const orders[], size_t coun
                    (double)(clock_monotonic_us() - worker->batch_since_us) / 1e6);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
     for (size_t i = 0; i < count; i++)
-        report_order(worker, orders[i], &verdicts[i], cause != NULL);
+        report_order(worker, held_orders_at(held, i), &verdicts[i], cause != NULL);
     report_store(worker, cause);
 }
 

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = reply_encode(&route, items, count, frame);
     REQUIRE(reply_decode(frame, len, &back_route, back_items, &back_count, &err) == 0);
     REQUIRE(count == back_count && route.epoch == back_route.epoch);
+    REQUIRE(route.version == back_route.version);
     for (size_t i = 0; i < count; i++) {
         REQUIRE(items[i].delivery_tag == back_items[i].delivery_tag && items[i].delivery_tag != 0);
         REQUIRE(items[i].attempt == back_items[i].attempt);

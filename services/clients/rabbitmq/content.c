@@ -37,7 +37,7 @@ struct content *content_new(const struct content_head *head, size_t *large_bytes
     size_t keep = kept_size(head);
     struct content *content =
         memory_take(sizeof *content + head->properties_len + head->message_id_len +
-                    head->exchange_len + head->routing_key_len + keep);
+                    head->exchange_len + head->routing_key_len + head->trace.state_len + keep);
     unsigned char *at = (unsigned char *)(content + 1);
     *content = (struct content){.head = *head};
     content->head.properties = place(&at, head->properties, head->properties_len);
@@ -45,6 +45,7 @@ struct content *content_new(const struct content_head *head, size_t *large_bytes
         content->head.message_id = place(&at, head->message_id, head->message_id_len);
     content->head.exchange = place(&at, head->exchange, head->exchange_len);
     content->head.routing_key = place(&at, head->routing_key, head->routing_key_len);
+    content->head.trace.state = place(&at, head->trace.state, head->trace.state_len);
     content->body = at;
     content->references = 1;
     if (content_head_is_large(head)) {

@@ -7,6 +7,7 @@
 
 #include "proto/error.h"
 #include "proto/order.h"
+#include "proto/trace_context.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct content_head {
     size_t exchange_len;
     const char *routing_key;
     size_t routing_key_len;
+    struct trace_context trace; /* of its headers, or a new one */
     bool redelivered; /* basic.deliver's flag: it was delivered before, or may have been */
 };
 

@@ -51,6 +51,30 @@ int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver
     return 0;
 }
 
+/* The first field of this name; empty when that is no text. */
+static amqp_bytes_t header_text(const amqp_table_t *headers, const char *name)
+{
+    size_t name_len = strlen(name);
+    for (int i = 0; i < headers->num_entries; i++) {
+        const amqp_table_entry_t *entry = &headers->entries[i];
+        if (entry->key.len != name_len || memcmp(entry->key.bytes, name, name_len) != 0)
+            continue;
+        bool text =
+            entry->value.kind == AMQP_FIELD_KIND_UTF8 || entry->value.kind == AMQP_FIELD_KIND_BYTES;
+        return text ? entry->value.value.bytes : amqp_empty_bytes;
+    }
+    return amqp_empty_bytes;
+}
+
+static struct trace_context trace_of(const amqp_basic_properties_t *properties)
+{
+    if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
+        return trace_context_begin();
+    amqp_bytes_t parent = header_text(&properties->headers, "traceparent"),
+                 state = header_text(&properties->headers, "tracestate");
+    return trace_context_read(parent.bytes, parent.len, state.bytes, state.len);
+}
+
 static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
 {
     const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
@@ -62,6 +86,7 @@ static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
         .exchange_len = reader->exchange_len,
         .routing_key = reader->routing_key,
         .routing_key_len = reader->routing_key_len,
+        .trace = trace_of(properties),
         .redelivered = reader->redelivered,
     };
     if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG) {

@@ -81,6 +81,8 @@ static void test_without_properties(void **state)
     assert_text(&letter.headers, "x-first-attempt", "2023-11-14T22:13:26Z");
     assert_text(&letter.headers, "x-last-attempt", "2023-11-14T22:13:26Z");
     assert_text(&letter.headers, "x-cut", "body");
+    assert_non_null(find(&letter.headers, "traceparent"));
+    assert_null(find(&letter.headers, "tracestate"));
     assert_int_equal(properties_of(&letter)->num_entries, 0);
     dead_letter_release(&letter);
     content_unref(content);
@@ -98,7 +100,12 @@ static void test_keeps_what_the_message_had(void **state)
                                 .exchange = "ex",
                                 .exchange_len = 2,
                                 .routing_key = "key",
-                                .routing_key_len = 3};
+                                .routing_key_len = 3,
+                                .trace = {.id.bytes = {0xab},
+                                          .parent_id = {0xcd},
+                                          .sampled = true,
+                                          .state = "a=1,b=2!",
+                                          .state_len = 7}};
     struct content *content = content_new(&head, &large);
     struct dead_letter_report report = {.reason = "id_conflict",
                                         .stage = "persist",
@@ -116,6 +123,10 @@ static void test_keeps_what_the_message_had(void **state)
     assert_number(&letter.headers, "x-attempts", 3);
     assert_text(&letter.headers, "x-first-attempt", "2023-11-14T22:13:21Z");
     assert_text(&letter.headers, "x-last-attempt", "2023-11-14T22:13:25.5Z");
+
+    assert_text(&letter.headers, "traceparent",
+                "00-ab000000000000000000000000000000-cd00000000000000-01");
+    assert_text(&letter.headers, "tracestate", "a=1,b=2");
 
     const amqp_table_t *properties = properties_of(&letter);
     assert_text(properties, "correlation_id", "cc");

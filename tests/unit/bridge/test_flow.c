@@ -71,6 +71,7 @@ static int port_push(struct workers *self, const struct job_route *route,
         uint64_t tag = items[i].delivery_tag;
         note(world, "%llu:%u", (unsigned long long)tag, items[i].attempt);
         assert_int_equal(items[i].order->amount_cents, tag);
+        assert_int_equal(items[i].trace_id.bytes[0], (uint8_t)tag);
         /* the document shows what the row has */
         assert_int_equal(items[i].order->created_at_us,
                          route->stage == STAGE_INDEX ? STORED_AT_US : SENT_AT_US);
@@ -125,6 +126,8 @@ static void port_on_dead_letter(struct report *self, const struct dead_letter_re
 {
     (void)self;
     assert_non_null(letter->reason);
+    assert_non_null(letter->order_id);
+    assert_int_equal(letter->trace_id->bytes[0], (uint8_t)letter->delivery_tag);
 }
 
 static void turn(struct world *world)
@@ -135,7 +138,7 @@ static void turn(struct world *world)
 
 static struct content *make_content(struct world *world, uint64_t tag, const char *fault)
 {
-    struct content_head head = {.body_size = 0};
+    struct content_head head = {.body_size = 0, .trace.id.bytes = {(uint8_t)tag}};
     struct content *content = content_new(&head, &world->large_bytes);
     content->fault = fault;
     struct order order = {.amount_cents = (int64_t)tag, .created_at_us = SENT_AT_US};

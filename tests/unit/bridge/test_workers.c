@@ -20,7 +20,7 @@
 #define MANY_REPLIES 150 /* more than one turn of the loop reads */
 
 static const struct job_route route = {
-    .incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST};
+    .incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST, .version = FRAME_VERSION};
 
 struct scene {
     char directory[64], bind[128];

@@ -36,7 +36,11 @@ static void fill_item(size_t i, const char *name, size_t name_len, int64_t cents
     orders[i].created_at_us = us;
     order_set_name(&orders[i], name, name_len);
     items[i] = (struct job_item){
-        .delivery_tag = UINT64_MAX - i, .attempt = UINT32_MAX - (uint32_t)i, .order = &orders[i]};
+        .delivery_tag = UINT64_MAX - i,
+        .attempt = UINT32_MAX - (uint32_t)i,
+        .trace_id = trace_context_begin().id,
+        .order = &orders[i],
+    };
 }
 
 static void check_round_trip(enum stage stage, size_t count)
@@ -50,10 +54,12 @@ static void check_round_trip(enum stage stage, size_t count)
     assert_memory_equal(ret_route.incarnation, route.incarnation, 16);
     assert_true(ret_route.epoch == route.epoch);
     assert_int_equal(ret_route.stage, stage);
+    assert_int_equal(ret_route.version, FRAME_VERSION);
     assert_int_equal(ret_count, count);
     for (size_t i = 0; i < count; i++) {
         assert_true(ret_items[i].delivery_tag == items[i].delivery_tag);
         assert_true(ret_items[i].attempt == items[i].attempt);
+        assert_memory_equal(&ret_items[i].trace_id, &items[i].trace_id, sizeof(struct trace_id));
         assert_ptr_equal(ret_items[i].order, &ret_orders[i]);
         assert_true(order_equal(&ret_orders[i], &orders[i]));
         assert_int_equal(ret_orders[i].product_name[ret_orders[i].product_name_len], '\0');
@@ -139,14 +145,15 @@ static void test_hostile_frames(void **state)
 /* A job of one item, each member of which a case may replace. */
 struct wanted {
     uint64_t version, kind, stage, tag, attempt;
-    size_t incarnation_bytes, items_declared, id_bytes;
+    size_t incarnation_bytes, items_declared, values, id_bytes, trace_id_bytes;
     int64_t cents, us;
     const char *name;
     bool accepted;
 };
 #define GOOD                                                                                       \
     .version = 1, .kind = 1, .stage = 1, .tag = 1, .attempt = 1, .incarnation_bytes = 16,          \
-    .items_declared = 1, .id_bytes = 16, .cents = 1, .us = 1, .name = "x"
+    .items_declared = 1, .values = 6, .id_bytes = 16, .cents = 1, .us = 1, .name = "x"
+#define GOOD_2 GOOD, .version = 2, .values = 7, .trace_id_bytes = 16
 
 static void test_bounds(void **state)
 {
@@ -157,6 +164,14 @@ static void test_bounds(void **state)
         {GOOD, .accepted = true},
         {GOOD, .stage = 2, .accepted = true},
         {GOOD, .version = 2},
+        {GOOD, .version = 2, .values = 7},
+        {GOOD, .values = 7, .trace_id_bytes = 16},
+        {GOOD_2, .accepted = true},
+        {GOOD_2, .values = 6},
+        {GOOD_2, .values = 8},
+        {GOOD_2, .trace_id_bytes = 15},
+        {GOOD_2, .trace_id_bytes = 17},
+        {GOOD_2, .version = 3},
         {GOOD, .version = 0},
         {GOOD, .kind = 2},
         {GOOD, .kind = 0},
@@ -193,7 +208,7 @@ static void test_bounds(void **state)
         msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
         pack_envelope(&packer, c->version, c->kind, c->incarnation_bytes, c->stage,
                       c->items_declared);
-        msgpack_pack_array(&packer, 6);
+        msgpack_pack_array(&packer, c->values);
         msgpack_pack_uint64(&packer, c->tag);
         msgpack_pack_uint64(&packer, c->attempt);
         msgpack_pack_bin(&packer, c->id_bytes);
@@ -201,6 +216,10 @@ static void test_bounds(void **state)
         msgpack_pack_int64(&packer, c->cents);
         msgpack_pack_int64(&packer, c->us);
         pack_text(&packer, c->name);
+        if (c->trace_id_bytes > 0) {
+            msgpack_pack_bin(&packer, c->trace_id_bytes);
+            msgpack_pack_bin_body(&packer, "0123456789abcdefghi", c->trace_id_bytes);
+        }
 
         struct job_route route;
         struct error err = {""};
@@ -218,8 +237,10 @@ static void test_unknown_version_is_named(void **state)
     struct job_route route;
     struct error err;
     size_t count;
-    assert_int_equal(decode("\x92\x02\xa2hi", 5, &route, &count, &err), -1);
-    assert_string_equal(err.message, "message of unknown version 2");
+    assert_int_equal(decode("\x92\x03\xa2hi", 5, &route, &count, &err), -1);
+    assert_string_equal(err.message, "message of unknown version 3");
+    assert_int_equal(decode("\x92\x00\xa2hi", 5, &route, &count, &err), -1);
+    assert_string_equal(err.message, "message of unknown version 0");
 }
 
 int main(void)

@@ -8,8 +8,8 @@
 
 static uint8_t frame[FRAME_MAX_BYTES];
 static struct reply_item items[REPLY_MAX_ITEMS], ret_items[REPLY_MAX_ITEMS];
-static const struct job_route route = {
-    .incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX};
+static struct job_route route = {
+    .incarnation = "fifteen letters", .epoch = 7, .stage = STAGE_INDEX, .version = FRAME_VERSION};
 
 static int decode(const void *bytes, size_t len, struct job_route *ret_route, size_t *ret_count,
                   struct error *err)
@@ -21,16 +21,19 @@ static int decode(const void *bytes, size_t len, struct job_route *ret_route, si
     return result;
 }
 
-static void check_round_trip(size_t count)
+/* In one version. */
+static void check_version(size_t count)
 {
     struct job_route ret_route;
     struct error err;
     size_t len = reply_encode(&route, items, count, frame), ret_count = 0;
+    assert_int_equal(frame[1], route.version);
     if (decode(frame, len, &ret_route, &ret_count, &err) != 0)
         fail_msg("%s", err.message);
     assert_memory_equal(ret_route.incarnation, route.incarnation, 16);
     assert_int_equal(ret_route.epoch, route.epoch);
     assert_int_equal(ret_route.stage, route.stage);
+    assert_int_equal(ret_route.version, route.version);
     assert_int_equal(ret_count, count);
     for (size_t i = 0; i < count; i++) {
         assert_true(ret_items[i].delivery_tag == items[i].delivery_tag);
@@ -40,6 +43,13 @@ static void check_round_trip(size_t count)
         assert_string_equal(ret_items[i].verdict.detail, items[i].verdict.detail);
         assert_int_equal(ret_items[i].verdict.created_at_us, items[i].verdict.created_at_us);
     }
+}
+
+static void check_round_trip(size_t count)
+{
+    for (route.version = FRAME_VERSION_OLDEST; route.version < FRAME_VERSION; route.version++)
+        check_version(count);
+    check_version(count);
 }
 
 static void test_round_trip(void **state)

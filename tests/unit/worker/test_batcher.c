@@ -1,5 +1,6 @@
 /* The batcher of a worker against fake bridges and a fake backend. */
 #include "services/worker/batcher.h"
+#include "services/worker/held_orders.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +46,7 @@ static void route_of(unsigned bridge, struct job_route *route)
     route->incarnation[0] = (uint8_t)(bridge + 1);
     route->epoch = 7 + bridge;
     route->stage = STAGE_PERSIST;
+    route->version = FRAME_VERSION;
 }
 
 static bool fake_read(struct bridge_link *link, unsigned bridge, struct job *job)
@@ -60,7 +62,11 @@ static bool fake_read(struct bridge_link *link, unsigned bridge, struct job *job
         uint64_t tag = fake->next_tag[bridge]++;
         job->orders[i].amount_cents = (int64_t)tag;
         job->items[i] = (struct job_item){
-            .delivery_tag = tag, .attempt = (uint32_t)tag + 1, .order = &job->orders[i]};
+            .delivery_tag = tag,
+            .attempt = (uint32_t)tag + 1,
+            .trace_id = {{(uint8_t)tag}},
+            .order = &job->orders[i],
+        };
     }
     return true;
 }
@@ -80,6 +86,7 @@ static void fake_reply(struct bridge_link *link, unsigned bridge, const struct j
     route_of(bridge, &expected);
     assert_memory_equal(route->incarnation, expected.incarnation, sizeof(expected.incarnation));
     assert_int_equal(route->epoch, expected.epoch);
+    assert_int_equal(route->version, expected.version);
     assert_in_range(count, 1, REPLY_MAX_ITEMS);
     fake->replies++;
     fake->orders_answered += count;
@@ -98,10 +105,14 @@ static void fake_step_after(struct loop_timer *step, int64_t delay_ms)
     fake->step_ms = delay_ms;
 }
 
-static void fake_on_batch(void *self, const struct order *const orders[], size_t count,
+static void fake_on_batch(void *self, const struct held_orders *held, size_t count,
                           const struct verdict verdicts[], const struct verdict *cause)
 {
-    (void)orders;
+    for (size_t i = 0; i < count; i++) {
+        const struct held_order *order = held_orders_at(held, i);
+        assert_int_equal(order->trace_id.bytes[0], (uint8_t)order->delivery_tag);
+        assert_int_equal(order->order.amount_cents, order->delivery_tag);
+    }
     (void)verdicts;
     (void)cause;
     struct fake *fake = self;

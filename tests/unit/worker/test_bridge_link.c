@@ -300,7 +300,8 @@ static void send_job(struct fixture *fixture, uint64_t tag, enum stage stage)
 
 static void reply_done(struct fixture *fixture, uint64_t tag)
 {
-    struct job_route route = {.incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST};
+    struct job_route route = {
+        .incarnation = {1, 2, 3}, .epoch = 4, .stage = STAGE_PERSIST, .version = FRAME_VERSION};
     struct reply_item item = {
         .delivery_tag = tag, .attempt = 1, .verdict = {.outcome = OUTCOME_DONE}};
     bridge_link_reply(fixture->link, 0, &route, &item, 1);

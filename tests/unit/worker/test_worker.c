@@ -228,6 +228,7 @@ static void receive_replies(struct scene *scene, struct verdict verdicts[], size
         wait_until((len = zmq_recv(socket, buffer, sizeof buffer, ZMQ_DONTWAIT)) >= 0, step());
         assert_int_equal(reply_decode(buffer, (size_t)len, &route, items, &item_count, NULL), 0);
         assert_int_equal(route.epoch, 4);
+        assert_int_equal(route.version, FRAME_VERSION);
         for (size_t i = 0; i < item_count; i++) {
             assert_in_range(items[i].delivery_tag, 10, 10 + count - 1);
             verdicts[items[i].delivery_tag - 10] = items[i].verdict;
@@ -277,6 +278,39 @@ static void test_orders_are_answered_one_by_one(void **state)
     assert_true(health_up(scene->health));
     assert_true(has_metric("\nworker_bridges_connected 1\n"));
     assert_true(has_metric("\nworker_batch_max_orders 100\n"));
+    stop(scene);
+}
+
+/* Frames as a bridge and a worker of the release before version 2 exchanged them: recorded. */
+static void test_an_old_bridge_is_answered_in_kind(void **state)
+{
+    static const char old_job[] =
+        "\x96\x01\x01\xc4\x10"
+        "0123456789abcdef"
+        "\xcf\x00\x00\x00\x00\x00\x00\x00\x07\x01\x91"
+        "\x96\xcf\x00\x00\x00\x00\x00\x00\x00\x01\x01\xc4\x10"
+        "fedcba9876543210"
+        "\xce\x00\x01\xfb\xcf\xd3\xff\xff\xff\xff\xff\xff\xff\xff\xa6Laptop";
+    static const char old_reply[] = "\x96\x01\x02\xc4\x10"
+                                    "0123456789abcdef"
+                                    "\x07\x01\x91\x96\x01\x01\x01\xa0\xa0\x4d";
+    struct scene *scene = *state;
+    uint8_t reply[FRAME_MAX_BYTES];
+    take_replies(scene);
+    tell(scene, COMMAND_READY);
+    wait_until(zmq_send(zsock_resolve(scene->jobs), old_job, sizeof old_job - 1, ZMQ_DONTWAIT) > 0,
+               step());
+    int len = -1;
+    wait_until((len = zmq_recv(zsock_resolve(scene->replies), reply, sizeof reply, ZMQ_DONTWAIT)) >=
+                   0,
+               step());
+    assert_int_equal(len, sizeof old_reply - 1);
+    assert_memory_equal(reply, old_reply, sizeof old_reply - 1);
+
+    struct verdict verdict; /* beside a new bridge */
+    SEND_JOB(scene, "a");
+    receive_replies(scene, &verdict, 1);
+    assert_int_equal(verdict.outcome, OUTCOME_DONE);
     stop(scene);
 }
 
@@ -372,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORKER_TEST(test_orders_are_answered_one_by_one),
+        WORKER_TEST(test_an_old_bridge_is_answered_in_kind),
         WORKER_TEST(test_store_fails_and_works_again),
         WORKER_TEST(test_stop_answers_what_was_read),
         WORKER_TEST(test_stop_does_not_wait_for_ever),

@@ -99,6 +99,69 @@ static void test_a_lost_connection_forgets_half_a_message(void **state)
     content_reader_release(&reader);
 }
 
+#define EXAMPLE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+static amqp_table_entry_t text_entry(const char *name, const char *text, char kind)
+{
+    amqp_table_entry_t entry = {.key = amqp_cstring_bytes(name), .value.kind = (uint8_t)kind};
+    entry.value.value.bytes = amqp_cstring_bytes(text);
+    return entry;
+}
+
+/* The trace is that of the headers. A message without a valid one begins a trace. */
+static void test_traces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *traceparent, *tracestate; /* NULL: there is none */
+        char kind;
+        bool taken;
+        const char *kept;
+    } cases[] = {
+        {EXAMPLE, "a=1", AMQP_FIELD_KIND_UTF8, true, "a=1"},
+        {EXAMPLE, NULL, AMQP_FIELD_KIND_UTF8, true, ""},
+        {EXAMPLE, "a=1", AMQP_FIELD_KIND_BYTES, true, "a=1"},
+        {EXAMPLE, "a", AMQP_FIELD_KIND_UTF8, true, ""},
+        {"x", "a=1", AMQP_FIELD_KIND_UTF8, false, ""},
+        {NULL, "a=1", AMQP_FIELD_KIND_UTF8, false, ""},
+        {NULL, NULL, AMQP_FIELD_KIND_UTF8, false, ""},
+        {EXAMPLE, "a=1", AMQP_FIELD_KIND_I64, false, ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct content_budget budget = {.limit_bytes = CONTENT_KEEP_BYTES};
+        struct content_reader reader;
+        struct content *content;
+        uint64_t tag;
+        amqp_table_entry_t entries[3] = {text_entry("traceparents", "more", 'S')};
+        amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG,
+                                              .headers = {1, entries}};
+        if (cases[i].traceparent != NULL)
+            entries[properties.headers.num_entries++] =
+                text_entry("traceparent", cases[i].traceparent, cases[i].kind);
+        if (cases[i].tracestate != NULL)
+            entries[properties.headers.num_entries++] =
+                text_entry("tracestate", cases[i].tracestate, cases[i].kind);
+        content_reader_init(&reader, &budget);
+        assert_int_equal(
+            content_reader_begin(&reader, &(amqp_basic_deliver_t){.delivery_tag = 1}, NULL), 0);
+        amqp_frame_t frame = {.frame_type = AMQP_FRAME_HEADER};
+        frame.payload.properties.class_id = AMQP_BASIC_CLASS;
+        frame.payload.properties.decoded = &properties;
+        assert_int_equal(content_reader_add(&reader, &frame, &content, &tag, NULL), 0);
+        memset(entries, 0, sizeof entries); /* the content has its own copy */
+
+        const struct trace_context *trace = &content->head.trace;
+        char text[TRACEPARENT_LEN + 1];
+        traceparent_format(trace, text);
+        assert_int_equal(strcmp(text, EXAMPLE) == 0, cases[i].taken);
+        assert_memory_not_equal(text + 3, "00000000000000000000000000000000", 32);
+        assert_int_equal(trace->state_len, strlen(cases[i].kept));
+        assert_memory_equal(trace->state, cases[i].kept, trace->state_len);
+        content_unref(content);
+        content_reader_release(&reader);
+    }
+}
+
 static void test_large_messages_wait_for_earlier_ones(void **state)
 {
     (void)state;
@@ -140,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequences),
         cmocka_unit_test(test_a_lost_connection_forgets_half_a_message),
+        cmocka_unit_test(test_traces),
         cmocka_unit_test(test_large_messages_wait_for_earlier_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
