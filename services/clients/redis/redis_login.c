@@ -6,6 +6,10 @@ const char redis_remove_script[] =
     "if redis.call('TTL',KEYS[1])<=tonumber(ARGV[1]) then return redis.call('DEL',KEYS[1]) end "
     "return 0";
 
+const char redis_keep_script[] =
+    "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('EXPIRE',KEYS[1],ARGV[2]) end "
+    "return 0";
+
 size_t redis_login(const struct redis_options *options,
                    struct redis_login_command ret_commands[REDIS_LOGIN_COMMANDS])
 {

@@ -13,6 +13,9 @@
 /* EVAL with the key and a number of seconds: delete the entry unless it lives longer. */
 extern const char redis_remove_script[];
 
+/* EVAL with the key, a content and a number of seconds: an entry of this content lives so long. */
+extern const char redis_keep_script[];
+
 struct redis_login_command {
     struct redis_word words[7];
     size_t count;

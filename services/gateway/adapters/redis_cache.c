@@ -117,6 +117,12 @@ static void on_reply(void *arg, const redisReply *reply)
         end(operation, operation->otherwise, NULL);
 }
 
+/* The reply of what hands no entry over. */
+static void on_status(void *arg, const redisReply *reply)
+{
+    end(arg, succeeded(reply) ? ORDER_CACHE_OK : ORDER_CACHE_UNAVAILABLE, NULL);
+}
+
 static int submit(struct operation *operation, const struct redis_word *words, size_t count,
                   redis_done_fn *on_done)
 {
@@ -232,6 +238,26 @@ static int remove_entry(void *self, const struct order_id *id, order_cache_done_
     return submit(operation_new(self, ORDER_CACHE_OK, on_done, arg), words, 5, on_reply);
 }
 
+static int replace(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   order_cache_done_fn *on_done, void *arg)
+{
+    char key[KEY_LEN + 1];
+    const struct redis_word words[] = {
+        REDIS_WORD("SET"), key_of(id, key), {json, json_len}, REDIS_WORD("EX"), PROVISIONAL_S};
+    return submit(operation_new(self, ORDER_CACHE_OK, on_done, arg), words, 5, on_status);
+}
+
+static int keep(void *self, const struct order_id *id, const char *json, size_t json_len,
+                order_cache_done_fn *on_done, void *arg)
+{
+    struct redis_cache *cache = self;
+    char key[KEY_LEN + 1];
+    const struct redis_word words[] = {REDIS_WORD("EVAL"), redis_word(redis_keep_script),
+                                       REDIS_WORD("1"),    key_of(id, key),
+                                       {json, json_len},   redis_word(cache->ttl)};
+    return submit(operation_new(cache, ORDER_CACHE_OK, on_done, arg), words, 6, on_status);
+}
+
 static int get(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg)
 {
     char key[KEY_LEN + 1];
@@ -313,6 +339,8 @@ struct order_cache *redis_cache_new(struct event_loop *events, const struct redi
         .reserve = reserve,
         .confirm = confirm,
         .remove = remove_entry,
+        .replace = replace,
+        .keep = keep,
         .get = get,
         .fill = fill,
     };

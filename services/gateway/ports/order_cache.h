@@ -20,7 +20,7 @@ enum order_cache_status {
     ORDER_CACHE_CREATED,     /* reserve: there was no entry, now it is this order */
     ORDER_CACHE_FOUND,       /* reserve, get: the entry's content is handed over */
     ORDER_CACHE_ABSENT,      /* get: no such entry */
-    ORDER_CACHE_OK,          /* confirm, remove, fill: done */
+    ORDER_CACHE_OK,          /* confirm, remove, replace, keep: done */
     ORDER_CACHE_UNAVAILABLE, /* no connection, no answer in time, or an error: may have happened */
 };
 
@@ -44,6 +44,16 @@ struct order_cache {
 
     /* Take back a reservation that this request created, unless somebody has confirmed it since. */
     int (*remove)(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg);
+
+    /* Put an order, provisionally, in the place of any entry of its id: SET EX 30. To take it back,
+     * remove() it: the former entry is gone. */
+    int (*replace)(void *self, const struct order_id *id, const char *json, size_t json_len,
+                   order_cache_done_fn *on_done, void *arg);
+
+    /* The order that replace() put there is accepted: its entry lasts for the cache's whole TTL. An
+     * entry of other content stays as it is, and none is made: the order is found in the store. */
+    int (*keep)(void *self, const struct order_id *id, const char *json, size_t json_len,
+                order_cache_done_fn *on_done, void *arg);
 
     /* Read an entry. */
     int (*get)(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg);

@@ -177,6 +177,30 @@ static int cache_remove(void *self, const struct order_id *id, order_cache_done_
     return answer_cache(fakes, "remove", ORDER_CACHE_OK, NULL, done, arg);
 }
 
+static int cache_replace(void *self, const struct order_id *id, const char *json, size_t json_len,
+                         order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    if (fakes->cache_mode == FAKE_WORKS) {
+        if (entry != NULL)
+            *entry = fakes->entries[--fakes->entry_count];
+        put(fakes, id, json, json_len)->provisional = true;
+    }
+    return answer_cache(fakes, "replace", ORDER_CACHE_OK, NULL, done, arg);
+}
+
+static int cache_keep(void *self, const struct order_id *id, const char *json, size_t json_len,
+                      order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    struct fake_entry *entry = fakes_entry(fakes, id);
+    if (fakes->cache_mode == FAKE_WORKS && entry != NULL && entry->json_len == json_len &&
+        memcmp(entry->json, json, json_len) == 0)
+        entry->provisional = false;
+    return answer_cache(fakes, "keep", ORDER_CACHE_OK, NULL, done, arg);
+}
+
 static int cache_get(void *self, const struct order_id *id, order_cache_done_fn *done, void *arg)
 {
     struct fakes *fakes = self;
@@ -456,6 +480,8 @@ void fakes_reset(struct fakes *fakes)
         .reserve = cache_reserve,
         .confirm = cache_confirm,
         .remove = cache_remove,
+        .replace = cache_replace,
+        .keep = cache_keep,
         .get = cache_get,
         .fill = cache_fill,
     };

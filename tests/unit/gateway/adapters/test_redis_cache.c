@@ -200,6 +200,24 @@ static struct seen confirm(const char *json)
     return seen;
 }
 
+static struct seen replace(const char *json)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->replace(cache->self, &id, json, strlen(json), on_done, &seen), 0);
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static struct seen keep(const char *json)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->keep(cache->self, &id, json, strlen(json), on_done, &seen), 0);
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
 static struct seen remove_entry(void)
 {
     struct seen seen = {0};
@@ -256,6 +274,40 @@ static void test_remove_spares_what_was_confirmed(void **state)
     confirm("order");
     assert_int_equal(remove_entry().status, ORDER_CACHE_OK);
     assert_int_equal(ask("EXISTS", ID), 1);
+}
+
+/* An order that takes the place of another of its id, which was confirmed. */
+static void test_replace_then_keep(void **state)
+{
+    (void)state;
+    confirm("former");
+    assert_int_equal(replace("corrected").status, ORDER_CACHE_OK);
+    assert_in_range(ask("TTL", ID), ORDER_CACHE_PROVISIONAL_S - 20, ORDER_CACHE_PROVISIONAL_S);
+    assert_string_equal(get().json, "corrected");
+    assert_int_equal(keep("corrected").status, ORDER_CACHE_OK);
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    assert_string_equal(get().json, "corrected");
+}
+
+/* Two replace the same entry, and one of them is refused afterwards. In whatever order, the entry
+ * does not stay another's content. */
+static void test_replaced_by_two(void **state)
+{
+    (void)state;
+    replace("winner");
+    replace("loser");
+    assert_int_equal(keep("winner").status, ORDER_CACHE_OK); /* the entry is not its own */
+    assert_in_range(ask("TTL", ID), 0, ORDER_CACHE_PROVISIONAL_S);
+    assert_int_equal(remove_entry().status, ORDER_CACHE_OK);
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+    assert_int_equal(keep("winner").status, ORDER_CACHE_OK); /* nor is one made */
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
+
+    replace("loser");
+    replace("winner");
+    keep("winner");
+    remove_entry();
+    assert_string_equal(get().json, "winner");
 }
 
 static void test_fill_overwrites_nothing(void **state)
@@ -553,6 +605,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reserve_then_confirm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_confirm_what_has_vanished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove_spares_what_was_confirmed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replace_then_keep, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replaced_by_two, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fill_overwrites_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors_of_redis, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_empty_entry_is_none, set_up, tear_down),
