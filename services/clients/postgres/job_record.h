@@ -1,0 +1,22 @@
+/* A job as people see it. Plain values; without PostgreSQL. */
+#ifndef CLIENTS_POSTGRES_JOB_RECORD_H
+#define CLIENTS_POSTGRES_JOB_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct job_record {
+    int64_t id;
+    const char *kind, *state;
+    const char *parameters, *result;  /* JSON; NULL: none */
+    const char *requested_by, *error; /* NULL: none */
+    int64_t requested_at_us;
+    bool was_started, was_finished;
+    int64_t started_at_us, finished_at_us;
+    int64_t done;
+    bool has_total;
+    int64_t total;
+    bool cancel_requested;
+};
+
+#endif

@@ -1,0 +1,165 @@
+/* Results are binary, so that instants come as they are. A jsonb comes as text, by a cast. */
+#include "services/clients/postgres/job_records.h"
+#include "proto/timestamp.h"
+#include "services/base/memory.h"
+#include "services/clients/postgres/call.h"
+#include "services/clients/postgres/order_rows.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define JOB_COLUMNS                                                                                \
+    "id, kind, state, parameters::text, result::text, requested_by, error, requested, started,"    \
+    " finished, done, total, cancel"
+
+enum job_column {
+    ID,
+    KIND,
+    STATE,
+    PARAMETERS,
+    RESULT,
+    REQUESTED_BY,
+    ERROR,
+    REQUESTED,
+    STARTED,
+    FINISHED,
+    DONE,
+    TOTAL,
+    CANCEL,
+    CANCELED /* job_records_cancel() alone */
+};
+
+struct read {
+    union {
+        jobs_listed_fn *listed;
+        job_canceled_fn *canceled;
+    } on_done;
+    void *arg;
+};
+
+static struct read *read_new(void *arg)
+{
+    struct read *read = memory_new(sizeof *read);
+    read->arg = arg;
+    return read;
+}
+
+static const char *text_at(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+static int64_t number_at(const PGresult *result, int row, int column)
+{
+    return PQgetlength(result, row, column) == sizeof(int64_t)
+               ? binary_integer(PQgetvalue(result, row, column), sizeof(int64_t))
+               : 0;
+}
+
+/* Returns false for NULL. */
+static bool time_at(const PGresult *result, int row, int column, int64_t *ret_us)
+{
+    return PQgetlength(result, row, column) == sizeof(int64_t) &&
+           binary_timestamp(PQgetvalue(result, row, column), ret_us);
+}
+
+static struct job_record job_at(const PGresult *result, int row)
+{
+    struct job_record job = {
+        .id = number_at(result, row, ID),
+        .kind = text_at(result, row, KIND),
+        .state = text_at(result, row, STATE),
+        .parameters = text_at(result, row, PARAMETERS),
+        .result = text_at(result, row, RESULT),
+        .requested_by = text_at(result, row, REQUESTED_BY),
+        .error = text_at(result, row, ERROR),
+        .done = number_at(result, row, DONE),
+        .has_total = !PQgetisnull(result, row, TOTAL),
+        .total = number_at(result, row, TOTAL),
+        .cancel_requested = PQgetvalue(result, row, CANCEL)[0] != 0,
+    };
+    (void)time_at(result, row, REQUESTED, &job.requested_at_us); /* NOT NULL */
+    job.was_started = time_at(result, row, STARTED, &job.started_at_us);
+    job.was_finished = time_at(result, row, FINISHED, &job.finished_at_us);
+    return job;
+}
+
+static void on_listed(void *arg, const struct database_answer *answer)
+{
+    struct read read = *(struct read *)arg;
+    free(arg);
+    size_t count = answer->status == DATABASE_OK ? (size_t)PQntuples(answer->result) : 0;
+    struct job_record *jobs = memory_new_array(count + 1, sizeof *jobs);
+    for (size_t i = 0; i < count; i++)
+        jobs[i] = job_at(answer->result, (int)i);
+    read.on_done.listed(read.arg, jobs, count, answer);
+    free(jobs);
+}
+
+static int list(struct database *database, const char *sql, int64_t id, unsigned limit,
+                jobs_listed_fn *on_done, void *arg)
+{
+    char id_text[24], limit_text[12];
+    snprintf(id_text, sizeof id_text, "%" PRId64, id);
+    snprintf(limit_text, sizeof limit_text, "%u", limit);
+    const char *const values[] = {id_text, limit_text};
+    const struct database_parameters parameters = {.count = 2, .values = values};
+    struct read *read = read_new(arg);
+    read->on_done.listed = on_done;
+    if (database_call(database, sql, &parameters, true, on_listed, free, read) == 0)
+        return 0;
+    free(read);
+    return -1;
+}
+
+int job_records_list(struct database *database, int64_t before_id, unsigned limit,
+                     jobs_listed_fn *on_done, void *arg)
+{
+    static const char sql[] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id < $1::bigint"
+                              " ORDER BY id DESC LIMIT $2::integer";
+    return list(database, sql, before_id, limit, on_done, arg);
+}
+
+int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_done, void *arg)
+{
+    static const char sql[] =
+        "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1::bigint LIMIT $2::integer";
+    return list(database, sql, id, 1, on_done, arg);
+}
+
+static void on_canceled(void *arg, const struct database_answer *answer)
+{
+    struct read read = *(struct read *)arg;
+    free(arg);
+    if (answer->status != DATABASE_OK || PQntuples(answer->result) == 0) {
+        read.on_done.canceled(read.arg, NULL, false, answer);
+        return;
+    }
+    struct job_record job = job_at(answer->result, 0);
+    bool canceled = PQgetvalue(answer->result, 0, CANCELED)[0] != 0;
+    read.on_done.canceled(read.arg, &job, canceled, answer);
+}
+
+int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *on_done, void *arg)
+{
+    /* A claim that comes meanwhile waits for the row, and then finds it finished; or it was first,
+     * and then the job runs. Those who wait for a refresh share it, so nobody cancels it. */
+    static const char sql[] =
+        "WITH canceled AS (UPDATE jobs SET cancel = true,"
+        " state = CASE WHEN token IS NULL THEN 'canceled' ELSE state END,"
+        " finished = CASE WHEN token IS NULL THEN clock_timestamp() END"
+        " WHERE id = $1::bigint AND finished IS NULL AND kind <> 'refresh' RETURNING *)"
+        " SELECT " JOB_COLUMNS ", true FROM canceled"
+        " UNION ALL SELECT " JOB_COLUMNS ", false FROM jobs"
+        " WHERE id = $1::bigint AND NOT EXISTS (SELECT FROM canceled)";
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, id);
+    const char *const values[] = {text};
+    const struct database_parameters parameters = {.count = 1, .values = values};
+    struct read *read = read_new(arg);
+    read->on_done.canceled = on_done;
+    if (database_call(database, sql, &parameters, true, on_canceled, free, read) == 0)
+        return 0;
+    free(read);
+    return -1;
+}

@@ -1,0 +1,28 @@
+/* The table of jobs for people: what there is, and an end to it. Each function is one statement,
+ * and returns 0 or -1 as database_send(). What a callback is given lives during the callback. */
+#ifndef CLIENTS_POSTGRES_JOB_RECORDS_H
+#define CLIENTS_POSTGRES_JOB_RECORDS_H
+
+#include "services/clients/postgres/connection.h"
+#include "services/clients/postgres/job_record.h"
+
+/* None unless the answer is DATABASE_OK. */
+typedef void jobs_listed_fn(void *arg, const struct job_record *jobs, size_t count,
+                            const struct database_answer *answer);
+
+/* The jobs of ids below `before_id`, the highest first, at most `limit`. */
+int job_records_list(struct database *database, int64_t before_id, unsigned limit,
+                     jobs_listed_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
+/* The job of this id, or none. */
+int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+/* Cancel a job that takes long: one that waits ends at once, one that runs is ended by its
+ * scheduler. The job afterwards, or as it was when it cannot be canceled; or none. */
+typedef void job_canceled_fn(void *arg, const struct job_record *job, bool canceled,
+                             const struct database_answer *answer);
+int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,131 @@
+/* Jobs as people see them, and how they cancel them. */
+#include "services/clients/postgres/job_records.h"
+#include "tests/unit/clients/postgres/fixture.h"
+#include <stdio.h>
+#include <string.h>
+
+struct seen {
+    bool done;
+    size_t count;
+    bool canceled;
+    struct job_record first;
+    char text[200]; /* of the texts of the first */
+};
+
+static void note(struct seen *seen, const struct job_record *job)
+{
+    seen->first = *job;
+    snprintf(
+        seen->text, sizeof seen->text, "%s %s %s %s %s %s", job->kind, job->state,
+        job->parameters != NULL ? job->parameters : "-", job->result != NULL ? job->result : "-",
+        job->requested_by != NULL ? job->requested_by : "-", job->error != NULL ? job->error : "-");
+}
+
+static void on_listed(void *arg, const struct job_record *jobs, size_t count,
+                      const struct database_answer *answer)
+{
+    struct seen *seen = arg;
+    assert_int_equal(answer->status, DATABASE_OK);
+    seen->done = true;
+    seen->count = count;
+    if (count > 0)
+        note(seen, &jobs[0]);
+}
+
+static void on_canceled(void *arg, const struct job_record *job, bool canceled,
+                        const struct database_answer *answer)
+{
+    struct seen *seen = arg;
+    assert_int_equal(answer->status, DATABASE_OK);
+    seen->done = true;
+    seen->count = job != NULL;
+    seen->canceled = canceled;
+    if (job != NULL)
+        note(seen, job);
+}
+
+static struct seen find(struct connection *connection, int64_t id)
+{
+    struct seen seen = {.done = false};
+    assert_int_equal(job_records_find(connection->database, id, on_listed, &seen), 0);
+    run_until(connection->fixture, &seen.done);
+    return seen;
+}
+
+static struct seen list(struct connection *connection, int64_t before_id, unsigned limit)
+{
+    struct seen seen = {.done = false};
+    assert_int_equal(job_records_list(connection->database, before_id, limit, on_listed, &seen), 0);
+    run_until(connection->fixture, &seen.done);
+    return seen;
+}
+
+static struct seen cancel(struct connection *connection, int64_t id)
+{
+    struct seen seen = {.done = false};
+    assert_int_equal(job_records_cancel(connection->database, id, on_canceled, &seen), 0);
+    run_until(connection->fixture, &seen.done);
+    return seen;
+}
+
+static void test_records(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    assert_int_equal(list(&connection, INT64_MAX, 10).count, 0);
+    execute(*state, "INSERT INTO jobs (kind, state, requested, started, finished, error,"
+                    " parameters, requested_by, total, done, result) VALUES"
+                    " ('replay', 'failed', '2000-01-01T00:00:01Z', '2000-01-01T00:00:02Z',"
+                    "  '2000-01-01T00:00:03Z', 'five in a row', '{\"a\": 1}', 'ada', 7, 5, '{}'),"
+                    " ('refresh', 'waiting', '-infinity', NULL, NULL, NULL, NULL, NULL, NULL, 0,"
+                    "  NULL)");
+    struct seen seen = find(&connection, 1);
+    assert_string_equal(seen.text, "replay failed {\"a\": 1} {} ada five in a row");
+    assert_true(seen.first.requested_at_us == INT64_C(946684801000000));
+    assert_true(seen.first.was_started && seen.first.started_at_us == INT64_C(946684802000000));
+    assert_true(seen.first.was_finished && seen.first.finished_at_us == INT64_C(946684803000000));
+    assert_true(seen.first.has_total && seen.first.total == 7 && seen.first.done == 5);
+    seen = list(&connection, INT64_MAX, 10);
+    assert_int_equal(seen.count, 2);
+    assert_string_equal(seen.text, "refresh waiting - - - -");
+    assert_false(seen.first.was_started || seen.first.was_finished || seen.first.has_total);
+    assert_int_equal(list(&connection, INT64_MAX, 1).count, 1);
+    assert_int_equal(list(&connection, 2, 10).first.id, 1);
+    assert_int_equal(find(&connection, 3).count, 0);
+    connection_close(&connection);
+}
+
+static void test_cancel(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    execute(fixture, "INSERT INTO jobs (kind, state, token, lease) VALUES"
+                     " ('replay', 'waiting', NULL, NULL), ('discard', 'running', 5, now()),"
+                     " ('refresh', 'waiting', NULL, NULL)");
+    struct seen seen = cancel(&connection, 1);
+    assert_true(seen.canceled && seen.first.cancel_requested && seen.first.was_finished);
+    assert_string_equal(seen.first.state != NULL ? seen.text : "", "replay canceled - - - -");
+    seen = cancel(&connection, 1);
+    assert_false(seen.canceled);
+    assert_string_equal(seen.text, "replay canceled - - - -");
+
+    seen = cancel(&connection, 2);
+    assert_true(seen.canceled && seen.first.cancel_requested && !seen.first.was_finished);
+    assert_string_equal(seen.text, "discard running - - - -");
+    assert_true(cancel(&connection, 2).canceled); /* safe to repeat */
+
+    assert_false(cancel(&connection, 3).canceled);
+    assert_string_equal(query(fixture, "SELECT cancel FROM jobs WHERE id = 3"), "f");
+    assert_int_equal(cancel(&connection, 4).count, 0);
+    connection_close(&connection);
+}
+
+int run_job_records_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        DATABASE_TEST(test_records),
+        DATABASE_TEST(test_cancel),
+    };
+    return cmocka_run_group_tests_name("job records", tests, NULL, NULL);
+}
