@@ -1,5 +1,6 @@
 /* Makes one call fail: preloaded into a service (LD_PRELOAD), it wraps the calls that can fail, and
- * the one that a test has armed fails once, as the system or the library would report it.
+ * the one that a test has armed fails once, as the system or the library would report it. Or the
+ * process is killed there, before or after the call: between two steps of its work.
  *
  * The test and the service share a small file, which FAIL_CONTROL names and which is mapped into
  * both: so a call can be armed before the service starts or at any time while it runs, and a
@@ -16,6 +17,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,11 +36,20 @@
 
 #define STACK_DEPTH 32
 
+enum moment {
+    MOMENT_FAILS,  /* the call is not made, and fails */
+    MOMENT_BEFORE, /* the process is killed before the call, */
+    MOMENT_AFTER,  /* or when it has returned, */
+    MOMENT_SENT,   /* or when all that it has queued was sent to PostgreSQL */
+};
+
 /* tests/chaos/victim.py has the same layout. */
 struct control {
     char call[48];             /* the armed call; set while `left` is 0 */
-    atomic_int_fast64_t left;  /* it fails when this comes from 1 to 0; 0: nothing is armed */
-    atomic_int_fast64_t fired; /* how many have failed */
+    char argument[80];         /* only with this in its argument, a statement or the like */
+    int_fast64_t moment;       /* what happens */
+    atomic_int_fast64_t left;  /* it happens when this comes from 1 to 0; 0: nothing is armed */
+    atomic_int_fast64_t fired; /* how often it has happened */
 };
 
 static struct control *control;
@@ -57,11 +68,40 @@ __attribute__((constructor)) static void map_control(void)
         control = mapped;
 }
 
-static bool fails(const char *call)
+/* The call of this thread after which the process dies. */
+static _Thread_local const char *last_call;
+
+static void die_now(void)
 {
-    if (control == NULL || atomic_load(&control->left) <= 0 || strcmp(call, control->call) != 0 ||
-        atomic_fetch_sub(&control->left, 1) != 1)
+    atomic_fetch_add(&control->fired, 1);
+    (void)kill(getpid(), SIGKILL);
+    for (;;)
+        (void)pause();
+}
+
+static bool its_turn(const char *call, const char *argument)
+{
+    return control != NULL && atomic_load(&control->left) > 0 && strcmp(call, control->call) == 0 &&
+           strstr(argument, control->argument) != NULL && atomic_fetch_sub(&control->left, 1) == 1;
+}
+
+static bool fails(const char *call, const char *argument)
+{
+    if (!its_turn(call, argument))
         return false;
+    switch ((enum moment)control->moment) {
+    case MOMENT_BEFORE:
+        die_now();
+        break;
+    case MOMENT_AFTER:
+        last_call = call;
+        return false;
+    case MOMENT_SENT:
+        last_call = "PQflush";
+        return false;
+    case MOMENT_FAILS:
+        break;
+    }
     int saved = errno;
     void *stack[STACK_DEPTH];
     int depth = backtrace(stack, STACK_DEPTH);
@@ -72,24 +112,37 @@ static bool fails(const char *call)
     return true;
 }
 
+static void is_over(const char *call)
+{
+    if (last_call != NULL && strcmp(last_call, call) == 0)
+        die_now();
+}
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* A wrapper that, when its turn comes, runs `failure` (which sets errno or the like) and returns
- * `result`. */
-#define WRAP_IF(condition, type, name, parameters, arguments, failure, result)                     \
+ * `result`. The process dies after the call only if `done` holds for what it `returned`. */
+#define WRAP_WHOLE(condition, argument, done, type, name, parameters, arguments, failure, result)  \
     type name parameters                                                                           \
     {                                                                                              \
         static __typeof__(&name) real;                                                             \
         if (real == NULL)                                                                          \
             real = REAL(name);                                                                     \
-        if ((condition) && fails(#name)) {                                                         \
+        if ((condition) && fails(#name, argument)) {                                               \
             failure;                                                                               \
             return result;                                                                         \
         }                                                                                          \
-        return real arguments;                                                                     \
+        type returned = real arguments;                                                            \
+        if (done)                                                                                  \
+            is_over(#name);                                                                        \
+        return returned;                                                                           \
     }
+#define WRAP_IF(condition, type, name, parameters, arguments, failure, result)                     \
+    WRAP_WHOLE(condition, "", true, type, name, parameters, arguments, failure, result)
+#define WRAP_SAYING(argument, type, name, parameters, arguments, failure, result)                  \
+    WRAP_WHOLE(true, argument, true, type, name, parameters, arguments, failure, result)
 #define WRAP(type, name, parameters, arguments, failure, result)                                   \
-    WRAP_IF(true, type, name, parameters, arguments, failure, result)
+    WRAP_WHOLE(true, "", true, type, name, parameters, arguments, failure, result)
 
 /* Memory: glibc's own, as dlsym() itself allocates. */
 
@@ -99,17 +152,17 @@ extern void *__libc_realloc(void *, size_t);
 
 void *malloc(size_t size)
 {
-    return fails("malloc") ? (errno = ENOMEM, NULL) : __libc_malloc(size);
+    return fails("malloc", "") ? (errno = ENOMEM, NULL) : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return fails("calloc") ? (errno = ENOMEM, NULL) : __libc_calloc(count, size);
+    return fails("calloc", "") ? (errno = ENOMEM, NULL) : __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-    return fails("realloc") ? (errno = ENOMEM, NULL) : __libc_realloc(old, size);
+    return fails("realloc", "") ? (errno = ENOMEM, NULL) : __libc_realloc(old, size);
 }
 
 /* Resources of the system */
@@ -172,31 +225,72 @@ WRAP(ssize_t, send, (int fd, const void *buffer, size_t len, int flags), (fd, bu
 WRAP(ssize_t, writev, (int fd, const struct iovec *vector, int count), (fd, vector, count),
      die(fd, EPIPE), -1)
 
-/* PostgreSQL */
+/* PostgreSQL. Prepared statements go by names, which are digests of what they say. */
+
+#define STATEMENTS_MAX 256
+
+static struct {
+    char name[64], sql[4096];
+} statements[STATEMENTS_MAX];
+static pthread_mutex_t statements_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static size_t find_statement(const char *name)
+{
+    size_t i = 0;
+    while (i < STATEMENTS_MAX - 1 && statements[i].name[0] != '\0' &&
+           strcmp(statements[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static const char *remember_statement(const char *name, const char *sql)
+{
+    if (control == NULL)
+        return sql;
+    pthread_mutex_lock(&statements_lock);
+    size_t i = find_statement(name);
+    if (statements[i].name[0] == '\0') {
+        snprintf(statements[i].sql, sizeof statements[i].sql, "%s", sql);
+        snprintf(statements[i].name, sizeof statements[i].name, "%s", name);
+    }
+    pthread_mutex_unlock(&statements_lock);
+    return sql;
+}
+
+static const char *remembered_statement(const char *name)
+{
+    if (control == NULL)
+        return "";
+    pthread_mutex_lock(&statements_lock);
+    const char *sql = statements[find_statement(name)].sql;
+    pthread_mutex_unlock(&statements_lock);
+    return sql;
+}
 
 WRAP(PGconn *, PQconnectdbParams,
      (const char *const *keywords, const char *const *values, int expand),
      (keywords, values, expand), (void)0, NULL)
-WRAP(PGresult *, PQexec, (PGconn * connection, const char *sql), (connection, sql), (void)0, NULL)
-WRAP(PGresult *, PQexecParams,
-     (PGconn * connection, const char *sql, int count, const Oid *types, const char *const *values,
-      const int *lengths, const int *formats, int result_format),
-     (connection, sql, count, types, values, lengths, formats, result_format), (void)0, NULL)
+WRAP_SAYING(sql, PGresult *, PQexec, (PGconn * connection, const char *sql), (connection, sql),
+            (void)0, NULL)
+WRAP_SAYING(sql, PGresult *, PQexecParams,
+            (PGconn * connection, const char *sql, int count, const Oid *types,
+             const char *const *values, const int *lengths, const int *formats, int result_format),
+            (connection, sql, count, types, values, lengths, formats, result_format), (void)0, NULL)
 WRAP(int, PQsetnonblocking, (PGconn * connection, int on), (connection, on), (void)0, -1)
 WRAP(int, PQenterPipelineMode, (PGconn * connection), (connection), (void)0, 0)
-WRAP(int, PQsendPrepare,
-     (PGconn * connection, const char *name, const char *sql, int count, const Oid *types),
-     (connection, name, sql, count, types), (void)0, 0)
-WRAP(int, PQsendQueryParams,
-     (PGconn * connection, const char *sql, int count, const Oid *types, const char *const *values,
-      const int *lengths, const int *formats, int result_format),
-     (connection, sql, count, types, values, lengths, formats, result_format), (void)0, 0)
-WRAP(int, PQsendQueryPrepared,
-     (PGconn * connection, const char *name, int count, const char *const *values,
-      const int *lengths, const int *formats, int result_format),
-     (connection, name, count, values, lengths, formats, result_format), (void)0, 0)
+WRAP_SAYING(remember_statement(name, sql), int, PQsendPrepare,
+            (PGconn * connection, const char *name, const char *sql, int count, const Oid *types),
+            (connection, name, sql, count, types), (void)0, 0)
+WRAP_SAYING(sql, int, PQsendQueryParams,
+            (PGconn * connection, const char *sql, int count, const Oid *types,
+             const char *const *values, const int *lengths, const int *formats, int result_format),
+            (connection, sql, count, types, values, lengths, formats, result_format), (void)0, 0)
+WRAP_SAYING(remembered_statement(name), int, PQsendQueryPrepared,
+            (PGconn * connection, const char *name, int count, const char *const *values,
+             const int *lengths, const int *formats, int result_format),
+            (connection, name, count, values, lengths, formats, result_format), (void)0, 0)
 WRAP(int, PQpipelineSync, (PGconn * connection), (connection), (void)0, 0)
-WRAP(int, PQflush, (PGconn * connection), (connection), (void)0, -1)
+WRAP_WHOLE(true, "", returned == 0, int, PQflush, (PGconn * connection), (connection), (void)0, -1)
 WRAP(int, PQconsumeInput, (PGconn * connection), (connection), (void)0, 0)
 
 /* Elasticsearch */
@@ -218,7 +312,7 @@ CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
     va_start(args, option);
     void *argument = va_arg(args, void *); /* pointers and longs are passed alike */
     va_end(args);
-    return fails("curl_easy_setopt") ? CURLE_OUT_OF_MEMORY : real(easy, option, argument);
+    return fails("curl_easy_setopt", "") ? CURLE_OUT_OF_MEMORY : real(easy, option, argument);
 }
 
 /* RabbitMQ */
@@ -250,13 +344,21 @@ WRAP(int, amqp_simple_wait_frame_noblock,
      (amqp_connection_state_t state, amqp_frame_t *frame, const struct timeval *timeout),
      (state, frame, timeout), (void)0, AMQP_STATUS_CONNECTION_CLOSED)
 
-/* Redis */
+/* Redis: a command with its key, such as "SET order:…". */
+
+static const char *command_text(int argc, const char **argv, const size_t *lengths)
+{
+    static _Thread_local char text[128];
+    snprintf(text, sizeof text, "%.*s %.*s", (int)lengths[0], argv[0],
+             argc > 1 ? (int)lengths[1] : 0, argc > 1 ? argv[1] : "");
+    return text;
+}
 
 WRAP(redisAsyncContext *, redisAsyncConnect, (const char *ip, int port), (ip, port), (void)0, NULL)
-WRAP(int, redisAsyncCommandArgv,
-     (redisAsyncContext * context, redisCallbackFn *callback, void *arg, int argc,
-      const char **argv, const size_t *lengths),
-     (context, callback, arg, argc, argv, lengths), (void)0, REDIS_ERR)
+WRAP_SAYING(command_text(argc, argv, lengths), int, redisAsyncCommandArgv,
+            (redisAsyncContext * context, redisCallbackFn *callback, void *arg, int argc,
+             const char **argv, const size_t *lengths),
+            (context, callback, arg, argc, argv, lengths), (void)0, REDIS_ERR)
 
 /* ZeroMQ: nobody there to take it. A pair of sockets within a process always takes it. */
 

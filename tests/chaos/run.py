@@ -1,5 +1,6 @@
 """One scenario's run: its load, its ledger, the faults that were fired, and the verdict at the end."""
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -48,6 +49,7 @@ class Result:
     skipped: bool = False
     repeatable: bool = False  # nothing is wrong but the time that something took, or the fault missed
     repeated: bool = False
+    kills: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     @property
     def recovery(self) -> str:
@@ -76,6 +78,7 @@ class Run:
         self.stores = Stores(self.system.env, stand.rabbitmqctl)
         self.observer = Observer(stand.services)
         self.faults = 0
+        self.kills: collections.Counter[str] = collections.Counter()  # kill -9, by service or server
         self.expected_dead: set[str] = set()  # names that the scenario itself made unacceptable to a store
         self.excused: set[str] = set()  # names that the fault itself destroyed, such as with a deleted queue
         self.minimum_accepted = 1000
@@ -130,9 +133,12 @@ class Run:
         self.faults += 1
         print(f"    fault {self.faults}: {what}", flush=True)
 
-    def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, name: str, sig: signal.Signals = signal.SIGKILL, at: str = "") -> None:
+        """`at`: how far the work is that it hits."""
         self.stand.kill(name, sig)
-        self.fault(f"{sig.name} {name}")
+        if sig is signal.SIGKILL:
+            self.kills[name.partition("-")[0]] += 1
+        self.fault(f"{sig.name} {name}{at and f' at {at}'}")
 
     @contextlib.contextmanager
     def stopped(self, name: str) -> Iterator[None]:
@@ -206,6 +212,11 @@ class Run:
     def check(self, good: bool, what: str) -> None:
         if not good:
             raise ScenarioFailed(what)
+
+    def hits(self, good: bool, what: str) -> None:
+        """Whether a fault hits what it is meant for."""
+        if not good:
+            raise TooLate(f"the fault missed: {what}")
 
     def fast_enough(self, share: float, least: float, what: str) -> None:
         if share < least:
@@ -310,6 +321,7 @@ class Run:
             verdict.count("spurious"),
             verdict.count("duplicates"),
             self._recovery,
+            kills=self.kills,
         )
         if not verdict.clean:
             result.problem = verdict.describe()

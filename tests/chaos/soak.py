@@ -1,8 +1,9 @@
 """A long run with random faults, several at once, by a schedule that its seed replays.
 
 Kills processes of all services and servers (kill -9), sometimes two at once, and meanwhile freezes them,
-breaks links, raises alarms, locks tables, ends sessions. Prints each fault and every 30 s how it stands; the
-verdict at the end is the one of ./dev test chaos.
+breaks links, raises alarms, locks tables, ends sessions. Beside the orders come messages that must become
+dead letters, so there is always something to archive. Prints each fault and every 30 s how it stands; the
+verdict at the end is the one of ./dev test chaos, and no dead letter may be missing.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 import psycopg
 
 from memory import memory_line, memory_problems
+from poison import Poison, publish_confirmed
 from proxy import Mode
 from run import Run
 from scenarios.postgres import TERMINATE_OTHERS
@@ -30,6 +32,7 @@ REPLICAS = [f"{service}-{i + 1}" for service in SERVICES for i in range(SCALE.ge
 KILLS_PER_MINUTE = 12
 OTHERS_PER_MINUTE = 5
 LATE_SECONDS = 60
+POISON_EACH_SECOND = 10
 QUIET_SECONDS = 20  # at the end of the schedule: what was fired last has to hit something
 
 
@@ -81,6 +84,8 @@ class Soak:
         self.run = run
         self.stand = run.stand
         self.fired: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.poison = Poison(run.prefix, run.random)
+        self.poisoned: set[str] = set()  # tokens of messages that RabbitMQ has confirmed
 
     def fire(self, fault: Fault) -> None:
         """Lets one fault happen, and lasts as long as it."""
@@ -98,6 +103,23 @@ class Soak:
             fire(fault)
         except Exception as error:  # its target is down from another fault: then this one does not count
             print(f"    not fired: {fault} ({type(error).__name__})", flush=True)
+
+    def send_poison(self) -> None:
+        """One second's worth; from one thread at a time."""
+        env, messages = self.run.system.env, self.poison.make(POISON_EACH_SECOND)
+        confirmed = publish_confirmed(env["RABBITMQ_URL"], self.run.stores.queue, messages)
+        self.poisoned |= {message.token for message in confirmed if message.reason}
+
+    def check_poison(self) -> None:
+        """Each is a dead letter, in the queue or in the archive, at least once."""
+
+        def missing() -> set[str]:
+            return self.poisoned - {self.poison.token_in(body) for _, body in self.run.stores.letters.all()}
+
+        self.run.drained(120)
+        self.run.must_come(lambda: not missing(), 60, "every poisonous message is a dead letter")
+        queued = self.run.stores.letters.queued()
+        print(f"{len(self.poisoned)} poisonous messages, {queued} dead letters are still in their queue")
 
     def kills(self) -> int:
         return sum(count for (kind, _), count in self.fired.items() if kind == "kill -9")
@@ -248,8 +270,14 @@ def main() -> int:
 def play(soak: Soak, faults: list[Fault], arguments: argparse.Namespace) -> None:
     """Fires the schedule under load; at the end everything is repaired."""
     run = soak.run
-    with run.load(rate=arguments.rate, settle=120), concurrent.futures.ThreadPoolExecutor(32) as pool:
+    with (
+        run.load(rate=arguments.rate, settle=120),
+        concurrent.futures.ThreadPoolExecutor(32) as pool,
+        concurrent.futures.ThreadPoolExecutor(1) as poisoner,
+    ):
         started = time.monotonic()
+        sent = poisoner.submit(soak.send_poison)
+        next_poison = 1.0
         next_report = 30.0
         waiting = collections.deque(faults)
         while (now := time.monotonic() - started) < arguments.minutes * 60:
@@ -258,11 +286,16 @@ def play(soak: Soak, faults: list[Fault], arguments: argparse.Namespace) -> None
             if now >= next_report:
                 pool.submit(soak.report, now)
                 next_report += 30
+            if now >= next_poison and sent.done():
+                sent.result()
+                sent = poisoner.submit(soak.send_poison)
+                next_poison = now + 1
             run.stand.restart_given_up()
             time.sleep(0.2)
         pool.shutdown(wait=True)
         run.stand.repair(SCALE)
         run.recovered(30)
+    soak.check_poison()
 
 
 if __name__ == "__main__":

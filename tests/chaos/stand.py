@@ -266,6 +266,9 @@ class Extra:
         except requests.RequestException:
             return False
 
+    def signal(self, sig: signal.Signals) -> None:
+        send_signal(self.pid, sig)
+
     def close(self) -> None:
         self._process.terminate()
         try:

@@ -80,6 +80,10 @@ class Stores:
         with self._postgres() as connection:
             return connection.execute(sql, parameters).fetchone()[0]
 
+    def rows_of(self, sql: str, *parameters) -> list[tuple]:
+        with self._postgres() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
     def _postgres(self) -> psycopg.Connection:
         return psycopg.connect(self._env["POSTGRES_DSN"], connect_timeout=5)
 
@@ -130,11 +134,11 @@ class Stores:
         finally:
             connection.close()
 
-    def unacknowledged(self) -> int:
+    def unacknowledged(self, queue: str | None = None) -> int:
         """RabbitMQ's own count. It takes a second; polling is better done by Stand.in_flight()."""
         for line in self._rabbitmqctl("-q", "list_queues", "name", "messages_unacknowledged").splitlines():
             name, _, count = line.partition("\t")
-            if name == self.queue:
+            if name == (queue or self.queue):
                 return int(count)
         return 0
 
@@ -150,6 +154,17 @@ class Stores:
         for order_id in order_ids:
             pipeline.ttl(f"order:{order_id}")
         return pipeline.execute()
+
+    def cached(self, order_ids: list[str]) -> dict[str, Stored | None]:
+        """What the cache says of each of them."""
+        values = self.cache().mget([f"order:{order_id}" for order_id in order_ids])
+        orders = [
+            json.loads(value, parse_float=Decimal, parse_int=Decimal) if value else None for value in values
+        ]
+        return {
+            order_id: order and Stored(order["product_name"], order["amount"])
+            for order_id, order in zip(order_ids, orders, strict=True)
+        }
 
     def _cached_names(self, prefix: str) -> set[str]:
         cache, names = self.cache(), set()

@@ -1,8 +1,9 @@
 """One service run by hand in the place of the supervised one, with fail_call.c loaded: any of its calls can
-be made to fail, before it starts and while it runs."""
+be made to fail, or can be where the process is killed, before it starts and while it runs."""
 
 import contextlib
 import ctypes
+import enum
 import mmap
 import os
 import pathlib
@@ -21,10 +22,25 @@ CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 DRAIN_SECONDS = 12
 
 
+class Moment(enum.IntEnum):
+    """As in fail_call.c: what happens at the armed call."""
+
+    FAILS = 0
+    BEFORE = 1  # killed before the call,
+    AFTER = 2  # when it has returned,
+    SENT = 3  # or when what it gave to libpq has been sent
+
+
 class Control(ctypes.Structure):
     """As in fail_call.c."""
 
-    _fields_ = [("call", ctypes.c_char * 48), ("left", ctypes.c_int64), ("fired", ctypes.c_int64)]
+    _fields_ = [
+        ("call", ctypes.c_char * 48),
+        ("argument", ctypes.c_char * 80),
+        ("moment", ctypes.c_int64),
+        ("left", ctypes.c_int64),
+        ("fired", ctypes.c_int64),
+    ]
 
 
 class Victim:
@@ -60,10 +76,12 @@ class Victim:
 
     # --- the failing call
 
-    def arm(self, call: str, at: int) -> None:
-        """The `at`-th call from now on fails."""
+    def arm(self, call: str, at: int, argument: str = "", moment: Moment = Moment.FAILS) -> None:
+        """The `at`-th call from now on, of those with `argument` in what they are about."""
         self._control.left = 0
         self._control.call = call.encode()
+        self._control.argument = argument.encode()
+        self._control.moment = moment
         self._control.fired = 0
         self._control.left = at
 

@@ -281,9 +281,7 @@ def huge_foreign_bodies(run):
             run.fault("a body of 128 MiB")
         connection.close()
         # Not read until all are there: a message that is given back is missing for a moment.
-        run.must_come(
-            lambda: run.stores.letters.count() == count, 20 * count, "all of them are dead letters"
-        )
+        run.must_come(lambda: run.stores.letters.count() == count, 20 * count, "all of them are dead letters")
         letters = run.stores.letters.all()
         run.check(len(letters) == count, f"{len(letters)} dead letters")
         for properties, body in letters:
