@@ -362,8 +362,30 @@ print_sum() {
         printf '%-14s %s  %5d passed, %d failed\n' "$kind" "$(minutes "$seconds")" "$kind_passed" "$kind_failed"
     done
     printf '%-14s %s\n\n' "together" "$(minutes $((SECONDS - started)))"
+    print_longest
     say "$passed passed, $failed failed"
     ((passed > 0 && failed == 0))
+}
+
+# The ten longest tests and scenarios, with their kinds.
+print_longest() {
+    local file kind case name seconds
+    say "The longest:"
+    for file in "$RESULTS"/*/*.xml; do
+        [[ -f $file ]] || continue
+        kind=$(basename "$(dirname "$file")")
+        while IFS= read -r case; do
+            [[ $case =~ [[:space:]]name=\"([^\"]*)\" ]] || continue
+            name=${BASH_REMATCH[1]}
+            [[ $case =~ [[:space:]]time=\"([0-9.]+)\" ]] || continue
+            seconds=${BASH_REMATCH[1]}
+            printf '%s\t%s\t%s\n' "$seconds" "$kind" "$name"
+        done < <(tr '\n\t' '  ' <"$file" | grep -o '<testcase [^>]*>')
+    done | LC_ALL=C sort -rn | sed -n '1,10p' | sed 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&amp;/\&/g' |
+        while IFS=$'\t' read -r seconds kind name; do
+            printf '%10s s  %-14s %s\n' "$seconds" "$kind" "$name"
+        done
+    say ''
 }
 
 minutes() {
