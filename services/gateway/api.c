@@ -18,6 +18,11 @@ const struct api_metrics *api_metrics(void)
     metrics.outcomes_unknown =
         metric_counter("order_outcomes_unknown_total", NULL,
                        "Orders published without a confirm until their deadline");
+    const char *waits_help = "Requests that waited for their order's row, by how that ended";
+    metrics.waits_stored = metric_counter("order_waits_total", "result=\"stored\"", waits_help);
+    metrics.waits_dead = metric_counter("order_waits_total", "result=\"dead\"", waits_help);
+    metrics.waits_over = metric_counter("order_waits_total", "result=\"over\"", waits_help);
+    metrics.waits_refused = metric_counter("order_waits_total", "result=\"refused\"", waits_help);
     return &metrics;
 }
 

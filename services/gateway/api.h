@@ -11,6 +11,7 @@
 #include "services/gateway/ports/order_reader.h"
 #include "services/gateway/ports/order_search.h"
 #include "services/gateway/ports/order_store.h"
+#include "services/gateway/ports/order_waits.h"
 #include "services/gateway/ports/sales_refresh.h"
 #include "services/gateway/request.h"
 #include <stdbool.h>
@@ -29,6 +30,7 @@ struct api_metrics {
     struct metric_counter *orders_accepted, *bulk_orders_accepted;
     struct metric_counter *cache_hits, *cache_misses, *cache_failures;
     struct metric_counter *outcomes_unknown;
+    struct metric_counter *waits_stored, *waits_dead, *waits_over, *waits_refused;
 };
 
 /* The requests that read the daily sales (routes/sales.c). */
@@ -44,6 +46,7 @@ struct api {
     struct order_search *search;
     struct order_store *store;
     struct order_reader *reader;
+    struct order_waits *waits;
     struct sales_refresh *sales_refresh;
     const struct api_settings *settings;
     const struct api_metrics *metrics;

@@ -27,6 +27,7 @@
 struct gateway {
     struct loop_shared shared;
     struct byte_budget bodies, answers;
+    atomic_uint waiting;
     struct cors cors;
     struct gateway_loop **loops;
     unsigned loop_count;
@@ -180,6 +181,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         .reads = read_table_new(),
         .bodies = &gateway.bodies,
         .answers = &gateway.answers,
+        .waiting = &gateway.waiting,
         .stop_fd = stop_fd,
         .started_ms = clock_monotonic_ms(),
         .on_tick = on_tick,

@@ -11,6 +11,7 @@
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/gateway/adapters/refresh_jobs.h"
 #include "services/gateway/adapters/shared_reads.h"
+#include "services/gateway/adapters/stored_waiters.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
 #include "services/http/http_server.h"
@@ -75,7 +76,7 @@ static void on_tick(void *arg)
     unsigned connections = http_server_connections(loop->ports[API_PORT].server);
     metric_set(loop->connections, connections);
     give_memory_back(loop, connections);
-    metric_set(loop->requests, loop->api.requests.open);
+    metric_set(loop->requests, requests_under_way(&loop->api.requests));
     if (loop->outbox != NULL) /* loop 0 */
         loop->shared->on_tick(loop->shared->arg);
     loop_timer_start(loop->tick, TICK_MS);
@@ -113,6 +114,7 @@ static void on_stop(void *arg, bool readable, bool writable)
     }
     int64_t listen_ms = loop->shared->settings->drain_ms;
     loop->drain_deadline_ms = clock_monotonic_ms() + listen_ms + DRAIN_TIMEOUT_MS;
+    stored_waiters_stop(loop->api.waits);
     for (unsigned i = 0; i < loop->port_count; i++)
         http_server_drain(loop->ports[i].server, listen_ms);
 }
@@ -122,7 +124,7 @@ static bool is_drained(const struct gateway_loop *loop)
     for (unsigned i = 0; i < loop->port_count; i++)
         if (!http_server_drained(loop->ports[i].server))
             return false;
-    return loop->api.requests.open == 0;
+    return requests_under_way(&loop->api.requests) == 0;
 }
 
 static void *run(void *arg)
@@ -171,6 +173,14 @@ static void add_clients(struct gateway_loop *loop)
     loop->api.store = postgres_store_new(loop->events, &postgres);
     loop->api.reader = shared_reads_new(shared->reads, postgres_store_reader(loop->api.store),
                                         http_server_context(loop->ports[API_PORT].server)->queue);
+
+    loop->api.waits =
+        stored_waiters_new(loop->events, &(struct stored_waiters_options){
+                                             .dsn = settings->postgres_dsn,
+                                             .waiting = shared->waiting,
+                                             .on_state = dependency_report,
+                                             .arg = dependency_link_new(shared->postgres),
+                                         });
 
     loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue);
 
@@ -268,6 +278,7 @@ void gateway_loop_free(struct gateway_loop *loop)
     refresh_jobs_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.reader);
+    stored_waiters_free(loop->api.waits);
     postgres_store_free(loop->api.store);
     elasticsearch_search_free(loop->api.search);
     redis_cache_free(loop->api.cache);

@@ -6,6 +6,7 @@
 #include "services/gateway/api.h"
 #include "services/gateway/dependency.h"
 #include "services/gateway/settings.h"
+#include <stdatomic.h>
 
 struct byte_budget;
 struct publisher;
@@ -20,6 +21,7 @@ struct loop_shared {
     struct read_table *reads;
     struct byte_budget *bodies;
     struct byte_budget *answers; /* of Elasticsearch */
+    atomic_uint *waiting;        /* requests that wait for their orders */
     int outbox_wake_fd;
     int stop_fd;                /* readable: drain */
     unsigned max_connections;   /* of each loop */

@@ -67,7 +67,7 @@ void requests_init(struct requests *requests, struct event_loop *loop, unsigned 
 {
     h2o_linklist_init_anchor(&requests->waiting);
     h2o_linklist_init_anchor(&requests->taking);
-    requests->open = 0;
+    requests->open = requests->apart = 0;
     requests->limit = limit;
     requests->sweep = event_loop_timer(loop, on_sweep, requests);
     loop_timer_start(requests->sweep, SWEEP_INTERVAL_MS);
@@ -82,6 +82,11 @@ void requests_release(struct requests *requests)
 bool requests_full(const struct requests *requests)
 {
     return requests->open >= requests->limit;
+}
+
+unsigned requests_under_way(const struct requests *requests)
+{
+    return requests->open + requests->apart;
 }
 
 /* ---- guards ---- */
@@ -112,10 +117,22 @@ void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms
     return guard;
 }
 
+void request_guard_set_apart(struct request_guard *guard, int64_t ends_ms)
+{
+    assert(!guard->apart);
+    guard->apart = true;
+    guard->requests->open--;
+    guard->requests->apart++;
+    guard->deadline_ms = ends_ms + GUARD_MARGIN_MS;
+}
+
 void request_guard_end(struct request_guard *guard)
 {
     assert(guard->request == NULL && "the route ended without an answer");
-    guard->requests->open--;
+    if (guard->apart)
+        guard->requests->apart--;
+    else
+        guard->requests->open--;
     free(guard);
 }
 

@@ -38,7 +38,8 @@ struct request {
 struct requests {
     h2o_linklist_t waiting; /* guards that still have to answer */
     h2o_linklist_t taking;  /* answers that are kept until their client has taken them */
-    unsigned open; /* guards not closed yet: waiting, or answered with their chain running */
+    unsigned open;  /* guards not closed yet: waiting, or answered with their chain running */
+    unsigned apart; /* beside these: request_guard_set_apart() */
     unsigned limit;
     struct loop_timer *sweep;
 };
@@ -46,6 +47,7 @@ struct requests {
 struct request_guard {
     struct request *request;
     struct requests *requests;
+    bool apart;
     int64_t deadline_ms;                              /* on clock_monotonic_ms() */
     enum problem late;                                /* the answer when it has passed */
     void (*answer_late)(struct request_guard *guard); /* answers in its place; NULL: none does */
@@ -59,6 +61,9 @@ void requests_release(struct requests *requests);
 /* Whether one more request with a guard would be too many. */
 bool requests_full(const struct requests *requests);
 
+/* How many have a guard that is not closed yet. */
+unsigned requests_under_way(const struct requests *requests);
+
 /* Begin a request. It is counted in `metrics` when libh2o disposes of it. */
 struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
                             struct route_metrics *metrics);
@@ -68,6 +73,11 @@ struct request *request_new(h2o_req_t *req, struct api *api, bool admin,
  * zeroed bytes, which begin with the guard. */
 void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms,
                         enum problem late);
+
+/* From now on the request waits for what others do, at most until `ends_ms` (on
+ * clock_monotonic_ms()); its guard answers 0.1 to 0.2 s after that. The request is no longer
+ * counted among those that are limited. Whoever lets requests wait limits them. */
+void request_guard_set_apart(struct request_guard *guard, int64_t ends_ms);
 
 /* The route's chain has come to its end; the request must have been answered. Frees the state. */
 void request_guard_end(struct request_guard *guard);

@@ -31,7 +31,8 @@ static const struct route {
     void (*handle)(struct request *request, h2o_iovec_t rest);
     const int *statuses; /* that it answers with, as do the checks below */
 } routes[] = {
-    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order, STATUSES(202, 422)},
+    {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order,
+     STATUSES(201, 202, 422)},
     {"get_order", "/api/orders/{}", READ, ORDER_MAX_BYTES, LIMITED, get_order,
      STATUSES(200, 404, 409, 500)},
     {"order_status", "/api/orders/{}/status", READ, ORDER_MAX_BYTES, LIMITED, order_status,

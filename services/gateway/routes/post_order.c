@@ -12,13 +12,19 @@
  * for new; with both down the answer is 503. What slips through is one row still: the persister
  * finds that the id has another content (id_conflict).
  *
- * A 202 while the cache is down: see get_order.c. */
+ * A 202 while the cache is down: see get_order.c.
+ *
+ * With Prefer: wait=N the accepted order's row is waited for: 201 when it is there within N seconds
+ * from the confirm. Whatever happens then, the order was accepted, so every other answer is 202: a
+ * client that is told of a refusal would send it again as another order. */
 #include "proto/order_json.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
+#include "services/base/json_text.h"
 #include "services/base/log.h"
 #include "services/gateway/api.h"
 #include "services/gateway/idempotency_key.h"
+#include "services/gateway/prefer.h"
 #include "services/gateway/routes/routes.h"
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +35,9 @@
 struct post_order {
     struct request_guard guard;
     struct api *api;
-    int64_t deadline_ms;
+    int64_t began_ms, confirmed_ms;
+    unsigned wait_s;   /* that the client prefers to wait; 0: not at all */
+    bool stored;       /* its row was seen */
     bool reserved;     /* this request created the cache entry */
     bool cache_absent; /* the cache has answered that it does not know the key */
     struct order_id id;
@@ -48,6 +56,7 @@ static void publish(struct post_order *post);
 static order_queue_done_fn on_published;
 static void confirm_entry(struct post_order *post);
 static order_cache_done_fn on_entry_confirmed;
+static order_wait_done_fn on_waited;
 static void refuse(struct post_order *post);
 static order_cache_done_fn on_entry_removed;
 
@@ -59,7 +68,8 @@ static struct post_order *post_order_new(struct request *request, const struct o
         request_guard_new(request, sizeof(*post) + json_len + TIMESTAMP_TEXT_SIZE,
                           ANSWER_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
     post->api = request->api;
-    post->deadline_ms = clock_monotonic_ms() + PUBLISH_TIMEOUT_MS;
+    post->began_ms = clock_monotonic_ms();
+    post->wait_s = prefer_wait_s(request);
     post->id = order->id;
     post->json_len = json_len;
     memcpy(post->json, json, json_len);
@@ -159,8 +169,10 @@ static void on_row(void *arg, enum order_store_status status, const struct order
     struct post_order *post = arg;
     if (status == ORDER_STORE_OK && row != NULL) {
         /* The order is in the store, so it came through the queue: there is nothing to publish. */
-        if (take_stored(post, row))
+        if (take_stored(post, row)) {
+            post->stored = true;
             confirm_entry(post);
+        }
     } else if (status == ORDER_STORE_OK || post->cache_absent) {
         reserve(post);
     } else {
@@ -201,7 +213,8 @@ static void publish(struct post_order *post)
         .json_len = post->json_len,
         .trace = &post->guard.trace,
     };
-    if (queue->publish(queue->self, &message, post->deadline_ms, on_published, post) != 0)
+    if (queue->publish(queue->self, &message, post->began_ms + PUBLISH_TIMEOUT_MS, on_published,
+                       post) != 0)
         refuse(post);
 }
 
@@ -238,9 +251,67 @@ static void on_published(void *arg, enum publish_result result)
 static void confirm_entry(struct post_order *post)
 {
     struct order_cache *cache = post->api->cache;
+    post->confirmed_ms = clock_monotonic_ms();
     if (cache->confirm(cache->self, &post->id, post->json, post->json_len, on_entry_confirmed,
                        post) != 0)
         on_entry_confirmed(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+}
+
+/* What has become of the order, with its reason if that is known. */
+static void answer(const struct post_order *post, int http_status, const char *status,
+                   const char *reason)
+{
+    struct request *request = post->guard.request;
+    char id[ORDER_ID_TEXT_LEN + 1], location[64], member[800], body[1024];
+    member[0] = '\0';
+    order_id_format(&post->id, id);
+    snprintf(location, sizeof(location), "/api/orders/%s", id);
+    if (reason != NULL) {
+        char text[768];
+        json_text_escape(reason, strlen(reason), text, sizeof(text));
+        snprintf(member, sizeof(member), "\"reason\":\"%s\",", text);
+    }
+    int len = snprintf(body, sizeof(body), "{\"status\":\"%s\",%s\"order_id\":\"%s\"}", status,
+                       member, id);
+    reply_header(request, "location", location);
+    reply_header(request, "cache-control", "no-store");
+    reply_send(request, http_status, "application/json", body, (size_t)len);
+}
+
+static void answer_accepted(const struct post_order *post)
+{
+    answer(post, 202, "processing", NULL);
+}
+
+static void answer_stored(const struct post_order *post)
+{
+    char applied[24];
+    snprintf(applied, sizeof(applied), "wait=%u", post->wait_s);
+    reply_header(post->guard.request, "preference-applied", applied);
+    answer(post, 201, "stored", NULL);
+}
+
+static void answer_late(struct request_guard *guard)
+{
+    answer_accepted((struct post_order *)guard);
+}
+
+/* Returns false when nobody waits for the order's row. */
+static bool begin_wait(struct post_order *post)
+{
+    struct order_waits *waits = post->api->waits;
+    struct order order;
+    int64_t ends_ms = post->confirmed_ms + INT64_C(1000) * post->wait_s;
+    if (post->wait_s == 0 || post->guard.request == NULL)
+        return false;
+    if (order_from_json(post->json, post->json_len, &order, NULL) != DECODE_OK ||
+        waits->wait(waits->self, &order, post->began_ms, ends_ms, on_waited, post) != 0) {
+        metric_add(post->api->metrics->waits_refused, 1);
+        return false;
+    }
+    post->guard.answer_late = answer_late;
+    request_guard_set_apart(&post->guard, ends_ms);
+    return true;
 }
 
 /* The cache's answer does not matter: an entry that it could not write, it keeps for later
@@ -250,16 +321,33 @@ static void on_entry_confirmed(void *arg, enum order_cache_status status, const 
 {
     (void)status, (void)entry, (void)entry_len;
     struct post_order *post = arg;
-    char id[ORDER_ID_TEXT_LEN + 1], location[64], body[128];
-    order_id_format(&post->id, id);
-    snprintf(location, sizeof(location), "/api/orders/%s", id);
-    int len = snprintf(body, sizeof(body), "{\"status\":\"processing\",\"order_id\":\"%s\"}", id);
-
-    struct request *request = post->guard.request;
-    reply_header(request, "location", location);
-    reply_header(request, "cache-control", "no-store");
-    reply_send(request, 202, "application/json", body, (size_t)len);
     metric_add(post->api->metrics->orders_accepted, 1);
+    if (post->wait_s > 0 && post->stored) {
+        on_waited(post, ORDER_WAIT_STORED, NULL);
+    } else if (!begin_wait(post)) {
+        answer_accepted(post);
+        request_guard_end(&post->guard);
+    }
+}
+
+static void on_waited(void *arg, enum order_wait_result result, const char *reason)
+{
+    struct post_order *post = arg;
+    const struct api_metrics *metrics = post->api->metrics;
+    switch (result) {
+    case ORDER_WAIT_STORED:
+        metric_add(metrics->waits_stored, 1);
+        answer_stored(post);
+        break;
+    case ORDER_WAIT_DIED:
+        metric_add(metrics->waits_dead, 1);
+        answer(post, 202, "dead", reason);
+        break;
+    case ORDER_WAIT_OVER:
+        metric_add(metrics->waits_over, 1);
+        answer_accepted(post);
+        break;
+    }
     request_guard_end(&post->guard);
 }
 

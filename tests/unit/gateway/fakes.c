@@ -1,4 +1,5 @@
 #include "tests/unit/gateway/fakes.h"
+#include "services/base/clock.h"
 #include "services/base/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,10 @@ struct later {
             enum order_search_status status;
             struct fakes *fakes;
         } search;
+        struct {
+            order_wait_done_fn *done;
+            struct fakes *fakes;
+        } wait;
         struct {
             order_document_fn *done;
             enum order_document document;
@@ -394,6 +399,33 @@ static int store_insert_bulk(void *self, const struct order *orders, size_t coun
     return 0;
 }
 
+/* ---- waits ---- */
+
+static void call_wait(struct later *later)
+{
+    struct fakes *fakes = later->as.wait.fakes;
+    later->as.wait.done(later->arg, fakes->wait_result,
+                        fakes->wait_result == ORDER_WAIT_DIED ? fakes->wait_reason : NULL);
+}
+
+static int waits_wait(void *self, const struct order *order, int64_t began_ms, int64_t ends_ms,
+                      order_wait_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "wait");
+    if (fakes->wait_mode == FAKE_REFUSES)
+        return -1;
+    order_copy(&fakes->waited, order);
+    fakes->wait_ms = ends_ms - clock_monotonic_ms();
+    if (began_ms > clock_monotonic_ms())
+        abort();
+    struct later *later = answer_later(fakes, fakes->wait_mode, call_wait, arg);
+    later->as.wait.done = done;
+    later->as.wait.fakes = fakes;
+    fakes->waits_begun++;
+    return 0;
+}
+
 /* ---- search ---- */
 
 static void release_answer(void *owner)
@@ -496,6 +528,7 @@ void fakes_reset(struct fakes *fakes)
         .fate = store_fate,
         .insert_bulk = store_insert_bulk,
     };
+    fakes->waits = (struct order_waits){.self = fakes, .wait = waits_wait};
     fakes->reader = (struct order_reader){.self = fakes, .find = store_find};
     fakes->search_body = "{\"took\":1,\"hits\":{}}";
     fakes->search_body_len = strlen(fakes->search_body);

@@ -68,6 +68,14 @@ struct fakes {
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */
     _Atomic bool sales_held;      /* no read is answered */
 
+    struct order_waits waits;
+    enum fake_mode wait_mode; /* FAKE_SLOW: it ends too late */
+    enum order_wait_result wait_result;
+    const char *wait_reason;
+    struct order waited;          /* for, the last time */
+    int64_t wait_ms;              /* until its end, from the call */
+    _Atomic unsigned waits_begun; /* so far: for tests that do not wait for an answer */
+
     struct order_search search;
     enum fake_mode search_mode;
     enum order_search_status search_status; /* FAKE_FAILS */

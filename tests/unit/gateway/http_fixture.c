@@ -43,8 +43,9 @@ static void *run(void *arg)
         h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
     http_server_drain(fixture->server, 0);
     int64_t end_ms = real_time_ms() + PATIENCE_MS;
-    while ((!http_server_drained(fixture->server) || fixture->api.requests.open > 0) &&
-           real_time_ms() < end_ms) {
+    while (
+        (!http_server_drained(fixture->server) || requests_under_way(&fixture->api.requests) > 0) &&
+        real_time_ms() < end_ms) {
         test_clock_advance(500); /* slow answers of the fakes come, too */
         h2o_evloop_run(fixture->loop, http_server_turn(fixture->server, 10));
     }
@@ -65,6 +66,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .search = &fixture->fakes.search,
         .store = &fixture->fakes.store,
         .reader = &fixture->fakes.reader,
+        .waits = &fixture->fakes.waits,
         .sales_refresh = &fixture->fakes.sales_refresh,
         .settings = &fixture->settings,
         .metrics = api_metrics(),
@@ -98,7 +100,7 @@ void http_fixture_free(struct http_fixture *fixture)
     atomic_store(&fixture->stop, true);
     pthread_join(fixture->thread, NULL);
     assert_int_equal(http_server_connections(fixture->server), 0);
-    assert_int_equal(fixture->api.requests.open, 0); /* every route's chain has come to its end */
+    assert_int_equal(requests_under_way(&fixture->api.requests), 0); /* every chain has ended */
     requests_release(&fixture->api.requests);
     http_server_free(fixture->server);
     event_loop_h2o_free(fixture->events);

@@ -1,0 +1,135 @@
+/* Prefer = #( preference ), with
+ *   preference = token [ "=" word ] *( ";" [ parameter ] )
+ *   parameter  = token [ "=" word ]
+ *   word       = token / quoted-string
+ * and blanks around every "=", ";" and ",". Several lines are one list. Of a preference that is
+ * given twice the first counts (RFC 7240, 2). An element that is not in this form is skipped, up to
+ * the next comma outside quotes. */
+#include "services/gateway/prefer.h"
+#include <string.h>
+
+struct text {
+    const char *at, *end;
+};
+
+static void skip_blanks(struct text *text)
+{
+    while (text->at < text->end && (*text->at == ' ' || *text->at == '\t'))
+        text->at++;
+}
+
+static bool take(struct text *text, char c)
+{
+    if (text->at == text->end || *text->at != c)
+        return false;
+    text->at++;
+    return true;
+}
+
+/* tchar of RFC 9110, 5.6.2 */
+static bool is_token_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool take_token(struct text *text, h2o_iovec_t *ret_token)
+{
+    const char *begin = text->at;
+    while (text->at < text->end && is_token_char(*text->at))
+        text->at++;
+    *ret_token = h2o_iovec_init(begin, (size_t)(text->at - begin));
+    return ret_token->len > 0;
+}
+
+/* The value is what stands between the quotes, with its backslashes: no number has any. */
+static bool take_word(struct text *text, h2o_iovec_t *ret_word)
+{
+    if (!take(text, '"'))
+        return take_token(text, ret_word);
+    const char *begin = text->at;
+    for (; text->at < text->end && *text->at != '"'; text->at++)
+        if (*text->at == '\\' && text->at + 1 < text->end)
+            text->at++;
+    *ret_word = h2o_iovec_init(begin, (size_t)(text->at - begin));
+    return take(text, '"');
+}
+
+/* token [ "=" word ], and the blanks after it. No value is the empty one. */
+static bool take_pair(struct text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
+{
+    *ret_value = h2o_iovec_init("", 0);
+    if (!take_token(text, ret_name))
+        return false;
+    skip_blanks(text);
+    if (take(text, '=')) {
+        skip_blanks(text);
+        if (!take_word(text, ret_value))
+            return false;
+        skip_blanks(text);
+    }
+    return true;
+}
+
+static bool take_preference(struct text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
+{
+    h2o_iovec_t name, value;
+    if (!take_pair(text, ret_name, ret_value))
+        return false;
+    while (take(text, ';')) {
+        skip_blanks(text);
+        if (text->at < text->end && is_token_char(*text->at) && !take_pair(text, &name, &value))
+            return false;
+    }
+    return text->at == text->end || *text->at == ',';
+}
+
+static void skip_element(struct text *text)
+{
+    h2o_iovec_t word;
+    while (text->at < text->end && *text->at != ',')
+        if (*text->at != '"' || !take_word(text, &word))
+            text->at += text->at < text->end;
+}
+
+/* 1*DIGIT, in the bounds, or 0. */
+static unsigned seconds(h2o_iovec_t value)
+{
+    unsigned number = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.base[i] < '0' || value.base[i] > '9')
+            return 0;
+        number = 10 * number + (unsigned)(value.base[i] - '0');
+        if (number > PREFER_WAIT_MAX_S)
+            return 0;
+    }
+    return number;
+}
+
+/* Whether the list names `wait`. */
+static bool find_wait(h2o_iovec_t list, h2o_iovec_t *ret_value)
+{
+    struct text text = {list.base, list.base + list.len};
+    h2o_iovec_t name;
+    do {
+        skip_blanks(&text);
+        if (!take_preference(&text, &name, ret_value))
+            skip_element(&text); /* also an empty one */
+        else if (h2o_lcstris(name.base, name.len, H2O_STRLIT("wait")))
+            return true;
+    } while (take(&text, ','));
+    return false;
+}
+
+unsigned prefer_wait_s(const struct request *request)
+{
+    const h2o_headers_t *headers = &request->req->headers;
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_header_t *header = &headers->entries[i];
+        h2o_iovec_t value;
+        if (h2o_memis(header->name->base, header->name->len, H2O_STRLIT("prefer")) &&
+            find_wait(header->value, &value))
+            return seconds(value);
+    }
+    return 0;
+}
