@@ -177,6 +177,7 @@ struct intake *intake_new(struct event_loop *loop, const struct intake_options *
                                              .broker = options->broker,
                                              .queue = options->queue,
                                              .queue_type = options->queue_type,
+                                             .consumes = true,
                                              .ask_queues = 1,
                                              .on_up = on_up,
                                              .on_down = on_down,

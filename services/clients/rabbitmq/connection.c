@@ -319,3 +319,15 @@ int broker_reach(const struct broker_options *options, struct error *err)
         broker_disconnect(&connection, true);
     return failed;
 }
+
+/* The server is not told: librabbitmq only compares with its own limit. */
+int broker_take_large_frames(struct broker_connection *connection, struct error *err)
+{
+    amqp_connection_state_t amqp = connection->amqp;
+    int status = amqp_tune_connection(amqp, CHANNEL_MAX, (int)BROKER_LARGE_FRAME_BYTES,
+                                      amqp_get_heartbeat(amqp));
+    if (status == AMQP_STATUS_OK)
+        return 0;
+    error_set(err, "cannot take large frames: %s", amqp_error_string2(status));
+    return -1;
+}

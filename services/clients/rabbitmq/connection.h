@@ -40,6 +40,15 @@ int broker_connect(const struct broker_options *options, struct broker_connectio
  * most 1 s). Nothing happens when it is not connected; it is not connected afterwards. */
 void broker_disconnect(struct broker_connection *connection, bool politely);
 
+#define BROKER_LARGE_FRAME_BYTES (1280u << 10) /* with 1 MiB of headers */
+
+/* From now on take frames of up to BROKER_LARGE_FRAME_BYTES; for a connection that publishes
+ * nothing. A content header is one frame, however large. RabbitMQ adds headers of its own (x-death,
+ * x-delivery-count) to what a publisher could just send, and then sends more than was agreed on;
+ * librabbitmq would end the connection, again at each delivery. */
+int broker_take_large_frames(struct broker_connection *connection, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Turn a librabbitmq reply into an error: "<doing>: <why>". Returns 0 when it is a normal reply,
  * else -1. `err` may be NULL. */
 int broker_check(amqp_rpc_reply_t reply, const char *doing, struct error *err);

@@ -9,6 +9,7 @@
 #include "services/base/backoff.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
+#include "services/clients/rabbitmq/link_attempt.h"
 #include "services/loop/background.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,17 +36,6 @@ enum link_state {
     LINK_UP,
 };
 
-/* An attempt to connect. Its thread may outlive the link. */
-struct attempt {
-    struct broker_options broker; /* these strings and `queue` are the attempt's own */
-    const char *queue;
-    enum queue_type queue_type;
-    bool confirms;
-    struct broker_connection connection; /* the result; not connected: it failed */
-    struct queue_differences differences;
-    struct error err;
-};
-
 struct broker_link {
     struct broker_link_options options;
     struct event_loop *loop;
@@ -53,9 +43,10 @@ struct broker_link {
     bool held, paused, blocked;
     struct backoff backoff;
     struct background *background; /* runs `attempt` */
-    struct attempt *attempt;
+    struct link_attempt *attempt;
     struct broker_connection connection;
-    struct loop_watch *watch; /* of the connection */
+    struct queue_differences differences; /* of its queues */
+    struct loop_watch *watch;             /* of the connection */
     struct loop_timer *retry, *tick, *again;
     int64_t retry_ms;            /* when to connect */
     int64_t up_since_ms;         /* of this connection, as all below */
@@ -110,8 +101,7 @@ static void watch_as_wanted(const struct broker_link *link)
     loop_watch_want(link->watch, !link->paused, link->unwritable_since_ms != 0);
 }
 
-static void go_up(struct broker_link *link, const struct broker_connection *connection,
-                  const struct queue_differences *differences)
+static void go_up(struct broker_link *link, const struct broker_connection *connection)
 {
     link->state = LINK_UP;
     link->connection = *connection;
@@ -122,7 +112,7 @@ static void go_up(struct broker_link *link, const struct broker_connection *conn
     watch_as_wanted(link);
     loop_timer_start(link->tick, link->heartbeat_ms / 10);
     struct error warning;
-    bool differs = queue_differences_report(differences, link->options.queue, &warning);
+    bool differs = queue_differences_report(&link->differences, link->options.queue, &warning);
     link->options.on_up(link->options.arg, differs ? warning.message : NULL);
     turn(link);
 }
@@ -290,7 +280,7 @@ static void ask(struct broker_link *link, int64_t now_ms)
         return;
     link->asked_ms = now_ms;
     dead_letter_queue_name(link->options.queue, dead);
-    const char *const queues[] = {link->options.queue, dead};
+    const char *const queues[] = {link->options.queue, dead, link->options.third_queue};
     for (unsigned i = 0; i < link->options.ask_queues && link->state == LINK_UP; i++)
         if (queue_ask(&link->connection, queues[i], &err) != 0)
             lose(link, err.message);
@@ -318,58 +308,17 @@ static void on_tick(void *arg)
 
 /* Connecting */
 
-static char *copy(const char *text)
-{
-    return text ? memory_copy_text(text) : NULL;
-}
-
-static void wipe(const char *text)
-{
-    if (text)
-        explicit_bzero((char *)(uintptr_t)text, strlen(text));
-    free((char *)(uintptr_t)text);
-}
-
-static void attempt_free(void *work)
-{
-    struct attempt *attempt = work;
-    broker_disconnect(&attempt->connection, false); /* when nobody took it */
-    wipe(attempt->broker.url);
-    wipe(attempt->broker.ca_file);
-    wipe(attempt->broker.name);
-    wipe(attempt->queue);
-    free(attempt);
-}
-
-/* On the background thread. */
-static void attempt_run(void *work)
-{
-    struct attempt *attempt = work;
-    struct broker_connection *connection = &attempt->connection;
-    int failed = broker_connect(&attempt->broker, connection, &attempt->err);
-    if (!failed)
-        failed = queue_declare(connection, attempt->queue, attempt->queue_type,
-                               &attempt->differences, &attempt->err);
-    if (!failed && attempt->confirms) {
-        amqp_confirm_select(connection->amqp, BROKER_CHANNEL);
-        failed = broker_check(amqp_get_rpc_reply(connection->amqp), "cannot select confirms",
-                              &attempt->err);
-    }
-    if (failed)
-        broker_disconnect(connection, false);
-}
-
 static void on_attempt_done(void *arg, const struct error *failure)
 {
     struct broker_link *link = arg;
     struct broker_connection connection = link->attempt->connection; /* taken */
     struct error err = failure ? *failure : link->attempt->err;
-    struct queue_differences differences = link->attempt->differences;
+    link->differences = link->attempt->differences;
     link->attempt->connection.amqp = NULL;
     background_free(link->background);
     link->background = NULL;
     if (connection.amqp)
-        go_up(link, &connection, &differences);
+        go_up(link, &connection);
     else
         go_down(link, err.message, BROKER_LINK_POLICY);
 }
@@ -377,24 +326,13 @@ static void on_attempt_done(void *arg, const struct error *failure)
 static void on_retry(void *arg)
 {
     struct broker_link *link = arg;
-    const struct broker_options *broker = &link->options.broker;
-    struct attempt *attempt = memory_new(sizeof *attempt);
-    *attempt = (struct attempt){
-        .broker = {.url = copy(broker->url),
-                   .ca_file = copy(broker->ca_file),
-                   .name = copy(broker->name),
-                   .server = link->options.broker.server++},
-        .queue = copy(link->options.queue),
-        .queue_type = link->options.queue_type,
-        .confirms = link->options.confirms,
-        .connection = {.amqp = NULL, .fd = -1},
-    };
     link->state = LINK_CONNECTING;
-    link->attempt = attempt;
+    link->attempt = link_attempt_new(&link->options);
+    link->options.broker.server++;
     link->background = background_new(link->loop, &(struct background_call){
-                                                      .work = attempt,
-                                                      .run = attempt_run,
-                                                      .release = attempt_free,
+                                                      .work = link->attempt,
+                                                      .run = link_attempt_run,
+                                                      .release = link_attempt_free,
                                                       .on_done = on_attempt_done,
                                                       .arg = link,
                                                   });
@@ -433,6 +371,11 @@ void broker_link_hold(struct broker_link *link, bool held)
 struct broker_connection *broker_link_connection(struct broker_link *link)
 {
     return link->state == LINK_UP ? &link->connection : NULL;
+}
+
+const struct queue_differences *broker_link_differences(const struct broker_link *link)
+{
+    return &link->differences;
 }
 
 void broker_link_free(struct broker_link *link)

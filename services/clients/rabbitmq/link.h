@@ -16,9 +16,11 @@ struct broker_link_options {
                                      the first server of the list that is tried */
     const char *queue;            /* declared at each connect, with its dead-letter queue */
     enum queue_type queue_type;
-    bool confirms;       /* confirm.select */
-    unsigned ask_queues; /* every 2 s the broker is asked how 0 queues stand, 1 (the order queue),
-                            or 2 (its dead-letter queue too) */
+    const char *third_queue; /* declared, too, with no dead-letter queue; or NULL */
+    bool confirms;           /* confirm.select */
+    bool consumes;           /* broker_take_large_frames() */
+    unsigned ask_queues; /* every 2 s the broker is asked how 0 queues stand, 1 (the order queue), 2
+                            (then its dead-letter queue) or 3 (then the third queue) */
     /* Connected: the channel is ready. `warning`, or NULL: a queue differs (queue_declaration.h).
      */
     void (*on_up)(void *arg, const char *warning);
@@ -51,6 +53,9 @@ void broker_link_hold(struct broker_link *link, bool held);
 /* The connection to send on, or NULL while the link is down. When sending fails, call
  * broker_link_drop(). */
 struct broker_connection *broker_link_connection(struct broker_link *link);
+
+/* How the queues of this connection, or of the last one, differ from what would be declared. */
+const struct queue_differences *broker_link_differences(const struct broker_link *link);
 
 /* Whether the socket takes a few kilobytes at once: ask before sending. When it does not, on_turn
  * comes once it does. False while the link is down. */

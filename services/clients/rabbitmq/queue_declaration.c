@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEAD_SUFFIX ".dead"
+#define ARCHIVE_SUFFIX ".archive"
 #define TYPE_ARGUMENT "x-queue-type"
 #define LIMIT_ARGUMENT "x-delivery-limit"
 
@@ -120,8 +121,10 @@ static int declare_or_compare(struct broker_connection *connection,
         error_set(&words, "%.*s", (int)text.len, (const char *)text.bytes); /* 255 at most */
         if (broker_reopen_channel(connection, err) != 0)
             return -1;
-        if (refused)
-            return 0; /* then nobody can tell how it differs */
+        if (refused) { /* then nobody can tell how it differs */
+            ret->unseen = true;
+            return 0;
+        }
         if (!ret->differs)
             ret->words = words;
         ret->differs = true;
@@ -169,6 +172,18 @@ int queue_declare(struct broker_connection *connection, const char *queue, enum 
     return 0;
 }
 
+int queue_declare_alone(struct broker_connection *connection, const char *queue,
+                        enum queue_type type, struct error *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS;
+    struct queue_difference difference = {.differs = false};
+    const struct queue_wanted wanted = {.name = queue, .type = type};
+    if (declare_one(connection, &wanted, deadline_ms, &difference, err) != 0)
+        return -1;
+    broker_set_deadline(connection, clock_monotonic_ms() + BROKER_SETUP_TIMEOUT_MS);
+    return 0;
+}
+
 /* How bad it is; 0 when nothing differs. */
 static int severity(const struct queue_difference *difference)
 {
@@ -213,6 +228,12 @@ void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE])
 {
     (void)snprintf(ret_name, QUEUE_NAME_SIZE, "%.*s" DEAD_SUFFIX,
                    (int)(QUEUE_NAME_SIZE - sizeof DEAD_SUFFIX), queue);
+}
+
+void archive_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE])
+{
+    (void)snprintf(ret_name, QUEUE_NAME_SIZE, "%.*s" DEAD_SUFFIX ARCHIVE_SUFFIX,
+                   (int)(QUEUE_NAME_SIZE - sizeof DEAD_SUFFIX ARCHIVE_SUFFIX), queue);
 }
 
 /* AMQP 0-9-1 allows 255 bytes (short string, UTF-8), and ".dead" comes on top; names that begin

@@ -18,6 +18,7 @@ enum queue_type { QUEUE_QUORUM, QUEUE_CLASSIC };
  * can be seen, no policy, and only by a user with the permission to configure the queue. */
 struct queue_difference {
     bool differs;
+    bool unseen;         /* the user may not see its arguments */
     bool drops_messages; /* by a maximum length or a time to live */
     /* The server is RabbitMQ 4 or later, where a quorum queue dead-letters a message after 20
      * deliveries, and the queue was not declared without such a limit. */
@@ -38,6 +39,12 @@ int queue_declare(struct broker_connection *connection, const char *queue, enum 
                   struct queue_differences *ret_differences, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Declare one queue, durable, that dead-letters nowhere; one that exists is taken as it is.
+ * Otherwise as queue_declare(). */
+int queue_declare_alone(struct broker_connection *connection, const char *queue,
+                        enum queue_type type, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Set the metrics order_queue_delivery_limited and dead_letter_queue_delivery_limited, and write a
  * warning about the worst of the differences. Returns false when there is none. */
 bool queue_differences_report(const struct queue_differences *differences, const char *queue,
@@ -48,6 +55,10 @@ bool queue_differences_report(const struct queue_differences *differences, const
  * is not writable. Returns 0, or -1 with `err` set: then the connection is lost. */
 int queue_ask(struct broker_connection *connection, const char *queue, struct error *err)
     __attribute__((warn_unused_result));
+
+/* "order_queue.dead.archive", which every scheduler consumes that consumes the dead-letter queue:
+ * its consumers are those of the dead-letter queue that are schedulers. No message goes there. */
+void archive_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE]);
 
 /* "order_queue.dead". A name too long for it is cut; queue_declare() has refused it before. */
 void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE]);

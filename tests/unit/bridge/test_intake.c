@@ -148,6 +148,20 @@ static void hands_over_and_settles(void **state)
     wait_until(queue_depth("settled") == 1, (void)0); /* the one that was not settled */
 }
 
+/* RabbitMQ adds headers of its own, and then has more of them than a frame should. */
+static void takes_headers_that_have_grown(void **state)
+{
+    (void)state;
+    start(rabbitmq_server_url(), "grown", QUEUE_QUORUM);
+    end();
+    queue_publish_grown("grown");
+    start(rabbitmq_server_url(), "grown", QUEUE_QUORUM);
+    run_loop_until(loop, news.count == 1);
+    assert_int_equal(news.downs, 0);
+    assert_true(news.contents[0]->head.properties_len > 131072);
+    assert_body(news.contents[0], "large");
+}
+
 static void begins_a_new_epoch_after_each_loss(void **state)
 {
     (void)state;
@@ -272,6 +286,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hands_over_and_settles),
+        TEST(takes_headers_that_have_grown),
         TEST(begins_a_new_epoch_after_each_loss),
         TEST(a_deleted_queue_is_declared_again_after_a_pause),
         TEST(a_silent_broker_is_noticed),

@@ -2,6 +2,8 @@
 #include "services/clients/rabbitmq/connection.h"
 #include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/run_loop.h"
+#include <stdlib.h>
 #include <sys/time.h>
 
 static struct broker_connection connect_plain(void)
@@ -41,6 +43,37 @@ void queue_publish(const char *queue, const void *body, size_t body_len)
                            amqp_cstring_bytes(queue), 0, 0, NULL,
                            (amqp_bytes_t){.len = body_len, .bytes = (void *)(uintptr_t)body}),
         AMQP_STATUS_OK);
+    broker_disconnect(&connection, true);
+}
+
+void queue_publish_grown(const char *queue)
+{
+    enum { FRAME_MAX = 131072, LEN = FRAME_MAX - 60 };
+    struct broker_connection connection = connect_plain();
+    amqp_table_entry_t arguments[] = {
+        {.key = amqp_cstring_bytes("x-message-ttl"),
+         .value = {.kind = AMQP_FIELD_KIND_I32, .value = {.i32 = 0}}},
+        {.key = amqp_cstring_bytes("x-dead-letter-exchange"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes("")}}},
+        {.key = amqp_cstring_bytes("x-dead-letter-routing-key"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(queue)}}},
+    };
+    amqp_queue_declare_ok_t *ok =
+        amqp_queue_declare(connection.amqp, BROKER_CHANNEL, amqp_empty_bytes, 0, 0, 1, 1,
+                           (amqp_table_t){.num_entries = 3, .entries = arguments});
+    assert_non_null(ok);
+    char *text = calloc(1, LEN);
+    assert_non_null(text);
+    amqp_table_entry_t header = {
+        .key = amqp_cstring_bytes("k"),
+        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = {.len = LEN, .bytes = text}}}};
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG,
+                                          .headers = {.num_entries = 1, .entries = &header}};
+    assert_int_equal(amqp_basic_publish(connection.amqp, BROKER_CHANNEL, amqp_empty_bytes,
+                                        ok->queue, 0, 0, &properties, amqp_cstring_bytes("large")),
+                     AMQP_STATUS_OK);
+    free(text);
+    wait_until(queue_depth(queue) > 0, (void)0);
     broker_disconnect(&connection, true);
 }
 
