@@ -95,13 +95,16 @@ static int integer_parse(const char *text, int64_t *ret)
     return 0;
 }
 
-/* "500ms", "1h30m": whole numbers, each with its unit, added up. */
-static int duration_parse(const char *text, int64_t *ret_ms)
+int duration_parse(const char *text, int64_t *ret_ms)
 {
     static const struct {
         const char *name;
         int64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
+    } units[] = {{"ms", 1},
+                 {"s", 1000},
+                 {"m", 60 * 1000},
+                 {"h", 60 * 60 * 1000},
+                 {"d", 24 * 60 * 60 * 1000}};
     int64_t total_ms = 0;
     if (strcmp(text, "0") == 0) { /* the one that needs no unit */
         *ret_ms = 0;
@@ -115,7 +118,7 @@ static int duration_parse(const char *text, int64_t *ret_ms)
             return -1;
         errno = 0;
         int64_t ms = strtoll(text, &end, 10);
-        size_t unit_len = strspn(end, "hms"), unit = 0;
+        size_t unit_len = strspn(end, "dhms"), unit = 0;
         while (
             unit < sizeof(units) / sizeof(units[0]) &&
             (strlen(units[unit].name) != unit_len || strncmp(units[unit].name, end, unit_len) != 0))

@@ -14,7 +14,7 @@ enum config_kind {
     CONFIG_STRING,   /* char * */
     CONFIG_SECRET,   /* char *, also NAME_FILE; never printed */
     CONFIG_INTEGER,  /* int64_t within [minimum, maximum] */
-    CONFIG_DURATION, /* int64_t milliseconds from "500ms", "10s", "24h", "1h30m"; within [minimum,
+    CONFIG_DURATION, /* int64_t milliseconds from "500ms", "10s", "90d", "1h30m"; within [minimum,
                         maximum] ms */
     CONFIG_CHOICE,   /* int: index into `choices` */
 };
@@ -47,6 +47,10 @@ void config_release(const struct config_option *options, size_t count, void *set
 
 /* The table for --help, to standard output. */
 void config_print_help(const struct config_option *options, size_t count);
+
+/* Parse a duration, "500ms", "1h30m", "90d": whole numbers, each with its unit, added up. Returns
+ * 0, or -1 with *ret_ms untouched. */
+int duration_parse(const char *text, int64_t *ret_ms) __attribute__((warn_unused_result));
 
 /* Rows that several services share stand beside the client that reads them, in options.h. */
 

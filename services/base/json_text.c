@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static int must_escape(uint32_t character)
+bool json_text_disturbs(uint32_t character)
 {
-    return character < 0x20 || character == '"' || character == '\\' ||
-           (character >= 0x7F && character <= 0x9F) ||
+    return character < 0x20 || (character >= 0x7F && character <= 0x9F) ||
            (character >= 0x2028 && character <= 0x202E) ||
            (character >= 0x2066 && character <= 0x2069);
 }
@@ -23,7 +22,7 @@ size_t json_text_escape(const char *text, size_t len, char *buffer, size_t size)
             piece[0] = '\\';
             piece[1] = (char)character;
             piece_len = 2;
-        } else if (must_escape(character)) {
+        } else if (json_text_disturbs(character)) {
             piece_len = (size_t)snprintf(piece, sizeof(piece), "\\u%04x", character & 0xFFFF);
         } else if (character == UTF8_INVALID) {
             memcpy(piece, "\xEF\xBF\xBD", 3); /* U+FFFD, the replacement character */

@@ -2,7 +2,9 @@
 #ifndef BASE_JSON_TEXT_H
 #define BASE_JSON_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Room that `len` bytes may need, with the NUL. */
 #define JSON_TEXT_SIZE(len) (6 * (len) + 1)
@@ -12,5 +14,9 @@
  * everything that could end or disturb a line are escaped (C0 and C1 controls, DEL, line and
  * paragraph separators, marks of writing direction); bytes that are not UTF-8 become U+FFFD. */
 size_t json_text_escape(const char *text, size_t len, char *buffer, size_t size);
+
+/* Whether a character could end or disturb a line: the C0 and C1 controls, DEL, the line and
+ * paragraph separators, and the marks of writing direction. */
+bool json_text_disturbs(uint32_t character);
 
 #endif

@@ -194,11 +194,17 @@ static void test_good_values(void **state)
         const char *name, *value;
         int64_t expected;
     } cases[] = {
-        {"T_NUMBER", "1000", 1000},       {"T_NUMBER", "-10", -10},
-        {"T_NUMBER", "007", 7},           {"T_DURATION", "100ms", 100},
-        {"T_DURATION", "0", 0},           {"T_DURATION", "10s", 10000},
-        {"T_DURATION", "1h30m", 5400000}, {"T_DURATION", "1m1s1ms", 61001},
-        {"T_DURATION", "24h", 86400000},  {"T_CHOICE", "a", 0},
+        {"T_NUMBER", "1000", 1000},
+        {"T_NUMBER", "-10", -10},
+        {"T_NUMBER", "007", 7},
+        {"T_DURATION", "100ms", 100},
+        {"T_DURATION", "0", 0},
+        {"T_DURATION", "10s", 10000},
+        {"T_DURATION", "1h30m", 5400000},
+        {"T_DURATION", "1m1s1ms", 61001},
+        {"T_DURATION", "24h", 86400000},
+        {"T_DURATION", "1d", 86400000},
+        {"T_CHOICE", "a", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct settings settings;
@@ -260,7 +266,7 @@ static void test_bad_values(void **state)
         {"T_DURATION", "s", NULL},
         {"T_DURATION", "-1s", NULL},
         {"T_DURATION", "1 s", NULL},
-        {"T_DURATION", "1d", NULL},
+        {"T_DURATION", "1w", NULL},
         {"T_DURATION", "1.5h", NULL},
         {"T_DURATION", "1hs", NULL},
         {"T_DURATION", "00", NULL},
