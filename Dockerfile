@@ -37,6 +37,8 @@ ENV ADMIN_ADDRESS=::
 
 FROM runtime AS gateway
 COPY --from=build /installed/usr/libexec/order-pipeline/gateway /usr/local/bin/
+# For operators, who have ADMIN_TOKEN there: docker compose exec gateway orderctl status
+COPY --from=build /installed/usr/bin/orderctl /usr/local/bin/
 EXPOSE 8080 9105
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["gateway", "--health"]
 ENTRYPOINT ["gateway"]

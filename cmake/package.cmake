@@ -6,7 +6,8 @@ set(CPACK_PACKAGE_NAME order-pipeline)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "order pipeline: HTTP to RabbitMQ, PostgreSQL and Elasticsearch")
 set(CPACK_PACKAGE_DESCRIPTION "Five services that take orders over HTTP and store each of them once,
 in PostgreSQL and in Elasticsearch, with Redis in front of the reads.
-They run under systemd; which of them on this machine is up to you.")
+They run under systemd; which of them on this machine is up to you.
+orderctl looks at them, and brings orders back.")
 set(CPACK_SET_DESTDIR ON) # /etc is not below /usr
 set(CPACK_INSTALL_PREFIX ${CMAKE_INSTALL_PREFIX})
 set(CPACK_STRIP_FILES ON)

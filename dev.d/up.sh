@@ -125,10 +125,12 @@ wait_for_servers() {
 }
 
 check_binaries() {
-    local service
+    local service program programs=("$(orderctl_binary)")
     for service in "${SERVICES[@]}"; do
-        [[ -x $(service_binary "$service") ]] || die "$(short_path "$(service_binary "$service")") has not been built." \
-            "Run ./dev up without --no-build."
+        programs+=("$(service_binary "$service")")
+    done
+    for program in "${programs[@]}"; do
+        [[ -x $program ]] || die "$(short_path "$program") has not been built." "Run ./dev up without --no-build."
     done
 }
 
@@ -138,6 +140,7 @@ start_services() {
 
 write_services_and_update() {
     write_services
+    write_admin_urls
     write_env_file
     update_programs
 }
@@ -183,6 +186,7 @@ ready_or_given_up() {
 print_what_to_try() {
     local api name
     say '' "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
+        "  operators     orderctl status    after reading the settings; orderctl --help tells the rest" \
         "  logs          ./dev logs [service] [-f]"
     for name in "${SERVER_SETTINGS[@]}"; do
         is_private "$name" || say "  not private   $name as you have set it; go back with: $name= ./dev up"

@@ -14,6 +14,10 @@ service_binary() {
     printf '%s/build/release/services/%s/%s' "$ROOT" "$1" "$1"
 }
 
+orderctl_binary() {
+    printf '%s/build/release/services/orderctl/orderctl' "$ROOT"
+}
+
 # A bridge has three sockets: persist jobs, index jobs, replies. Who may enter their folder is trusted.
 bridge_endpoint() {
     printf 'ipc://%s/links/bridge-%s' "$(socket_folder links/bridge-$MAX_REPLICAS.persist)" "$1"
@@ -52,7 +56,10 @@ common_environment() {
 own_environment() {
     local service=$1 i=$2
     case $service in
-    gateway) printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_API")" ;;
+    gateway)
+        printf 'API_PORT=%s\n' "$(port "GATEWAY_${i}_API")"
+        printf 'SERVICE_ADMIN_URLS=%s\n' "$(admin_urls_file)"
+        ;;
     bridge) printf 'BRIDGE_BIND=%s\n' "$(bridge_endpoint "$i")" ;;
     persister | indexer) printf 'BRIDGE_ENDPOINTS=%s\n' "$(bridge_endpoints)" ;;
     esac

@@ -157,6 +157,20 @@ port_urls() {
     printf '%s' "${urls[*]}"
 }
 
+# A file, so that a gateway learns of another scale without a restart.
+admin_urls_file() {
+    printf '%s/admin-urls' "$RUN"
+}
+
+write_admin_urls() {
+    local name
+    for name in bridge persister indexer scheduler; do
+        port_urls "$name" ADMIN
+        printf '\n'
+    done >"$RUN/admin-urls.new"
+    mv "$RUN/admin-urls.new" "$(admin_urls_file)"
+}
+
 write_env_file() {
     local name value own=() urls
     urls=$(port_urls gateway API)
@@ -166,6 +180,11 @@ write_env_file() {
         say "# Connection settings of the system in $RUN; read it with: . $(quoted "$RUN/env")"
         printf 'export API_URL=%s\n' "$(quoted "${urls%% *}")"
         printf 'export API_URLS=%s\n' "$(quoted "$urls")"
+        printf 'export ORDER_API_URL=%s\n' "$(quoted "${urls%% *}")"
+        # For orderctl, once however often this is read.
+        # shellcheck disable=SC2016 # expanded when the file is read
+        printf 'case :$PATH: in *:%s:*) ;; *) export PATH=%s:$PATH ;; esac\n' \
+            "$(quoted "$(dirname "$(orderctl_binary)")")" "$(quoted "$(dirname "$(orderctl_binary)")")"
         for name in gateway bridge persister indexer scheduler; do
             printf 'export %s_ADMIN_URLS=%s\n' "${name^^}" "$(quoted "$(port_urls "$name" ADMIN)")"
         done

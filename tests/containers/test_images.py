@@ -30,6 +30,12 @@ def test_runs_without_anything(service):
     assert podman("run", *CONFINED, IMAGE[service], "--version").startswith(f"{service} ")
 
 
+def test_the_gateway_has_orderctl():
+    run = ("run", *CONFINED, "--entrypoint", "orderctl", IMAGE["gateway"])
+    assert podman(*run, "--version").startswith("orderctl ")
+    assert podman(*run, "status", check=False).returncode == 69  # no gateway runs there
+
+
 def test_holds_no_tools():
     """Nothing to build with, nothing to fetch with."""
     packages = podman(

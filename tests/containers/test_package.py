@@ -88,6 +88,16 @@ def test_starts_and_stores_an_order(machine, fleet):
     eventually(lambda: client.exists(index="package", id=order_id), "it is indexed", 30)
 
 
+def test_orderctl_sees_every_service(machine):
+    """As README tells; with its manual page."""
+    command = ". /etc/order-pipeline/gateway.env; export ADMIN_TOKEN; orderctl -o json status"
+    answer = json.loads(machine.execute("sh", "-c", command, check=False).stdout)
+    services = {service["name"]: service["status"] for service in answer["services"]}
+    assert services == dict.fromkeys(("gateway", "bridge", "persister", "indexer", "scheduler"), "ready")
+    content = machine.execute("sh", "-c", "dpkg-deb --contents /package/*.deb")
+    assert "./usr/share/man/man1/orderctl.1" in content
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_is_confined(machine, unit):
     found = properties(machine, unit)
@@ -139,6 +149,7 @@ def test_removed_it_leaves_nothing(machine):
         assert machine.execute("test", "-e", f"/proc/{pid}", check=False).returncode == 1
     found = machine.execute("find", "/etc", "/usr", "/var/lib/dpkg/info", "-name", "order-pipeline*")
     assert found == ""
+    assert machine.execute("test", "-e", "/usr/bin/orderctl", check=False).returncode == 1
     assert "inactive" in systemctl(machine, "is-active", *UNITS)
     journal = machine.execute("journalctl", "--no-pager", "-u", "order-pipeline-*")
     assert journal.count('"message":"stopped"') >= len(UNITS)
