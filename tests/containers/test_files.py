@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -33,6 +34,16 @@ def known_settings():
         known[service] = {name for names in found for name in names if name}
         assert "LOG_LEVEL" in known[service]
     return known
+
+
+ADMIN_PORTS = {"bridge": 9101, "persister": 9102, "indexer": 9103, "scheduler": 9104}
+
+
+def admin_urls(text):
+    """SERVICE_ADMIN_URLS as host → port."""
+    urls = [urlsplit(url) for url in text.split(",")]
+    assert {url.scheme for url in urls} == {"http"}
+    return {url.hostname: url.port for url in urls}
 
 
 # --- compose ------------------------------------------------------------------------------------
@@ -71,6 +82,28 @@ def test_compose_sets_only_what_the_services_know(compose, known_settings):
         if "build" in service:
             unknown = set(service["environment"]) - known_settings[service["build"]["target"]]
             assert not unknown, name
+
+
+def test_the_gateway_is_given_every_service_of_compose(compose):
+    """Each container of a service by one name: each address of it is a replica."""
+    names = {}
+    for service in compose["services"].values():
+        name = service.get("build", {}).get("target")
+        if name in ADMIN_PORTS:
+            networks = service["networks"]
+            aliases = networks["backend"].get("aliases", []) if isinstance(networks, dict) else []
+            names.setdefault(name, []).append(set(aliases))
+    for own, replicas in names.items():
+        for service, description in compose["services"].items():
+            if description.get("build", {}).get("target") == own and len(replicas) == 1:
+                replicas[0].add(service)
+    known = {name: set.intersection(*replicas) for name, replicas in names.items()}
+    for gateway in ("gateway", "gateway-2"):
+        given = admin_urls(compose["services"][gateway]["environment"]["SERVICE_ADMIN_URLS"])
+        assert sorted(given.values()) == sorted(ADMIN_PORTS.values())
+        for host, port in given.items():
+            [service] = [name for name, number in ADMIN_PORTS.items() if number == port]
+            assert host in known[service], host
 
 
 def make_env(folder):
@@ -217,6 +250,32 @@ def test_each_bridge_is_listed_by_its_name(manifests):
     assert headless["publishNotReadyAddresses"] is True
 
 
+def test_the_gateway_is_let_to_every_service(manifests):
+    """By a name that has every pod's address, ready or not; and the policies let it through."""
+    [config] = of_kind(manifests, "ConfigMap").values()
+    given = admin_urls(config["data"]["SERVICE_ADMIN_URLS"])
+    assert given == ADMIN_PORTS
+    services, policies = of_kind(manifests, "Service"), of_kind(manifests, "NetworkPolicy")
+    pods = of_kind(manifests, "Deployment", "StatefulSet")
+    for name, port in given.items():
+        spec = services[name]["spec"]
+        assert spec["clusterIP"] == "None"
+        assert spec["publishNotReadyAddresses"] is True
+        assert {"name": "admin", "port": port, "targetPort": "admin"} in spec["ports"]
+        [container] = pods[name]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "admin", "containerPort": port} in container["ports"]
+    labels = {"app.kubernetes.io/part-of": "order-pipeline"}
+    [inward] = policies["order-pipeline-status"]["spec"]["ingress"]
+    assert inward["from"] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway", **labels}}}
+    ]
+    assert inward["ports"] == [{"port": "admin"}]
+    [[expression]] = [policies["order-pipeline-status"]["spec"]["podSelector"]["matchExpressions"]]
+    assert set(expression["values"]) == set(ADMIN_PORTS)
+    outward = {"to": [{"podSelector": {"matchLabels": labels}}], "ports": [{"port": 9101, "endPort": 9104}]}
+    assert outward in policies["gateway"]["spec"]["egress"]
+
+
 # --- systemd ------------------------------------------------------------------------------------
 
 
@@ -224,4 +283,7 @@ def test_systemd_settings_are_known(known_settings):
     files = (ROOT / "deploy/systemd").glob("*.env")
     names = set(re.findall(r"^#?([A-Z_]+)=", "".join(file.read_text() for file in files), re.M))
     assert len(names) > 8
+    gateway = read_settings(ROOT / "deploy/systemd/gateway.env")
+    given = gateway["SERVICE_ADMIN_URLS"].split(",")
+    assert given == [f"http://127.0.0.1:{port}" for port in ADMIN_PORTS.values()]
     assert names <= set().union(*known_settings.values())

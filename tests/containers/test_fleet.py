@@ -1,6 +1,8 @@
 """The whole system in containers, as docker-compose.yml describes it, under load: scaled, killed,
 doubled. Every block of load ends with the verdict of the independent ledger."""
 
+import json
+
 import pytest
 import requests
 
@@ -119,6 +121,22 @@ def test_prometheus_sees_every_container(fleet):
         return all(addresses & up for addresses in wanted)
 
     eventually(seen, "every container is scraped", 90, interval=1)
+    fleet.scale(persister=1)
+
+
+def test_orderctl_sees_every_container(fleet):
+    """In the gateway's container. The second bridge and scheduler share a name with the first."""
+    fleet.up(*HA, profile="ha")
+    fleet.scale(persister=2)
+    services = ("bridge", "bridge-2", "persister", "indexer", "scheduler", "scheduler-2")
+    wanted = {container.address(NETWORK) for name in services for container in fleet.containers(name)}
+
+    def seen():
+        answer = fleet.container("gateway").execute("orderctl", "-o", "json", "status", check=False).stdout
+        ready = [service for service in json.loads(answer)["services"] if service["status"] == "ready"]
+        return {str(service["replica"]).rsplit(":", 1)[0] for service in ready} >= wanted
+
+    eventually(seen, "every replica is seen", 30)
     fleet.scale(persister=1)
 
 
