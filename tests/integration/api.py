@@ -1,6 +1,7 @@
 """The HTTP API as its clients see it."""
 
 import json
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -121,6 +122,7 @@ def assert_problem(response, status, allowed=()):
     assert problem["status"] == response.status_code
     assert problem["code"]
     assert problem["title"]
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
     for word in ("psql", "libpq", "hiredis", "amqp://", "postgresql://", "SELECT", "127.0.0.1"):
         assert word not in response.text
     return problem
