@@ -1,6 +1,6 @@
 /* Random walks of the table against a plain array that is searched from end to end. */
-#include "services/clients/rabbitmq/content.h"
 #include "services/bridge/delivery_table.h"
+#include "services/clients/rabbitmq/content.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <stdlib.h>
 
