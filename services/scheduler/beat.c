@@ -4,6 +4,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/schema_watch.h"
+#include "services/scheduler/job_runner.h"
 #include "services/scheduler/refresh_task.h"
 #include <stdlib.h>
 
@@ -44,13 +45,19 @@ static void on_looked(void *arg, const struct database_answer *answer)
     refresh_task_see_waiting(beat->options.refresh, succeeded(answer) ? jobs_number(answer) : 0);
 }
 
+static void send_beat(struct beat *beat)
+{
+    const int64_t tokens[] = {refresh_task_token(beat->options.refresh),
+                              job_runner_token(beat->options.runner)};
+    (void)!jobs_beat(beat->database, tokens, sizeof tokens / sizeof *tokens, on_beaten, beat);
+}
+
 static void on_timer(void *arg)
 {
     struct beat *beat = arg;
     loop_timer_start(beat->timer, BEAT_LOOK_MS);
     if (beat->looks++ % LOOKS_PER_BEAT == 0)
-        (void)!jobs_beat(beat->database, refresh_task_token(beat->options.refresh), on_beaten,
-                         beat);
+        send_beat(beat);
     if (!beat->looking)
         beat->looking = jobs_claimable(beat->database, JOB_KIND_REFRESH, on_looked, beat) == 0;
 }

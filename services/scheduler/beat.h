@@ -1,6 +1,6 @@
 /* Tells, each second, that this scheduler is there, renews the leases of its jobs, and looks each
- * BEAT_LOOK_MS for new ones. On a connection of its own, because a refresh may take minutes on its
- * connection. It watches the schema, too. */
+ * BEAT_LOOK_MS for requests to refresh. On a connection of its own, because a refresh may take
+ * minutes on its connection. It watches the schema, too. */
 #ifndef SCHEDULER_BEAT_H
 #define SCHEDULER_BEAT_H
 
@@ -9,11 +9,13 @@
 
 #define BEAT_LOOK_MS 200
 
+struct job_runner;
 struct refresh_task;
 
 struct beat_options {
     const char *dsn; /* read only in beat_new() */
     struct refresh_task *refresh;
+    struct job_runner *runner;
     void (*on_state)(void *arg, bool up, const char *reason); /* as database_options.on_state */
     void *arg;
 };

@@ -5,6 +5,9 @@
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/beat.h"
+#include "services/scheduler/job_runner.h"
+#include "services/scheduler/letter_jobs.h"
+#include "services/scheduler/order_documents.h"
 #include "services/scheduler/refresh_task.h"
 #include "services/scheduler/settings.h"
 
@@ -16,6 +19,8 @@ struct scheduler {
     struct loop_watch *stop_watch;
     struct health_check *health; /* PostgreSQL */
     struct refresh_task *refresh;
+    struct order_documents *documents;
+    struct job_runner *runner;
     struct beat *beat;
     unsigned stopping; /* parts that have been told to stop and have not */
 };
@@ -24,7 +29,8 @@ struct scheduler {
 static void on_database_state(void *arg, bool up, const char *reason)
 {
     struct scheduler *scheduler = arg;
-    if (up && !(refresh_task_up(scheduler->refresh) && beat_up(scheduler->beat)))
+    if (up && !(refresh_task_up(scheduler->refresh) && job_runner_up(scheduler->runner) &&
+                beat_up(scheduler->beat)))
         return;
     if (health_set(scheduler->health, up, reason)) {
         if (up)
@@ -46,7 +52,8 @@ static void on_stopped(void *arg)
 static void on_drain_timeout(void *arg)
 {
     struct scheduler *scheduler = arg;
-    log_warn("stopped while a refresh was running; the server rolls it back");
+    log_warn("stopped while a refresh or a job was running; the server rolls back what it can, and "
+             "another scheduler goes on with the job");
     event_loop_stop(scheduler->loop);
 }
 
@@ -56,8 +63,9 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct scheduler *scheduler = arg;
     loop_watch_want(scheduler->stop_watch, false, false);
     loop_timer_start(scheduler->drain_timer, DRAIN_MS);
-    scheduler->stopping = 1; /* as many as are told here */
+    scheduler->stopping = 2; /* as many as are told here */
     refresh_task_stop(scheduler->refresh);
+    job_runner_stop(scheduler->runner);
 }
 
 int scheduler_run(const void *arg, int stop_fd, struct error *err)
@@ -77,9 +85,23 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
                                                              .on_stopped = on_stopped,
                                                              .arg = &scheduler,
                                                          });
+    scheduler.documents =
+        order_documents_new(scheduler.loop, &settings->elasticsearch, settings->order_index);
+    /* A kind of job that takes long is added here. */
+    const struct job_kind kinds[] = {discard_kind(), replay_kind(scheduler.documents)};
+    scheduler.runner =
+        job_runner_new(scheduler.loop, &(struct job_runner_options){
+                                           .dsn = settings->postgres_dsn,
+                                           .kinds = kinds,
+                                           .kind_count = sizeof kinds / sizeof *kinds,
+                                           .on_state = on_database_state,
+                                           .on_stopped = on_stopped,
+                                           .arg = &scheduler,
+                                       });
     scheduler.beat = beat_new(scheduler.loop, &(struct beat_options){
                                                   .dsn = settings->postgres_dsn,
                                                   .refresh = scheduler.refresh,
+                                                  .runner = scheduler.runner,
                                                   .on_state = on_database_state,
                                                   .arg = &scheduler,
                                               });
@@ -89,6 +111,8 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
 
     loop_watch_free(scheduler.stop_watch);
     beat_free(scheduler.beat);
+    job_runner_free(scheduler.runner);
+    order_documents_free(scheduler.documents);
     refresh_task_free(scheduler.refresh);
     loop_timer_free(scheduler.drain_timer);
     event_loop_free(scheduler.loop);

@@ -1,5 +1,5 @@
-/* The scheduler: refreshes the view of daily sales by schedule and on request, once across
- * replicas. */
+/* The scheduler: refreshes the view of daily sales by schedule and on request, and does the jobs
+ * that take long, each once across replicas. */
 #ifndef SCHEDULER_SCHEDULER_H
 #define SCHEDULER_SCHEDULER_H
 

@@ -2,6 +2,8 @@
 #ifndef SCHEDULER_SETTINGS_H
 #define SCHEDULER_SETTINGS_H
 
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/postgres/connection.h"
 #include "services/runtime/service.h"
 #include <stdint.h>
 
@@ -10,7 +12,12 @@ struct scheduler_settings {
     int64_t admin_port;
     char *postgres_dsn;
     char *schedule;
+    struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
+    char *order_index;
 };
+
+/* What a scheduler does with PostgreSQL, on all of its connections. */
+#define SCHEDULER_DATABASE_USES (DATABASE_SCHEDULES | DATABASE_ARCHIVES)
 
 extern const struct service scheduler_service;
 

@@ -15,7 +15,7 @@ DEPENDENCIES = {
     "bridge-1": ["rabbitmq"],
     "persister-1": ["postgres"],
     "indexer-1": ["elasticsearch"],
-    "scheduler-1": ["postgres"],
+    "scheduler-1": ["postgres", "elasticsearch"],
 }
 
 

@@ -1,6 +1,8 @@
 /* The table of jobs and the row that tells when a scheduler was last there, a statement for each
  * function. All statements that look for work use the partial index of unfinished jobs. */
 #include "services/clients/postgres/jobs.h"
+#include "services/clients/postgres/job_sql.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +18,6 @@ _Static_assert(JOBS_SCHEDULER_GONE_MS == 5000, "the interval");
     " (SELECT FROM (SELECT started FROM jobs WHERE kind = $1 AND started IS NOT NULL"              \
     " ORDER BY id DESC LIMIT 1) AS last WHERE started > now() - interval '1 s')"
 _Static_assert(JOBS_SPACING_MS == 1000, "the interval");
-
-#define LEASE "clock_timestamp() + interval '5 s'"
-_Static_assert(JOBS_LEASE_MS == 5000, "the interval");
 
 enum { COLUMN_SEEN, COLUMN_ID, COLUMN_STATE }; /* of jobs_look() */
 
@@ -87,15 +86,18 @@ int64_t jobs_new_token(void)
     return token;
 }
 
-int jobs_beat(struct database *database, int64_t token, database_done_fn *on_done, void *arg)
+int jobs_beat(struct database *database, const int64_t *tokens, size_t count,
+              database_done_fn *on_done, void *arg)
 {
     static const char sql[] =
         "WITH beat AS (INSERT INTO scheduler_seen (at) SELECT clock_timestamp()"
         " FROM set_config('synchronous_commit', 'off', true)"
         " ON CONFLICT (only_row) DO UPDATE SET at = excluded.at)"
-        " UPDATE jobs SET lease = " LEASE " WHERE finished IS NULL AND token = $1::bigint";
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, token);
+        " UPDATE jobs SET lease = " JOB_LEASE
+        " WHERE finished IS NULL AND token = ANY ($1::bigint[])";
+    char text[JOBS_TOKENS_MAX * 22 + 3];
+    assert(count <= JOBS_TOKENS_MAX);
+    job_numbers_text(tokens, count, text);
     const char *const values[] = {text};
     const struct database_parameters parameters = {.count = 1, .values = values};
     return database_send(database, sql, &parameters, false, on_done, arg);
@@ -113,7 +115,7 @@ int jobs_claim(struct database *database, const char *kind, int64_t token,
 {
     static const char sql[] =
         "WITH claimed AS (UPDATE jobs SET state = 'running', started = clock_timestamp(),"
-        " lease = " LEASE ", token = $2::bigint WHERE " CLAIMABLE " RETURNING id)"
+        " lease = " JOB_LEASE ", token = $2::bigint WHERE " CLAIMABLE " RETURNING id)"
         " SELECT count(*) FROM claimed";
     return send(database, sql, 2, kind, token, NULL, on_done, arg);
 }
@@ -122,11 +124,9 @@ int jobs_finish(struct database *database, const char *kind, int64_t token, cons
                 database_done_fn *on_done, void *arg)
 {
     static const char sql[] =
-        "WITH old AS (DELETE FROM jobs WHERE finished IS NOT NULL AND id <= (SELECT id FROM jobs"
-        " WHERE finished IS NOT NULL ORDER BY id DESC OFFSET 10000 LIMIT 1))"
+        "WITH old AS (DELETE FROM jobs WHERE " JOBS_OLD ")"
         " UPDATE jobs SET state = CASE WHEN $3::text IS NULL THEN 'done' ELSE 'failed' END,"
         " error = $3, finished = clock_timestamp(), lease = NULL"
         " WHERE finished IS NULL AND kind = $1 AND token = $2::bigint";
-    _Static_assert(JOBS_KEPT == 10000, "the OFFSET");
     return send(database, sql, 3, kind, token, error, on_done, arg);
 }

@@ -2,11 +2,11 @@
  * second one looks why. Of several that settle a letter at once one wins: the others wait for its
  * row, and then find it changed. */
 #include "services/clients/postgres/letter_settling.h"
-#include "proto/order_json.h"
 #include "proto/timestamp.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/call.h"
+#include "services/clients/postgres/letter_outbox.h"
 #include "services/clients/postgres/order_rows.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -111,29 +111,14 @@ static int send_replay(struct settle *settle, const char *id, const char *at)
         "WITH ended AS (UPDATE dead_letters SET state = 'replayed', ended_at = $2::timestamptz,"
         " ended_by = $3, replayed_as = $4::uuid WHERE id = $1::bigint AND state = 'dead'"
         " AND NOT EXISTS (SELECT FROM orders WHERE orders.id = $9)"
-        " RETURNING id, traceparent, tracestate)"
-        " INSERT INTO order_outbox (order_id, product_name, amount, created_at, json, traceparent,"
-        " tracestate, replay_of)"
-        " SELECT $4::uuid, $5, $6::bigint * 0.01, $7::timestamptz, $8, traceparent, tracestate, id"
-        " FROM ended RETURNING seq";
+        " RETURNING id, traceparent, tracestate)" LETTER_TO_OUTBOX " RETURNING seq";
     const struct letter_settling *settling = settle->settling;
-    const struct order *order = &settling->order;
-    char order_id[ORDER_ID_TEXT_LEN + 1], free_id[ORDER_ID_TEXT_LEN + 1], cents[24];
-    char created_at[TIMESTAMP_TEXT_SIZE], json[ORDER_JSON_SIZE];
-    order_id_format(&order->id, order_id);
+    const char *values[4 + LETTER_ORDER_PARAMETERS] = {id, at, settling->by};
+    struct letter_order_texts texts;
+    char free_id[ORDER_ID_TEXT_LEN + 1];
+    letter_order_values(&settling->order, &texts, values + 3);
     order_id_format(&settling->free_id, free_id);
-    snprintf(cents, sizeof cents, "%" PRId64, order->amount_cents);
-    (void)timestamp_format(order->created_at_us, created_at);
-    (void)order_to_json(order, json);
-    const char *const values[] = {id,
-                                  at,
-                                  settling->by,
-                                  order_id,
-                                  order->product_name,
-                                  cents,
-                                  created_at,
-                                  json,
-                                  settling->needs_free_id ? free_id : NULL};
+    values[3 + LETTER_ORDER_PARAMETERS] = settling->needs_free_id ? free_id : NULL;
     const struct database_parameters parameters = {.count = 9, .values = values};
     return database_call(settle->database, sql, &parameters, true, on_settled, free, settle);
 }

@@ -19,8 +19,13 @@ struct running {
 static void *run(void *arg)
 {
     struct running *running = arg;
-    static char schedule[] = "@yearly";
-    const struct scheduler_settings settings = {.postgres_dsn = running->dsn, .schedule = schedule};
+    static char schedule[] = "@yearly", index[] = "orders";
+    const struct scheduler_settings settings = {
+        .postgres_dsn = running->dsn,
+        .schedule = schedule,
+        .elasticsearch = {.url = "http://127.0.0.1:1"}, /* nobody listens */
+        .order_index = index,
+    };
     struct error err;
     assert_int_equal(scheduler_run(&settings, running->stop_fd, &err), 0);
     return NULL;

@@ -82,6 +82,8 @@ int run_order_fate_tests(void);
 int run_outbox_tests(void);
 int run_dead_letter_archive_tests(void);
 int run_jobs_tests(void);
+int run_long_jobs_tests(void);
+int run_letter_jobs_tests(void);
 int run_dead_letters_tests(void);
 int run_job_records_tests(void);
 int run_sales_view_tests(void);

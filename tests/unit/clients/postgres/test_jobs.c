@@ -56,7 +56,7 @@ static void finish(struct connection *connection, int64_t token, const char *err
 static void beat(struct connection *connection, int64_t token)
 {
     struct told told = {.done = false};
-    (void)wait_for(connection, jobs_beat(connection->database, token, on_told, &told), &told);
+    (void)wait_for(connection, jobs_beat(connection->database, &token, 1, on_told, &told), &told);
 }
 
 struct look {
@@ -228,14 +228,21 @@ static void test_the_last_are_kept(void **state)
     connection_open(&connection, *state);
     beat(&connection, FIRST_TOKEN);
     execute(*state, "INSERT INTO jobs (kind, finished) VALUES ('other', NULL);"
+                    "INSERT INTO jobs (kind, state, finished) VALUES ('other', 'done', now());"
                     "INSERT INTO jobs (kind, state, finished)"
                     " SELECT 'refresh', 'done', now() FROM generate_series(1, 10050)");
     (void)request(&connection);
     assert_int_equal(claim(&connection, FIRST_TOKEN), 1);
     finish(&connection, FIRST_TOKEN, NULL);
-    assert_string_equal(query(*state, "SELECT count(*) FROM jobs WHERE finished IS NOT NULL"),
+    assert_string_equal(query(*state, "SELECT count(*) FROM jobs WHERE finished IS NOT NULL"
+                                      " AND kind = 'refresh'"),
                         "10001"); /* and the one that has just finished */
-    assert_string_equal(query(*state, "SELECT min(id) FROM jobs WHERE finished IS NOT NULL"), "52");
+    assert_string_equal(query(*state, "SELECT min(id) FROM jobs WHERE finished IS NOT NULL"
+                                      " AND kind = 'refresh'"),
+                        "53");
+    assert_string_equal(query(*state, "SELECT state FROM jobs WHERE kind = 'other'"
+                                      " AND finished IS NOT NULL"),
+                        "done"); /* each kind is kept by itself */
     assert_string_equal(query(*state, "SELECT count(*) FROM jobs WHERE finished IS NULL"), "1");
     connection_close(&connection);
 }

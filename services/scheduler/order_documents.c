@@ -1,0 +1,217 @@
+/* By _mget, which is real-time: it reads what a refresh of the index has not made searchable yet.
+ * A probe counts the documents, so that health knows how Elasticsearch is when no job asks. It
+ * needs the same privilege. An index that is not there yet has no orders. */
+#include "services/scheduler/order_documents.h"
+#include "proto/order_json.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/server_error.h"
+#include "services/runtime/health.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_TIMEOUT_MS 3000
+#define PROBE_TIMEOUT_MS 3000
+#define PROBE_INTERVAL_MS 5000
+#define PROBE_INTERVAL_DOWN_MS 1000
+#define PATH_MAX_BYTES 320 /* an index name has up to 255 bytes */
+#define ANSWER_MAX_BYTES (256 * 1024)
+#define AMOUNT_DIGITS 15 /* a double holds all that an amount has */
+
+struct order_documents {
+    struct elasticsearch *client;
+    struct loop_timer *probe;
+    struct health_check *health;
+    char look_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
+    struct order orders[ORDER_DOCUMENTS_MAX]; /* of the look under way */
+    size_t count;                             /* 0: none is */
+    order_documents_fn *on_done;              /* NULL: nobody waits for it */
+    void *arg;
+};
+
+/* ---- what an answer says ---- */
+
+/* Returns 0, or -1 with `reason` set when Elasticsearch cannot do what is asked. */
+static int judge(long status, const char *body, size_t len, const struct error *err,
+                 struct error *reason)
+{
+    struct server_error said;
+    if (status == 0) {
+        *reason = *err;
+        return -1;
+    }
+    if (status == 200)
+        return 0;
+    server_error_parse(body, len, &said);
+    server_error_name_privilege(&said, status, "read");
+    if (status == 404 && server_error_is(&said, "index_not_found_exception"))
+        return 0;
+    error_set(reason, "it answers with status %ld: %s", status, said.words.message);
+    return -1;
+}
+
+static bool is_document_of(const json_t *source, const struct order *order)
+{
+    struct order found;
+    struct error why;
+    char *text = json_dumps(source, JSON_COMPACT | JSON_REAL_PRECISION(AMOUNT_DIGITS));
+    bool same = text != NULL && order_from_json(text, strlen(text), &found, &why) == DECODE_OK &&
+                order_same_payload(&found, order);
+    free(text);
+    return same;
+}
+
+/* {"docs": [{"_id", "found", "_source"} or {"_id", "error"}, …]}, in the order of the request.
+ * Returns 0, or -1 with `reason` set. */
+static int read_documents(const struct order_documents *documents, const char *body, size_t len,
+                          bool *found, struct error *reason)
+{
+    json_t *answer = json_loadb(body, len, 0, NULL);
+    const json_t *docs = json_object_get(answer, "docs");
+    int status = json_array_size(docs) == documents->count ? 0 : -1;
+    if (status != 0)
+        error_set(reason, "what it answers is not the answer to _mget");
+    for (size_t i = 0; status == 0 && i < documents->count; i++) {
+        const json_t *doc = json_array_get(docs, i), *error = json_object_get(doc, "error");
+        struct server_error said;
+        server_error_read(error, &said);
+        found[i] = json_is_true(json_object_get(doc, "found")) &&
+                   is_document_of(json_object_get(doc, "_source"), &documents->orders[i]);
+        if (error == NULL || server_error_is(&said, "index_not_found_exception"))
+            continue;
+        error_set(reason, "it refuses to read a document: %s", said.words.message);
+        status = -1;
+    }
+    json_decref(answer);
+    return status;
+}
+
+static void report(struct order_documents *documents, bool up, const struct error *reason)
+{
+    if (!health_set(documents->health, up, up ? NULL : reason->message))
+        return;
+    if (up)
+        log_info("connected to Elasticsearch");
+    else
+        log_warn("no use of Elasticsearch; mass replays wait", log_text("reason", reason->message));
+    loop_timer_start(documents->probe, up ? PROBE_INTERVAL_MS : PROBE_INTERVAL_DOWN_MS);
+}
+
+/* ---- looking ---- */
+
+static void on_looked(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                      const struct error *err)
+{
+    (void)end; /* `err` says it */
+    struct order_documents *documents = arg;
+    bool found[ORDER_DOCUMENTS_MAX] = {false};
+    struct error reason;
+    bool good = judge(status, body, body_len, err, &reason) == 0;
+    if (good && status == 200)
+        good = read_documents(documents, body, body_len, found, &reason) == 0;
+    report(documents, good, &reason);
+    order_documents_fn *on_done = documents->on_done;
+    documents->count = 0;
+    documents->on_done = NULL;
+    if (on_done != NULL)
+        on_done(documents->arg, good ? found : NULL);
+}
+
+int order_documents_look(struct order_documents *documents, const struct order *const *orders,
+                         size_t count, order_documents_fn *on_done, void *arg)
+{
+    if (documents->count > 0)
+        return -1;
+    char body[sizeof "{\"ids\":[]}" + ORDER_DOCUMENTS_MAX * (ORDER_ID_TEXT_LEN + 3)] = "{\"ids\":[";
+    size_t len = strlen(body);
+    for (size_t i = 0; i < count; i++) {
+        char id[ORDER_ID_TEXT_LEN + 1];
+        order_id_format(&orders[i]->id, id);
+        order_copy(&documents->orders[i], orders[i]);
+        len += (size_t)sprintf(body + len, "%s\"%s\"", i > 0 ? "," : "", id);
+    }
+    len += (size_t)sprintf(body + len, "]}");
+    if (elasticsearch_request(documents->client, "POST", documents->look_path, "application/json",
+                              body, len, false, LOOK_TIMEOUT_MS, on_looked, documents) != 0)
+        return -1;
+    documents->count = count;
+    documents->on_done = on_done;
+    documents->arg = arg;
+    return 0;
+}
+
+void order_documents_forget(struct order_documents *documents)
+{
+    documents->on_done = NULL;
+}
+
+/* ---- the probe ---- */
+
+static void on_probed(void *arg, long status, enum http_end end, const char *body, size_t body_len,
+                      const struct error *err)
+{
+    (void)end;
+    struct order_documents *documents = arg;
+    struct error reason;
+    loop_timer_start(documents->probe,
+                     health_up(documents->health) ? PROBE_INTERVAL_MS : PROBE_INTERVAL_DOWN_MS);
+    report(documents, judge(status, body, body_len, err, &reason) == 0, &reason);
+}
+
+static void on_probe(void *arg)
+{
+    struct order_documents *documents = arg;
+    if (elasticsearch_request(documents->client, "GET", documents->probe_path, NULL, NULL, 0, false,
+                              PROBE_TIMEOUT_MS, on_probed, documents) != 0)
+        loop_timer_start(documents->probe, PROBE_INTERVAL_MS);
+}
+
+static void write_probe_path(char path[PATH_MAX_BYTES], const char *index)
+{
+    (void)snprintf(path, PATH_MAX_BYTES, "/%s/_count?terminate_after=1", index); /* it fits */
+}
+
+int order_documents_reach(const struct elasticsearch_options *server, const char *index,
+                          struct error *err)
+{
+    char path[PATH_MAX_BYTES];
+    write_probe_path(path, index);
+    struct answer_body *body = NULL;
+    long status = elasticsearch_get(server, path, &body, err);
+    if (status == 0)
+        return -1;
+    int good =
+        judge(status, body == NULL ? "" : body->bytes, body == NULL ? 0 : body->len, NULL, err);
+    answer_body_free(body);
+    return good;
+}
+
+/* ---- life ---- */
+
+struct order_documents *order_documents_new(struct event_loop *loop,
+                                            const struct elasticsearch_options *server,
+                                            const char *index)
+{
+    struct order_documents *documents = memory_new(sizeof *documents);
+    struct elasticsearch_options options = *server;
+    options.max_in_flight = 2; /* a look and a probe */
+    options.max_response_bytes = ANSWER_MAX_BYTES;
+    documents->health = health_check("elasticsearch", HEALTH_DEGRADED);
+    documents->client = elasticsearch_new(loop, &options);
+    documents->probe = event_loop_timer(loop, on_probe, documents);
+    (void)snprintf(documents->look_path, PATH_MAX_BYTES, "/%s/_mget", index); /* it fits */
+    write_probe_path(documents->probe_path, index);
+    loop_timer_start(documents->probe, 0);
+    return documents;
+}
+
+void order_documents_free(struct order_documents *documents)
+{
+    if (documents == NULL)
+        return;
+    loop_timer_free(documents->probe);
+    elasticsearch_free(documents->client);
+    free(documents);
+}
