@@ -6,6 +6,8 @@
 #include "proto/order_json.h"
 #include "services/base/metrics.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/ports/dead_letters.h"
+#include "services/gateway/ports/job_records.h"
 #include "services/gateway/ports/order_cache.h"
 #include "services/gateway/ports/order_queue.h"
 #include "services/gateway/ports/order_reader.h"
@@ -48,6 +50,8 @@ struct api {
     struct order_reader *reader;
     struct order_waits *waits;
     struct sales_refresh *sales_refresh;
+    struct dead_letters *dead_letters;
+    struct job_records *job_records;
     const struct api_settings *settings;
     const struct api_metrics *metrics;
     struct requests requests;

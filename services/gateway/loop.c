@@ -6,6 +6,7 @@
 #include "services/clients/postgres/connection.h"
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/gateway/adapters/postgres_letters.h"
 #include "services/gateway/adapters/postgres_store.h"
 #include "services/gateway/adapters/rabbitmq_queue.h"
 #include "services/gateway/adapters/redis_cache.h"
@@ -193,6 +194,15 @@ static void add_clients(struct gateway_loop *loop)
         .connection_arg = dependency_link_new(shared->postgres),
     };
     loop->api.sales_refresh = refresh_jobs_new(loop->events, &refresh);
+
+    const struct postgres_letters_options letters = {
+        .dsn = settings->postgres_dsn,
+        .outbox_wake_fd = shared->outbox_wake_fd,
+        .on_state = dependency_report,
+        .arg = dependency_link_new(shared->postgres),
+    };
+    loop->api.dead_letters = postgres_letters_new(loop->events, &letters);
+    loop->api.job_records = postgres_letters_jobs(loop->api.dead_letters);
 }
 
 static void add_outbox(struct gateway_loop *loop)
@@ -275,6 +285,7 @@ bool gateway_loop_join(struct gateway_loop *loop)
 void gateway_loop_free(struct gateway_loop *loop)
 {
     outbox_task_free(loop->outbox);
+    postgres_letters_free(loop->api.dead_letters);
     refresh_jobs_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.reader);

@@ -1,9 +1,9 @@
-/* A dead letter as the table dead_letters has it, and what letters may be chosen by. Plain values;
- * without PostgreSQL. */
+/* A dead letter as the table dead_letters has it, what letters may be chosen by, and how they end.
+ * Plain values; without PostgreSQL. */
 #ifndef CLIENTS_POSTGRES_LETTER_H
 #define CLIENTS_POSTGRES_LETTER_H
 
-#include "proto/order_id.h"
+#include "proto/order.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +56,40 @@ struct letter_counts {
         const char *reason;
         int64_t letters;
     } reasons[LETTER_REASONS_MAX];
+};
+
+/* ---- how one ends: it is replayed, or discarded ---- */
+
+struct letter_settling {
+    int64_t id;
+    int64_t at_us;      /* now: also what this settling is known by, if its answer is lost */
+    const char *by;     /* whom */
+    const char *reason; /* why it is discarded; NULL: it is replayed */
+
+    /* Of a replay alone. */
+    struct order order; /* goes to the outbox */
+    bool needs_free_id; /* only while no row of orders has this id: */
+    struct order_id free_id;
+};
+
+enum letter_settled {
+    LETTER_SETTLED,      /* by this settling, now or when its answer was lost */
+    LETTER_ENDED,        /* before, by another */
+    LETTER_ORDER_STORED, /* the id is not free; nothing was changed */
+    LETTER_MISSING,      /* there is no such letter */
+    LETTER_FAILED,       /* see answer; nothing was changed if DATABASE_FAILED or `unexecuted`, else
+                            unknown */
+};
+
+/* ---- many at once ---- */
+
+enum letter_job { LETTER_JOB_REPLAY, LETTER_JOB_DISCARD };
+
+struct letter_job_request {
+    enum letter_job kind;
+    struct letter_filter filter; /* of dead letters */
+    const char *parameters;      /* a JSON object, for the job's row */
+    const char *by;              /* whom */
 };
 
 #endif

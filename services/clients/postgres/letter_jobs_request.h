@@ -5,15 +5,6 @@
 #include "services/clients/postgres/connection.h"
 #include "services/clients/postgres/letter.h"
 
-enum letter_job { LETTER_JOB_REPLAY, LETTER_JOB_DISCARD };
-
-struct letter_job_request {
-    enum letter_job kind;
-    struct letter_filter filter; /* of dead letters */
-    const char *parameters;      /* a JSON object, for the job's row */
-    const char *by;              /* whom */
-};
-
 /* `job` is the new job's id, and `total` how many letters it has; 0: letters are not archived now,
  * so none are replayed. Both are 0 unless the answer is DATABASE_OK. */
 typedef void letter_job_requested_fn(void *arg, int64_t job, int64_t total,

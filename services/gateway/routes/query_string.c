@@ -59,3 +59,23 @@ enum query_result query_number(const char *query, size_t query_len, const char *
     *number = (unsigned)value;
     return QUERY_FOUND;
 }
+
+bool query_names_known(const char *query, size_t query_len, const char *const *names)
+{
+    const char *at = query, *end = query + query_len;
+    unsigned seen = 0; /* a bit for each of the names */
+    while (at < end) {
+        const char *next = memchr(at, '&', (size_t)(end - at));
+        if (next == NULL)
+            next = end;
+        const char *equals = memchr(at, '=', (size_t)(next - at));
+        size_t len = (size_t)((equals != NULL ? equals : next) - at), i = 0;
+        while (names[i] != NULL && (strlen(names[i]) != len || memcmp(names[i], at, len) != 0))
+            i++;
+        if (names[i] == NULL || equals == NULL || seen & 1u << i)
+            return false;
+        seen |= 1u << i;
+        at = next + 1;
+    }
+    return true;
+}

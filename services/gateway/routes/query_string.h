@@ -15,6 +15,10 @@ enum query_result {
 enum query_result query_text(const char *query, size_t query_len, const char *name, char *value,
                              size_t size, size_t *ret_len);
 
+/* Whether every parameter has one of these names (a list that ends with NULL), and each of them
+ * comes once at most. */
+bool query_names_known(const char *query, size_t query_len, const char *const *names);
+
 /* The parameter as a whole number within [minimum, maximum]; *number is unchanged when it is
  * absent.
  */

@@ -19,6 +19,23 @@ void search_orders(struct request *request, h2o_iovec_t rest);
 /* GET /api/dashboard/sales */
 void read_sales(struct request *request, h2o_iovec_t rest);
 
+/* GET /api/admin/dead-letters, and {id}, which is `rest` */
+void list_dead_letters(struct request *request, h2o_iovec_t rest);
+void show_dead_letter(struct request *request, h2o_iovec_t rest);
+
+/* POST /api/admin/dead-letters/{id}/replay and {id}/discard */
+void replay_dead_letter(struct request *request, h2o_iovec_t rest);
+void discard_dead_letter(struct request *request, h2o_iovec_t rest);
+
+/* POST /api/admin/dead-letters/replay and /discard */
+void replay_dead_letters(struct request *request, h2o_iovec_t rest);
+void discard_dead_letters(struct request *request, h2o_iovec_t rest);
+
+/* GET /api/admin/jobs, and {id}; POST /api/admin/jobs/{id}/cancel */
+void list_jobs(struct request *request, h2o_iovec_t rest);
+void show_job(struct request *request, h2o_iovec_t rest);
+void cancel_job(struct request *request, h2o_iovec_t rest);
+
 /* POST /api/admin/refresh */
 void refresh_sales(struct request *request, h2o_iovec_t rest);
 

@@ -29,6 +29,7 @@ struct http_fixture {
     struct http_server *server;
     struct byte_budget bodies;
     struct fakes fakes;
+    struct fake_letters letters;
     struct api api;
     struct api_settings settings;
     struct router router;
@@ -58,6 +59,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
     fixture->loop = h2o_evloop_create();
     fixture->events = event_loop_h2o_new(fixture->loop);
     fakes_init(&fixture->fakes, fixture->events);
+    fake_letters_init(&fixture->letters, &fixture->fakes);
     fixture->settings = (struct api_settings){
         .admin_token = "s3cret", .admin_auth = true, .public_admin = true, .public_metrics = true};
     fixture->api = (struct api){
@@ -68,6 +70,8 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .reader = &fixture->fakes.reader,
         .waits = &fixture->fakes.waits,
         .sales_refresh = &fixture->fakes.sales_refresh,
+        .dead_letters = &fixture->letters.port,
+        .job_records = &fixture->letters.jobs_port,
         .settings = &fixture->settings,
         .metrics = api_metrics(),
     };
@@ -112,6 +116,11 @@ void http_fixture_free(struct http_fixture *fixture)
 struct fakes *http_fixture_fakes(struct http_fixture *fixture)
 {
     return &fixture->fakes;
+}
+
+struct fake_letters *http_fixture_letters(struct http_fixture *fixture)
+{
+    return &fixture->letters;
 }
 
 struct api_settings *http_fixture_settings(struct http_fixture *fixture)

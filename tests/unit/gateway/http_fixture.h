@@ -4,6 +4,7 @@
 #define TESTS_GATEWAY_HTTP_FIXTURE_H
 
 #include "services/gateway/router.h"
+#include "tests/unit/gateway/fake_letters.h"
 #include "tests/unit/gateway/fakes.h"
 #include <sys/types.h>
 
@@ -18,6 +19,7 @@ void http_fixture_free(struct http_fixture *fixture);
 
 /* Set these between requests only. */
 struct fakes *http_fixture_fakes(struct http_fixture *fixture);
+struct fake_letters *http_fixture_letters(struct http_fixture *fixture);
 struct api_settings *http_fixture_settings(struct http_fixture *fixture);
 struct router *http_fixture_router(struct http_fixture *fixture);
 

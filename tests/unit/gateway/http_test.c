@@ -2,6 +2,7 @@
 
 struct http_fixture *fixture;
 struct fakes *fakes;
+struct fake_letters *letters;
 struct reply reply;
 
 int set_up(void **state)
@@ -9,6 +10,7 @@ int set_up(void **state)
     (void)state;
     fixture = http_fixture_new(100);
     fakes = http_fixture_fakes(fixture);
+    letters = http_fixture_letters(fixture);
     return 0;
 }
 
@@ -23,5 +25,6 @@ int reset(void **state)
 {
     (void)state;
     fakes_reset(fakes);
+    fake_letters_reset(letters);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 extern struct http_fixture *fixture;
 extern struct fakes *fakes;
+extern struct fake_letters *letters;
 extern struct reply reply;
 
 /* For cmocka: of the group, and (reset) before each test. */

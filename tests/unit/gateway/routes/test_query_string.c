@@ -78,11 +78,26 @@ static void test_number(void **state)
     }
 }
 
+static void test_known_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "bc", NULL};
+    static const char *const known[] = {"", "a=", "a=1&bc=2", "bc=a=1&a=&"};
+    static const char *const unknown[] = {"a", "&", "=", "b=1", "bcd=1", "a=1&a=2", "a=1&&bc=1",
+                                          "%61=1", "A=1"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        assert_true(query_names_known(known[i], strlen(known[i]), names));
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        assert_false(query_names_known(unknown[i], strlen(unknown[i]), names));
+    assert_true(query_names_known(NULL, 0, names));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_number),
+        cmocka_unit_test(test_known_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

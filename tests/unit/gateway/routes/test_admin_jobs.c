@@ -1,0 +1,102 @@
+#include "tests/unit/gateway/http_test.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TOKEN "Authorization: Bearer s3cret\r\n"
+#define JOBS "/api/admin/jobs"
+#define FIRST                                                                                      \
+    "{\"id\":1,\"kind\":\"replay\",\"state\":\"running\",\"parameters\":{\"per_second\":50},"      \
+    "\"requested_at\":\"1970-01-01T00:00:01Z\",\"requested_by\":\"ada\",\"started_at\":"           \
+    "\"1970-01-01T00:00:02Z\",\"finished_at\":null,\"done\":5,\"total\":7,"                        \
+    "\"result\":{\"searchable\":5},\"error\":null,\"cancel_requested\":true}"
+
+static void get(const char *path)
+{
+    http_request(fixture, "GET", path, TOKEN, NULL, &reply);
+}
+
+static int with_jobs(void **state)
+{
+    reset(state);
+    letters->jobs[0] = (struct job_record){.id = 1,
+                                           .kind = "replay",
+                                           .state = "running",
+                                           .parameters = "{\"per_second\": 50}",
+                                           .result = "{\"searchable\": 5}",
+                                           .requested_by = "ada",
+                                           .requested_at_us = 1000000,
+                                           .was_started = true,
+                                           .started_at_us = 2000000,
+                                           .done = 5,
+                                           .has_total = true,
+                                           .total = 7,
+                                           .cancel_requested = true};
+    letters->jobs[1] = (struct job_record){.id = 2, .kind = "refresh", .state = "waiting"};
+    letters->job_count = 2;
+    return 0;
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    get(JOBS "?limit=1");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply.body, "{\"jobs\":[" FIRST "],\"next\":\"1\"}");
+    assert_string_equal(letters->asked, "jobs before=9223372036854775807 limit=2");
+    get(JOBS "?cursor=3");
+    assert_string_equal(letters->asked, "jobs before=3 limit=51");
+    assert_non_null(strstr(reply.body, "\"parameters\":null,"));
+    assert_non_null(strstr(reply.body, "\"total\":null,\"result\":null"));
+    assert_non_null(strstr(reply.body, "\"next\":null"));
+    get(JOBS "?state=dead");
+    assert_problem(&reply, 400, "invalid_parameter");
+    letters->status = ORDER_STORE_FAILED;
+    get(JOBS);
+    assert_problem(&reply, 500, "store_failed");
+}
+
+static void test_show(void **state)
+{
+    (void)state;
+    get(JOBS "/1");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply.body, FIRST);
+    get(JOBS "/9");
+    assert_problem(&reply, 404, "job_not_found");
+    get(JOBS "/x");
+    assert_problem(&reply, 404, "job_not_found");
+    letters->refuses = true;
+    get(JOBS "/1");
+    assert_problem(&reply, 503, "store_unavailable");
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    http_request(fixture, "POST", JOBS "/1/cancel", TOKEN, "", &reply);
+    assert_int_equal(reply.status, 202);
+    assert_string_equal(reply.body, FIRST);
+    http_request(fixture, "POST", JOBS "/9/cancel", TOKEN, "", &reply);
+    assert_problem(&reply, 404, "job_not_found");
+    http_request(fixture, "POST", JOBS "/1/cancel", TOKEN, "{\"x\":1}", &reply);
+    assert_problem(&reply, 400, "malformed_request");
+    letters->cancels = false;
+    http_request(fixture, "POST", JOBS "/1/cancel", TOKEN, "{}", &reply);
+    assert_problem(&reply, 409, "job_finished");
+    letters->status = ORDER_STORE_UNAVAILABLE;
+    http_request(fixture, "POST", JOBS "/1/cancel", TOKEN, "{}", &reply);
+    assert_problem(&reply, 503, "store_unavailable");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_list, with_jobs),
+        cmocka_unit_test_setup(test_show, with_jobs),
+        cmocka_unit_test_setup(test_cancel, with_jobs),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
