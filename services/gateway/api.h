@@ -15,6 +15,7 @@
 #include "services/gateway/ports/order_store.h"
 #include "services/gateway/ports/order_waits.h"
 #include "services/gateway/ports/sales_refresh.h"
+#include "services/gateway/ports/system_status.h"
 #include "services/gateway/request.h"
 #include <stdbool.h>
 
@@ -52,6 +53,7 @@ struct api {
     struct sales_refresh *sales_refresh;
     struct dead_letters *dead_letters;
     struct job_records *job_records;
+    struct system_status *status;
     const struct api_settings *settings;
     const struct api_metrics *metrics;
     struct requests requests;

@@ -8,6 +8,7 @@
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/gateway/adapters/shared_reads.h"
+#include "services/gateway/adapters/shared_status.h"
 #include "services/gateway/loop.h"
 #include "services/gateway/router.h"
 #include "services/http/http_server.h"
@@ -179,6 +180,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
                          .idempotency_namespace =
                              namespace_from_text(settings->idempotency_namespace)},
         .reads = read_table_new(),
+        .status_desk = status_desk_new(),
         .bodies = &gateway.bodies,
         .answers = &gateway.answers,
         .waiting = &gateway.waiting,
@@ -223,6 +225,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         gateway_loop_free(gateway.loops[i]);
     free(gateway.loops);
     read_table_free(gateway.shared.reads);
+    status_desk_free(gateway.shared.status_desk);
     close(gateway.shared.outbox_wake_fd);
     return 0;
 }

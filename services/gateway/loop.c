@@ -12,6 +12,7 @@
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/gateway/adapters/refresh_jobs.h"
 #include "services/gateway/adapters/shared_reads.h"
+#include "services/gateway/adapters/shared_status.h"
 #include "services/gateway/adapters/stored_waiters.h"
 #include "services/gateway/outbox_task.h"
 #include "services/gateway/router.h"
@@ -48,8 +49,9 @@ struct gateway_loop {
     struct event_loop *events;
     struct api api;
     struct port ports[PORTS_MAX];
-    unsigned port_count;        /* ADMIN_PORT is on one loop only */
-    struct outbox_task *outbox; /* on loop 0 only */
+    unsigned port_count;             /* ADMIN_PORT is on one loop only */
+    struct outbox_task *outbox;      /* on loop 0 only */
+    struct status_collector *status; /* on loop 0 only */
     struct loop_watch *stop_watch;
     int api_fd;               /* listening; -1 once the server has it */
     struct loop_timer *start; /* until then */
@@ -144,6 +146,11 @@ static void *run(void *arg)
 
 /* ---- what is on a loop ---- */
 
+static h2o_multithread_queue_t *loop_queue(const struct gateway_loop *loop)
+{
+    return http_server_context(loop->ports[API_PORT].server)->queue;
+}
+
 static void add_clients(struct gateway_loop *loop)
 {
     const struct loop_shared *shared = loop->shared;
@@ -172,8 +179,8 @@ static void add_clients(struct gateway_loop *loop)
         .arg = dependency_link_new(shared->postgres),
     };
     loop->api.store = postgres_store_new(loop->events, &postgres);
-    loop->api.reader = shared_reads_new(shared->reads, postgres_store_reader(loop->api.store),
-                                        http_server_context(loop->ports[API_PORT].server)->queue);
+    loop->api.reader =
+        shared_reads_new(shared->reads, postgres_store_reader(loop->api.store), loop_queue(loop));
 
     loop->api.waits =
         stored_waiters_new(loop->events, &(struct stored_waiters_options){
@@ -203,6 +210,7 @@ static void add_clients(struct gateway_loop *loop)
     };
     loop->api.dead_letters = postgres_letters_new(loop->events, &letters);
     loop->api.job_records = postgres_letters_jobs(loop->api.dead_letters);
+    loop->api.status = shared_status_new(shared->status_desk, loop_queue(loop));
 }
 
 static void add_outbox(struct gateway_loop *loop)
@@ -219,6 +227,22 @@ static void add_outbox(struct gateway_loop *loop)
         .wake_fd = loop->shared->outbox_wake_fd,
     };
     loop->outbox = outbox_task_new(loop->events, &outbox);
+}
+
+static void add_status(struct gateway_loop *loop)
+{
+    const struct gateway_settings *settings = loop->shared->settings;
+    const struct status_collector_options status = {
+        .service_urls = settings->service_urls,
+        .admin_address = settings->admin_address,
+        .admin_port = (uint16_t)settings->admin_port,
+        .dsn = settings->postgres_dsn,
+        .queue = settings->order_queue,
+        .elasticsearch = &settings->elasticsearch,
+        .index = settings->order_index,
+    };
+    loop->status = status_collector_new(loop->events, &status);
+    status_desk_attend(loop->shared->status_desk, loop->status, loop_queue(loop));
 }
 
 static struct http_server *add_port(struct gateway_loop *loop, bool admin, unsigned max_connections)
@@ -254,8 +278,10 @@ struct gateway_loop *gateway_loop_new(const struct loop_shared *shared, unsigned
     if (admin_fd != -1)
         http_server_listen(add_port(loop, true, ADMIN_CONNECTIONS_MAX), admin_fd);
     add_clients(loop);
-    if (index == 0)
+    if (index == 0) {
         add_outbox(loop);
+        add_status(loop);
+    }
 
     char labels[32];
     snprintf(labels, sizeof(labels), "loop=\"%u\"", index);
@@ -286,6 +312,10 @@ void gateway_loop_free(struct gateway_loop *loop)
 {
     outbox_task_free(loop->outbox);
     postgres_letters_free(loop->api.dead_letters);
+    if (loop->status != NULL)
+        status_desk_leave(loop->shared->status_desk);
+    status_collector_free(loop->status);
+    shared_status_free(loop->api.status);
     refresh_jobs_free(loop->api.sales_refresh);
     rabbitmq_queue_free(loop->api.queue);
     shared_reads_free(loop->api.reader);

@@ -11,6 +11,7 @@
 struct byte_budget;
 struct publisher;
 struct read_table;
+struct status_desk;
 
 /* What the loops share. */
 struct loop_shared {
@@ -19,6 +20,7 @@ struct loop_shared {
     const struct api_metrics *metrics;
     struct publisher *publisher;
     struct read_table *reads;
+    struct status_desk *status_desk;
     struct byte_budget *bodies;
     struct byte_budget *answers; /* of Elasticsearch */
     atomic_uint *waiting;        /* requests that wait for their orders */

@@ -61,6 +61,8 @@ static const struct route {
      STATUSES(200, 401, 403, 404, 500)},
     {"cancel_job", "/api/admin/jobs/{}/cancel", WRITE, ORDER_MAX_BYTES, ADMIN, cancel_job,
      STATUSES(202, 401, 403, 404, 409, 500)},
+    {"admin_status", "/api/admin/status", READ, ORDER_MAX_BYTES, ADMIN, admin_status,
+     STATUSES(200, 401, 403)},
     {"bulk_orders", "/api/bulk-orders", WRITE, BULK_MAX_BYTES, LIMITED, bulk_orders,
      STATUSES(201, 422, 500)},
     {"livez", "/livez", READ, ORDER_MAX_BYTES, ALWAYS, health_page, STATUSES(200)},

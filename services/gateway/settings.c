@@ -9,6 +9,8 @@
 #include "services/clients/rabbitmq/queue_declaration.h"
 #include "services/clients/redis/tls.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
+#include "services/gateway/adapters/service_replicas.h"
+#include "services/gateway/adapters/service_urls.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/gateway.h"
 #include "services/http/http_lingering.h"
@@ -125,6 +127,11 @@ static const struct config_option options[] = {
     CONFIG_OPTION("ADMIN_AUTH", CONFIG_CHOICE, struct gateway_settings, admin_auth,
                   .default_text = "on", .help = "off: POST /api/admin/refresh asks for no token",
                   .choices = on_off),
+    CONFIG_OPTION("SERVICE_ADMIN_URLS", CONFIG_STRING, struct gateway_settings, service_urls,
+                  .help = "the other services' admin ports, for GET /api/admin/status: "
+                          "http://bridge:9101,http://persister:9102; each address of a name is a "
+                          "replica. Or the path of a file of them, which is read again",
+                  .validate = service_urls_validate),
     CONFIG_OPTION("IDEMPOTENCY_NAMESPACE", CONFIG_SECRET, struct gateway_settings,
                   idempotency_namespace, .default_text = "order-pipeline",
                   .help = "any text; equal in all gateways, and of its own in each deployment"),
@@ -199,6 +206,7 @@ unsigned gateway_threads(const struct gateway_settings *settings)
 uint64_t gateway_own_descriptors(const struct gateway_settings *settings)
 {
     return 2 * ADMIN_SERVER_CONNECTIONS_MAX +
+           (settings->service_urls != NULL ? UINT64_C(1) * SERVICE_REPLICAS_MAX : 0) +
            gateway_threads(settings) * UINT64_C(1) * (LOOP_DESCRIPTORS + HTTP_LINGERING_MAX);
 }
 
@@ -210,9 +218,11 @@ static struct limits_wanted wanted(const void *arg)
     return (struct limits_wanted){
         .descriptors = gateway_own_descriptors(settings) + connections,
         .descriptors_for = "API_MAX_CONNECTIONS and GATEWAY_THREADS",
-        .memory_bytes = SERVICE_MEMORY_BYTES + (uint64_t)settings->body_budget_bytes +
-                        (uint64_t)settings->answer_budget_bytes + connections * CONNECTION_BYTES +
-                        (uint64_t)settings->publish_window * ORDER_BYTES,
+        .memory_bytes =
+            SERVICE_MEMORY_BYTES + (uint64_t)settings->body_budget_bytes +
+            (uint64_t)settings->answer_budget_bytes + connections * CONNECTION_BYTES +
+            (uint64_t)settings->publish_window * ORDER_BYTES +
+            (settings->service_urls != NULL ? UINT64_C(1) * SERVICE_REPLICAS_ANSWERS_MAX_BYTES : 0),
         .threads = gateway_threads(settings) + 6,
         .memory_for = "API_BODY_BUDGET, API_ANSWER_BUDGET, API_MAX_CONNECTIONS and "
                       "ORDER_PUBLISH_WINDOW",

@@ -31,6 +31,7 @@ struct gateway_settings {
     char *order_index;
     char *admin_token, *admin_read_token;
     int admin_auth; /* enum setting_switch */
+    char *service_urls;
     char *idempotency_namespace;
 };
 

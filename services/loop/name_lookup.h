@@ -7,7 +7,7 @@
 #include "services/loop/event_loop.h"
 #include <stddef.h>
 
-#define NAME_LOOKUP_ADDRESSES_MAX 8
+#define NAME_LOOKUP_ADDRESSES_MAX 64
 #define NAME_LOOKUP_ADDRESS_SIZE 64
 
 struct name_lookup_result {

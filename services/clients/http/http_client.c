@@ -74,13 +74,16 @@ static void slot_release(struct slot *slot)
 /* The HTTP status of a finished request, or 0 with `err` set when there was no whole answer. */
 static long slot_status(const struct slot *slot, struct error *err)
 {
-    long status = 0;
+    long status = 0, cause = 0;
     if (slot->result == CURLE_OK)
         MUST(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
     else if (slot->answer_too_long)
         error_set(err, "the answer is longer than %zu bytes", slot->client->max_response_bytes);
     else if (slot->over_budget)
         error_set(err, "the answers in memory have taken all that they may");
+    else if (slot->result == CURLE_COULDNT_CONNECT &&
+             curl_easy_getinfo(slot->easy, CURLINFO_OS_ERRNO, &cause) == CURLE_OK && cause != 0)
+        error_set(err, "%s: %s", slot->error_text, strerror((int)cause));
     else
         error_set(err, "%s",
                   slot->error_text[0] != '\0' ? slot->error_text

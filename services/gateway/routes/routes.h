@@ -39,6 +39,9 @@ void cancel_job(struct request *request, h2o_iovec_t rest);
 /* POST /api/admin/refresh */
 void refresh_sales(struct request *request, h2o_iovec_t rest);
 
+/* GET /api/admin/status */
+void admin_status(struct request *request, h2o_iovec_t rest);
+
 /* POST /api/bulk-orders */
 void bulk_orders(struct request *request, h2o_iovec_t rest);
 

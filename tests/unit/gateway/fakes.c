@@ -61,6 +61,9 @@ struct later {
             sales_refresh_done_fn *done;
             enum sales_refresh_status status;
         } refresh;
+        struct {
+            system_status_done_fn *done;
+        } status;
     } as;
     void *arg;
 };
@@ -480,6 +483,21 @@ static int search_has_document(void *self, const struct order_id *id, order_docu
     return 0;
 }
 
+/* ---- status ---- */
+
+static void call_status(struct later *later)
+{
+    later->as.status.done(later->arg, FAKE_STATUS, strlen(FAKE_STATUS));
+}
+
+static void status_ask(void *self, system_status_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    note(fakes, "status");
+    answer_later(fakes, fakes->status_mode, call_status, arg)->as.status.done = done;
+    fakes->statuses++; /* the last look at the fakes */
+}
+
 /* ---- refresh ---- */
 
 static void call_refresh(struct later *later)
@@ -535,6 +553,7 @@ void fakes_reset(struct fakes *fakes)
     fakes->search = (struct order_search){
         .self = fakes, .search = search_search, .has_document = search_has_document};
     fakes->document = ORDER_DOCUMENT_ABSENT;
+    fakes->status = (struct system_status){.self = fakes, .ask = status_ask};
     fakes->sales_refresh = (struct sales_refresh){.self = fakes, .refresh = refresh_refresh};
 }
 

@@ -10,6 +10,7 @@
 
 #define FAKE_ORDERS_MAX 64
 #define FAKE_CALLS_SIZE 1024
+#define FAKE_STATUS "{\"well\":true}"
 
 enum fake_mode {
     FAKE_WORKS,
@@ -88,6 +89,10 @@ struct fakes {
 
     enum fake_mode document_mode;
     enum order_document document;
+
+    struct system_status status; /* FAKE_SLOW or works */
+    enum fake_mode status_mode;
+    _Atomic unsigned statuses; /* so far: for tests that do not wait for an answer */
 
     struct sales_refresh sales_refresh;
     enum fake_mode refresh_mode;

@@ -72,6 +72,7 @@ struct http_fixture *http_fixture_new(unsigned max_connections)
         .sales_refresh = &fixture->fakes.sales_refresh,
         .dead_letters = &fixture->letters.port,
         .job_records = &fixture->letters.jobs_port,
+        .status = &fixture->fakes.status,
         .settings = &fixture->settings,
         .metrics = api_metrics(),
     };

@@ -272,8 +272,8 @@ int main(void)
      */
     pgbouncer_start(TRANSACTIONS "default_pool_size = 2\nserver_reset_query_always = 1");
     failures += run_schema_tests() + run_orders_tests() + run_order_fate_tests() +
-                run_outbox_tests() + run_jobs_tests() + run_long_jobs_tests() +
-                run_letter_jobs_tests() + run_dead_letter_archive_tests() +
+                run_outbox_tests() + run_overview_tests() + run_jobs_tests() +
+                run_long_jobs_tests() + run_letter_jobs_tests() + run_dead_letter_archive_tests() +
                 run_dead_letters_tests() + run_job_records_tests() + run_sales_view_tests();
     pgbouncer_stop();
     postgres_server_stop();

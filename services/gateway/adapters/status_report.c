@@ -1,0 +1,279 @@
+/* Writes the JSON, and one sentence for a person: what is wrong first, the worst of all. */
+#include "services/gateway/adapters/status_report.h"
+#include "proto/timestamp.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SENTENCE_SIZE 1024
+#define OUTBOX_PATIENCE_SECONDS 60
+#define INSTANT_SIZE TIMESTAMP_TEXT_SIZE
+
+/* ---- numbers ---- */
+
+/* Of 2^53 and more, no number is exact. */
+static json_t *number(double value)
+{
+    if (isnan(value) || value > 9e15)
+        return json_null();
+    return value == floor(value) ? json_integer((json_int_t)value) : json_real(value);
+}
+
+static json_t *rate(double per_second)
+{
+    return isnan(per_second) ? json_null() : json_real(round(per_second * 10) / 10);
+}
+
+static double sum(const struct status_facts *facts,
+                  double (*of)(const struct service_replica *, enum replica_metric),
+                  enum replica_metric metric)
+{
+    double all = NAN;
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        double value = of(facts->replicas[i], metric);
+        if (!isnan(value))
+            all = value + (isnan(all) ? 0 : all);
+    }
+    return all;
+}
+
+static double value_of(const struct service_replica *replica, enum replica_metric metric)
+{
+    return replica->metrics.values[metric];
+}
+
+static double rate_of(const struct service_replica *replica, enum replica_metric metric)
+{
+    return replica->rates[metric];
+}
+
+/* All bridges tell the same of the queue, each up to 2 s late. */
+static double most(const struct status_facts *facts, enum replica_metric metric)
+{
+    double highest = NAN;
+    for (size_t i = 0; i < facts->replica_count; i++)
+        highest = fmax(highest, value_of(facts->replicas[i], metric)); /* a number before NAN */
+    return highest;
+}
+
+static void write_instant(int64_t us, char text[INSTANT_SIZE])
+{
+    (void)timestamp_format(us - us % 1000000, text);
+}
+
+/* ---- the sentence ---- */
+
+struct verdict {
+    size_t count; /* of what is wrong */
+    char first[SENTENCE_SIZE];
+};
+
+static void wrong(struct verdict *verdict, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void wrong(struct verdict *verdict, const char *format, ...)
+{
+    if (verdict->count++ > 0)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(verdict->first, sizeof(verdict->first), format, arguments);
+    va_end(arguments);
+}
+
+static void judge_services(const struct status_facts *facts, enum replica_status status,
+                           struct verdict *verdict)
+{
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        const struct service_replica *replica = facts->replicas[i];
+        if (replica->status != status)
+            continue;
+        char since[INSTANT_SIZE];
+        write_instant(replica->since_us, since);
+        wrong(verdict, "%s %s is %s since %s%s%s", replica->name,
+              i == 0                        ? "(this one)"
+              : replica->address[0] != '\0' ? replica->address
+                                            : replica->url,
+              replica_status_name(status), since, replica->reasons.count > 0 ? ": " : "",
+              replica->reasons.count > 0 ? replica->reasons.texts[0] : "");
+    }
+}
+
+/* Remember since when; `since` is written when the trouble is there. Returns `is_there`. */
+static bool troubled(const struct status_facts *facts, struct status_memory *memory,
+                     enum status_trouble trouble, bool is_there, char since[INSTANT_SIZE])
+{
+    int64_t *since_us = &memory->since_us[trouble];
+    if (!is_there)
+        *since_us = 0;
+    else if (*since_us == 0)
+        *since_us = facts->at_us;
+    if (is_there)
+        write_instant(*since_us, since);
+    return is_there;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static bool any_unanswered(const struct status_facts *facts)
+{
+    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
+        if (facts->overview[i] == NULL)
+            return true;
+    return false;
+}
+
+/* What the gateway's own readiness tells is not told again. */
+static void judge_stores(const struct status_facts *facts, struct status_memory *memory,
+                         struct verdict *verdict)
+{
+    bool ready = facts->replicas[0]->status == REPLICA_READY;
+    char since[INSTANT_SIZE];
+    if (troubled(facts, memory, TROUBLE_NO_CONSUMER, most(facts, METRIC_QUEUE_CONSUMERS) == 0,
+                 since))
+        wrong(verdict, "no bridge takes orders out of RabbitMQ since %s", since);
+    if (troubled(facts, memory, TROUBLE_POSTGRES, ready && any_unanswered(facts), since))
+        wrong(verdict, "PostgreSQL does not tell all that it is asked since %s", since);
+    if (troubled(facts, memory, TROUBLE_ELASTICSEARCH, ready && isnan(facts->documents), since))
+        wrong(verdict, "Elasticsearch does not count its documents since %s", since);
+    const char *fault = text_of(facts->overview[OVERVIEW_ARCHIVE], "fault");
+    if (troubled(facts, memory, TROUBLE_ARCHIVE, fault != NULL, since))
+        wrong(verdict, "dead letters are not archived since %s: %.300s", since, fault);
+    double waits =
+        json_number_value(json_object_get(facts->overview[OVERVIEW_OUTBOX], "oldest_seconds"));
+    if (waits > OUTBOX_PATIENCE_SECONDS) {
+        write_instant(facts->at_us - (int64_t)(waits * 1e6), since);
+        wrong(verdict, "stored orders wait for the queue since %s", since);
+    }
+}
+
+static void judge_dead_letters(const struct status_facts *facts, struct verdict *verdict)
+{
+    const json_t *letters = facts->overview[OVERVIEW_DEAD_LETTERS];
+    json_int_t dead = json_integer_value(json_object_get(letters, "dead"));
+    const char *oldest = text_of(letters, "oldest_died_at");
+    if (dead > 0 && oldest != NULL)
+        wrong(verdict, "%" JSON_INTEGER_FORMAT " dead letter%s, the oldest since %s", dead,
+              dead == 1 ? " waits for a decision" : "s wait for a decision", oldest);
+    /* With the archive on, they are on their way into it. */
+    const char *archive = text_of(facts->overview[OVERVIEW_ARCHIVE], "state");
+    double in_queue = most(facts, METRIC_DEAD_MESSAGES);
+    if (in_queue > 0 && (archive == NULL || strcmp(archive, "on") != 0))
+        wrong(verdict, "%.0f dead letter%s in RabbitMQ", in_queue, in_queue == 1 ? " is" : "s are");
+}
+
+static json_t *summary(const struct status_facts *facts, const struct verdict *verdict)
+{
+    char more[64] = "";
+    if (verdict->count == 0)
+        return json_string(facts->urls_set ? "All is well."
+                                           : "All that this gateway can see is well; "
+                                             "SERVICE_ADMIN_URLS names no other service.");
+    if (verdict->count > 1)
+        (void)snprintf(more, sizeof(more), "; %zu more %s wrong", verdict->count - 1,
+                       verdict->count == 2 ? "thing is" : "things are");
+    json_t *text = json_sprintf("%s%s.", verdict->first, more);
+    /* A reason that was cut within a character. */
+    return text != NULL ? text : json_string("Something is wrong: see the services.");
+}
+
+static void judge(const struct status_facts *facts, struct status_memory *memory,
+                  struct verdict *verdict)
+{
+    char since[INSTANT_SIZE];
+    judge_services(facts, REPLICA_UNREACHABLE, verdict);
+    judge_services(facts, REPLICA_NOT_READY, verdict);
+    judge_stores(facts, memory, verdict);
+    judge_services(facts, REPLICA_DEGRADED, verdict);
+    judge_services(facts, REPLICA_STOPPING, verdict);
+    judge_dead_letters(facts, verdict);
+    if (troubled(facts, memory, TROUBLE_URLS, facts->urls_fault != NULL, since))
+        wrong(verdict, "SERVICE_ADMIN_URLS is at fault since %s: %s", since, facts->urls_fault);
+}
+
+/* ---- the rest ---- */
+
+static json_t *rates_of(const struct service_replica *replica)
+{
+    static const char *const names[METRIC_COUNTERS] = {
+        [METRIC_ACCEPTED] = "accepted_per_second",
+        [METRIC_STORED] = "stored_per_second",
+        [METRIC_SEARCHABLE] = "searchable_per_second",
+        [METRIC_EXECUTED] = "orders_per_second",
+    };
+    json_t *rates = json_object();
+    for (size_t i = 0; i < METRIC_COUNTERS; i++)
+        if (!isnan(replica->metrics.values[i]))
+            (void)json_object_set_new(rates, names[i], rate(replica->rates[i]));
+    return rates;
+}
+
+static json_t *services(const struct status_facts *facts)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        const struct service_replica *replica = facts->replicas[i];
+        char since[INSTANT_SIZE];
+        (void)timestamp_format(replica->since_us, since);
+        json_t *reasons = json_array();
+        for (size_t j = 0; j < replica->reasons.count; j++)
+            (void)json_array_append_new(reasons, json_string(replica->reasons.texts[j]));
+        (void)json_array_append_new(
+            all, json_pack("{s:s, s:s?, s:s?, s:s, s:s, s:o, s:o}", "name", replica->name, "url",
+                           replica->url, "replica",
+                           replica->address[0] != '\0' ? replica->address : NULL, "status",
+                           replica_status_name(replica->status), "since", since, "reasons", reasons,
+                           "rates", rates_of(replica)));
+    }
+    return all;
+}
+
+static json_t *queue(const struct status_facts *facts)
+{
+    double messages = most(facts, METRIC_QUEUE_MESSAGES);
+    double consumers = most(facts, METRIC_QUEUE_CONSUMERS);
+    double dead = most(facts, METRIC_DEAD_MESSAGES);
+    if (isnan(messages) && isnan(consumers) && isnan(dead))
+        return json_null();
+    return json_pack("{s:s, s:o, s:o, s:o}", "name", facts->queue, "messages", number(messages),
+                     "consumers", number(consumers), "dead_messages", number(dead));
+}
+
+static json_t *part(const struct status_facts *facts, enum overview_part index)
+{
+    json_t *json = facts->overview[index];
+    return json != NULL ? json_incref(json) : json_null();
+}
+
+char *status_report_render(const struct status_facts *facts, struct status_memory *memory,
+                           size_t *ret_len)
+{
+    struct verdict verdict = {0};
+    judge(facts, memory, &verdict);
+    char at[INSTANT_SIZE];
+    (void)timestamp_format(facts->at_us, at);
+    json_t *rates = json_pack("{s:o, s:o, s:o}", "accepted_per_second",
+                              rate(sum(facts, rate_of, METRIC_ACCEPTED)), "stored_per_second",
+                              rate(sum(facts, rate_of, METRIC_STORED)), "searchable_per_second",
+                              rate(sum(facts, rate_of, METRIC_SEARCHABLE)));
+    json_t *report = json_pack(
+        "{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", at, "well",
+        verdict.count == 0, "summary", summary(facts, &verdict), "services", services(facts),
+        "queue", queue(facts), "in_flight", number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates",
+        rates, "rows_estimated", part(facts, OVERVIEW_ROWS), "documents", number(facts->documents),
+        "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS), "archive",
+        part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX), "last_refresh_at",
+        part(facts, OVERVIEW_LAST_REFRESH), "jobs", part(facts, OVERVIEW_JOBS));
+    char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    if (text == NULL)
+        abort(); /* out of memory */
+    json_decref(report);
+    *ret_len = strlen(text);
+    return text;
+}
