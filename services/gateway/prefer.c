@@ -88,8 +88,10 @@ static void skip_element(struct text *text)
 {
     h2o_iovec_t word;
     while (text->at < text->end && *text->at != ',')
-        if (*text->at != '"' || !take_word(text, &word))
-            text->at += text->at < text->end;
+        if (*text->at == '"')
+            (void)take_word(text, &word); /* one that does not end takes the rest */
+        else
+            text->at++;
 }
 
 /* 1*DIGIT, in the bounds, or 0. */
@@ -106,17 +108,18 @@ static unsigned seconds(h2o_iovec_t value)
     return number;
 }
 
-/* Whether the list names `wait`. */
-static bool find_wait(h2o_iovec_t list, h2o_iovec_t *ret_value)
+bool prefer_line_wait_s(const char *line, size_t len, unsigned *ret_wait_s)
 {
-    struct text text = {list.base, list.base + list.len};
-    h2o_iovec_t name;
+    struct text text = {line, line + len};
+    h2o_iovec_t name, value;
     do {
         skip_blanks(&text);
-        if (!take_preference(&text, &name, ret_value))
+        if (!take_preference(&text, &name, &value)) {
             skip_element(&text); /* also an empty one */
-        else if (h2o_lcstris(name.base, name.len, H2O_STRLIT("wait")))
+        } else if (h2o_lcstris(name.base, name.len, H2O_STRLIT("wait"))) {
+            *ret_wait_s = seconds(value);
             return true;
+        }
     } while (take(&text, ','));
     return false;
 }
@@ -126,10 +129,10 @@ unsigned prefer_wait_s(const struct request *request)
     const h2o_headers_t *headers = &request->req->headers;
     for (size_t i = 0; i < headers->size; i++) {
         const h2o_header_t *header = &headers->entries[i];
-        h2o_iovec_t value;
+        unsigned wait_s;
         if (h2o_memis(header->name->base, header->name->len, H2O_STRLIT("prefer")) &&
-            find_wait(header->value, &value))
-            return seconds(value);
+            prefer_line_wait_s(header->value.base, header->value.len, &wait_s))
+            return wait_s;
     }
     return 0;
 }

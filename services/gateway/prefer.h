@@ -10,4 +10,8 @@
  * value out of these bounds, and what is not in the header's form, is ignored, as a server may. */
 unsigned prefer_wait_s(const struct request *request);
 
+/* The same of one line of the header. Returns false, and leaves *ret_wait_s, when the line does not
+ * name `wait`. */
+bool prefer_line_wait_s(const char *line, size_t len, unsigned *ret_wait_s);
+
 #endif
