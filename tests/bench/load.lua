@@ -1,6 +1,6 @@
 -- wrk: what ./dev bench sends. Settings come from the environment:
 --   POST=orders   POST /api/orders, every request with a body of its own
---   IDS=n         GET /api/orders/{id}, one of n after another (the ids that content.py makes)
+--   IDS=n         GET /api/orders/{id}SUFFIX, one of n after another (the ids that content.py makes)
 --   BODY=text     POST this body to the URL
 --   (neither)     GET the URL
 --   RATE=n        n requests a second on a schedule, however slow the answers are, as long as a
@@ -26,7 +26,7 @@ end
 
 local NAMES = { "Laptop", "Phone", "Keyboard", "Monitor", "Office chair", "Standing desk" }
 local JSON = { ["Content-Type"] = "application/json" }
-local rate, ids = tonumber(os.getenv("RATE")), tonumber(os.getenv("IDS"))
+local rate, ids, suffix = tonumber(os.getenv("RATE")), tonumber(os.getenv("IDS")), os.getenv("SUFFIX") or ""
 local run = tostring(now())
 local sent, planned, started = 0, 0, nil
 late_ms = {} -- milliseconds late → requests
@@ -38,7 +38,7 @@ local function post_order()
 end
 
 local function get_order()
-    return wrk.format("GET", string.format("/api/orders/00000000-0000-0000-0000-%012d", (sent - 1) % ids + 1))
+    return wrk.format("GET", string.format("/api/orders/00000000-0000-0000-0000-%012d%s", (sent - 1) % ids + 1, suffix))
 end
 
 local make

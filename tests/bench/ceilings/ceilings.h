@@ -17,15 +17,14 @@ const char *setting(const char *name);
 /* The order that the ceilings store: new id, one of a few product names, now. */
 void make_order(struct order *order, long number);
 
-/* Time from sending to its confirm; set by publish_confirmed(), else 0. */
-struct confirm_latency {
+/* Time from sending to the confirm or to the answers. */
+struct latency {
     double p50_ms, p99_ms;
 };
 
 /* Publish `count` orders into `queue`, as the gateway does, with at most `window` unconfirmed.
  * Declares the queue as the services do ("quorum" or "classic") if it does not exist. */
-struct confirm_latency publish_confirmed(const char *queue, const char *type, long window,
-                                         long count);
+struct latency publish_confirmed(const char *queue, const char *type, long window, long count);
 
 /* Take `count` messages out of `queue`, prefetch 2000, one ack for each batch. */
 void consume_acknowledged(const char *queue, long count);
@@ -35,5 +34,9 @@ void insert_batches(long count);
 
 /* Index `count` documents into `index`, a batch a request. */
 void bulk_batches(const char *index, long count);
+
+/* Look `count` orders up, so many at once: their rows and dead letters in PostgreSQL, and their
+ * documents in `index`. Their ids are 00000000-0000-0000-0000-N, N from 1 to `ids` in turn. */
+struct latency look_up(const char *index, long connections, long ids, long count);
 
 #endif

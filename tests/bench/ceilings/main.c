@@ -10,6 +10,7 @@ static const char usage[] = "Usage: ceilings publish QUEUE quorum|classic WINDOW
                             "                consume QUEUE COUNT\n"
                             "                insert COUNT\n"
                             "                bulk INDEX COUNT\n"
+                            "                look-up INDEX CONNECTIONS IDS COUNT\n"
                             "Servers: RABBITMQ_URL, POSTGRES_DSN, ELASTICSEARCH_URL. COUNT is a "
                             "multiple of 500 for insert\n"
                             "and bulk. Prints one line of JSON.\n";
@@ -68,7 +69,7 @@ int main(int argc, char **argv)
     if (argc < 3)
         return misused();
     long count = positive(argv[argc - 1]);
-    struct confirm_latency latency = {0};
+    struct latency latency = {0};
     int64_t started_us = clock_monotonic_us();
     if (strcmp(argv[1], "publish") == 0 && argc == 6)
         latency = publish_confirmed(argv[2], argv[3], positive(argv[4]), count);
@@ -78,6 +79,8 @@ int main(int argc, char **argv)
         insert_batches(count);
     else if (strcmp(argv[1], "bulk") == 0 && argc == 4)
         bulk_batches(argv[2], count);
+    else if (strcmp(argv[1], "look-up") == 0 && argc == 6)
+        latency = look_up(argv[2], positive(argv[3]), positive(argv[4]), count);
     else
         return misused();
     double seconds = (double)(clock_monotonic_us() - started_us) / 1e6;

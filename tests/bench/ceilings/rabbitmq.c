@@ -100,8 +100,7 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-struct confirm_latency publish_confirmed(const char *queue, const char *type, long window,
-                                         long count)
+struct latency publish_confirmed(const char *queue, const char *type, long window, long count)
 {
     struct broker_connection connection = connect_broker();
     struct error err;
@@ -128,9 +127,9 @@ struct confirm_latency publish_confirmed(const char *queue, const char *type, lo
     }
     broker_disconnect(&connection, true);
     qsort(confirms.latency_us, (size_t)count, sizeof(int64_t), compare);
-    struct confirm_latency latency = {
-        .p50_ms = (double)confirms.latency_us[count / 2] / 1000,
-        .p99_ms = (double)confirms.latency_us[count - 1 - count / 100] / 1000};
+    struct latency latency = {.p50_ms = (double)confirms.latency_us[count / 2] / 1000,
+                              .p99_ms =
+                                  (double)confirms.latency_us[count - 1 - count / 100] / 1000};
     free(confirms.sent_us);
     free(confirms.latency_us);
     return latency;

@@ -5,6 +5,7 @@ it is."""
 from collections.abc import Callable, Iterator
 
 from measures.drain import drain, growth
+from measures.fate import status, wait, waiting
 from measures.idle import idle
 from measures.reads import reads, search
 from measures.refresh import refresh
@@ -20,6 +21,9 @@ MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
     "sustained": (sustained, 88),
     "reads": (reads, 52),
     "search": (search, 25),
+    "status": (status, 40),
+    "wait": (wait, 15),
+    "waiting": (waiting, 60),
     "refresh": (refresh, 48),
     "idle": (idle, 30),
 }
