@@ -67,7 +67,7 @@ class Client:
     async def _order(self, number: int) -> None:
         name = f"{self._arguments.prefix}-{number:07d} {GOODS[number % len(GOODS)]}"
         amount = f"{self._random.randint(1, 500_000) / 100:.2f}"
-        key = f"{self._arguments.prefix}-key-{number}" if number % 2 else None
+        key = None if self._arguments.plain or number % 2 == 0 else f"{self._arguments.prefix}-key-{number}"
         pause = 0.1
         while await self._post(name, amount, key) and key is not None:
             if self._last_try_at is not None and time.monotonic() > self._last_try_at:
@@ -109,6 +109,7 @@ async def main() -> None:
     parser.add_argument("--orders", type=int, required=True, help="end by itself after so many (0: never)")
     parser.add_argument("--settle", type=float, required=True, help="seconds for the unknown ones at the end")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--plain", action="store_true", help="no order carries a key")
     arguments = parser.parse_args()
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)

@@ -89,9 +89,16 @@ class Run:
 
     @contextlib.contextmanager
     def load(
-        self, rate: float = 400, concurrency: int = 64, orders: int = 0, settle: float = 45
+        self,
+        rate: float = 400,
+        concurrency: int = 64,
+        orders: int = 0,
+        settle: float = 45,
+        plain: bool = False,
     ) -> Iterator[subprocess.Popen]:
-        """Orders arrive while the block runs; afterwards the unknown ones are asked for once more."""
+        """Orders arrive while the block runs; afterwards the unknown ones are asked for once more.
+
+        `plain`: none has a key. PostgreSQL may have to be asked what a key stands for."""
         options = {
             "--ledger": self.ledger_path,
             "--prefix": self.prefix,
@@ -104,6 +111,7 @@ class Run:
         command = [sys.executable, HERE / "load_client.py"]
         for option, value in options.items():
             command += [option, value]
+        command += ["--plain"] * plain
         for url in self.system.env["API_URLS"].split():
             command += ["--url", url]
         client = subprocess.Popen(list(map(str, command)))
