@@ -73,6 +73,11 @@ static const struct problem_kind {
     [PROBLEM_REFRESH_TIMEOUT] = {504, "refresh_timeout", "The refresh did not end in time"},
 };
 
+const char *problem_code(enum problem problem)
+{
+    return kinds[problem].code;
+}
+
 int problem_status(enum problem problem)
 {
     return kinds[problem].status;

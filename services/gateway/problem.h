@@ -51,6 +51,7 @@ enum problem {
     PROBLEM_SEARCH_OVERLOADED,
     PROBLEM_SEARCH_TIMEOUT,
     PROBLEM_REFRESH_TIMEOUT,
+    PROBLEM_KINDS,
 };
 
 /* The problem that fits an error status which libh2o answers by itself. */
@@ -58,9 +59,10 @@ enum problem problem_of_status(int status);
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
-/* The problem's status and JSON. `detail` is for a person, and NULL when the title says it all;
- * `trace_id` is the request's. The text is malloc'd: free() it. */
+/* The problem's status, code and JSON. `detail` is for a person, and NULL when the title says it
+ * all; `trace_id` is the request's. The text is malloc'd: free() it. */
 int problem_status(enum problem problem);
+const char *problem_code(enum problem problem);
 char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id);
 
 #endif

@@ -67,6 +67,7 @@ static const struct route {
      STATUSES(201, 422, 500)},
     {"livez", "/livez", READ, ORDER_MAX_BYTES, ALWAYS, health_page, STATUSES(200)},
     {"readyz", "/readyz", READ, ORDER_MAX_BYTES, ALWAYS, health_page, STATUSES(200)},
+    {"openapi", "/openapi.json", READ, ORDER_MAX_BYTES, ALWAYS, show_openapi, STATUSES(200)},
     {"metrics", "/metrics", READ, ORDER_MAX_BYTES, INTERNAL, health_page, STATUSES(200)},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
@@ -80,6 +81,15 @@ void router_register_metrics(void)
     for (size_t i = 0; i < ROUTE_COUNT; i++)
         metrics_of[i] = route_metrics(routes[i].name, routes[i].statuses);
     metrics_of[ROUTE_COUNT] = route_metrics("none", no_route_statuses);
+}
+
+bool router_describe(size_t index, struct route_description *ret)
+{
+    if (index >= ROUTE_COUNT)
+        return false;
+    const struct route *route = &routes[index];
+    *ret = (struct route_description){route->path, route->methods, route->statuses};
+    return true;
 }
 
 static bool has_route(const struct router *router, const struct route *route)

@@ -13,6 +13,16 @@
 /* Register the metrics of all routes; before threads start. */
 void router_register_metrics(void);
 
+/* A row of the table. */
+struct route_description {
+    const char *path;    /* "{}" stands for one segment */
+    const char *methods; /* "GET, HEAD" or "POST" */
+    const int *statuses; /* ends with 0 */
+};
+
+/* Returns whether there is a route of this index. */
+bool router_describe(size_t index, struct route_description *ret);
+
 /* The time to receive a request, from its first byte to its last. */
 #define ROUTER_REQUEST_TIMEOUT_MS 10000
 

@@ -45,6 +45,9 @@ void admin_status(struct request *request, h2o_iovec_t rest);
 /* POST /api/bulk-orders */
 void bulk_orders(struct request *request, h2o_iovec_t rest);
 
+/* GET /openapi.json */
+void show_openapi(struct request *request, h2o_iovec_t rest);
+
 /* GET /livez, /readyz, /metrics */
 void health_page(struct request *request, h2o_iovec_t rest);
 

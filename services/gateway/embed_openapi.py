@@ -1,0 +1,13 @@
+"""embed_openapi.py openapi.yaml: writes it as JSON in a C file, to standard output."""
+
+import json
+import sys
+
+import yaml
+
+with open(sys.argv[1], encoding="utf-8") as source:
+    text = json.dumps(yaml.safe_load(source), separators=(",", ":")).encode()
+print("/* Made from openapi.yaml by embed_openapi.py. */")
+print('#include "services/gateway/openapi.h"')
+print("const size_t openapi_json_len = %d;" % len(text))
+print("const char openapi_json[] = {%s, 0};" % ",".join(map(str, text)))
