@@ -50,7 +50,7 @@ static const struct hostile_frame {
     {"empty map", 1, "\x80"},
     {"version alone", 2, "\x91\x01"},
     {"version 2 with something else", 5, "\x92\x02\xa2hi"},
-    {"version 3", 28, "\x96\x03\x01\xc4\x10zzzzzzzzzzzzzzzz\x01\x01\x91\x90"},
+    {"version 3", 25, "\x96\x03\x01\xc4\x10zzzzzzzzzzzzzzzz\x01\x01\x91\x90"},
     {"items of 4 billion", 27, "\x96\x01\x01\xc4\x10zzzzzzzzzzzzzzzz\x01\x01\xdd\xff\xff\xff"},
     {"items of 4 billion, complete", 28,
      "\x96\x01\x01\xc4\x10zzzzzzzzzzzzzzzz\x01\x01\xdd\xff\xff\xff\xff"},
