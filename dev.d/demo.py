@@ -115,6 +115,12 @@ class Stores:
     def queued(self, suffix=""):
         return self.channel.queue_declare(self.queue + suffix, passive=True).method.message_count
 
+    def dead(self):
+        """In the queue of dead letters, and those that a scheduler has archived."""
+        with self.postgres.cursor() as cursor:
+            cursor.execute("SELECT coalesce(sum(1 + copies), 0) FROM dead_letters WHERE state = 'dead'")
+            return self.queued(".dead") + int(cursor.fetchone()[0])
+
     def rows(self, ids):
         missing = [i for i in ids if i not in self.rows_seen]
         with self.postgres.cursor() as cursor:
@@ -168,7 +174,7 @@ def watch(stream, stores, dead_before):
             ids = list(stream.accepted)
             refused = stream.refused
         rows, documents = stores.rows(ids), stores.count_documents(ids)
-        dead = stores.queued(".dead") - dead_before
+        dead = stores.dead() - dead_before
         line = (
             f"accepted {len(ids):>6}/{stream.total}   refused {refused}   "
             f"in the queue {stores.queued():>5}   PostgreSQL {rows:>6}   "
@@ -190,7 +196,7 @@ def main():
     arguments = parse_arguments()
     api_urls = os.environ["API_URLS"].split()
     stores = Stores()
-    dead_before = stores.queued(".dead")
+    dead_before = stores.dead()
     revenue_before = today_revenue(api_urls[0])
 
     stream = Stream(arguments.orders, arguments.rate, api_urls)

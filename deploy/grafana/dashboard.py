@@ -13,6 +13,12 @@ COLUMN_WIDTH = 4  # of Grafana's 24
 TILE_HEIGHT, PANEL_HEIGHT = 3, 5
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 
+# In the queue, and in the archive, which every scheduler counts.
+DEAD_LETTERS = (
+    '(sum(max by (reason) (dead_letters{state="dead"})) or vector(0))'
+    " + (max(dead_letter_queue_messages) or vector(0))"
+)
+
 
 def per_second(selector, by=None):
     return f"sum{f' by ({by})' if by else ''} (rate({selector}[$__rate_interval]))"
@@ -125,7 +131,7 @@ COLUMNS = {
     "RabbitMQ": [
         [
             ("Waiting", "none", "max(order_queue_messages)"),
-            ("Dead letters", "none", "max(dead_letter_queue_messages)"),
+            ("Dead letters", "none", DEAD_LETTERS),
         ],
         (
             "Orders per second",
@@ -150,7 +156,7 @@ COLUMNS = {
             "none",
             [
                 ("max(order_queue_messages)", "queue"),
-                ("max(dead_letter_queue_messages)", "dead letters"),
+                (DEAD_LETTERS, "dead letters"),
                 ("max(outbox_orders)", "outbox"),
                 ("max(outbox_oldest_age_seconds)", "outbox: oldest, s"),
                 ("max(order_queue_consumers)", "bridges"),

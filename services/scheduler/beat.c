@@ -2,8 +2,10 @@
 #include "services/scheduler/beat.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/dead_letter_archive.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/schema_watch.h"
+#include "services/scheduler/archive.h"
 #include "services/scheduler/job_runner.h"
 #include "services/scheduler/refresh_task.h"
 #include <stdlib.h>
@@ -49,7 +51,10 @@ static void send_beat(struct beat *beat)
 {
     const int64_t tokens[] = {refresh_task_token(beat->options.refresh),
                               job_runner_token(beat->options.runner)};
+    const struct archive *archive = beat->options.archive;
     (void)!jobs_beat(beat->database, tokens, sizeof tokens / sizeof *tokens, on_beaten, beat);
+    (void)!dead_letters_tell(beat->database, archive_state(archive), archive_fault(archive),
+                             on_beaten, beat);
 }
 
 static void on_timer(void *arg)

@@ -9,12 +9,14 @@
 
 #define BEAT_LOOK_MS 200
 
+struct archive;
 struct job_runner;
 struct refresh_task;
 
 struct beat_options {
     const char *dsn; /* read only in beat_new() */
     struct refresh_task *refresh;
+    const struct archive *archive;
     struct job_runner *runner;
     void (*on_state)(void *arg, bool up, const char *reason); /* as database_options.on_state */
     void *arg;

@@ -4,6 +4,7 @@
 #include "services/base/log.h"
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
+#include "services/scheduler/archive.h"
 #include "services/scheduler/beat.h"
 #include "services/scheduler/job_runner.h"
 #include "services/scheduler/letter_jobs.h"
@@ -21,6 +22,7 @@ struct scheduler {
     struct refresh_task *refresh;
     struct order_documents *documents;
     struct job_runner *runner;
+    struct archive *archive;
     struct beat *beat;
     unsigned stopping; /* parts that have been told to stop and have not */
 };
@@ -52,8 +54,8 @@ static void on_stopped(void *arg)
 static void on_drain_timeout(void *arg)
 {
     struct scheduler *scheduler = arg;
-    log_warn("stopped while a refresh or a job was running; the server rolls back what it can, and "
-             "another scheduler goes on with the job");
+    log_warn("stopped while work was under way; the servers take back what is not finished, and "
+             "another scheduler goes on with it");
     event_loop_stop(scheduler->loop);
 }
 
@@ -63,9 +65,10 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct scheduler *scheduler = arg;
     loop_watch_want(scheduler->stop_watch, false, false);
     loop_timer_start(scheduler->drain_timer, DRAIN_MS);
-    scheduler->stopping = 2; /* as many as are told here */
+    scheduler->stopping = 3; /* as many as are told here */
     refresh_task_stop(scheduler->refresh);
     job_runner_stop(scheduler->runner);
+    archive_stop(scheduler->archive);
 }
 
 int scheduler_run(const void *arg, int stop_fd, struct error *err)
@@ -98,10 +101,25 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
                                            .on_stopped = on_stopped,
                                            .arg = &scheduler,
                                        });
+    scheduler.archive =
+        archive_new(scheduler.loop, &(struct archive_options){
+                                        .dsn = settings->postgres_dsn,
+                                        .broker = {.url = settings->rabbitmq_url,
+                                                   .ca_file = settings->rabbitmq_ca_file,
+                                                   .name = "scheduler"},
+                                        .queues = scheduler_queues(settings),
+                                        .queue_type = (enum queue_type)settings->order_queue_type,
+                                        .mode = (enum archive_mode)settings->archive,
+                                        .max_bytes = settings->archive_max_bytes,
+                                        .retention_ms = settings->retention_ms,
+                                        .on_stopped = on_stopped,
+                                        .arg = &scheduler,
+                                    });
     scheduler.beat = beat_new(scheduler.loop, &(struct beat_options){
                                                   .dsn = settings->postgres_dsn,
                                                   .refresh = scheduler.refresh,
                                                   .runner = scheduler.runner,
+                                                  .archive = scheduler.archive,
                                                   .on_state = on_database_state,
                                                   .arg = &scheduler,
                                               });
@@ -111,6 +129,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
 
     loop_watch_free(scheduler.stop_watch);
     beat_free(scheduler.beat);
+    archive_free(scheduler.archive);
     job_runner_free(scheduler.runner);
     order_documents_free(scheduler.documents);
     refresh_task_free(scheduler.refresh);

@@ -124,7 +124,7 @@ def assert_kept(system, load, timeout=120, at_least=1000):
     }
     assert set(documents) <= set(rows), "a document without its row"
     assert {i: documents[i] for i in expected} == expected
-    assert not system.queues.depth(system.queues.dead_name)
+    assert system.queues.dead() == 0
 
 
 def stored_rows(system, load):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import pika
+import psycopg
 from pika.exceptions import ChannelClosedByBroker
 
 if ":" in os.environ.get("DEV_LOOPBACK", ""):
@@ -21,11 +22,21 @@ def connect(urls):
     return pika.BlockingConnection([pika.URLParameters(url) for url in urls.split(",")])
 
 
+def decoded(properties):
+    """Properties as bytes, as the archive keeps them."""
+    decoded = pika.BasicProperties()
+    decoded.decode(bytes(properties))
+    return decoded
+
+
 class Queues:
-    def __init__(self, url, name):
+    """`dsn`: of the database to which dead letters are archived, or None."""
+
+    def __init__(self, url, name, dsn=None):
         self.url = url
         self.name = name
         self.dead_name = f"{name}.dead"
+        self.dsn = dsn
 
     @contextmanager
     def channel(self, confirm=False):
@@ -78,8 +89,34 @@ class Queues:
                 messages.append((properties, body))
         return messages
 
+    def archived(self, sql, *parameters):
+        """The rows of a statement to the archive, none if there is no archive yet."""
+        try:
+            with psycopg.connect(self.dsn, autocommit=True, prepare_threshold=None) as connection:
+                return connection.execute(sql, parameters).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []
+
     def take_dead(self):
-        return self.take(self.dead_name)
+        """The dead letters of both places, the queue and the archive: a list of (properties, body).
+        One on its way from the one to the other is in neither."""
+        letters = self.take(self.dead_name) if self.depth(self.dead_name) else []
+        if self.dsn is None:
+            return letters
+        rows = self.archived(
+            "DELETE FROM dead_letters WHERE queue = %s AND state = 'dead' RETURNING properties, body, copies",
+            self.name,
+        )
+        return letters + [(decoded(row[0]), bytes(row[1])) for row in rows for _ in range(1 + row[2])]
+
+    def dead(self):
+        """How many dead letters there are, in both places."""
+        count = self.depth(self.dead_name) or 0
+        if self.dsn is None:
+            return count
+        sql = "SELECT coalesce(sum(1 + copies), 0) FROM dead_letters WHERE queue = %s AND state = 'dead'"
+        rows = self.archived(sql, self.name)
+        return count + int(rows[0][0] if rows else 0)
 
     def delete(self, name):
         with self.channel() as channel:

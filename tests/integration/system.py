@@ -315,7 +315,9 @@ class System:
 
     @cached_property
     def queues(self):
-        return Queues(self.env["RABBITMQ_URL"], self.env.get("ORDER_QUEUE", "order_queue"))
+        return Queues(
+            self.env["RABBITMQ_URL"], self.env.get("ORDER_QUEUE", "order_queue"), self.env["POSTGRES_DSN"]
+        )
 
     @cached_property
     def index(self):

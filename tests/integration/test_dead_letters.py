@@ -11,8 +11,7 @@ from wait import eventually
 
 
 def one_dead_letter(system):
-    eventually(lambda: system.queues.depth(system.queues.dead_name), "a dead letter")
-    letters = system.queues.take_dead()
+    letters = eventually(system.queues.take_dead, "a dead letter")
     assert len(letters) == 1
     return letters[0]
 

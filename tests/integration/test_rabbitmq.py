@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from api import Api
+from archiver import archiver
 from queues import Queues
 from system import ROOT, binary, free_port, free_ports
 from wait import eventually, within
@@ -72,9 +73,11 @@ def bridge(system, url):
 
 
 def test_users_that_may_do_no_more_than_readme_says(system, spawn, user):
-    """The bridge declares the queues, or finds them; the gateway only publishes."""
+    """The bridge declares the queues, or finds them; the gateway only publishes;
+    the scheduler takes dead letters."""
     privileges = least_privileges()
     queues = Queues(system.env["RABBITMQ_URL"], QUEUE)
+    archived = Queues(queues.url, QUEUE, system.env["POSTGRES_DSN"])
     try:
         with bridge(system, user(*privileges["bridge, declares the queues"])):
             api = Api(spawn(RABBITMQ_URL=user(*privileges["gateway"]), ORDER_QUEUE=QUEUE), "")
@@ -87,9 +90,16 @@ def test_users_that_may_do_no_more_than_readme_says(system, spawn, user):
             ((properties, _),) = eventually(lambda: queues.take_dead(), "it is a dead letter")
             assert properties.headers["x-reason"] == "malformed"
         assert [json.loads(body)["product_name"] for _, body in queues.take()] == ["by a user of few rights"]
+        queues.publish("no order")
+        with bridge(system, user(*privileges["bridge, the queues are there"])):
+            eventually(lambda: queues.depth(queues.dead_name) == 1, "it is a dead letter")
+        with archiver(system, archived, RABBITMQ_URL=user(*privileges["scheduler"]), ORDER_QUEUES=QUEUE):
+            ((properties, _),) = eventually(lambda: archived.take_dead(), "it is archived")
+            assert properties.headers["x-reason"] == "malformed"
     finally:
         queues.delete(QUEUE)
         queues.delete(queues.dead_name)
+        queues.delete(queues.dead_name + ".archive")
 
 
 def test_the_first_of_three_servers_hangs(system, spawn, unique):

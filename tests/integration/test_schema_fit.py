@@ -115,7 +115,7 @@ def test_a_table_of_coarser_instants(system, database, unique):
             assert row["created_at"].microsecond % 1000 == 0
             assert datetime.fromisoformat(document["created_at"]) == row["created_at"]
         eventually(lambda: ours.queues.depth() == 0, "the queue is empty")
-        assert ours.queues.depth(ours.queues.dead_name) in (0, None)
+        assert ours.queues.dead() == 0
 
 
 # --- what disappears --------------------------------------------------------------------------------
@@ -256,4 +256,4 @@ def test_a_fault_of_the_table_makes_no_dead_letter(restored, unique, words):
         system.postgres.execute(repair)
     for order_id in ids:
         system.wait_stored(order_id)
-    assert system.queues.depth(system.queues.dead_name) in (0, None)
+    assert system.queues.dead() == 0

@@ -16,7 +16,7 @@ NEEDED = {
     "bridge": {"RABBITMQ_URL", "LINK_KEY"},
     "persister": {"POSTGRES_DSN", "LINK_KEY"},
     "indexer": {"ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY", "LINK_KEY"},
-    "scheduler": {"POSTGRES_DSN", "ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY"},
+    "scheduler": {"POSTGRES_DSN", "RABBITMQ_URL", "ELASTICSEARCH_URL", "ELASTICSEARCH_API_KEY"},
 }
 ALL = set().union(*NEEDED.values())
 SYSTEMD = ROOT / "deploy/systemd"

@@ -25,7 +25,7 @@ def test_twenty_thousand_orders(system):
         assert ours.elasticsearch.count(index="volume")["count"] == 20_000
         assert ours.postgres.execute("SELECT count(*) FROM orders").fetchone()[0] == 20_000
         assert ours.queues.depth() == 0
-        assert not ours.queues.depth(ours.queues.dead_name)
+        assert ours.queues.dead() == 0
 
         ours.api.refresh_now()
         total = Decimal(sum(cents for _, cents in load.accepted.values())) / 100

@@ -216,6 +216,17 @@ bool dead_letters_counted(const struct database_answer *answer, int row,
     return true;
 }
 
+int dead_letters_tell(struct database *database, const char *state, const char *fault,
+                      database_done_fn *on_done, void *arg)
+{
+    static const char sql[] =
+        "UPDATE scheduler_seen SET archive = $1, archive_fault = $2"
+        " WHERE (archive, archive_fault) IS DISTINCT FROM ($1::text, $2::text)";
+    const char *const values[] = {state, fault};
+    const struct database_parameters parameters = {.count = 2, .values = values};
+    return database_send(database, sql, &parameters, false, on_done, arg);
+}
+
 int dead_letters_forget(struct database *database, int64_t retention_ms, database_done_fn *on_done,
                         void *arg)
 {

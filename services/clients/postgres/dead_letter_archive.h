@@ -66,6 +66,11 @@ struct dead_letter_count {
 bool dead_letters_counted(const struct database_answer *answer, int row,
                           struct dead_letter_count *ret);
 
+/* Tell the gateways whether letters are archived ("on" or "off"), and why they stay in the queue
+ * now (NULL: they do not). */
+int dead_letters_tell(struct database *database, const char *state, const char *fault,
+                      database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
 #define DEAD_LETTERS_FORGET_MAX 500
 
 /* Delete letters that were replayed or discarded longer ago than this, at most
