@@ -3,6 +3,7 @@
 #include "proto/timestamp.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/call.h"
+#include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/order_rows.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -148,7 +149,8 @@ int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *o
         "WITH canceled AS (UPDATE jobs SET cancel = true,"
         " state = CASE WHEN token IS NULL THEN 'canceled' ELSE state END,"
         " finished = CASE WHEN token IS NULL THEN clock_timestamp() END"
-        " WHERE id = $1::bigint AND finished IS NULL AND kind <> 'refresh' RETURNING *)"
+        " WHERE id = $1::bigint AND finished IS NULL AND kind <> '" JOB_KIND_REFRESH
+        "' RETURNING *)"
         " SELECT " JOB_COLUMNS ", true FROM canceled"
         " UNION ALL SELECT " JOB_COLUMNS ", false FROM jobs"
         " WHERE id = $1::bigint AND NOT EXISTS (SELECT FROM canceled)";

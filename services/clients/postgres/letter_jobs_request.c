@@ -4,6 +4,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/letter_filter.h"
+#include "services/clients/postgres/letter_jobs.h"
 #include <stdlib.h>
 
 struct ask {
@@ -30,12 +31,13 @@ int letter_job_request(struct database *database, const struct letter_job_reques
         "WITH chosen AS MATERIALIZED (SELECT id FROM dead_letters WHERE " LETTER_FILTER "),"
         " job AS (INSERT INTO jobs (kind, parameters, requested_by, total)"
         " SELECT $8, $9::jsonb, $10, (SELECT count(*) FROM chosen)"
-        " WHERE $8 <> 'replay' OR NOT EXISTS (SELECT FROM scheduler_seen WHERE archive = 'off')"
+        " WHERE $8 <> '" JOB_KIND_REPLAY
+        "' OR NOT EXISTS (SELECT FROM scheduler_seen WHERE archive = 'off')"
         " RETURNING id, total),"
         " items AS (INSERT INTO job_items (job, item) SELECT job.id, chosen.id FROM job, chosen)"
         " SELECT id, total FROM job";
     static const char *const kinds[] = {
-        [LETTER_JOB_REPLAY] = "replay", [LETTER_JOB_DISCARD] = "discard"};
+        [LETTER_JOB_REPLAY] = JOB_KIND_REPLAY, [LETTER_JOB_DISCARD] = JOB_KIND_DISCARD};
     struct letter_filter filter = request->filter;
     struct letter_filter_texts texts;
     const char *values[LETTER_FILTER_PARAMETERS + 3];

@@ -17,7 +17,7 @@
 #define NAMELESS "{\"id\":\"" ID "\",\"amount\":1,\"created_at\":\"2026-01-01T00:00:00Z\"}"
 #define CORRECTED "{\"order\":{\"product_name\":\"Cable\",\"amount\":1.50}}"
 #define CORRECTED_JSON                                                                             \
-    "{\"id\":\"" ID "\",\"product_name\":\"Cable\",\"amount\":1.5,"                               \
+    "{\"id\":\"" ID "\",\"product_name\":\"Cable\",\"amount\":1.5,"                                \
     "\"created_at\":\"2026-01-01T00:00:00Z\"}"
 
 static struct order_id id_of(const char *text)

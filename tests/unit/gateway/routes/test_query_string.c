@@ -83,8 +83,8 @@ static void test_known_names(void **state)
     (void)state;
     static const char *const names[] = {"a", "bc", NULL};
     static const char *const known[] = {"", "a=", "a=1&bc=2", "bc=a=1&a=&"};
-    static const char *const unknown[] = {"a", "&", "=", "b=1", "bcd=1", "a=1&a=2", "a=1&&bc=1",
-                                          "%61=1", "A=1"};
+    static const char *const unknown[] = {"a",       "&",         "=",     "b=1", "bcd=1",
+                                          "a=1&a=2", "a=1&&bc=1", "%61=1", "A=1"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         assert_true(query_names_known(known[i], strlen(known[i]), names));
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
