@@ -7,7 +7,7 @@
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/orderctl/exit_code.h"
-#include "services/orderctl/interrupt.h"
+#include "services/orderctl/output.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,6 +230,16 @@ static void start_waiting(struct sender *sender, int64_t now_ms)
     }
 }
 
+static void give_up(const struct sender *sender)
+{
+    char waited[TIME_WORDS_SIZE];
+    duration_words(sender->patience_ms / 1000, waited);
+    fprintf(stderr, "orderctl: the gateway at %s has taken no order for %s: ", sender->session->api,
+            waited);
+    output_text(stderr, sender->trouble.message);
+    fputs("\n  See what is wrong: orderctl status\n", stderr);
+}
+
 int sender_work(struct sender *sender)
 {
     int running;
@@ -241,7 +251,7 @@ int sender_work(struct sender *sender)
     if (sender->in_hand == 0) {
         sender->taken_ms = clock_monotonic_ms(); /* nobody waits for the gateway */
     } else if (clock_monotonic_ms() - sender->taken_ms > sender->patience_ms) {
-        request_complain_unreachable(sender->session, &sender->trouble);
+        give_up(sender);
         return EXIT_UNAVAILABLE;
     } else {
         (void)curl_multi_poll(sender->multi, NULL, 0, POLL_MS, NULL);

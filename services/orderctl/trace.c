@@ -173,6 +173,17 @@ static int tell(const struct trace *trace, const struct answer *answer)
     return state_is(answer, "dead") ? EXIT_WRONG : EXIT_GOOD;
 }
 
+/* While following: each state once, as it comes. */
+static void tell_change(const struct answer *answer, char last[16])
+{
+    const char *state = field_text(answer->json, "state");
+    if (state == NULL || strncmp(state, last, 15) == 0)
+        return;
+    (void)snprintf(last, 16, "%.15s", state);
+    output_text(stderr, state);
+    fputs("…\n", stderr);
+}
+
 /* What is passing is waited out while following: a gateway that restarts, a server that is down. */
 static bool may_change(const struct answer *answer)
 {
@@ -190,6 +201,7 @@ int trace_command(struct session *session, int argc, char **argv)
     struct query query = query_new("/api/orders/%s/status", trace.order_id);
     int64_t end_ms = clock_monotonic_ms() + trace.follow_ms;
     bool answered, again = false;
+    char last[16] = "";
     if (trace.follow)
         interrupt_watch();
     do {
@@ -197,6 +209,8 @@ int trace_command(struct session *session, int argc, char **argv)
         answered =
             request_send(session, "GET", query.text, NULL, REQUEST_TIMEOUT_MS, &answer, &err) == 0;
         again = trace.follow && (!answered || may_change(&answer));
+        if (again && answered)
+            tell_change(&answer, last);
     } while (again && clock_monotonic_ms() < end_ms && !interrupt_sleep_ms(LOOK_INTERVAL_MS));
     free(query.text);
     int code;

@@ -135,14 +135,17 @@ int order_news_look(struct database *database, const struct order_id *ids, size_
                     database_done_fn *on_done, void *arg)
 {
     /* Behind a pooler a statement may run some time after it was given. A letter's age is by the
-     * instant at which it runs. */
+     * instant at which it runs. That it must be young comes first: a plan that was made while the
+     * table was small reads all of it, and would compare each letter with each id. */
     static const char sql[] =
         "SELECT id::uuid, product_name::text, amount::text, created_at, NULL::text, NULL::bigint"
         " FROM orders WHERE id = ANY ($1) UNION ALL"
         " (SELECT DISTINCT ON (order_id) order_id, NULL, NULL, NULL, reason,"
         " (extract(epoch FROM statement_timestamp() - archived_at) * 1000)::bigint"
-        " FROM dead_letters WHERE order_id = ANY ($2::uuid[]) AND stage IN ('persist', 'index')"
+        " FROM dead_letters WHERE archived_at > statement_timestamp() - interval '30 s'"
+        " AND order_id = ANY ($2::uuid[]) AND stage IN ('persist', 'index')"
         " ORDER BY order_id, id DESC)";
+    _Static_assert(ORDER_NEWS_S == 30, "the interval");
     char *text = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
     char *end = text;
     for (size_t i = 0; i < count; i++) {

@@ -15,8 +15,11 @@ typedef void order_fate_fn(void *arg, const struct order_fate *fate,
 int order_fate_ask(struct database *database, const struct order_id *id, order_fate_fn *on_done,
                    void *arg) __attribute__((warn_unused_result));
 
+#define ORDER_NEWS_S 30 /* longer than a request waits */
+
 /* Look for news of these orders (at least one): their rows, and of each the newest letter that died
- * at a stage. The functions below read the answer. Returns 0 or -1 as database_send(). */
+ * at a stage, if it was archived in the last ORDER_NEWS_S seconds. The functions below read the
+ * answer. Returns 0 or -1 as database_send(). */
 int order_news_look(struct database *database, const struct order_id *ids, size_t count,
                     database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 

@@ -1,7 +1,11 @@
 """What all commands of orderctl share, and status and trace, against a stub of the gateway."""
 
 import json
+import os
 import re
+import shutil
+import ssl
+import subprocess
 
 import pytest
 
@@ -52,6 +56,15 @@ def test_the_manual_tells_every_command_option_and_exit_code(orderctl):
         assert f".B {code}\n" in page
     for code in (TOO_LATE, NOT_UNDERSTOOD, NOT_ALLOWED, SETTING, INTERRUPTED):
         assert f".B {code}\n" in page
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+def test_the_manual_is_well_formed():
+    command = ["man", "--warnings", "--local-file", ROOT / "services/orderctl/orderctl.1"]
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "MANWIDTH": "80"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.stderr == ""
+    assert "look at the order pipeline" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -143,6 +156,24 @@ def test_token_and_operator(orderctl, gateway, tmp_path):
     assert tokens == [f"Bearer {TOKEN}", "Bearer of the file", "Bearer read", None]
     assert gateway.requests[1].headers["X-Operator"] == "ann"
     assert gateway.requests[0].headers["X-Operator"]
+
+
+def test_https(orderctl, gateway, tmp_path):
+    """Only with a certificate that is signed by the authority, and is the host's."""
+    gateway.routes["GET", "/api/admin/status"] = (200, status(), {})
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(request, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    gateway.server.socket = context.wrap_socket(gateway.server.socket, server_side=True)
+    url = gateway.url.replace("http:", "https:")
+    orderctl("status", "--api", url, "--ca-file", certificate)
+    assert "certificate" in orderctl("status", "--api", url, ends_with=UNAVAILABLE).stderr
+    elsewhere = url.replace("127.0.0.1", "localhost")
+    orderctl("status", "--api", elsewhere, "--ca-file", certificate, ends_with=UNAVAILABLE)
+    assert len(gateway.requests) == 1
 
 
 def test_redirects_are_not_followed(orderctl, gateway):
@@ -282,7 +313,9 @@ def test_trace_follows(orderctl, gateway):
         (200, fate("searchable"), {}),
     ]
     gateway.routes[FATE] = lambda request: answers.pop(0)
-    assert ": searchable" in orderctl("trace", "--follow", ORDER_ID).stdout
+    result = orderctl("trace", "--follow", ORDER_ID)
+    assert ": searchable" in result.stdout
+    assert result.stderr.split() == ["accepted…", "stored…"]
     assert answers == []
     gateway.routes[FATE] = (200, fate("accepted"), {})
     assert "orderctl status" in orderctl("trace", ORDER_ID, "--for", "100ms", ends_with=TOO_LATE).stderr

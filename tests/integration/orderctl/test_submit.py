@@ -134,6 +134,7 @@ def test_submit_gives_up(orderctl, shop, tmp_path):
     file.write_text('{"product_name":"a","amount":1}\n')
     shop.trouble = lambda request: problem(503, "overloaded")
     result = orderctl("submit", file, "--patience", "300ms", ends_with=UNAVAILABLE)
+    assert "has taken no order" in result.stderr
     assert "overloaded" in result.stderr
     assert "Run the same command again" in result.stdout
 
