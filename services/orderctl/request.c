@@ -46,7 +46,8 @@ static const struct hint {
      "Another order has this id. A corrected one needs a new id: add --new-id."},
     {422, "order_id_differs", "A corrected order keeps its id: leave \"id\" out, or as it was."},
     {422, "unacceptable_order", "Correct what it says and replay again."},
-    {503, "outcome_unknown", "See what has happened before you repeat it: orderctl dead show ID"},
+    {503, "outcome_unknown",
+     "See what has happened before you repeat it: orderctl jobs, orderctl dead show ID"},
     {503, NULL, "See what is wrong: orderctl status. Then try again."},
 };
 

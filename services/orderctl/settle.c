@@ -46,7 +46,7 @@ static const struct argp_option replay_options[] = {
     {"order", KEY_ORDER, "FILE", 0,
      "The corrected order, as JSON: {\"product_name\":…,\"amount\":…}; - is standard input", 0},
     {"new-id", KEY_NEW_ID, NULL, 0,
-     "The corrected order gets a new id (for the reason id_conflict only)", 0},
+     "The corrected order gets a new id; a letter id_conflict needs that", 0},
     {"per-second", KEY_PER_SECOND, "N", 0, "At most so many a second, 1 to 1000 (50)", 0},
     MASS_OPTIONS};
 static const struct argp_option discard_options[] = {
