@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 
 #define POLL_MS 1000
+#define POLL_SOON_MS 50         /* after a batch; twice as long each time that there is nothing */
 #define FULL_WINDOW_PAUSE_MS 10 /* while clients' orders fill the publisher's window */
 #define BACKLOG_INTERVAL_MS 5000
 
@@ -32,6 +33,7 @@ struct outbox_task {
     struct loop_watch *wake_watch;
     struct loop_timer *timer; /* IDLE: when to look; PUBLISHING: when to go on */
     struct loop_timer *backlog_timer;
+    int64_t poll_ms;
     struct backoff backoff;
 
     struct outbox_batch *batch; /* PUBLISHING, FINISHING; else NULL */
@@ -64,10 +66,14 @@ static void fail(struct outbox_task *task, const char *reason)
     become_idle(task, backoff_next_ms(&task->backoff, arc4random()));
 }
 
-static void rest(struct outbox_task *task, bool more)
+/* A mass replay adds orders when the fate of those before is known: its next ones come soon. */
+static void rest(struct outbox_task *task, bool had_orders, bool more)
 {
     backoff_reset(&task->backoff);
-    become_idle(task, POLL_MS);
+    task->poll_ms = had_orders                    ? POLL_SOON_MS
+                    : task->poll_ms * 2 < POLL_MS ? task->poll_ms * 2
+                                                  : POLL_MS;
+    become_idle(task, task->poll_ms);
     if (more || task->woken)
         look(task);
 }
@@ -83,7 +89,7 @@ static void on_finished(void *arg, const struct database_answer *answer)
         fail(task, answer->message);
     } else {
         metric_add(task->relayed_total, count);
-        rest(task, count == OUTBOX_BATCH);
+        rest(task, true, count == OUTBOX_BATCH);
     }
 }
 
@@ -146,7 +152,7 @@ static void on_taken(void *arg, struct outbox_batch *batch, const struct databas
     assert(task->state == TASK_TAKING);
     if (batch == NULL) {
         if (answer->status == DATABASE_OK)
-            rest(task, false);
+            rest(task, false, false);
         else
             fail(task, answer->message);
         return;
@@ -225,6 +231,7 @@ struct outbox_task *outbox_task_new(struct event_loop *events,
     task->queue = options->queue;
     task->wake_fd = options->wake_fd;
     task->backoff = failure_backoff;
+    task->poll_ms = POLL_MS;
     task->relayed_total =
         metric_counter("outbox_relayed_total", NULL, "Bulk orders brought to the queue");
     task->failures_total = metric_counter("outbox_failures_total", NULL,

@@ -14,7 +14,8 @@ struct outbox_task_options {
     struct database_options database; /* of the task's own connection */
     struct order_queue *queue;        /* this loop's */
     int wake_fd;                      /* an eventfd that any thread writes to after rows were
-                                         committed; else they are looked for every second */
+                                         committed; else they are looked for every second, and
+                                         more often after there were some */
 };
 
 /* What the options point to stays the caller's and must outlive the task. Registers metrics. */

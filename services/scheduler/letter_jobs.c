@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS 200            /* between two looks at the fates */
+#define LOOK_MS 100            /* between two looks at the fates */
 #define STALLED_MS (60 * 1000) /* no fate came to light for so long: tell it, as often */
 
 _Static_assert(REPLAY_UNKNOWN_MAX <= LETTERS_SENT_MAX, "their fates fit");

@@ -325,6 +325,30 @@ static void looks_every_second_and_when_woken(void **state)
     assert_int_equal(database.finishes, 0);
 }
 
+/* Another program's orders, such as a replay's, come one after the other. */
+static void looks_more_often_after_orders(void **state)
+{
+    (void)state;
+    hand_out(1, &ok);
+    answer(0, 1, PUBLISH_CONFIRMED);
+    finish(&ok);
+    unsigned takes = database.takes;
+    for (int64_t wait_ms = 50; wait_ms < 1000; wait_ms *= 2) {
+        advance(wait_ms - 1);
+        assert_int_equal(database.takes, takes);
+        advance(1);
+        assert_int_equal(database.takes, ++takes);
+        hand_out(0, &ok);
+    }
+    for (int i = 0; i < 3; i++) {
+        advance(999);
+        assert_int_equal(database.takes, takes);
+        advance(1);
+        assert_int_equal(database.takes, ++takes);
+        hand_out(0, &ok);
+    }
+}
+
 static void deletes_only_after_all_confirms(void **state)
 {
     (void)state;
@@ -445,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(tells_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(looks_every_second_and_when_woken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(looks_more_often_after_orders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deletes_only_after_all_confirms, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_the_next_batch_at_once_after_a_full_one, set_up,
                                         tear_down),
