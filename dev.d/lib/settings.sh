@@ -4,6 +4,7 @@
 #   settings  NAME=VALUE, what the user had in the environment at `./dev up`
 #   scale     SERVICE=REPLICAS
 #   env       shell exports of every connection setting, written by `./dev up` for any tool
+#   admin-urls  the admin ports of all but the gateways, which read it
 # shellcheck shell=bash
 
 # shellcheck source=dev.d/lib/versions.sh
