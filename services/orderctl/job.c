@@ -68,6 +68,9 @@ static void print_sentence(const json_t *job)
         output_text(stdout, error);
         fputc('\n', stdout);
     }
+    if (field_number(result, "skipped", 0) > 0)
+        fputs("  Skipped were letters that are no longer dead, or whose body can be no order.\n",
+              stdout);
     if (field_number(result, "died_again", 0) > 0)
         fputs("  What died again is a new letter: orderctl dead list\n", stdout);
 }

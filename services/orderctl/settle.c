@@ -230,7 +230,8 @@ static int ask_gateway(const struct settle *settle, bool dry_run, struct answer 
 
 static void print_dry_run(const json_t *json)
 {
-    printf("%lld dead letters match", field_number(json, "matches", 0));
+    long long matches = field_number(json, "matches", 0);
+    printf("%lld dead letter%s", matches, matches == 1 ? " matches" : "s match");
     const json_t *by_reason = json_object_get(json, "by_reason");
     if (json_object_size(by_reason) > 0) {
         fputs(": ", stdout);

@@ -57,6 +57,26 @@ static void print_reason(const json_t *reason)
     }
 }
 
+/* "stored_per_second": 12.5 as "stored 12.5/s" */
+static void print_rates(const json_t *rates)
+{
+    static const char suffix[] = "_per_second";
+    const char *name, *before = "  ";
+    json_t *rate;
+    json_object_foreach((json_t *)(uintptr_t)rates, name, rate)
+    {
+        size_t len = strlen(name), suffix_len = sizeof(suffix) - 1;
+        if (len <= suffix_len || strcmp(name + len - suffix_len, suffix) != 0)
+            continue;
+        fputs(before, stdout);
+        output_bytes(stdout, name, len - suffix_len);
+        fputc(' ', stdout);
+        field_print_number(rates, name);
+        fputs("/s", stdout);
+        before = ", ";
+    }
+}
+
 static void print_service(const json_t *service)
 {
     const char *name = field_text(service, "name"), *status = field_text(service, "status"),
@@ -73,14 +93,9 @@ static void print_service(const json_t *service)
     output_tone(stdout, tone_of(status != NULL ? status : "?"));
     output_column(stdout, status != NULL ? status : "?", 11);
     output_tone(stdout, TONE_PLAIN);
-    if (since != NULL) {
-        fputs(" since ", stdout);
-        output_time(stdout, since);
-    }
-    if (json_object_size(rates) > 0) {
-        fputs("  ", stdout);
-        field_print_counts(rates);
-    }
+    fputc(' ', stdout);
+    output_time(stdout, since);
+    print_rates(rates);
     fputc('\n', stdout);
     json_array_foreach(json_object_get(service, "reasons"), i, reason)
     {
@@ -178,6 +193,9 @@ static void print(const json_t *status)
     output_text(stdout, summary != NULL ? summary : "?");
     output_tone(stdout, TONE_PLAIN);
     fputs("\n\n", stdout);
+    output_tone(stdout, TONE_STRONG);
+    printf("  %-10s %-28s %-11s %s\n", "SERVICE", "REPLICA", "STATUS", "SINCE, RATES");
+    output_tone(stdout, TONE_PLAIN);
     json_array_foreach(json_object_get(status, "services"), i, item) print_service(item);
     fputc('\n', stdout);
     print_queue(status);

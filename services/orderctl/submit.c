@@ -295,7 +295,8 @@ static void print_summary(const struct submit *submit, int code, int64_t took_ms
         json_decref(json);
         return;
     }
-    printf("%llu orders accepted, %llu refused, in %.1f s.\n", (unsigned long long)submit->accepted,
+    printf("%llu order%s accepted, %llu refused, in %.1f s.\n",
+           (unsigned long long)submit->accepted, submit->accepted == 1 ? "" : "s",
            (unsigned long long)submit->refused_count, (double)took_ms / 1000);
     if (submit->refused_count > 0) {
         fputs("The refused ones are in ", stdout);

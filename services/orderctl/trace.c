@@ -127,15 +127,36 @@ static json_t *full_letters(const struct trace *trace)
     return letters;
 }
 
+/* Also an order that died before anybody knew it as one: the API calls it accepted. A letter
+ * id_conflict is of another order with the same id. */
+static bool is_dead(const json_t *fate)
+{
+    const char *state = field_text(fate, "state");
+    json_t *letter;
+    size_t i;
+    if (state == NULL || strcmp(state, "accepted") != 0)
+        return state != NULL && strcmp(state, "dead") == 0;
+    json_array_foreach(json_object_get(fate, "dead_letters"), i, letter)
+    {
+        const char *ends = field_text(letter, "state"), *reason = field_text(letter, "reason");
+        if (ends != NULL && strcmp(ends, "dead") == 0 &&
+            (reason == NULL || strcmp(reason, "id_conflict") != 0))
+            return true;
+    }
+    return false;
+}
+
 static void print(const struct trace *trace, const json_t *fate)
 {
     const char *state = field_text(fate, "state");
     const json_t *letters = json_object_get(fate, "dead_letters");
     json_t *letter, *full = json_array_size(letters) > 0 ? full_letters(trace) : NULL;
     size_t i;
-    bool dead = state != NULL && strcmp(state, "dead") == 0;
+    bool dead = is_dead(fate);
     printf("Order %s: ", trace->order_id);
     output_tone(stdout, dead ? TONE_BAD : TONE_GOOD);
+    if (dead)
+        state = "dead";
     output_text(stdout, state != NULL ? state : "state unknown");
     output_tone(stdout, TONE_PLAIN);
     fputc('\n', stdout);
@@ -170,7 +191,7 @@ static int tell(const struct trace *trace, const struct answer *answer)
         output_json(stdout, answer->json, JSON_COMPACT);
     else
         print(trace, answer->json);
-    return state_is(answer, "dead") ? EXIT_WRONG : EXIT_GOOD;
+    return is_dead(answer->json) ? EXIT_WRONG : EXIT_GOOD;
 }
 
 /* While following: each state once, as it comes. */
@@ -189,7 +210,7 @@ static bool may_change(const struct answer *answer)
 {
     int code = request_exit_code(answer->status);
     return code == EXIT_UNAVAILABLE ||
-           (code == EXIT_GOOD && !state_is(answer, "searchable") && !state_is(answer, "dead"));
+           (code == EXIT_GOOD && !state_is(answer, "searchable") && !is_dead(answer->json));
 }
 
 int trace_command(struct session *session, int argc, char **argv)

@@ -215,7 +215,7 @@ def test_status(orderctl, gateway):
     gateway.routes["GET", "/api/admin/status"] = (200, status(), {})
     text = orderctl("status").stdout
     assert text.startswith("All is well.\n")
-    for words in ("1234 rows (estimated)", "1230 documents", "17 orders", "1.5/s accepted", "12.5"):
+    for words in ("1234 rows (estimated)", "1230 documents", "17 orders", "1.5/s accepted", "stored 12.5/s"):
         assert words in text
     assert json.loads(orderctl("-o", "json", "status").stdout) == status()
 
@@ -303,6 +303,19 @@ def test_trace_of_a_dead_order(orderctl, gateway):
     assert "letter 12 (dead): malformed at persist" in text
     assert "the name has" not in text
     assert len(gateway.requests) == count + 1
+
+
+def test_trace_of_an_order_that_died_at_the_intake(orderctl, gateway):
+    """The API knows no order that died so early: to an operator it is dead. Not so by another's letter."""
+    gateway.routes[LETTERS] = problem(503, "store_unavailable")
+    early = letter(stage="intake")
+    gateway.routes[FATE] = (200, fate("accepted", dead_letters=[early]), {})
+    text = orderctl("trace", "--follow", ORDER_ID, ends_with=WRONG).stdout
+    assert f"Order {ORDER_ID}: dead" in text
+    assert "orderctl dead replay" in text
+    for changes in ({"state": "replayed"}, {"state": "discarded"}, {"reason": "id_conflict"}):
+        gateway.routes[FATE] = (200, fate("accepted", dead_letters=[early | changes]), {})
+        assert f"Order {ORDER_ID}: accepted" in orderctl("trace", ORDER_ID).stdout
 
 
 def test_trace_follows(orderctl, gateway):
