@@ -2,7 +2,7 @@
  * services. So is decoding what was encoded here; all other JSON is jansson's, which is strict
  * where it matters: duplicate members, NaN, bad UTF-8, lone surrogates, \u0000, raw control
  * characters, trailing bytes and more than 2048 levels of nesting are all refused by json_loadb()
- * with the flag below. Only the amount is read from its own characters, because jansson makes a
+ * with the flags below. Only the amount is read from its own characters, because jansson makes a
  * double of it. */
 #include "proto/order_json.h"
 #include "proto/amount.h"
@@ -61,6 +61,10 @@ size_t order_to_json(const struct order *order, char json[ORDER_JSON_SIZE])
 static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF, of the byte order */
 #define MARK_LEN (sizeof mark - 1)
 
+/* An integer of more than 64 bits is a number like any other, such as in a member that is ignored.
+ */
+#define DECODE_FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL)
+
 /* The whole text as one object, or NULL with `err` set. jansson skips a NUL that follows a number
  * or a word, so a NUL is looked for first. jansson's own messages quote the text, which does not
  * belong into logs; hence only the place. */
@@ -75,7 +79,7 @@ static json_t *parse_object(const char *json, size_t len_bytes, struct error *er
         return NULL;
     }
     json_error_t failure;
-    json_t *root = json_loadb(json, len_bytes, JSON_REJECT_DUPLICATES, &failure);
+    json_t *root = json_loadb(json, len_bytes, DECODE_FLAGS, &failure);
     if (root == NULL) {
         bool duplicate = json_error_code(&failure) == json_error_duplicate_key;
         error_set(err, "%s at line %d, column %d",

@@ -63,8 +63,9 @@ static void on_counted(void *arg, enum order_store_status status,
 static bool read_per_second(struct request *request, const json_t *body, json_int_t *ret)
 {
     const json_t *value = json_object_get(body, "per_second");
-    *ret = value != NULL ? json_integer_value(value) : PER_SECOND_DEFAULT; /* 0: no integer */
-    if (*ret >= 1 && *ret <= PER_SECOND_MAX)
+    double number = value != NULL ? json_number_value(value) : PER_SECOND_DEFAULT; /* 0: none */
+    *ret = number >= 1 && number <= PER_SECOND_MAX ? (json_int_t)number : 0;
+    if (*ret != 0 && (double)*ret == number) /* 50.0 is a whole number, too */
         return true;
     reply_problem(request, PROBLEM_MALFORMED_REQUEST, "per_second must be 1 to 1000");
     return false;

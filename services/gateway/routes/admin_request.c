@@ -6,7 +6,8 @@
 #include "services/gateway/routes/query_string.h"
 #include <string.h>
 
-#define FILTER_TEXT_MAX_BYTES 1000
+#define FILTER_TEXT_MAX_CHARS 250
+#define FILTER_TEXT_MAX_BYTES (4 * FILTER_TEXT_MAX_CHARS)
 
 static const char *const filter_names[] = {"reason", "stage",  "order_id", "since",
                                            "until",  "detail", NULL};
@@ -37,10 +38,11 @@ bool admin_number(const char *text, size_t len, int64_t *ret)
 
 static bool is_text(const char *text, size_t len)
 {
-    for (size_t at = 0, step = 0; at < len; at += step)
+    size_t chars = 0;
+    for (size_t at = 0, step = 0; at < len; at += step, chars++)
         if (utf8_decode(text + at, len - at, &step) == UTF8_INVALID)
             return false;
-    return len > 0 && len <= FILTER_TEXT_MAX_BYTES && memchr(text, '\0', len) == NULL;
+    return len > 0 && chars <= FILTER_TEXT_MAX_CHARS && memchr(text, '\0', len) == NULL;
 }
 
 /* `text` ends with a NUL too, and lives as long as the filter. */

@@ -177,6 +177,7 @@ static void test_requests(void **state)
         {"{\"amount\":9999999999.99,\"product_name\":\"x\"}", "x", AMOUNT_MAX_CENTS},
         {"{\"amount\":0.1e1,\"product_name\":\"x\"}", "x", 100},
         {"{\"amount\" : 1234e-2 ,\"product_name\":\"x\"}", "x", 1234},
+        {"{\"amount\":1,\"product_name\":\"x\",\"y\":12566355166404426030120960}", "x", 100},
         {"{\"x\":{\"amount\":1.005},\"\\u0061mount\":1.0000e1,\"product_name\":\"\\\"amount\\\":"
          "2\"}",
          "\"amount\":2", 1000},
@@ -231,6 +232,7 @@ static void test_requests(void **state)
         {DECODE_MALFORMED, AMOUNT("0x10")},
         {DECODE_MALFORMED, AMOUNT("1e400")},
         {DECODE_MALFORMED, AMOUNT("1e999999999999")},
+        {DECODE_UNACCEPTABLE, AMOUNT("12566355166404426030120960")},
         {DECODE_MALFORMED, "{\"product_name\":\"x\",\"amount\":1,\"\\u0061mount\":1}"},
         {DECODE_MALFORMED, NAME("\"\xef\xbb\xbfx\"")},
         {DECODE_MALFORMED, "{\"product_name\":\"x\",\"amount\":1,\"y\":\"\xef\xbb\xbf\"}"},

@@ -241,10 +241,22 @@ static void test_many(void **state)
                         " by=ada {\"filter\":{\"reason\":\"expired\"},\"per_second\":50}");
     post(LETTERS "/replay", "{\"filter\":{},\"per_second\":1000,\"dry_run\":false}");
     assert_non_null(strstr(letters->asked, "{\"filter\":{},\"per_second\":1000}"));
+    post(LETTERS "/replay", "{\"filter\":{},\"per_second\":20.0}"); /* a whole number, too */
+    assert_non_null(strstr(letters->asked, "{\"filter\":{},\"per_second\":20}"));
     post(LETTERS "/discard", "{\"filter\":{},\"reason\":\"tests\"}");
     assert_int_equal(reply.status, 202);
     assert_non_null(strstr(letters->asked, "discard state=dead"));
     assert_non_null(strstr(letters->asked, " by=ada {\"filter\":{},\"reason\":\"tests\"}"));
+
+    char text[600], characters[512] = "";
+    for (int i = 0; i < 250; i++)
+        strcat(characters, "\xc3\xa9"); /* characters are counted, not bytes */
+    snprintf(text, sizeof(text), "{\"filter\":{\"detail\":\"%s\"}}", characters);
+    post(LETTERS "/replay", text);
+    assert_int_equal(reply.status, 202);
+    snprintf(text, sizeof(text), "{\"filter\":{\"detail\":\"%sx\"}}", characters);
+    post(LETTERS "/replay", text);
+    assert_problem(&reply, 400, "malformed_request");
 
     letters->job = 0;
     post(LETTERS "/replay", "{\"filter\":{}}");
