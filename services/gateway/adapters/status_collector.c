@@ -45,6 +45,7 @@ struct status_collector {
     struct elasticsearch *elasticsearch;
     char count_path[PATH_SIZE];
     struct database *database; /* NULL while nobody asks */
+    bool database_down;        /* as it was last heard of */
     struct part parts[OVERVIEW_PARTS];
     double documents;
     struct loop_timer *next;    /* the next round */
@@ -136,6 +137,7 @@ static void close_database(struct status_collector *collector)
 {
     database_free(collector->database);
     collector->database = NULL;
+    collector->database_down = false;
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         collector->parts[i].asked = false;
 }
@@ -211,6 +213,7 @@ static void on_database(void *arg, bool up, const char *reason)
 {
     (void)reason; /* the gateway's own readiness tells it */
     struct status_collector *collector = arg;
+    collector->database_down = !up;
     if (!collector->collecting || collector->overview_sent)
         return;
     if (up)
@@ -242,7 +245,8 @@ static void on_next(void *arg)
         collector->rounds = 0;
     collector->begun_ms = now_ms;
     collector->collecting = true;
-    collector->replicas_told = collector->overview_sent = false;
+    collector->replicas_told = false;
+    collector->overview_sent = collector->database_down; /* it is not waited for */
     collector->documents = NAN;
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         forget_part(&collector->parts[i]);
