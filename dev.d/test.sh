@@ -51,6 +51,9 @@ These take options of their own, which --help tells:
 
   chaos [SCENARIO...]  some of the scenarios; --list tells what there is
   soak                 the same faults at random, several at once, for as long as you like
+  operate [SCENARIO...]
+                       dead letters archived and replayed, jobs, orders that are waited for: in full. Every service
+                       and server is killed at seeded points, and services between each two steps of their work
   simulate             the bridge's state machine under any number of seeded schedules
   versions [NAME...]   the contract, and a kill of every process, on other versions and makes of the servers. Needs root
 
@@ -62,7 +65,7 @@ main() {
     local kinds=() kind
     pytest_arguments=()
     case ${1:-} in
-    chaos | soak | simulate | versions)
+    chaos | soak | operate | simulate | versions)
         "run_$1" "${@:2}"
         return
         ;;
@@ -241,6 +244,12 @@ run_soak() {
     prepare_chaos
     try_verdict
     "$VENV/bin/python" "$ROOT/tests/chaos/soak.py" --folder "$ROOT/.run-chaos" "$@"
+}
+
+run_operate() {
+    prepare_chaos
+    try_verdict
+    "$VENV/bin/python" "$ROOT/tests/chaos/operate.py" --folder "$ROOT/.run-chaos" "$@"
 }
 
 prepare_containers() {

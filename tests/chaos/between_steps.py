@@ -18,6 +18,7 @@ class Point:
     argument: str
     moment: Moment
     at: int = 1  # the call of this number, of those with this argument
+    starting: bool = False  # the service comes there by itself: it starts when the work waits already
 
 
 class Kill:
@@ -31,8 +32,10 @@ class Kill:
     @contextlib.contextmanager
     def armed(self) -> Iterator[None]:
         """In the block the process dies, see wait(). Then it is started again."""
-        point = self.point
-        self._victim.arm(point.call, point.at, point.argument, point.moment)
+        if self.point.starting:
+            self._victim.kill()
+        else:
+            self._arm()
         yield
         self._victim.disarm()
         self._victim.start()
@@ -40,6 +43,9 @@ class Kill:
 
     def wait(self, done: Callable[[], int]) -> None:
         """Until it has died there; then it is counted, and how much of the work was done is said."""
+        if self.point.starting:
+            self._arm()
+            self._victim.start()
         name = self._victim.name
         self._run.until(self._is_dead, DEATH_SECONDS, f"{name} comes to: {self.point.name}")
         code = self._victim.exit_code
@@ -51,6 +57,10 @@ class Kill:
         self._run.hits(0 < count < self.total, f"killed at {count} of {self.total}: {self.point.name}")
         self._run.kills[self._victim.service] += 1
         self._run.fault(f"{self._victim.name} killed at {count} of {self.total}: {self.point.name}")
+
+    def _arm(self) -> None:
+        point = self.point
+        self._victim.arm(point.call, point.at, point.argument, point.moment)
 
     def _is_dead(self) -> bool:
         return self._victim.exit_code is not None

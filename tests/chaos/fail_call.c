@@ -344,21 +344,29 @@ WRAP(int, amqp_simple_wait_frame_noblock,
      (amqp_connection_state_t state, amqp_frame_t *frame, const struct timeval *timeout),
      (state, frame, timeout), (void)0, AMQP_STATUS_CONNECTION_CLOSED)
 
-/* Redis: a command with its key, such as "SET order:…". */
+/* Redis: the words of a command, such as "SET order:… {…} EX 30". Between them, on the wire, stand
+ * their lengths. */
 
-static const char *command_text(int argc, const char **argv, const size_t *lengths)
+static const char *command_text(const char *command, size_t len)
 {
-    static _Thread_local char text[128];
-    snprintf(text, sizeof text, "%.*s %.*s", (int)lengths[0], argv[0],
-             argc > 1 ? (int)lengths[1] : 0, argc > 1 ? argv[1] : "");
+    static _Thread_local char text[256];
+    size_t used = 0;
+    bool is_word = false;
+    for (size_t i = 0; i < len && used < sizeof text - 1; i++) {
+        if (i == 0 || command[i - 1] == '\n')
+            is_word = command[i] != '*' && command[i] != '$';
+        if (is_word && command[i] != '\n')
+            text[used++] = command[i] == '\r' ? ' ' : command[i];
+    }
+    text[used] = '\0';
     return text;
 }
 
 WRAP(redisAsyncContext *, redisAsyncConnect, (const char *ip, int port), (ip, port), (void)0, NULL)
-WRAP_SAYING(command_text(argc, argv, lengths), int, redisAsyncCommandArgv,
-            (redisAsyncContext * context, redisCallbackFn *callback, void *arg, int argc,
-             const char **argv, const size_t *lengths),
-            (context, callback, arg, argc, argv, lengths), (void)0, REDIS_ERR)
+WRAP_SAYING(command_text(command, len), int, redisAsyncFormattedCommand,
+            (redisAsyncContext * context, redisCallbackFn *callback, void *arg, const char *command,
+             size_t len),
+            (context, callback, arg, command, len), (void)0, REDIS_ERR)
 
 /* ZeroMQ: nobody there to take it. A pair of sockets within a process always takes it. */
 

@@ -28,6 +28,10 @@ class Observer:
         self._thread.join()
         return self._peak_kib
 
+    def peak_kib(self, service: str) -> int:
+        """Its largest RSS until now; 0 when it was not seen."""
+        return self._peak_kib.get(service, 0)
+
     def redelivered(self) -> int:
         """At least so many: what a bridge counted just before it was killed is not seen."""
         return sum(self._redelivered.values()) - self._before

@@ -254,7 +254,8 @@ class Extra:
         script = (stand.services.run / "start" / f"{service}-1").read_text()
         before, program = script.rsplit("exec ", 1)
         self._url = f"http://127.0.0.1:{port}"
-        with open(stand.folder / f"extra-{service}-{port}.log", "wb") as log:
+        self.log = stand.folder / f"extra-{service}-{port}.log"
+        with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", f"{before}{exports}exec {program}"], stdout=log, stderr=log
             )
