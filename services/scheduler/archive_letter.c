@@ -177,21 +177,27 @@ static void add_bytes(EVP_MD_CTX *digest, const void *bytes, size_t len)
         abort();
 }
 
-/* All fields but those that RabbitMQ changes from delivery to delivery. */
+/* All fields but those that RabbitMQ changes from delivery to delivery, in any order: RabbitMQ 4
+ * sorts them. So the digests of the fields are added up. */
 static void add_headers(EVP_MD_CTX *digest, struct field_table headers)
 {
     static const char *const changing[] = {"x-death", "x-delivery-count", "x-acquired-count"};
     struct field field;
+    uint64_t sum[4] = {0}, words[4];
     while (field_table_next(&headers, &field) == 1) {
         bool changes = false;
         for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++)
             changes |= message_text_is(field.name, changing[i]);
         if (changes)
             continue;
-        add_bytes(digest, field.name.bytes, field.name.len);
-        add_bytes(digest, &field.type, 1);
-        add_bytes(digest, field.value, field.len);
+        const unsigned char *begin = (const unsigned char *)field.name.bytes;
+        if (EVP_Digest(begin, (size_t)(field.value + field.len - begin), (unsigned char *)words,
+                       NULL, EVP_sha256(), NULL) != 1)
+            abort();
+        for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+            sum[i] += words[i];
     }
+    add_bytes(digest, sum, sizeof sum);
     add_bytes(digest, headers.bytes, headers.len); /* what could not be read */
 }
 

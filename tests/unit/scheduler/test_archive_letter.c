@@ -295,10 +295,13 @@ static void test_the_digest_is_the_message_and_not_the_delivery(void **state)
     (void)state;
     struct wire first = {.len = 0}, again = {.len = 0}, other = {.len = 0}, none = {.len = 0};
     put_text(&first, "k", "v");
+    put_integer(&first, "n", 1);
     put_integer(&again, "x-delivery-count", 2);
+    put_integer(&again, "n", 1);
     put_text(&again, "k", "v");
     put_death(&again, "rejected", 1700000000);
     put_text(&other, "k", "w");
+    put_integer(&other, "n", 1);
     struct dead_letter_row row = letter_about(&first, "malformed", ID, "body"),
                            same = letter_about(&again, "retries_exhausted", ID, "body"),
                            different[] = {letter_about(&other, "malformed", ID, "body"),
