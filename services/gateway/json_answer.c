@@ -21,18 +21,18 @@ void json_add_number(json_t *object, const char *name, int64_t number)
     json_add(object, name, json_integer(number));
 }
 
-void json_add_time(json_t *object, const char *name, int64_t us)
+json_t *json_time(int64_t us)
 {
     char text[TIMESTAMP_TEXT_SIZE];
     (void)timestamp_format(us, text);
-    json_add_text(object, name, text);
+    return json_string(text);
 }
 
-void json_add_order_id(json_t *object, const char *name, const struct order_id *id)
+json_t *json_order_id(const struct order_id *id)
 {
     char text[ORDER_ID_TEXT_LEN + 1];
     order_id_format(id, text);
-    json_add_text(object, name, text);
+    return json_string(text);
 }
 
 json_t *json_base64(const void *bytes, size_t len)

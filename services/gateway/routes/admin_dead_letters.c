@@ -24,14 +24,6 @@ static void add_number_or_null(json_t *object, const char *name, int64_t number)
     json_add(object, name, number != 0 ? json_integer(number) : NULL);
 }
 
-static void add_id_or_null(json_t *object, const char *name, bool there, const struct order_id *id)
-{
-    if (there)
-        json_add_order_id(object, name, id);
-    else
-        json_add(object, name, NULL);
-}
-
 static json_t *letter_json(const struct letter *letter)
 {
     json_t *json = json_object();
@@ -42,20 +34,18 @@ static json_t *letter_json(const struct letter *letter)
     json_add_text(json, "detail", letter->detail);
     json_add_text(json, "stage", letter->stage);
     json_add_number(json, "attempts", letter->attempts);
-    add_id_or_null(json, "order_id", letter->has_order_id, &letter->order_id);
+    json_add(json, "order_id", letter->has_order_id ? json_order_id(&letter->order_id) : NULL);
     json_add_number(json, "body_bytes", letter->body_bytes);
     json_add_number(json, "copies", letter->copies);
-    json_add_time(json, "died_at", letter->died_at_us);
-    json_add_time(json, "archived_at", letter->archived_at_us);
+    json_add(json, "died_at", json_time(letter->died_at_us));
+    json_add(json, "archived_at", json_time(letter->archived_at_us));
     json_add_text(json, "trace_id", letter->trace_id[0] != '\0' ? letter->trace_id : NULL);
     add_number_or_null(json, "replay_of", letter->replay_of);
-    if (letter->ended)
-        json_add_time(json, "ended_at", letter->ended_at_us);
-    else
-        json_add(json, "ended_at", NULL);
+    json_add(json, "ended_at", letter->ended ? json_time(letter->ended_at_us) : NULL);
     json_add_text(json, "ended_by", letter->ended_by);
     json_add_text(json, "ended_reason", letter->ended_reason);
-    add_id_or_null(json, "replayed_as", letter->has_replayed_as, &letter->replayed_as);
+    json_add(json, "replayed_as",
+             letter->has_replayed_as ? json_order_id(&letter->replayed_as) : NULL);
     add_number_or_null(json, "job", letter->job);
     return json;
 }

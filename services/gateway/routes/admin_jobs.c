@@ -29,14 +29,6 @@ static json_t *parsed(const char *text)
     return text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
-static void add_time_or_null(json_t *object, const char *name, bool there, int64_t us)
-{
-    if (there)
-        json_add_time(object, name, us);
-    else
-        json_add(object, name, NULL);
-}
-
 static json_t *job_json(const struct job_record *job)
 {
     json_t *json = json_object();
@@ -44,10 +36,10 @@ static json_t *job_json(const struct job_record *job)
     json_add_text(json, "kind", job->kind);
     json_add_text(json, "state", job->state);
     json_add(json, "parameters", parsed(job->parameters));
-    json_add_time(json, "requested_at", job->requested_at_us);
+    json_add(json, "requested_at", json_time(job->requested_at_us));
     json_add_text(json, "requested_by", job->requested_by);
-    add_time_or_null(json, "started_at", job->was_started, job->started_at_us);
-    add_time_or_null(json, "finished_at", job->was_finished, job->finished_at_us);
+    json_add(json, "started_at", job->was_started ? json_time(job->started_at_us) : NULL);
+    json_add(json, "finished_at", job->was_finished ? json_time(job->finished_at_us) : NULL);
     json_add_number(json, "done", job->done);
     json_add(json, "total", job->has_total ? json_integer(job->total) : NULL);
     json_add(json, "result", parsed(job->result));

@@ -10,11 +10,9 @@
  *   stored      its row is committed
  *   accepted    it is known, and on its way */
 #include "proto/order_json.h"
-#include "proto/timestamp.h"
 #include "services/gateway/api.h"
+#include "services/gateway/json_answer.h"
 #include "services/gateway/routes/routes.h"
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The guard answers 0.1 to 0.2 s after its time. */
@@ -76,42 +74,16 @@ static json_t *fact_json(enum fact fact)
     return fact == FACT_UNKNOWN ? json_null() : json_boolean(fact == FACT_TRUE);
 }
 
-static json_t *instant_json(int64_t at_us)
-{
-    char text[TIMESTAMP_TEXT_SIZE];
-    timestamp_format(at_us, text);
-    return json_string(text);
-}
-
-static json_t *id_json(const struct order_id *id)
-{
-    char text[ORDER_ID_TEXT_LEN + 1];
-    order_id_format(id, text);
-    return json_string(text);
-}
-
-/* Add a member; the value becomes the object's. A text that is no UTF-8 is null. */
-static void add(json_t *object, const char *name, json_t *value)
-{
-    if (json_object_set_new(object, name, value != NULL ? value : json_null()) != 0)
-        abort(); /* out of memory */
-}
-
 static void send_status(const struct order_status *status)
 {
     json_t *body = json_object();
-    add(body, "order_id", id_json(&status->id));
-    add(body, "state", json_string(state_of(status)));
-    add(body, "accepted_at", status->dated ? instant_json(status->accepted_at_us) : NULL);
-    add(body, "stored", fact_json(status->stored));
-    add(body, "searchable", fact_json(status->searchable));
-    add(body, "dead_letters", json_incref(status->letters));
-    char *text = json_dumps(body, JSON_COMPACT);
-    if (text == NULL)
-        abort(); /* out of memory */
-    reply_send(status->guard.request, 200, "application/json", text, strlen(text));
-    free(text);
-    json_decref(body);
+    json_add(body, "order_id", json_order_id(&status->id));
+    json_add(body, "state", json_string(state_of(status)));
+    json_add(body, "accepted_at", status->dated ? json_time(status->accepted_at_us) : NULL);
+    json_add(body, "stored", fact_json(status->stored));
+    json_add(body, "searchable", fact_json(status->searchable));
+    json_add(body, "dead_letters", json_incref(status->letters));
+    reply_json(status->guard.request, 200, body);
 }
 
 /* Answer, unless that is done. */
@@ -120,18 +92,18 @@ static void answer(const struct order_status *status)
     struct request *request = status->guard.request;
     if (request == NULL)
         return;
-    reply_header(request, "cache-control", "no-store");
+    bool stored_asked = status->cached == FACT_TRUE || status->stored != FACT_UNKNOWN;
     bool known = status->cached == FACT_TRUE || status->stored == FACT_TRUE ||
                  status->searchable == FACT_TRUE || json_array_size(status->letters) > 0;
-    if (status->cached != FACT_TRUE && status->stored == FACT_UNKNOWN)
-        reply_problem(request, PROBLEM_ORDER_STATE_UNKNOWN, NULL);
-    else if (known)
+    if (stored_asked && known) {
         send_status(status);
-    else
-        reply_problem(request,
-                      status->cached == FACT_FALSE ? PROBLEM_ORDER_NOT_FOUND
-                                                   : PROBLEM_ORDER_STATE_UNKNOWN,
-                      NULL);
+        return;
+    }
+    reply_header(request, "cache-control", "no-store");
+    reply_problem(request,
+                  stored_asked && status->cached == FACT_FALSE ? PROBLEM_ORDER_NOT_FOUND
+                                                               : PROBLEM_ORDER_STATE_UNKNOWN,
+                  NULL);
 }
 
 static void answer_late(struct request_guard *guard)
@@ -212,12 +184,12 @@ static bool has_died(const struct order_fate *fate)
 static json_t *letter_json(const struct dead_letter_brief *letter)
 {
     json_t *json = json_object();
-    add(json, "id", json_integer(letter->id));
-    add(json, "reason", json_string(letter->reason));
-    add(json, "stage", json_string(letter->stage));
-    add(json, "died_at", instant_json(letter->died_at_us));
-    add(json, "state", json_string(letter->state));
-    add(json, "replayed_as", letter->replayed ? id_json(&letter->replayed_as) : NULL);
+    json_add(json, "id", json_integer(letter->id));
+    json_add(json, "reason", json_string(letter->reason));
+    json_add(json, "stage", json_string(letter->stage));
+    json_add(json, "died_at", json_time(letter->died_at_us));
+    json_add(json, "state", json_string(letter->state));
+    json_add(json, "replayed_as", letter->replayed ? json_order_id(&letter->replayed_as) : NULL);
     return json;
 }
 
