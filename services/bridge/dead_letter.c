@@ -1,6 +1,7 @@
 /* Builds the headers of a dead letter, in a memory pool of its own. */
 #include "services/bridge/dead_letter.h"
 #include "proto/timestamp.h"
+#include "services/clients/rabbitmq/message_fields.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static void add_time(struct dead_letter *letter, const char *name, int64_t us)
  * act (expiration), or be refused (user_id). The table and its texts are the letter's; headers that
  * are kept are the pool's that `properties` were decoded into. */
 static amqp_table_t copy_properties(struct dead_letter *letter,
-                                    const amqp_basic_properties_t *properties, bool with_headers)
+                                    const amqp_basic_properties_t *properties)
 {
     const struct {
         amqp_flags_t flag;
@@ -82,58 +83,63 @@ static amqp_table_t copy_properties(struct dead_letter *letter,
         add_number(&table, "priority", properties->priority);
     if (properties->_flags & AMQP_BASIC_TIMESTAMP_FLAG)
         add(&table, "timestamp", AMQP_FIELD_KIND_TIMESTAMP)->value.u64 = properties->timestamp;
-    if (with_headers && properties->_flags & AMQP_BASIC_HEADERS_FLAG)
+    if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
         add(&table, "headers", AMQP_FIELD_KIND_TABLE)->value.table = properties->headers;
     return table;
 }
 
-static bool is_whole_number(const amqp_field_value_t *value)
-{
-    return value->kind == AMQP_FIELD_KIND_I64 || value->kind == AMQP_FIELD_KIND_I32;
-}
-
 /* The message is the replay of a dead letter: this one says so, too. */
-static void add_replay_of(struct dead_letter *letter, const amqp_basic_properties_t *properties)
+static void add_replay_of(struct dead_letter *letter, struct field_table headers)
 {
     static const char name[] = "x-replay-of";
-    if (!(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
-        return;
-    for (int i = 0; i < properties->headers.num_entries; i++) {
-        const amqp_table_entry_t *entry = &properties->headers.entries[i];
-        if (entry->key.len != sizeof name - 1 ||
-            memcmp(entry->key.bytes, name, sizeof name - 1) != 0 || !is_whole_number(&entry->value))
-            continue;
-        add_number(&letter->headers, name,
-                   entry->value.kind == AMQP_FIELD_KIND_I64 ? entry->value.value.i64
-                                                            : entry->value.value.i32);
-        return;
-    }
+    struct field field;
+    int64_t replayed;
+    if (field_table_find(headers, name, &field) && field_integer(&field, &replayed))
+        add_number(&letter->headers, name, replayed);
 }
 
-/* Reads what the message had. Returns what had to be left out of it. A frame has room for 128 KiB
- * of properties, so only headers can be many; they are decoded in a pool that does not stay. */
+/* The properties as on the wire (AMQP 0-9-1, 4.2.6.1), but for these headers of theirs. */
+static amqp_bytes_t without_headers(struct dead_letter *letter, const struct content_head *head,
+                                    struct field_table headers)
+{
+    static const size_t length_len = 4;
+    static const unsigned char headers_flag = 0x20; /* in the first byte */
+    const unsigned char *all = head->properties;
+    size_t before = (size_t)(headers.bytes - all) - length_len;
+    size_t after_at = before + length_len + headers.len, after = head->properties_len - after_at;
+    unsigned char *rest = take_from(&letter->pool, before + after);
+    memcpy(rest, all, before);
+    memcpy(rest + before, all + after_at, after);
+    rest[0] &= (unsigned char)~headers_flag;
+    return (amqp_bytes_t){.len = before + after, .bytes = rest};
+}
+
+/* Reads what the message had. Returns what had to be left out of it. Only headers can be many. They
+ * are left out before librabbitmq decodes the rest: it decodes tables by recursion, and nested ones
+ * could take the whole stack. */
 static const char *add_properties(struct dead_letter *letter, const struct content_head *head)
 {
     amqp_bytes_t raw = {.len = head->properties_len, .bytes = (void *)(uintptr_t)head->properties};
-    const bool large = head->properties_len > CONTENT_LARGE_BYTES;
-    amqp_pool_t passing;
-    init_amqp_pool(&passing, POOL_PAGE_BYTES);
+    struct message_properties seen;
+    int status = message_properties_read(head->properties, head->properties_len, &seen);
+    bool cut = head->properties_len > CONTENT_LARGE_BYTES && seen.headers.bytes != NULL;
     amqp_table_t kept = {0};
     void *decoded;
-    int status =
-        amqp_decode_properties(AMQP_BASIC_CLASS, large ? &passing : &letter->pool, raw, &decoded);
+    if (status == 0 && cut)
+        raw = without_headers(letter, head, seen.headers);
+    if (status == 0)
+        status = amqp_decode_properties(AMQP_BASIC_CLASS, &letter->pool, raw, &decoded);
     if (status >= 0) {
         const amqp_basic_properties_t *properties = decoded;
         if (properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
             letter->content_type =
                 copy(&letter->pool, properties->content_type.bytes, properties->content_type.len)
                     .bytes;
-        kept = copy_properties(letter, properties, !large);
-        add_replay_of(letter, properties);
+        kept = copy_properties(letter, properties);
+        add_replay_of(letter, seen.headers);
     }
-    empty_amqp_pool(&passing);
     add(&letter->headers, "x-original-properties", AMQP_FIELD_KIND_TABLE)->value.table = kept;
-    return status < 0 ? "properties" : large ? "headers" : "";
+    return status < 0 ? "properties" : cut ? "headers" : "";
 }
 
 static amqp_bytes_t bytes_of(const char *text, size_t len)

@@ -200,6 +200,35 @@ static void test_what_was_cut_is_marked(void **state)
 }
 
 /* Headers {"x-replay-of": …}, of one type or another. */
+/* Arrays in arrays, as many as fit into a megabyte: a RabbitMQ of a large frame_max takes them. */
+static void test_deep_headers_are_left_out(void **state)
+{
+    (void)state;
+    static const unsigned char array[] = {'A', 0, 0, 0, 0};
+    const size_t len = 1u << 20, headers_at = 2, first_at = headers_at + 4 + 2;
+    unsigned char *deep = calloc(1, len);
+    assert_non_null(deep);
+    deep[0] = 0x20; /* headers alone */
+    uint32_t table_len = htonl((uint32_t)(len - headers_at - 4));
+    memcpy(deep + headers_at, &table_len, sizeof table_len);
+    memcpy(deep + headers_at + 4, "\x01x", 2);
+    for (size_t at = first_at; at + sizeof array <= len; at += sizeof array) {
+        uint32_t inner_len = htonl((uint32_t)(len - at - sizeof array));
+        deep[at] = array[0];
+        memcpy(deep + at + 1, &inner_len, sizeof inner_len);
+    }
+    size_t large = 0;
+    struct content_head head = {.body_size = 0, .properties = deep, .properties_len = len};
+    struct content *content = content_new(&head, &large);
+    struct dead_letter_report report = {.reason = "malformed", .detail = "", .attempts = 0};
+    struct dead_letter letter;
+    dead_letter_init(&letter, content, &report, 0, 0);
+    assert_text(&letter.headers, "x-cut", "headers");
+    dead_letter_release(&letter);
+    content_unref(content);
+    free(deep);
+}
+
 static void test_says_what_it_may_be_a_copy_of(void **state)
 {
     (void)state;
@@ -248,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_without_properties),
         cmocka_unit_test(test_keeps_what_the_message_had),
         cmocka_unit_test(test_what_was_cut_is_marked),
+        cmocka_unit_test(test_deep_headers_are_left_out),
         cmocka_unit_test(test_says_what_it_may_be_a_copy_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
