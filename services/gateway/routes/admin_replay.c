@@ -33,6 +33,7 @@ struct replay {
     struct request_guard guard;
     struct api *api;
     char by[OPERATOR_MAX_LEN + 1];
+    char trace_id[TRACE_ID_TEXT_LEN + 1]; /* the letter's, which the replay keeps */
     bool corrected;
     struct correction correction;
     char *correction_json;
@@ -148,10 +149,12 @@ static void on_letter(void *arg, enum order_store_status status, const struct le
     } else if (strcmp(letter->state, LETTER_STATE_DEAD) != 0) {
         letter_ended_detail(letter, replay->detail);
         fail(replay, PROBLEM_DEAD_LETTER_SETTLED, replay->detail);
-    } else if (replay->corrected) {
-        take_corrected(replay, letter, content);
     } else {
-        take_as_it_is(replay, letter, content);
+        memcpy(replay->trace_id, letter->trace_id, sizeof(replay->trace_id));
+        if (replay->corrected)
+            take_corrected(replay, letter, content);
+        else
+            take_as_it_is(replay, letter, content);
     }
 }
 
@@ -221,6 +224,7 @@ static void answer(struct replay *replay)
     order_id_format(&settling->order.id, order_id);
     log_info("a dead letter is replayed", log_text("operator", replay->by),
              log_number("letter", settling->id), log_text("order_id", order_id),
+             log_text("trace_id", replay->trace_id),
              log_text("body", replay->corrected ? "corrected" : "as it is"));
     json_t *json = json_object();
     json_add_number(json, "id", settling->id);
@@ -257,7 +261,7 @@ static void on_settled(void *arg, enum order_store_status status, enum letter_se
     const struct order_id *id = &replay->settling.order.id;
     if (status == ORDER_STORE_UNKNOWN) {
         log_warn("a dead letter may be replayed, or not", log_text("operator", replay->by),
-                 log_number("letter", replay->settling.id));
+                 log_number("letter", replay->settling.id), log_text("trace_id", replay->trace_id));
         fail(replay, PROBLEM_OUTCOME_UNKNOWN, "the letter tells whether it was replayed");
     } else if (status == ORDER_STORE_OK && result == LETTER_SETTLED) {
         if (!replay->corrected ||
