@@ -19,11 +19,8 @@ SOURCE_S = 1  # how long the status waits for a source
 @pytest.fixture
 def archived(system):
     """The scheduler says that dead letters are archived."""
-    eventually(lambda: set_archive(system, "on"), "a scheduler has been there")
-
-
-def set_archive(system, value):
-    return system.postgres.execute("UPDATE scheduler_seen SET archive = %s", (value,)).rowcount
+    query = "SELECT archive FROM scheduler_seen"
+    eventually(lambda: system.postgres.execute(query).fetchone() == ("on",), "dead letters are archived")
 
 
 @pytest.fixture
@@ -185,13 +182,13 @@ def test_without_the_archive(restored, letter, unique):
     letter(dead_id)
     eventually(lambda: known(api, order_id)["stored"], "it is stored")
     with system.stopped("scheduler-1"):
-        set_archive(system, "off")
+        system.postgres.execute("UPDATE scheduler_seen SET archive = 'off'")
         told = known(api, order_id)
         assert told["dead_letters"] is None
         assert told["state"] in ("stored", "searchable")
         assert_problem(api.order(dead_id), 404)
         assert_problem(status(api, dead_id), 404)
-        set_archive(system, "on")
+    eventually(lambda: status(api, dead_id).status_code == 200, "they are archived again")
 
 
 # --- Prefer: wait -----------------------------------------------------------------------------
@@ -227,6 +224,30 @@ def test_waiting_in_vain(system, api, archived, unique):
         assert (told["state"], told["stored"], told["searchable"]) == ("accepted", False, False)
         assert datetime.fromisoformat(told["accepted_at"])
     system.wait_stored(order_id)
+
+
+@pytest.fixture
+def refused_by_postgres(system, unique):
+    """PostgreSQL takes no order of this name."""
+    system.postgres.execute(f"ALTER TABLE orders ADD CONSTRAINT {unique} CHECK (product_name <> '{unique}')")
+    yield unique
+    system.postgres.execute(f"ALTER TABLE orders DROP CONSTRAINT {unique}")
+
+
+def test_an_order_that_postgres_refuses(system, api, archived, refused_by_postgres):
+    answer = post(api, refused_by_postgres, wait=10)
+    assert answer.status_code == 202, answer.text
+    order_id = answer.json()["order_id"]
+    told = known(api, order_id)
+    (letter,) = told["dead_letters"]
+    assert answer.json() == {"status": "dead", "reason": letter["reason"], "order_id": order_id}
+    assert (told["state"], told["stored"], told["searchable"]) == ("dead", False, False)
+    assert (letter["stage"], letter["state"], letter["replayed_as"]) == ("persist", "dead", None)
+    accepted_at = api.order(order_id).json()["created_at"]  # the cache has it
+    system.redis.delete(f"order:{order_id}")
+    assert_problem(api.order(order_id), 409)
+    assert known(api, order_id)["accepted_at"] == accepted_at  # by the letter
+    assert len(system.queues.take_dead()) == 1
 
 
 def test_it_dies_meanwhile(system, api, letter, unique):
