@@ -1,4 +1,5 @@
 /* orderctl dead, list and show. */
+#include "services/base/memory.h"
 #include "services/orderctl/arguments.h"
 #include "services/orderctl/commands.h"
 #include "services/orderctl/exit_code.h"
@@ -106,7 +107,7 @@ static int list_pages(const struct list *list, json_t *all, char **ret_more)
         const char *next = field_text(answer.json, "next");
         more = next != NULL && json_array_size(page) > 0;
         free(cursor);
-        cursor = more ? strdup(next) : NULL;
+        cursor = more ? memory_copy_text(next) : NULL;
         answer_release(&answer);
     }
     *ret_more = cursor;

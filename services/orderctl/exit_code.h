@@ -10,7 +10,7 @@ enum exit_code {
     EXIT_USAGE = EX_USAGE,
     EXIT_NO_INPUT = EX_NOINPUT,        /* a file cannot be read */
     EXIT_UNAVAILABLE = EX_UNAVAILABLE, /* no gateway, or it cannot do this now */
-    EXIT_NO_OUTPUT = EX_CANTCREAT,     /* a file cannot be written */
+    EXIT_NO_OUTPUT = EX_CANTCREAT,     /* a file, or the output, cannot be written */
     EXIT_TOO_LATE = EX_TEMPFAIL,       /* what was waited for has not come in time */
     EXIT_NOT_UNDERSTOOD = EX_PROTOCOL, /* the answer is not one of the gateway's */
     EXIT_NOT_ALLOWED = EX_NOPERM,

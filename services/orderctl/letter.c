@@ -106,8 +106,11 @@ void letter_print(const json_t *letter)
     output_field("replayed as", field_text(letter, "replayed_as"));
     if (field_number(letter, "job", 0) != 0)
         printf("  %-12s %lld\n", "job", field_number(letter, "job", 0));
-    fputs("\nProperties\n", stdout);
-    output_json(stdout, json_object_get(letter, "properties"), JSON_INDENT(2));
+    const json_t *properties = json_object_get(letter, "properties");
+    if (properties != NULL) {
+        fputs("\nProperties\n", stdout);
+        output_json(stdout, properties, JSON_INDENT(2));
+    }
     printf("\nBody, %lld bytes%s\n", field_number(letter, "body_bytes", 0),
            field_true(letter, "body_cut") ? ", of which the archive has the beginning" : "");
     if (body != NULL)

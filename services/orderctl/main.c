@@ -1,9 +1,13 @@
 /* orderctl: for operators. It looks at the pipeline and brings orders back through the gateway's
  * API. */
 #include "services/orderctl/commands.h"
+#include "services/orderctl/exit_code.h"
 #include <curl/curl.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct command commands[] = {
     {"status", "is all well? if not, what is wrong, and since when", status_command},
@@ -26,6 +30,10 @@ int main(int argc, char **argv)
         command_choose(&session, argc, argv, commands, sizeof(commands) / sizeof(commands[0]),
                        "Looks at the order pipeline, and brings orders back.", NULL);
     session_release(&session);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "orderctl: cannot write all that is to be told: %s\n", strerror(errno));
+        code = EXIT_NO_OUTPUT;
+    }
     curl_global_cleanup();
     return code;
 }

@@ -3,6 +3,7 @@
 #include "services/base/clock.h"
 #include "services/orderctl/output.h"
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define TERMINAL_INTERVAL_MS 200
@@ -27,15 +28,20 @@ void progress_show(struct progress *progress, const char *text, double done, dou
 {
     double seconds = (double)(now_ms - progress->started_ms) / 1000;
     double rate = seconds > 0 ? (done - progress->begun_with) / seconds : 0;
+    char left[TIME_WORDS_SIZE], line[512], ends[TIME_WORDS_SIZE + 8] = "";
     progress->shown_ms = now_ms;
-    if (progress->terminal)
-        fputs("\r\033[K", stderr);
-    fputs(text, stderr);
     if (total > 0 && rate > 0 && done < total) {
-        char left[TIME_WORDS_SIZE];
         duration_words((int64_t)((total - done) / rate) + 1, left);
-        fprintf(stderr, ", %s left", left);
+        (void)snprintf(ends, sizeof(ends), ", %s left", left);
     }
+    (void)snprintf(line, sizeof(line), "%.400s%s", text, ends);
+    size_t width = output_width(stderr);
+    if (progress->terminal) /* a line that is too long would stay */
+        fputs("\r\033[K", stderr);
+    if (progress->terminal && width > 1 && strlen(line) >= width)
+        output_column(stderr, line, width - 1);
+    else
+        output_text(stderr, line);
     if (!progress->terminal)
         fputc('\n', stderr);
     progress->open = progress->terminal;

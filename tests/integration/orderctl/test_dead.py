@@ -12,6 +12,8 @@ from orderctl.samples import (
     GOOD,
     INTERRUPTED,
     NO_INPUT,
+    NO_OUTPUT,
+    NOT_UNDERSTOOD,
     NOW,
     ORDER_ID,
     UNAVAILABLE,
@@ -92,6 +94,21 @@ def test_dead_show_bytes(gateway):
         gateway.routes[SHOW] = (200, shown(body_base64=text), {})
         command = [binary("orderctl"), "dead", "show", "12", "--body"]
         assert subprocess.check_output(command, env=environment(gateway)) == expected
+
+
+def test_a_body_that_cannot_be_written(gateway):
+    gateway.routes[SHOW] = (200, shown(body="x" * 10), {})
+    command = [binary("orderctl"), "dead", "show", "12", "--body"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, env=environment(gateway), stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == NO_OUTPUT
+    assert b"cannot write" in result.stderr
+
+
+def test_a_letter_with_little_in_it(orderctl, gateway):
+    gateway.routes[SHOW] = (200, {"id": 12}, {})
+    assert "Dead letter 12" in orderctl("dead", "show", 12).stdout
+    orderctl("dead", "show", 12, "--body", ends_with=NOT_UNDERSTOOD)
 
 
 REPLAY = ("POST", "/api/admin/dead-letters/12/replay")

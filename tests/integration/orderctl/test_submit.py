@@ -132,10 +132,11 @@ def test_submit_waits_for_the_gateway(orderctl, shop, gateway, tmp_path):
 def test_submit_gives_up(orderctl, shop, tmp_path):
     file = tmp_path / "orders.ndjson"
     file.write_text('{"product_name":"a","amount":1}\n')
-    shop.trouble = lambda request: problem(503, "overloaded")
+    shop.trouble = lambda request: problem(503, "overloaded\33[2J")
     result = orderctl("submit", file, "--patience", "300ms", ends_with=UNAVAILABLE)
     assert "has taken no order" in result.stderr
-    assert "overloaded" in result.stderr
+    assert r"overloaded\u001b[2J" in result.stderr
+    assert "\33" not in result.stderr
     assert "Run the same command again" in result.stdout
 
 
