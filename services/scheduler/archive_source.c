@@ -29,7 +29,9 @@ struct archive_source {
     bool counted;
     unsigned consumers, schedulers, consumers_first; /* as told last; not yet with the other one */
     unsigned cancels;                                /* that are not answered */
-    struct archive_held *held;                       /* a ring */
+    unsigned looks;                                  /* at the consumers, since this one consumes */
+    unsigned strange;          /* looks in a row that saw others than schedulers */
+    struct archive_held *held; /* a ring */
     size_t first, count;
     uint64_t ack_tag; /* to be acknowledged up to here; 0: nothing */
     char reason[200]; /* why it is down */
@@ -48,7 +50,7 @@ static void forget(struct archive_source *source)
     }
     source->ack_tag = 0;
     source->counted = source->stray = false;
-    source->cancels = 0;
+    source->cancels = source->strange = 0;
     source->epoch++;
     content_reader_reset(&source->reader);
 }
@@ -116,6 +118,7 @@ void archive_source_consume(struct archive_source *source, bool wanted)
     if (!(begins || ends) || !broker_link_writable(source->link))
         return;
     source->state = begins ? SOURCE_CONSUMING : SOURCE_CANCELLING;
+    source->looks = 0;
     if (begins) {
         (void)(sent(source, send(source, AMQP_BASIC_QOS_METHOD, &qos)) &&
                subscribe(source, source->presence, PRESENCE_TAG, true) &&
@@ -152,7 +155,9 @@ static bool is_queue(amqp_bytes_t bytes, const char *name)
 }
 
 /* The archive queue is asked for after the dead-letter queue, and a scheduler that begins consumes
- * it before: so no scheduler is seen without its presence, unless it dies in between. */
+ * it before: so no scheduler is seen without its presence, unless it dies in between, or RabbitMQ
+ * notices the end of one consumer later than that of the other. So two looks in a row decide. An
+ * answer may be older than the beginning of this consumer: one look does not make it forgotten. */
 static void on_counts(void *arg, const amqp_queue_declare_ok_t *counts)
 {
     struct archive_source *source = arg;
@@ -160,10 +165,12 @@ static void on_counts(void *arg, const amqp_queue_declare_ok_t *counts)
         source->consumers_first = counts->consumer_count;
     if (!is_queue(counts->queue, source->presence))
         return;
-    bool forgotten = source->state == SOURCE_CONSUMING && counts->consumer_count == 0;
+    bool forgotten =
+        source->state == SOURCE_CONSUMING && source->looks++ > 0 && counts->consumer_count == 0;
     source->counted = true;
     source->consumers = source->consumers_first;
     source->schedulers = counts->consumer_count;
+    source->strange = source->consumers > source->schedulers ? source->strange + 1 : 0;
     if (forgotten) /* a queue that was deleted and declared at once, as in bridge/intake.c */
         broker_link_drop(source->link, "the broker has forgotten the consumer", BROKER_LINK_POLICY);
     else
@@ -275,8 +282,9 @@ void archive_source_look(const struct archive_source *source, struct archive_sta
     ret->rabbitmq_reason = source->reason;
     ret->delivery_limited = letters->delivery_limited;
     ret->limit_unseen = letters->unseen && connection != NULL && connection->server_major >= 4;
-    ret->counted = source->counted;
-    ret->consumers = source->consumers;
+    bool decided = source->strange != 1;
+    ret->counted = source->counted && (decided || source->state == SOURCE_CONSUMING);
+    ret->consumers = decided ? source->consumers : source->schedulers;
     ret->schedulers = source->schedulers;
 }
 
