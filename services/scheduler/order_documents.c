@@ -1,6 +1,7 @@
 /* By _mget, which is real-time: it reads what a refresh of the index has not made searchable yet.
- * A probe counts the documents, so that health knows how Elasticsearch is when no job asks. It
- * needs the same privilege. An index that is not there yet has no orders. */
+ * An alias of several indexes takes no _mget; from then on orders are looked for by _search. A
+ * probe counts the documents, so that health knows how Elasticsearch is when no job asks. It needs
+ * the same privilege. An index that is not there yet has no orders. */
 #include "services/scheduler/order_documents.h"
 #include "proto/order_json.h"
 #include "services/base/log.h"
@@ -18,13 +19,18 @@
 #define PROBE_INTERVAL_DOWN_MS 1000
 #define PATH_MAX_BYTES 320 /* an index name has up to 255 bytes */
 #define ANSWER_MAX_BYTES (256 * 1024)
+#define GET_BEGIN "{\"ids\":["
+#define GET_END "]}"
+#define SEARCH_BEGIN "{\"size\":100,\"query\":{\"ids\":{\"values\":["
+#define SEARCH_END "]}}}"
 #define AMOUNT_DIGITS 15 /* a double holds all that an amount has */
 
 struct order_documents {
     struct elasticsearch *client;
     struct loop_timer *probe;
     struct health_check *health;
-    char look_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
+    char get_path[PATH_MAX_BYTES], search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
+    bool by_search;
     struct order orders[ORDER_DOCUMENTS_MAX]; /* of the look under way */
     size_t count;                             /* 0: none is */
     order_documents_fn *on_done;              /* NULL: nobody waits for it */
@@ -52,35 +58,43 @@ static int judge(long status, const char *body, size_t len, const struct error *
     return -1;
 }
 
-static bool is_document_of(const json_t *source, const struct order *order)
+/* A document says which orders have it: those of its id with its name and amount. */
+static void mark_found(const struct order_documents *documents, const json_t *source, bool *found)
 {
-    struct order found;
+    struct order document;
     struct error why;
     char *text = json_dumps(source, JSON_COMPACT | JSON_REAL_PRECISION(AMOUNT_DIGITS));
-    bool same = text != NULL && order_from_json(text, strlen(text), &found, &why) == DECODE_OK &&
-                order_same_payload(&found, order);
+    bool good = text != NULL && order_from_json(text, strlen(text), &document, &why) == DECODE_OK;
+    for (size_t i = 0; good && i < documents->count; i++)
+        found[i] |= order_id_equal(&document.id, &documents->orders[i].id) &&
+                    order_same_payload(&document, &documents->orders[i]);
     free(text);
-    return same;
 }
 
-/* {"docs": [{"_id", "found", "_source"} or {"_id", "error"}, …]}, in the order of the request.
- * Returns 0, or -1 with `reason` set. */
-static int read_documents(const struct order_documents *documents, const char *body, size_t len,
+/* {"docs": [{"_source"} or {"error"} or neither, …]} of _mget, or {"hits": {"hits": [{"_source"},
+ * …]}} of _search. Returns 0, or -1 with `reason` set. */
+static int read_documents(struct order_documents *documents, const char *body, size_t len,
                           bool *found, struct error *reason)
 {
     json_t *answer = json_loadb(body, len, 0, NULL);
-    const json_t *docs = json_object_get(answer, "docs");
-    int status = json_array_size(docs) == documents->count ? 0 : -1;
-    if (status != 0)
-        error_set(reason, "what it answers is not the answer to _mget");
-    for (size_t i = 0; status == 0 && i < documents->count; i++) {
-        const json_t *doc = json_array_get(docs, i), *error = json_object_get(doc, "error");
+    const json_t *list = json_object_get(answer, "docs"), *document;
+    int status = 0;
+    if (list == NULL)
+        list = json_object_get(json_object_get(answer, "hits"), "hits");
+    if (!json_is_array(list)) {
+        error_set(reason, "what it answers tells of no documents");
+        status = -1;
+    }
+    for (size_t i = 0; status == 0 && (document = json_array_get(list, i)) != NULL; i++) {
+        const json_t *error = json_object_get(document, "error"),
+                     *source = json_object_get(document, "_source");
         struct server_error said;
+        if (source != NULL)
+            mark_found(documents, source, found);
         server_error_read(error, &said);
-        found[i] = json_is_true(json_object_get(doc, "found")) &&
-                   is_document_of(json_object_get(doc, "_source"), &documents->orders[i]);
         if (error == NULL || server_error_is(&said, "index_not_found_exception"))
             continue;
+        documents->by_search |= server_error_is(&said, "illegal_argument_exception");
         error_set(reason, "it refuses to read a document: %s", said.words.message);
         status = -1;
     }
@@ -108,10 +122,12 @@ static void on_looked(void *arg, long status, enum http_end end, const char *bod
     struct order_documents *documents = arg;
     bool found[ORDER_DOCUMENTS_MAX] = {false};
     struct error reason;
+    bool was_by_search = documents->by_search;
     bool good = judge(status, body, body_len, err, &reason) == 0;
     if (good && status == 200)
         good = read_documents(documents, body, body_len, found, &reason) == 0;
-    report(documents, good, &reason);
+    if (documents->by_search == was_by_search) /* else the next look is another */
+        report(documents, good, &reason);
     order_documents_fn *on_done = documents->on_done;
     documents->count = 0;
     documents->on_done = NULL;
@@ -124,17 +140,19 @@ int order_documents_look(struct order_documents *documents, const struct order *
 {
     if (documents->count > 0)
         return -1;
-    char body[sizeof "{\"ids\":[]}" + ORDER_DOCUMENTS_MAX * (ORDER_ID_TEXT_LEN + 3)] = "{\"ids\":[";
-    size_t len = strlen(body);
+    char body[sizeof SEARCH_BEGIN SEARCH_END + ORDER_DOCUMENTS_MAX * (ORDER_ID_TEXT_LEN + 3)];
+    bool search = documents->by_search;
+    size_t len = (size_t)sprintf(body, "%s", search ? SEARCH_BEGIN : GET_BEGIN);
     for (size_t i = 0; i < count; i++) {
         char id[ORDER_ID_TEXT_LEN + 1];
         order_id_format(&orders[i]->id, id);
         order_copy(&documents->orders[i], orders[i]);
         len += (size_t)sprintf(body + len, "%s\"%s\"", i > 0 ? "," : "", id);
     }
-    len += (size_t)sprintf(body + len, "]}");
-    if (elasticsearch_request(documents->client, "POST", documents->look_path, "application/json",
-                              body, len, false, LOOK_TIMEOUT_MS, on_looked, documents) != 0)
+    len += (size_t)sprintf(body + len, "%s", search ? SEARCH_END : GET_END);
+    if (elasticsearch_request(
+            documents->client, "POST", search ? documents->search_path : documents->get_path,
+            "application/json", body, len, false, LOOK_TIMEOUT_MS, on_looked, documents) != 0)
         return -1;
     documents->count = count;
     documents->on_done = on_done;
@@ -201,7 +219,8 @@ struct order_documents *order_documents_new(struct event_loop *loop,
     documents->health = health_check("elasticsearch", HEALTH_DEGRADED);
     documents->client = elasticsearch_new(loop, &options);
     documents->probe = event_loop_timer(loop, on_probe, documents);
-    (void)snprintf(documents->look_path, PATH_MAX_BYTES, "/%s/_mget", index); /* it fits */
+    (void)snprintf(documents->get_path, PATH_MAX_BYTES, "/%s/_mget", index); /* they fit */
+    (void)snprintf(documents->search_path, PATH_MAX_BYTES, "/%s/_search", index);
     write_probe_path(documents->probe_path, index);
     loop_timer_start(documents->probe, 0);
     return documents;

@@ -20,8 +20,9 @@ void order_documents_free(struct order_documents *documents); /* NULL is legal *
 typedef void order_documents_fn(void *arg, const bool *found);
 
 /* Look for 1..ORDER_DOCUMENTS_MAX orders, of which only the bytes in use are copied. Sees what was
- * written before, also when a search does not yet. Returns 0, or -1 while a look is under way. The
- * callback comes from the loop, after a few seconds at most. */
+ * written before, also when a search does not yet, but for an alias of several indexes. Returns 0,
+ * or -1 while a look is under way. The callback comes from the loop, after a few seconds at most.
+ */
 #define ORDER_DOCUMENTS_MAX 10
 int order_documents_look(struct order_documents *documents, const struct order *const *orders,
                          size_t count, order_documents_fn *on_done, void *arg)

@@ -19,6 +19,7 @@ struct stand {
     struct fixture *fixture;
     struct http_peer *elasticsearch;
     atomic_int status; /* of Elasticsearch's answers; 0: it is silent */
+    atomic_bool alias; /* the index is an alias of two */
     struct order_documents *documents;
     struct job_kind kinds[2];
     struct job_runner *runner;
@@ -26,32 +27,42 @@ struct stand {
 
 /* ---- the fake Elasticsearch: its documents are in a table ---- */
 
+#define ALIAS_ERROR                                                                                \
+    "{\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":\"alias [orders] has more "    \
+    "than one index associated with it\"}}"
+
 static int serve(void *arg, const char *request, char *body, size_t size)
 {
     struct stand *stand = arg;
     int status = atomic_load(&stand->status);
+    bool get = strstr(request, "/orders/_mget ") != NULL;
+    bool search = strstr(request, "/orders/_search ") != NULL;
     snprintf(body, size, "{}");
-    if (status != 200 || strstr(request, "/orders/_mget ") == NULL)
+    if (status != 200 || !(get || search))
         return status;
     PGconn *conn = PQconnectdb(stand->fixture->dsn);
-    size_t len = (size_t)snprintf(body, size, "{\"docs\":[");
+    size_t len = (size_t)snprintf(body, size, get ? "{\"docs\":[" : "{\"hits\":{\"hits\":[");
     const char *id = strstr(strstr(request, "\r\n\r\n"), "[\"");
-    for (const char *comma = ""; id != NULL; id = strstr(id + 2, ",\""), comma = ",") {
+    for (const char *comma = ""; id != NULL; id = strstr(id + 2, ",\"")) {
         char text[ORDER_ID_TEXT_LEN + 1] = "";
         memcpy(text, id + 2, ORDER_ID_TEXT_LEN);
         const char *const values[] = {text};
         PGresult *result = PQexecParams(conn, "SELECT json FROM documents WHERE id = $1", 1, NULL,
                                         values, NULL, NULL, 0);
-        if (PQntuples(result) == 1)
+        if (get && atomic_load(&stand->alias))
+            len += (size_t)snprintf(body + len, size - len, "%s" ALIAS_ERROR, comma);
+        else if (PQntuples(result) == 1)
             len += (size_t)snprintf(body + len, size - len,
                                     "%s{\"_id\":\"%s\",\"found\":true,\"_source\":%s}", comma, text,
                                     PQgetvalue(result, 0, 0));
-        else
+        else if (get)
             len += (size_t)snprintf(body + len, size - len, "%s{\"_id\":\"%s\",\"found\":false}",
                                     comma, text);
+        if (body[len - 1] == '}')
+            comma = ",";
         PQclear(result);
     }
-    snprintf(body + len, size - len, "]}");
+    snprintf(body + len, size - len, get ? "]}" : "]}}");
     PQfinish(conn);
     return 200;
 }
@@ -73,6 +84,7 @@ static void start(struct stand *stand, struct fixture *fixture)
     char url[64];
     stand->fixture = fixture;
     atomic_store(&stand->status, 200);
+    atomic_store(&stand->alias, false);
     stand->elasticsearch = http_peer_new_answering(serve, stand);
     snprintf(url, sizeof url, "http://127.0.0.1:%u",
              (unsigned)http_peer_port(stand->elasticsearch));
@@ -302,6 +314,20 @@ static void test_going_on(void **state)
     stop(&stand);
 }
 
+static void test_an_alias_of_two_indexes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stand stand;
+    start(&stand, fixture);
+    atomic_store(&stand.alias, true);
+    add_letters(fixture, 1, 12, "lamp");
+    add_job(fixture, "replay", "{\"per_second\":1000}");
+    run_until_state(fixture, "done");
+    assert_string_equal(query(fixture, OUTCOME),
+                        "done 12 12 {\"skipped\": 0, \"died_again\": 0, \"searchable\": 12}");
+    stop(&stand);
+}
+
 /* A document of the same id with another content is another order's. */
 static void test_another_content(void **state)
 {
@@ -369,6 +395,7 @@ int main(void)
         DATABASE_TEST(test_elasticsearch_is_down),
         DATABASE_TEST(test_cancel),
         DATABASE_TEST(test_going_on),
+        DATABASE_TEST(test_an_alias_of_two_indexes),
         DATABASE_TEST(test_another_content),
         DATABASE_TEST(test_the_archive_is_turned_off),
         DATABASE_TEST(test_discard),
