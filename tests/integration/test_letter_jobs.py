@@ -2,7 +2,6 @@
 any moment."""
 
 import contextlib
-import json
 import subprocess
 import time
 import uuid
@@ -15,53 +14,55 @@ from wait import during, eventually
 
 LETTER = """INSERT INTO dead_letters (queue, reason, detail, stage, attempts, order_id, body, body_bytes,
     properties, digest, died_at)
-    VALUES ('order_queue', 'test', '', 'index', 3, %s, %s, %s, '', '', now()) RETURNING id"""
-JOB = """WITH job AS (INSERT INTO jobs (kind, parameters, requested_by, total) VALUES (%s, %s, 'test', %s)
-        RETURNING id),
-    items AS (INSERT INTO job_items (job, item) SELECT id, unnest(%s::bigint[]) FROM job)
-    SELECT id FROM job"""
+    VALUES ('order_queue', 'test', %s, 'index', 3, %s, %s, %s, '', '', now()) RETURNING id"""
 
 
 class Letters:
     """Dead letters that could have become orders, as the archive has them."""
 
-    def __init__(self, system, name, count):
-        self.system, self.name = system, name
-        self.orders = [str(uuid.uuid4()) for _ in range(count)]
-        self.ids = [self._add(order, original_order(name, order_id=order)) for order in self.orders]
+    def __init__(self, system, name, orders):
+        self.system, self.name, self.orders, self.ids = system, name, orders, []
+        for order in orders:
+            self.add(order, original_order(name, order_id=order))
 
-    def _add(self, order, body):
-        values = (order, body.encode(), len(body))
-        return self.system.postgres.execute(LETTER, values).fetchone()[0]
+    def add(self, order, body):
+        values = (self.name, order, body.encode(), len(body))
+        self.ids.append(self.system.postgres.execute(LETTER, values).fetchone()[0])
 
-    def add_what_is_no_order(self):
-        self.ids.append(self._add(str(uuid.uuid4()), "{}"))
+    def begin(self, kind, **options):
+        """Asks for a job about these letters."""
+        headers = {"Authorization": f"Bearer {self.system.api.admin_token}", "X-Operator": "test"}
+        body = {"filter": {"detail": self.name}} | options
+        answer = self.system.api.request(
+            "POST", f"/api/admin/dead-letters/{kind}", json=body, headers=headers
+        )
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["total"] == len(self.ids)
+        return answer.json()["job"]
 
     def states(self):
         query = "SELECT state, count(*) FROM dead_letters WHERE id = ANY (%s) GROUP BY state"
         return dict(self.system.postgres.execute(query, (self.ids,)).fetchall())
 
     def forget(self):
-        self.system.postgres.execute("DELETE FROM dead_letters WHERE id = ANY (%s)", (self.ids,))
+        """Also those that died again."""
+        query = "DELETE FROM dead_letters WHERE id = ANY (%s) OR replay_of = ANY (%s)"
+        self.system.postgres.execute(query, (self.ids, self.ids))
 
 
 @pytest.fixture
 def letters(system, unique):
-    """letters(COUNT) makes some."""
+    """letters(COUNT) makes some, each of an order of its own."""
     made = []
 
-    def make(count):
-        made.append(Letters(system, unique, count))
+    def make(count, orders=None):
+        orders = orders or [str(uuid.uuid4()) for _ in range(count)]
+        made.append(Letters(system, f"{unique}-{len(made)}", orders))
         return made[-1]
 
     yield make
     for some in made:
         some.forget()
-
-
-def begin(system, kind, letters, **parameters):
-    values = (kind, json.dumps(parameters), len(letters.ids), letters.ids)
-    return system.postgres.execute(JOB, values).fetchone()[0]
 
 
 def job(system, number, columns="state, done, total, result, error"):
@@ -93,9 +94,9 @@ def assert_each_once(system, letters):
 
 def test_replay_and_discard(system, letters):
     replayed, discarded = letters(25), letters(1200)
-    replayed.add_what_is_no_order()
-    number = begin(system, "replay", replayed, per_second=1000)
-    second = begin(system, "discard", discarded, reason="a test")
+    replayed.add(str(uuid.uuid4()), "{}")  # no order
+    number = replayed.begin("replay", per_second=1000)
+    second = discarded.begin("discard", reason="a test")
     assert wait_for_end(system, number) == (
         *("done", 26, 26),
         {"searchable": 25, "died_again": 0, "skipped": 1},
@@ -112,10 +113,12 @@ def test_replay_and_discard(system, letters):
 
 def test_cancel(system, letters):
     some = letters(30)
-    number = begin(system, "replay", some, per_second=5)
+    number = some.begin("replay", per_second=5)
     wait_for_progress(system, number)
     began = time.monotonic()
-    system.postgres.execute("UPDATE jobs SET cancel = true WHERE id = %s", (number,))
+    headers = {"Authorization": f"Bearer {system.api.admin_token}"}
+    answer = system.api.request("POST", f"/api/admin/jobs/{number}/cancel", headers=headers)
+    assert answer.status_code == 202, answer.text
     state, done, *_ = wait_for_end(system, number)
     took = time.monotonic() - began
     assert state == "canceled"
@@ -126,9 +129,28 @@ def test_cancel(system, letters):
     eventually(lambda: system.row_count(some.name) == some.states()["replayed"], "they are stored")
 
 
+def test_five_that_die_again_in_a_row(system, letters, unique):
+    """Other contents under an id that is taken: none can ever be stored."""
+    order = system.api.accept(unique, 1)
+    system.wait_stored(order)
+    some = letters(0, orders=[order] * 30)
+    number = some.begin("replay", per_second=1000)
+    state, done, total, result, error = wait_for_end(system, number)
+    assert (state, total) == ("failed", 30)
+    assert "5 replayed letters in a row died again" in error
+    assert result == {"searchable": 0, "died_again": done, "skipped": 0}
+    replayed = some.states()["replayed"]
+    assert 5 <= done <= replayed <= 14
+    query = "SELECT count(*), min(reason) FROM dead_letters WHERE replay_of = ANY (%s)"
+    eventually(
+        lambda: system.postgres.execute(query, (some.ids,)).fetchone() == (replayed, "id_conflict"),
+        "each that was replayed names the letter that it comes from",
+    )
+
+
 @contextlib.contextmanager
-def another_scheduler(system):
-    environment = system.environment("scheduler-1") | {"ADMIN_PORT": str(free_port())}
+def another_scheduler(system, **changes):
+    environment = system.environment("scheduler-1") | {"ADMIN_PORT": str(free_port())} | changes
     process = subprocess.Popen([binary("scheduler")], env=environment, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -140,7 +162,7 @@ def another_scheduler(system):
 @pytest.mark.parametrize("fault", ["stopped", "killed", "frozen"])
 def test_another_scheduler_goes_on(restored, letters, fault):
     system, some = restored, letters(24)
-    number = begin(system, "replay", some, per_second=8)
+    number = some.begin("replay", per_second=8)
     done, total = wait_for_progress(system, number)
     print(f"{fault} at {done} of {total}")
     with contextlib.ExitStack() as stack:
@@ -170,3 +192,19 @@ def test_another_scheduler_goes_on(restored, letters, fault):
 
 def lost(system):
     return "".join(line for line in system.log("scheduler-1").splitlines() if '"lost a job' in line)
+
+
+def test_the_index_is_an_alias_of_two(restored, letters, unique):
+    """Elasticsearch then reads no document by its id."""
+    system, some, indices = restored, letters(3), restored.elasticsearch.indices
+    indices.create(index=unique)
+    indices.update_aliases(
+        actions=[{"add": {"index": name, "alias": f"{unique}-both"}} for name in (unique, system.index)]
+    )
+    try:
+        with system.stopped("scheduler-1"), another_scheduler(system, ORDER_INDEX=f"{unique}-both"):
+            number = some.begin("replay")
+            assert wait_for_end(system, number)[:3] == ("done", 3, 3)
+    finally:
+        indices.delete(index=unique)
+        indices.delete_alias(index=system.index, name=f"{unique}-both")
