@@ -126,11 +126,11 @@ class Stranger:
 
     def work(self):
         while self.jobs.poll(0):
-            _, kind, *route, items = msgpack.unpackb(self.jobs.recv())
+            version, kind, *route, items = msgpack.unpackb(self.jobs.recv())
             assert kind == JOB
             self.taken += len(items)
             done = [[tag, attempt, DONE, "", "", CREATED_AT_US] for tag, attempt, *_ in items]
-            self.replies.send(msgpack.packb([1, REPLY, *route, done]))
+            self.replies.send(msgpack.packb([version, REPLY, *route, done]))
 
     def free(self):
         self.context.destroy()
@@ -161,6 +161,30 @@ def test_a_stranger_is_given_nothing_and_nothing_is_lost(system, links):
             stranger.free()
     logs = links.end()
     assert logs["bridge"].count("refused a connection to the workers' ports") <= 3  # a reason each
+
+
+def test_workers_answer_a_bridge_of_the_release_before(system, links, unique):
+    """Its jobs and what it understands are of version 1; so an upgrade begins with the workers."""
+    order_id, context = uuid.uuid4(), zmq.Context()
+    jobs = [context.socket(zmq.PUSH), context.socket(zmq.PUSH)]
+    replies = context.socket(zmq.PULL)
+    try:
+        for offset, one in enumerate((*jobs, replies)):
+            one.linger, one.sndtimeo, one.rcvtimeo = 0, 30_000, 30_000
+            one.curve_server, one.curve_secretkey = True, z85.encode(bytes.fromhex(links.key))
+            one.bind(f"tcp://127.0.0.1:{links.port + offset}")
+        for stage, service in enumerate(("persister", "indexer"), 1):
+            links.start(service)
+            route = [b"i" * 16, 7, stage]
+            item = [3, stage, order_id.bytes, 1250, CREATED_AT_US, unique]
+            jobs[stage - 1].send(msgpack.packb([1, JOB, *route, [item]]))
+            version, kind, *answered, items = msgpack.unpackb(replies.recv())
+            assert (version, kind, answered) == (1, REPLY, route)
+            assert items[0][:3] == [3, stage, DONE]
+        row, document = system.wait_stored(str(order_id))
+        assert row["product_name"] == document["product_name"] == unique
+    finally:
+        context.destroy()
 
 
 def test_a_bridge_with_another_key_is_not_used(system, links):
