@@ -28,6 +28,7 @@ struct elasticsearch_search {
     struct elasticsearch *client;
     struct loop_timer *probe;
     bool reported_up;
+    bool no_gets; /* the index is an alias of several: no document is read by its id */
     char search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES], document_path[PATH_MAX_BYTES];
 };
 
@@ -199,9 +200,14 @@ static int search_orders(void *self, const char *term, size_t term_len, unsigned
 /* ---- one order ---- */
 
 struct question {
+    struct elasticsearch_search *search;
+    struct order_id id;
+    bool by_search;
     order_document_fn *on_done;
     void *arg;
 };
+
+static int ask(struct question *question);
 
 static enum order_document read_document(long status, const char *body, size_t len)
 {
@@ -222,30 +228,62 @@ static enum order_document read_document(long status, const char *body, size_t l
     return document;
 }
 
+static enum order_document read_count(long status, const char *body, size_t len)
+{
+    json_t *answer = status == 200 ? json_loadb(body, len, 0, NULL) : NULL;
+    json_t *total = json_object_get(json_object_get(answer, "hits"), "total");
+    json_t *value = json_object_get(total, "value");
+    enum order_document document = !json_is_integer(value)         ? ORDER_DOCUMENT_UNKNOWN
+                                   : json_integer_value(value) > 0 ? ORDER_DOCUMENT_FOUND
+                                                                   : ORDER_DOCUMENT_ABSENT;
+    json_decref(answer);
+    return document;
+}
+
 /* One that takes longer than its second says nothing about the dependency: searches have more time,
  * and the probe tells. */
 static void on_document(void *arg, long status, enum http_end end, const char *body,
                         size_t body_len, const struct error *err)
 {
     (void)end, (void)err;
-    struct question question = *(struct question *)arg;
-    free(arg);
-    question.on_done(question.arg, read_document(status, body, body_len));
+    struct question *question = arg;
+    enum order_document document = question->by_search ? read_count(status, body, body_len)
+                                                       : read_document(status, body, body_len);
+    if (status == 400 && !question->by_search) {
+        question->search->no_gets = true;
+        if (ask(question) == 0)
+            return;
+    }
+    question->on_done(question->arg, document);
+    free(question);
+}
+
+/* A real-time GET would find what is not refreshed yet, which no search does. */
+static int ask(struct question *question)
+{
+    struct elasticsearch_search *search = question->search;
+    char id[ORDER_ID_TEXT_LEN + 1], path[PATH_MAX_BYTES + 128], query[128];
+    order_id_format(&question->id, id);
+    question->by_search = search->no_gets;
+    if (!question->by_search) {
+        (void)snprintf(path, sizeof path, "%s/%s?realtime=false&_source=false&filter_path=found",
+                       search->document_path, id); /* it fits */
+        return elasticsearch_request(search->client, "GET", path, NULL, NULL, 0, false,
+                                     ORDER_DOCUMENT_TIMEOUT_MS, on_document, question);
+    }
+    int len = snprintf(query, sizeof query,
+                       "{\"size\":0,\"query\":{\"ids\":{\"values\":[\"%s\"]}}}", id); /* it fits */
+    return elasticsearch_request(search->client, "POST", search->search_path, "application/json",
+                                 query, (size_t)len, false, ORDER_DOCUMENT_TIMEOUT_MS, on_document,
+                                 question);
 }
 
 static int has_document(void *self, const struct order_id *id, order_document_fn *on_done,
                         void *arg)
 {
-    struct elasticsearch_search *search = self;
-    char text[ORDER_ID_TEXT_LEN + 1], path[PATH_MAX_BYTES + 128];
-    order_id_format(id, text);
-    /* A real-time GET finds what is not refreshed yet, which no search does. */
-    (void)snprintf(path, sizeof path, "%s/%s?realtime=false&_source=false&filter_path=found",
-                   search->document_path, text); /* it fits */
     struct question *question = memory_new(sizeof *question);
-    *question = (struct question){on_done, arg};
-    int rc = elasticsearch_request(search->client, "GET", path, NULL, NULL, 0, false,
-                                   ORDER_DOCUMENT_TIMEOUT_MS, on_document, question);
+    *question = (struct question){.search = self, .id = *id, .on_done = on_done, .arg = arg};
+    int rc = ask(question);
     if (rc != 0)
         free(question);
     return rc;

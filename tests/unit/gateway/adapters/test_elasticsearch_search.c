@@ -18,10 +18,10 @@
 static struct http_peer *peer;
 static char url[64];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int status;       /* of searches and of single orders; 0: no answer at all */
+static int status;       /* of searches; 0: no answer at all */
 static int count_status; /* of the probe */
 static const char *search_answer, *count_answer;
-static char request[4096]; /* the last of these */
+static char request[4096]; /* the last search */
 
 #define FOUND "{\"took\":1,\"hits\":{\"hits\":[]}}"
 #define COUNTED "{\"count\":1}"
@@ -41,7 +41,7 @@ static void set_answers(int search, const char *search_body, int count, const ch
 static int serve(void *arg, const char *text, char *body, size_t size)
 {
     (void)arg;
-    bool search = strstr(text, "_search") != NULL || strstr(text, "/_doc/") != NULL;
+    bool search = strstr(text, "_search") != NULL;
     pthread_mutex_lock(&mutex);
     int code = search ? status : count_status;
     snprintf(body, size, "%s", search ? search_answer : count_answer);
@@ -356,63 +356,6 @@ static void test_unreachable(void **state)
     tear_down(NULL);
 }
 
-static void on_document(void *arg, enum order_document document)
-{
-    *(int *)arg = (int)document;
-}
-
-/* One order. Nothing that is asked about one says how the server is. */
-static void test_one_order(void **state)
-{
-    (void)state;
-    static const struct {
-        int status;
-        const char *body;
-        enum order_document document;
-    } cases[] = {
-        {200, "{\"found\":true}", ORDER_DOCUMENT_FOUND},
-        {404, "{\"found\":false}", ORDER_DOCUMENT_ABSENT},
-        {404, MISSING, ORDER_DOCUMENT_ABSENT},
-        {200, "{\"found\":false}", ORDER_DOCUMENT_UNKNOWN},
-        {404, "{\"found\":true}", ORDER_DOCUMENT_UNKNOWN},
-        {404, "<html>", ORDER_DOCUMENT_UNKNOWN},
-        {404, "{\"found\":", ORDER_DOCUMENT_UNKNOWN},
-        {200, "", ORDER_DOCUMENT_UNKNOWN},
-        {200, "[]", ORDER_DOCUMENT_UNKNOWN},
-        {503, "{\"found\":true}", ORDER_DOCUMENT_UNKNOWN},
-        {400, "{\"error\":{\"type\":\"x\",\"reason\":\"y\"}}", ORDER_DOCUMENT_UNKNOWN},
-    };
-    struct order_id id;
-    assert_int_equal(order_id_parse("0190c1f0-1111-7222-8333-444455556666", 36, &id), 0);
-    turn_until(changes == 1); /* the probe is over */
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int document = -1;
-        set_answers(cases[i].status, cases[i].body, 200, COUNTED);
-        assert_int_equal(port->has_document(port->self, &id, on_document, &document), 0);
-        assert_int_equal(document, -1); /* never from inside the call */
-        turn_until(document != -1);
-        if (document != (int)cases[i].document)
-            fail_msg("%d %s: %d", cases[i].status, cases[i].body, document);
-    }
-    static const char line[] = "GET /orders/_doc/0190c1f0-1111-7222-8333-444455556666"
-                               "?realtime=false&_source=false&filter_path=found HTTP/1.1\r\n";
-    assert_int_equal(strncmp(request, line, sizeof line - 1), 0);
-    assert_int_equal(changes, 1);
-
-    set_answers(0, "", 200, COUNTED); /* silence */
-    int documents[4] = {-1, -1, -1, -1};
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(port->has_document(port->self, &id, on_document, &documents[i]), 0);
-    assert_int_equal(port->has_document(port->self, &id, on_document, &documents[3]), -1);
-    test_clock_pass(ORDER_DOCUMENT_TIMEOUT_MS - 10, event_loop_turn(loop, 0));
-    assert_int_equal(documents[0], -1);
-    test_clock_pass(110, event_loop_turn(loop, 0));
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(documents[i], ORDER_DOCUMENT_UNKNOWN);
-    assert_int_equal(documents[3], -1);
-    assert_true(up);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,7 +369,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_by_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_state_by_probes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_server_that_is_back_is_noticed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_order, set_up, tear_down),
         cmocka_unit_test(test_unreachable),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
