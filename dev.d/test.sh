@@ -36,8 +36,9 @@ only if something ran and nothing failed.
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
-  attacks      what must be alone on the machine: clients and strangers that take all that they can get, and
-               systems behind a pooler, with a standby, and with users of little privilege
+  attacks      what must be alone on the machine: clients and strangers that take all that they can get, thousands of
+               right and wrong requests made of openapi.yaml, and systems behind a pooler, with a standby, and with
+               users of little privilege
   ipv6         orders, searches and the rest of what the system is for, in a network without IPv4. Needs root
   faults       one fault of each class, fired at the whole system under load, with the verdict of an
                independent ledger; started beside whatever runs, in .run-chaos

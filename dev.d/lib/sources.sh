@@ -31,5 +31,5 @@ make_python_environment() {
 }
 
 ruff() {
-    "$VENV/bin/ruff" "$@" "$ROOT/dev.d" "$ROOT/deploy" "$ROOT/tests"
+    "$VENV/bin/ruff" "$@" "$ROOT/dev.d" "$ROOT/deploy" "$ROOT/services" "$ROOT/tests"
 }

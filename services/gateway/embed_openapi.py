@@ -9,5 +9,5 @@ with open(sys.argv[1], encoding="utf-8") as source:
     text = json.dumps(yaml.safe_load(source), separators=(",", ":")).encode()
 print("/* Made from openapi.yaml by embed_openapi.py. */")
 print('#include "services/gateway/openapi.h"')
-print("const size_t openapi_json_len = %d;" % len(text))
-print("const char openapi_json[] = {%s, 0};" % ",".join(map(str, text)))
+print(f"const size_t openapi_json_len = {len(text)};")
+print("const char openapi_json[] = {", *(f"{byte}," for byte in text), "0};")
