@@ -15,7 +15,7 @@ DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 
 # In the queue, and in the archive, which every scheduler counts.
 DEAD_LETTERS = (
-    '(sum(max by (reason) (dead_letters{state="dead"})) or vector(0))'
+    '(sum(max without (instance, pod) (dead_letters{state="dead"})) or vector(0))'
     " + (max(dead_letter_queue_messages) or vector(0))"
 )
 
