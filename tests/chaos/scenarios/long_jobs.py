@@ -141,8 +141,8 @@ def frozen(run, scheduler, at: str):
 
 
 def check_silent(run, audit, who: str, since: float, until: float) -> None:
-    """Of the work on jobs this user has written nothing in this time, and others have. A gateway has the user of
-    a scheduler, too: it takes orders out of the outbox, and puts none in."""
+    """Of the work on jobs this user has written nothing in this time, and others have. A gateway has the user
+    of a scheduler, too: it takes orders out of the outbox, and puts none in."""
     work = [("jobs", "UPDATE"), ("job_items", "%"), ("dead_letters", "UPDATE"), ("order_outbox", "INSERT")]
     changes = [change for kind in work for change in audit.changes(*kind) if since < change.at < until]
     late = [change for change in changes if change.who == who]
