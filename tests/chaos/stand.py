@@ -278,6 +278,11 @@ class Extra:
             self._process.kill()
 
 
+def other_database(dsn: str) -> dict[str, str]:
+    """Settings of a replica beside the stand's own ones, which does not archive the stand's dead letters."""
+    return {"POSTGRES_DSN": dsn, "DEAD_LETTER_ARCHIVE": "off"}
+
+
 @contextlib.contextmanager
 def extra(stand: Stand, service: str, settings: dict[str, str]):
     replica = Extra(stand, service, settings)

@@ -9,7 +9,9 @@ from victim import Moment
 
 from . import scenario
 
-MS_A_LETTER = 1  # as on a slow disk: so that a kill can come in between
+# As on a slow disk, so that a kill can come in between. A statement of 100 letters must still be over before the
+# next scheduler is there: PostgreSQL goes on with it when its scheduler is dead, and nobody sees its rows yet.
+SECONDS_A_LETTER = 0.0002
 LARGEST_RSS_MIB = 40  # of the scheduler, however many letters there are
 TARGETS = ["scheduler-1", "postgres"]
 
@@ -100,7 +102,7 @@ def slow_archive(run):
     """Each row of the archive takes a moment."""
     run.stand.sql(
         "CREATE FUNCTION chaos_slow() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN PERFORM pg_sleep({MS_A_LETTER / 1000}); RETURN NEW; END $$;"
+        f" $$ BEGIN PERFORM pg_sleep({SECONDS_A_LETTER}); RETURN NEW; END $$;"
         "CREATE TRIGGER chaos_slow BEFORE INSERT ON dead_letters"
         " FOR EACH ROW EXECUTE FUNCTION chaos_slow()"
     )

@@ -13,6 +13,7 @@ import psycopg
 
 from checks import acked_when_still
 from proxy import Mode
+from stand import other_database
 
 from . import Skipped, scenario
 
@@ -220,7 +221,7 @@ def schema_at_once(run):
             make_original_tables(dsn)
         with contextlib.ExitStack() as replicas, concurrent.futures.ThreadPoolExecutor() as pool:
             starters = [
-                pool.submit(replicas.enter_context, run.extra(kind, {"POSTGRES_DSN": dsn}))
+                pool.submit(replicas.enter_context, run.extra(kind, other_database(dsn)))
                 for kind in ("persister", "persister", "gateway", "gateway", "scheduler", "scheduler")
             ]
             run.fault("six replicas started at once")

@@ -11,7 +11,7 @@ import psycopg
 
 from checks import check_resumes
 from proxy import Mode
-from stand import SERVERS, send_signal
+from stand import SERVERS, other_database, send_signal
 
 from . import scenario
 
@@ -79,7 +79,7 @@ def one_refresh_per_tick(run):
     """Two schedulers, the one that holds the lock is frozen: no tick is done twice, and they go on."""
     run.minimum_accepted = 0
     with database(run, "ticks") as dsn:
-        settings = {"POSTGRES_DSN": dsn, "MV_REFRESH_SCHEDULE": "@every 1s"}
+        settings = other_database(dsn) | {"MV_REFRESH_SCHEDULE": "@every 1s"}
         with run.extra("scheduler", settings) as holder:
             run.until(holder.is_ready, 30, "the first scheduler is ready")
             run.until(lambda: len(ticks(dsn)) >= 3, 20, "ticks are running")
@@ -110,9 +110,10 @@ def clock_jumps(run):
         "FAKETIME_NO_CACHE": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
+    each_second = {"MV_REFRESH_SCHEDULE": "@every 1s"}
     with (
         database(run, "clock") as dsn,
-        run.extra("scheduler", fake | {"POSTGRES_DSN": dsn, "MV_REFRESH_SCHEDULE": "@every 1s"}) as scheduler,
+        run.extra("scheduler", fake | each_second | other_database(dsn)) as scheduler,
     ):
         run.until(scheduler.is_ready, 30, "the scheduler is ready")
         run.until(lambda: len(ticks(dsn)) >= 3, 20, "ticks are running")
@@ -130,7 +131,7 @@ def clock_jumps(run):
     schedule = {"MV_REFRESH_SCHEDULE": "CRON_TZ=Europe/Berlin 0 * * * *"}
     with (
         database(run, "summer") as dsn,
-        run.extra("scheduler", fake | schedule | {"POSTGRES_DSN": dsn}),
+        run.extra("scheduler", fake | schedule | other_database(dsn)),
     ):
         run.fault("end of summer time")
         run.until(lambda: hour in ticks(dsn), 20, "the hour's tick")
