@@ -9,8 +9,8 @@ from victim import Moment
 
 from . import scenario
 
-# As on a slow disk, so that a kill can come in between. A statement of 100 letters must still be over before
-# the next scheduler is there: PostgreSQL goes on with it when its scheduler is dead, and nobody sees its rows.
+# As on a slow disk, so that a kill can come in between. A statement of 100 letters must be over before the
+# next scheduler is there: PostgreSQL goes on with it when its scheduler is dead, and nobody sees its rows.
 SECONDS_A_LETTER = 0.0002
 LARGEST_RSS_MIB = 40  # of the scheduler, however many letters there are
 TARGETS = ["scheduler-1", "postgres"]
