@@ -275,6 +275,18 @@ enum decode_result order_from_json(const char *json, size_t len_bytes, struct or
     return result;
 }
 
+bool order_id_from_json(const char *json, size_t len_bytes, struct order_id *ret_id)
+{
+    struct order order;
+    struct error err;
+    json_t *root = parse_object(json, len_bytes, &err);
+    bool read = root != NULL && read_id(root, &order, &err) == DECODE_OK;
+    if (read)
+        *ret_id = order.id;
+    json_decref(root);
+    return read;
+}
+
 static enum decode_result read_bulk_orders(const json_t *items, struct json_span text,
                                            struct order *orders, size_t *ret_count,
                                            struct error *err)

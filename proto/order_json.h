@@ -4,6 +4,7 @@
 
 #include "proto/error.h"
 #include "proto/order.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The longest JSON that order_to_json() writes, NUL included (every byte of a name escaped as
@@ -40,5 +41,10 @@ enum decode_result bulk_request_from_json(const char *json, size_t len_bytes,
  * be zero or negative, created_at has any offset, ids any case. On failure `err` says why. */
 enum decode_result order_from_json(const char *json, size_t len_bytes, struct order *ret_order,
                                    struct error *err) __attribute__((warn_unused_result));
+
+/* Read the id of a JSON object that need not be an order otherwise. Returns false when `json` is no
+ * such object, or has no UUID as its id; then *ret_id is untouched. */
+bool order_id_from_json(const char *json, size_t len_bytes, struct order_id *ret_id)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -152,19 +152,16 @@ static void read_trace(struct field_table headers, struct dead_letter_row *row)
         set_text(row->tracestate, sizeof row->tracestate, state);
 }
 
+/* What the letter says: nothing proves that it is the order's. A body that could not be an order
+ * has an id all the same, as long as it is an object in JSON. */
 static void read_order_id(const struct content *content, struct message_text message_id,
                           struct dead_letter_row *row)
 {
-    struct order order;
-    struct error err;
-    if (content->head.body_size <= CONTENT_LARGE_BYTES &&
-        order_from_json((const char *)content->body, content->body_len, &order, &err) ==
-            DECODE_OK) {
-        row->order_id = order.id;
-        row->has_order_id = true;
-    } else if (message_id.bytes != NULL) {
-        row->has_order_id = order_id_parse(message_id.bytes, message_id.len, &row->order_id) == 0;
-    }
+    row->has_order_id =
+        (content->head.body_size <= CONTENT_LARGE_BYTES &&
+         order_id_from_json((const char *)content->body, content->body_len, &row->order_id)) ||
+        (message_id.bytes != NULL &&
+         order_id_parse(message_id.bytes, message_id.len, &row->order_id) == 0);
 }
 
 /* The digest: of what the message was before it died, and of no delivery. */

@@ -153,6 +153,35 @@ static void test_a_letter_of_the_bridge(void **state)
     assert_false(row.has_order_id);
 }
 
+static void test_an_order_id_needs_no_order(void **state)
+{
+    (void)state;
+    static const char other[] = "0189d6c0-0000-7000-8000-0000000000ff";
+    struct wire headers = our_headers();
+    static const struct {
+        const char *body;
+        int last; /* byte of the id; -1: none but the message_id's */
+    } cases[] = {
+        {"{\"id\":\"" ID "\",\"product_name\":\"P\",\"amount\":1.005,"
+         "\"created_at\":\"2024-01-01T00:00:00Z\"}",
+         1},
+        {" {\"nested\":{\"id\":7},\"id\":\"" ID "\"}\n", 1},
+        {"{\"nested\":{\"id\":\"" ID "\"}}", -1},
+        {"{\"id\":7}", -1},
+        {"{\"id\":\"7\"}", -1},
+        {"{\"id\":\"" ID "\",\"id\":\"" ID "\"}", -1},
+        {"{\"id\":\"" ID "\"", -1},
+        {"[\"id\",\"" ID "\"]", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct dead_letter_row row = read_letter(&headers, NULL, cases[i].body);
+        assert_int_equal(row.has_order_id, cases[i].last >= 0);
+        row = read_letter(&headers, other, cases[i].body);
+        assert_true(row.has_order_id);
+        assert_int_equal(row.order_id.bytes[15], cases[i].last >= 0 ? cases[i].last : 0xff);
+    }
+}
+
 static void test_a_letter_of_others(void **state)
 {
     (void)state;
@@ -340,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_letter_of_the_bridge),
+        cmocka_unit_test(test_an_order_id_needs_no_order),
         cmocka_unit_test(test_a_letter_of_others),
         cmocka_unit_test(test_texts_are_made_fit),
         cmocka_unit_test(test_headers_of_any_type_are_taken),
