@@ -2,8 +2,11 @@
  * a corrected order.
  *
  *   as it is:   look at the letter → settle it → 200. The cache is not touched.
- *   corrected:  look at the letter → replace the cache entry, provisionally → settle → keep the
- *               entry → 200
+ *   corrected:  look at the letter → look for a row → replace the cache entry, provisionally →
+ *               settle → keep the entry → 200
+ *
+ * An order that is stored is refused before its cache entry is touched, and once more by the
+ * transaction.
  *
  * Settling is one transaction: it marks the letter and puts the order into the outbox. Whatever
  * ends the flow before it leaves an entry that vanishes within 30 s, and an order that is dead as
@@ -27,7 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_TIMEOUT_MS (3 * ORDER_STORE_TIMEOUT_MS) /* a read, the cache, and the settling */
+#define ANSWER_TIMEOUT_MS (3 * ORDER_STORE_TIMEOUT_MS) /* the reads, the cache, the settling */
 
 struct replay {
     struct request_guard guard;
@@ -50,6 +53,8 @@ static void take_as_it_is(struct replay *replay, const struct letter *letter,
                           const struct letter_content *content);
 static void take_corrected(struct replay *replay, const struct letter *letter,
                            const struct letter_content *content);
+static order_store_found_fn on_row;
+static void replace_entry(struct replay *replay);
 static order_cache_done_fn on_replaced;
 static void settle(struct replay *replay);
 static dead_letters_settled_fn on_settled;
@@ -188,10 +193,31 @@ static void take_corrected(struct replay *replay, const struct letter *letter,
     bool conflict = strcmp(letter->reason, LETTER_REASON_CONFLICT) == 0;
     settling->needs_free_id = !conflict;
     settling->free_id = letter->has_order_id ? letter->order_id : settling->order.id;
-    replay->json_len = order_to_json(&settling->order, replay->json);
+    struct order_reader *reader = replay->api->reader;
+    if (conflict)
+        replace_entry(replay);
+    else if (reader->find(reader->self, &settling->free_id, on_row, replay) != 0)
+        fail(replay, PROBLEM_STORE_UNAVAILABLE, NULL);
+}
+
+static void on_row(void *arg, enum order_store_status status, const struct order *row)
+{
+    struct replay *replay = arg;
+    if (status != ORDER_STORE_OK)
+        fail(replay, order_store_problem(status), NULL);
+    else if (row != NULL)
+        fail(replay, PROBLEM_ORDER_STORED, NULL);
+    else
+        replace_entry(replay);
+}
+
+static void replace_entry(struct replay *replay)
+{
+    const struct order *order = &replay->settling.order;
     struct order_cache *cache = replay->api->cache;
-    if (cache->replace(cache->self, &settling->order.id, replay->json, replay->json_len,
-                       on_replaced, replay) != 0)
+    replay->json_len = order_to_json(order, replay->json);
+    if (cache->replace(cache->self, &order->id, replay->json, replay->json_len, on_replaced,
+                       replay) != 0)
         fail(replay, PROBLEM_CACHE_UNAVAILABLE, NULL);
 }
 

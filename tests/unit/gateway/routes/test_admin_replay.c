@@ -92,7 +92,7 @@ static void test_corrected(void **state)
     replay(CORRECTED);
     assert_int_equal(reply.status, 200);
     assert_string_equal(reply.body, "{\"id\":1,\"state\":\"replayed\",\"order_id\":\"" ID "\"}");
-    assert_string_equal(fakes->calls, "letter replace settle keep ");
+    assert_string_equal(fakes->calls, "letter find replace settle keep ");
     const struct fake_entry *entry = &fakes->entries[0];
     assert_int_equal(fakes->entry_count, 1);
     assert_false(entry->provisional);
@@ -220,7 +220,8 @@ static void test_stored(void **state)
     add_letter("unindexable", GOOD)->stage = "index";
     fakes->rows[fakes->row_count++].id = id_of(ID);
     assert_refused(CORRECTED, 422, "order_stored");
-    assert_string_equal(fakes->calls, "letter replace settle remove ");
+    assert_null(strstr(fakes->calls, "replace"));
+    assert_null(strstr(fakes->calls, "settle"));
     assert_refused("{\"new_id\":true,\"order\":{\"product_name\":\"a\",\"amount\":1}}", 422,
                    "order_stored");
     replay(NULL);
@@ -229,6 +230,20 @@ static void test_stored(void **state)
 }
 
 /* ---- interleavings ---- */
+
+/* The order is stored between the look and the transaction. */
+static void row_comes(struct fake_letters *fake)
+{
+    fake->fakes->rows[fake->fakes->row_count++].id = id_of(ID);
+}
+
+static void test_stored_meanwhile(void **state)
+{
+    (void)state;
+    add_letter("unacceptable", NAMELESS);
+    letters->before_settling = row_comes;
+    assert_refused(CORRECTED, 422, "order_stored");
+}
 
 static void put_former_entry(void)
 {
@@ -320,7 +335,7 @@ static void test_outcome_unknown(void **state)
     assert_problem(&reply, 503, "outcome_unknown");
     assert_int_equal(fakes->entry_count, 1);
     assert_true(fakes->entries[0].provisional);
-    assert_string_equal(fakes->calls, "letter replace settle ");
+    assert_string_equal(fakes->calls, "letter find replace settle ");
 }
 
 /* Another operator settles the letter between this one's look and its own transaction. */
@@ -391,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(test_ids, reset),
         cmocka_unit_test_setup(test_new_id, reset),
         cmocka_unit_test_setup(test_stored, reset),
+        cmocka_unit_test_setup(test_stored_meanwhile, reset),
         cmocka_unit_test_setup(test_cache_down, reset),
         cmocka_unit_test_setup(test_cache_goes_down_meanwhile, reset),
         cmocka_unit_test_setup(test_former_entry_is_replaced, reset),
