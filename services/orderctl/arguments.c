@@ -2,6 +2,7 @@
 #include "services/orderctl/arguments.h"
 #include "proto/order_id.h"
 #include "proto/timestamp.h"
+#include "proto/utf8.h"
 #include "services/base/config.h"
 #include "services/base/memory.h"
 #include <errno.h>
@@ -20,6 +21,16 @@ long long argument_number(const struct argp_state *state, const char *what, cons
     if (errno != 0 || end == text || *end != '\0' || number < minimum || number > maximum)
         argp_error(state, "%s must be a number from %lld to %lld", what, minimum, maximum);
     return number;
+}
+
+const char *argument_text(const struct argp_state *state, const char *what, const char *text)
+{
+    size_t at = 0, step, len = strlen(text);
+    while (at < len && utf8_decode(text + at, len - at, &step) != UTF8_INVALID)
+        at += step;
+    if (len == 0 || at < len)
+        argp_error(state, "%s must be text in UTF-8, and not empty", what);
+    return text;
 }
 
 const char *argument_order_id(const struct argp_state *state, const char *text)

@@ -10,6 +10,8 @@
  * `what`. */
 long long argument_number(const struct argp_state *state, const char *what, const char *text,
                           long long minimum, long long maximum);
+/* A text that JSON can hold: UTF-8, and not empty. Or the program ends. */
+const char *argument_text(const struct argp_state *state, const char *what, const char *text);
 /* The id of an order, or the program ends. */
 const char *argument_order_id(const struct argp_state *state, const char *text);
 

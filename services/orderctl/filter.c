@@ -1,7 +1,6 @@
 /* The filter of dead letters. */
 #include "services/orderctl/filter.h"
 #include "proto/timestamp.h"
-#include "proto/utf8.h"
 #include "services/orderctl/arguments.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +22,6 @@ static const struct argp_option options[] = {
     {"detail", KEY(FILTER_DETAIL), "TEXT", 0, "Whose detail contains this, in either case", 0},
     {0},
 };
-
-static bool is_utf8(const char *text)
-{
-    for (size_t step, len = strlen(text); len > 0; text += step, len -= step)
-        if (utf8_decode(text, len, &step) == UTF8_INVALID)
-            return false;
-    return true;
-}
 
 static const char *instant(const struct argp_state *state, const char *option, const char *text,
                            char formatted[40])
@@ -58,9 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY(FILTER_REASON):
     case KEY(FILTER_STAGE):
     case KEY(FILTER_DETAIL):
-        if (arg[0] == '\0' || !is_utf8(arg))
-            argp_error(state, "a filter must be text, and not empty");
-        filter->values[key - KEY(0)] = arg;
+        filter->values[key - KEY(0)] = argument_text(state, "a filter", arg);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

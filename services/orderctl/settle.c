@@ -97,7 +97,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         settle->no_wait = true;
         return 0;
     case KEY_BECAUSE:
-        settle->because = arg;
+        settle->because = argument_text(state, "--because", arg);
         return 0;
     case 'y':
         settle->yes = true;

@@ -2,6 +2,7 @@
  * same Idempotency-Key in every run, so a run that was killed is simply repeated. */
 #include "services/base/clock.h"
 #include "services/base/config.h"
+#include "services/base/json_text.h"
 #include "services/base/memory.h"
 #include "services/orderctl/arguments.h"
 #include "services/orderctl/commands.h"
@@ -284,13 +285,26 @@ static int send_all(struct submit *submit)
     return code;
 }
 
+/* A file's name may be any bytes: those that are no UTF-8 become U+FFFD. */
+static json_t *name_json(const char *name)
+{
+    size_t len = strlen(name);
+    char *quoted = memory_take(JSON_TEXT_SIZE(len) + 2);
+    quoted[0] = '"';
+    size_t end = 1 + json_text_escape(name, len, quoted + 1, JSON_TEXT_SIZE(len));
+    quoted[end] = '"';
+    json_t *json = json_loadb(quoted, end + 1, JSON_DECODE_ANY, NULL);
+    free(quoted);
+    return json;
+}
+
 static void print_summary(const struct submit *submit, int code, int64_t took_ms)
 {
     if (submit->session->json) {
-        json_t *json =
-            json_pack("{s:I, s:I, s:b, s:s?}", "accepted", (json_int_t)submit->accepted, "refused",
-                      (json_int_t)submit->refused_count, "complete", (int)(code == EXIT_GOOD),
-                      "refused_file", submit->refused_count > 0 ? submit->refused_name : NULL);
+        json_t *json = json_pack(
+            "{s:I, s:I, s:b, s:o?}", "accepted", (json_int_t)submit->accepted, "refused",
+            (json_int_t)submit->refused_count, "complete", (int)(code == EXIT_GOOD), "refused_file",
+            submit->refused_count > 0 ? name_json(submit->refused_name) : NULL);
         output_json(stdout, json, JSON_COMPACT);
         json_decref(json);
         return;

@@ -100,6 +100,9 @@ def test_the_manual_is_well_formed():
         ["dead", "replay", "--all", "--per-second", "1001"],
         ["dead", "discard", "1"],
         ["dead", "discard", "--all"],
+        ["dead", "discard", "1", "--because", "\udcff"],
+        ["dead", "discard", "--all", "--yes", "--because", "caf\udce9"],
+        ["dead", "list", "--detail", "caf\udce9"],
         ["jobs", "show"],
         ["jobs", "watch", "x"],
         ["jobs", "list", "1"],
@@ -110,7 +113,7 @@ def test_the_manual_is_well_formed():
         ["submit", "a.csv", "--parallel", "65"],
         ["submit", "a.csv", "b.csv"],
     ],
-    ids=" ".join,
+    ids=ascii,
 )
 def test_usage(orderctl, gateway, arguments):
     assert orderctl(*arguments, ends_with=USAGE).stderr

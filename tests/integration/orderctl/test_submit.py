@@ -170,6 +170,14 @@ def test_submit_killed_half_way(shop, gateway, orderctl, tmp_path):
     assert len(shop.orders) == 3000
 
 
+@pytest.mark.usefixtures("shop")
+def test_submit_of_a_file_whose_name_is_no_text(orderctl, tmp_path):
+    file = tmp_path / "caf\udce9.csv"
+    file.write_text("product_name,amount\na,x\n")
+    told = json.loads(orderctl("submit", file, "-o", "json", ends_with=WRONG).stdout)
+    assert told["refused_file"] == str(tmp_path / "caf\ufffd.csv.refused")
+
+
 def test_submit_of_files_that_cannot_be_used(orderctl, shop, gateway, tmp_path):
     orderctl("submit", tmp_path / "none.csv", ends_with=NO_INPUT)
     (tmp_path / "folder.csv").mkdir()
