@@ -1,4 +1,9 @@
-/* A statement for each function. The rows of one INSERT come as an array for each column. */
+/* A statement for each function. The rows of one INSERT come as an array for each column.
+ *
+ * PostgreSQL goes on with the statement of a scheduler that has just died, whose letters RabbitMQ
+ * delivers to another one meanwhile. So all who store hold a lock together until they commit, and
+ * who stores a possible copy waits before that until nobody holds it. The wait is a statement of
+ * its own: a statement does not see what was committed since it began. */
 #include "services/clients/postgres/dead_letter_archive.h"
 #include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/order_rows.h"
@@ -24,13 +29,32 @@ static void add_optional(struct binary_array *array, const char *text)
         binary_array_add_null(array);
 }
 
+#define STORING_LOCK "(7021786321203)"
+
+static void on_waited(void *arg, const struct database_answer *answer)
+{
+    (void)arg, (void)answer; /* when it failed, a copy may become a row of its own */
+}
+
+static int wait_for_others(struct database *database, const struct dead_letter_row *rows,
+                           size_t count)
+{
+    static const char sql[] = "SELECT pg_advisory_xact_lock" STORING_LOCK;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].may_be_copy)
+            return database_send(database, sql, NULL, false, on_waited, NULL);
+    return 0;
+}
+
 int dead_letters_store(struct database *database, const struct dead_letter_row *rows, size_t count,
                        database_done_fn *on_done, void *arg)
 {
     /* A letter that was replayed or discarded while this waited for its row is no longer dead, and
      * is not updated: then the copy becomes a row of its own. */
     static const char sql[] =
-        "WITH letter AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::text[],"
+        "WITH letter AS MATERIALIZED (SELECT letter.* FROM"
+        " (SELECT pg_advisory_xact_lock_shared" STORING_LOCK ") AS stores,"
+        " unnest($1::text[], $2::text[], $3::text[],"
         " $4::text[], $5::int8[], $6::uuid[], $7::bytea[], $8::int8[], $9::bytea[], $10::bytea[],"
         " $11::int8[], $12::timestamptz[], $13::text[], $14::text[], $15::int8[], $16::bool[])"
         " WITH ORDINALITY AS letter(queue, reason, detail, stage, attempts, order_id, body,"
@@ -47,6 +71,8 @@ int dead_letters_store(struct database *database, const struct dead_letter_row *
         " properties, digest, copies, died_at, traceparent, tracestate, replay_of FROM letter"
         " WHERE place NOT IN (SELECT place FROM counted) ORDER BY place)"
         " SELECT count(*) FROM counted";
+    if (wait_for_others(database, rows, count) != 0)
+        return -1;
     size_t bodies = 0, properties = 0, queues = 0;
     for (size_t i = 0; i < count; i++) {
         bodies += rows[i].body_len;

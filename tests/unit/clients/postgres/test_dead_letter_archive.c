@@ -139,6 +139,35 @@ static void test_a_copy_of_a_letter_that_is_replayed_meanwhile_is_kept(void **st
     connection_close(&connection);
 }
 
+/* PostgreSQL still stores a letter for a scheduler that has died, and the letter comes again. */
+static void test_a_copy_waits_for_the_letter_that_is_being_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection dying, connection;
+    connection_open(&dying, fixture);
+    connection_open(&connection, fixture);
+    struct dead_letter_row row = letter(1);
+    struct told first = {.done = false}, copy = {.done = false};
+    /* The INSERT waits for this lock, and not for the one that those who store share. */
+    execute(fixture, "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+                     " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';"
+                     "CREATE TRIGGER wait BEFORE INSERT ON dead_letters FOR EACH ROW"
+                     " EXECUTE FUNCTION wait(); SELECT pg_advisory_lock(1)");
+    assert_int_equal(dead_letters_store(dying.database, &row, 1, on_stored, &first), 0);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
+    row.may_be_copy = true;
+    assert_int_equal(dead_letters_store(connection.database, &row, 1, on_stored, &copy), 0);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "2");
+    execute(fixture, "SELECT pg_advisory_unlock(1)");
+    run_until(fixture, &first.done);
+    run_until(fixture, &copy.done);
+    assert_int_equal(copy.number, 1);
+    assert_string_equal(query(fixture, "SELECT string_agg(copies::text, ' ') FROM dead_letters"),
+                        "1");
+    connection_close(&connection);
+    connection_close(&dying);
+}
+
 static void test_what_the_server_refuses_stores_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -237,6 +266,7 @@ int run_dead_letter_archive_tests(void)
         DATABASE_TEST(test_all_of_a_letter_is_stored),
         DATABASE_TEST(test_only_what_may_be_a_copy_of_a_dead_one_is_counted),
         DATABASE_TEST(test_a_copy_of_a_letter_that_is_replayed_meanwhile_is_kept),
+        DATABASE_TEST(test_a_copy_waits_for_the_letter_that_is_being_stored),
         DATABASE_TEST(test_what_the_server_refuses_stores_nothing),
         DATABASE_TEST(test_only_what_was_settled_long_ago_is_forgotten),
         DATABASE_TEST(test_letters_are_counted_and_measured),
