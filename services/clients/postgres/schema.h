@@ -11,6 +11,11 @@
  * server's own limit in schema.sql, twice: waiting, then working. */
 #define SCHEMA_INSTALL_TIMEOUT_MS (11 * 60 * 1000)
 
+/* Begins a transaction with the lock that schema.sql takes, too. */
+#define SCHEMA_LOCK_SQL                                                                            \
+    "BEGIN; SET LOCAL statement_timeout = '5min'; SET LOCAL lock_timeout = 0;"                     \
+    " SELECT pg_advisory_xact_lock(7021786321201)"
+
 /* All of schema.sql: several statements in a transaction of their own, for PQexec(). */
 extern const char schema_install_sql[];
 

@@ -75,7 +75,8 @@ static bool look_at_schema(struct session *session, PGconn *conn, int socket,
     return ret_look->fault.message[0] == '\0';
 }
 
-/* Install what is missing of the schema. */
+/* Install what is missing of the schema. Replicas that start at once wait for the one that installs
+ * it, and then find nothing missing: to run all of it again would stop those who work already. */
 static bool prepare_schema(struct session *session, PGconn *conn, int socket)
 {
     struct schema_look look;
@@ -85,6 +86,12 @@ static bool prepare_schema(struct session *session, PGconn *conn, int socket)
         return true;
     char subject[sizeof look.missing.message + 20];
     snprintf(subject, sizeof subject, "the schema: %s: ", look.missing.message);
+    if (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
+        !succeeded(session, conn, subject, PQexec(conn, SCHEMA_LOCK_SQL)) ||
+        !look_at_schema(session, conn, socket, &look))
+        return false;
+    if (look.missing.message[0] == '\0')
+        return succeeded(session, conn, "", PQexec(conn, "ROLLBACK"));
     if (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
         !succeeded(session, conn, subject, PQexec(conn, schema_install_sql)) ||
         !look_at_schema(session, conn, socket, &look))

@@ -49,6 +49,19 @@ static void test_all_at_once_on_empty(void **state)
                         "t");
 }
 
+/* To install it again would lock the tables that the others use already. */
+static void test_all_at_once_install_once(void **state)
+{
+    struct fixture *fixture = *state;
+    execute(fixture, "CREATE TABLE installers (xid bigint);"
+                     "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS"
+                     " 'BEGIN INSERT INTO public.installers VALUES (txid_current()); END';"
+                     "CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION note()");
+    struct connection connections[REPLICAS];
+    open_all(connections, fixture);
+    assert_string_equal(query(fixture, "SELECT count(DISTINCT xid) FROM installers"), "1");
+}
+
 static void test_all_at_once_over_original(void **state)
 {
     install_original_schema(*state);
@@ -253,6 +266,7 @@ int run_schema_tests(void)
 {
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_all_at_once_on_empty),
+        DATABASE_TEST(test_all_at_once_install_once),
         DATABASE_TEST(test_all_at_once_over_original),
         DATABASE_TEST(test_upgrade),
         DATABASE_TEST(test_upgrade_over_original),
