@@ -377,6 +377,7 @@ void reply_problem(struct request *request, enum problem problem, const char *de
     int status = problem_status(problem);
     if (status == 503)
         reply_header(request, "retry-after", "1");
+    reply_header(request, "cache-control", "no-store");
     char *text = problem_render(problem, detail, &request->trace.id);
     reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
     free(text);

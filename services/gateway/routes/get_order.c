@@ -117,7 +117,6 @@ static void on_fate(void *arg, enum order_store_status status, const struct orde
     } else if (fate->stored) {
         look_in_store(get); /* it was stored meanwhile, as the order of a replayed letter is */
     } else if (fate->archived && fate->letter_count > 0) {
-        reply_header(get->guard.request, "cache-control", "no-store");
         request_guard_fail(&get->guard, PROBLEM_ORDER_DEAD);
     } else {
         request_guard_fail(&get->guard, PROBLEM_ORDER_NOT_FOUND);

@@ -99,7 +99,6 @@ static void answer(const struct order_status *status)
         send_status(status);
         return;
     }
-    reply_header(request, "cache-control", "no-store");
     reply_problem(request,
                   stored_asked && status->cached == FACT_FALSE ? PROBLEM_ORDER_NOT_FOUND
                                                                : PROBLEM_ORDER_STATE_UNKNOWN,
