@@ -106,12 +106,16 @@ static void letters_that_nobody_could_acknowledge_are_no_second_rows(void **stat
     struct fixture *fixture = *state;
     start(fixture, "again", ARCHIVE_ON, 1 << 30);
     wait_well(fixture);
-    execute(fixture, "BEGIN; LOCK TABLE dead_letters IN SHARE MODE");
+    execute(fixture, "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+                     " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';"
+                     "CREATE TRIGGER wait BEFORE INSERT ON dead_letters FOR EACH ROW"
+                     " EXECUTE FUNCTION wait(); SELECT pg_advisory_lock(1)");
     publish(0, 5);
     run_loop_until(fixture->loop, queue_depth(now.dead) == 0); /* all in hand */
-    run_for(fixture, 200);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
     archive_free(now.archive); /* the statement goes on without it */
-    execute(fixture, "COMMIT");
+    now.archive = NULL;
+    execute(fixture, "SELECT pg_advisory_unlock(1)");
     run_until_query(fixture, "SELECT count(*) > 0 FROM dead_letters", "t");
     start(fixture, "again", ARCHIVE_ON, 1 << 30);
     run_until_query(fixture, "SELECT count(DISTINCT body) FROM dead_letters", "5");
