@@ -42,16 +42,17 @@ RABBITMQ = [
     "amqp_socket_open_noblock", "amqp_basic_publish", "amqp_basic_ack", "amqp_basic_nack", "amqp_send_frame",
     "amqp_send_method", "amqp_simple_wait_frame_noblock",
 ]  # fmt: skip
-REDIS = ["redisAsyncConnect", "redisAsyncCommandArgv"]
+REDIS = ["redisAsyncConnect", "redisAsyncFormattedCommand"]
 EVERYWHERE = MEMORY + RESOURCES + LINKS
 CALLS = {
     "gateway": EVERYWHERE + POSTGRES + ELASTICSEARCH + RABBITMQ + REDIS,
     "bridge": EVERYWHERE + RABBITMQ,
     "persister": EVERYWHERE + POSTGRES,
     "indexer": EVERYWHERE + ELASTICSEARCH,
-    "scheduler": EVERYWHERE + POSTGRES,
+    "scheduler": EVERYWHERE + POSTGRES + ELASTICSEARCH + RABBITMQ,
 }
 # Out of memory or of descriptors, a service may end; what the others refuse here is for want of memory.
+UNREADABLE_FILE = ("read", 78)  # of the configuration, at the start
 MAY_END_IT = frozenset(MEMORY + RESOURCES + ELASTICSEARCH) | {"PQconnectdbParams", "redisAsyncConnect"}
 
 # A connection that is not watched ends by its time limit of 10 s: only in the long form.
@@ -230,7 +231,7 @@ class Torture:
             self._problem(failure, f"it crashed: {signal.Signals(-code).name}")
         elif code not in (-signal.SIGABRT, 1, 70, 78):
             self._problem(failure, f"it ended with {code}")
-        elif failure.call not in MAY_END_IT:
+        elif failure.call not in MAY_END_IT and (failure.call, code) != UNREADABLE_FILE:
             self._problem(failure, f"it ended with {code}, though it can go on")
         return False
 
@@ -323,16 +324,19 @@ class PipelineVisit:
         return []
 
 
-class RefreshVisit:
-    """A refresh asked for, beside those that its schedule brings."""
+class SchedulerVisit:
+    """A refresh asked for, beside those that its schedule brings, and a dead letter to archive."""
 
     def __init__(self, run, victim: Victim):
         self._run, self._victim = run, victim
         self.orders = Orders(run, run.system.env["API_URL"])
         self._pool = concurrent.futures.ThreadPoolExecutor(4)
+        self.poison: list[bytes] = []
 
     def __call__(self, failure: Failure) -> list[str]:
         self.orders.post(failure)
+        self.poison.append(f"poison {self._run.prefix} {failure.number}".encode())
+        self._run.stand.services.queues.publish(self.poison[-1])
         asked = self._pool.submit(self._run.refresh)
         while not asked.done() and self._victim.exit_code is None:
             concurrent.futures.wait([asked], timeout=0.05)

@@ -72,6 +72,7 @@ def archive_between_steps(run):
                 kill.wait(lambda: archived(run))
             some(20)
             until_archived(f"after a kill: {kill.point.name}")
+        run.until_accepted(run.minimum_accepted)
     check_archived(run, poison)
     copies = run.stores.query("SELECT sum(copies) FROM dead_letters")
     run.check(copies > 0, "no letter came again: the run says nothing")

@@ -165,8 +165,9 @@ def check_replayed(run, poison: Poison, audit: Audit) -> None:
     states = collections.Counter(state for (state,) in run.stores.rows_of("SELECT state FROM dead_letters"))
     run.check(states == {"replayed": len(poison.dead)}, f"every letter was replayed, none is new: {states}")
     check_once(run, audit, len(poison.dead))
-    left = run.stores.query("SELECT count(*) FROM order_outbox")
-    run.check(left == 0, f"{left} orders are left in the outbox")
+    # What a gateway had in hand when it was killed is under a lease for some seconds.
+    in_outbox = "SELECT count(*) FROM order_outbox"
+    run.must_come(lambda: run.stores.query(in_outbox) == 0, 20, "the outbox is empty")
     check_stored(run, f"{run.prefix}p", as_made(poison.made))
 
 

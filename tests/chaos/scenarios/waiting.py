@@ -18,21 +18,22 @@ LATE_SECONDS = 1.5  # from the request to its confirm, and from the end of the N
 def waiting_while_locked(run):
     """2,000 wait for their row while the table is locked: 202 after N seconds; plain accepts lose < 10 %."""
     locked_seconds, longest = (20, 10) if run.long else (12, 7)
-    for _ in range(3 if run.long else 1):
-        with run.load(rate=200, settle=60, plain=True):
+    with run.load(rate=200, settle=60, plain=True):
+        for number in range(3 if run.long else 1):
+            name = f"{run.prefix}x{number}"
             run.until_accepted(600)
             before = accepted_in(run, locked_seconds)
             with psycopg.connect(run.system.env["POSTGRES_DSN"]) as holder:
                 holder.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
                 run.fault(f"LOCK TABLE orders for {locked_seconds} s, {WAITERS} orders wait for their row")
-                answers, meanwhile = asyncio.run(wait_all(run, locked_seconds, longest))
+                answers, meanwhile = asyncio.run(wait_all(run, name, locked_seconds, longest))
             check_answers(run, answers)
             print(f"    {before} accepted before, {meanwhile} while {WAITERS} waited", flush=True)
             run.fast_enough(meanwhile / before, 0.9, "as many are accepted while others wait")
             run.recovered(60)
             ids = [answer["order_id"] for answer in answers]
             run.must_come(lambda ids=ids: run.stores.hold(ids), 60, "what was waited for is stored")
-            answer = asyncio.run(ask_alone(run, f"{run.prefix}x-unlocked", 10))
+            answer = asyncio.run(ask_alone(run, f"{name}-unlocked", 10))
             run.check(answer["status"] == 201 and answer["applied"], f"with the table free: {answer}")
 
 
@@ -42,7 +43,7 @@ def accepted_in(run, seconds: float) -> int:
     return run.accepted_so_far() - before
 
 
-async def wait_all(run, seconds: float, longest: int) -> tuple[list[dict], int]:
+async def wait_all(run, name: str, seconds: float, longest: int) -> tuple[list[dict], int]:
     """They come one after the other, and then wait all at once. Returns what they were answered, and how many
     others were accepted meanwhile."""
     before, started = run.accepted_so_far(), time.monotonic()
@@ -52,7 +53,7 @@ async def wait_all(run, seconds: float, longest: int) -> tuple[list[dict], int]:
         for number in range(WAITERS):
             await asyncio.sleep(max(0.0, started + number / EACH_SECOND - time.monotonic()))
             wait = run.random.randint(longest - 2, longest)
-            asked.append(asyncio.create_task(ask(session, run, f"{run.prefix}x-wait {number}", wait)))
+            asked.append(asyncio.create_task(ask(session, run, f"{name}-wait {number}", wait)))
         answers = await asyncio.gather(*asked)
     await asyncio.sleep(max(0.0, started + seconds - time.monotonic()))
     took = time.monotonic() - started
