@@ -25,7 +25,7 @@ help() {
     cat <<TEXT
 Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 
-Runs the tests of the named kinds; without a name: ${USUAL[*]}. On 2 quiet cores an earlier version took 14 minutes.
+Runs the tests of the named kinds; without a name: ${USUAL[*]}. That takes some 17 minutes on 2 cores.
 Prints the time of each kind, without that of packages and of building, then "N passed, M failed". Ends with 0
 only if something ran and nothing failed.
 

@@ -109,8 +109,8 @@ void reply_no_content(struct request *request);
 void reply_send_kept(struct request *request, int status, const char *content_type,
                      const char *body, size_t body_len, void (*release)(void *owner), void *owner);
 
-/* Answer with a problem, which no cache keeps; `detail` as for problem_render(). A problem of status
- * 503 carries Retry-After. */
+/* Answer with a problem, which no cache keeps; `detail` as for problem_render(). A problem of
+ * status 503 carries Retry-After. */
 void reply_problem(struct request *request, enum problem problem, const char *detail);
 
 /* The headers that every answer carries, also the answers that libh2o makes by itself. */
