@@ -4,7 +4,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/letter_filter.h"
-#include "services/clients/postgres/order_rows.h"
+#include "services/clients/postgres/row_value.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,36 +63,12 @@ static struct read read_end(void *arg)
 
 /* ---- rows ---- */
 
-/* NULL for NULL. */
-static const char *text_at(const PGresult *result, int row, int column)
-{
-    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
-}
-
-/* 0 for NULL. */
-static int64_t number_at(const PGresult *result, int row, int column)
-{
-    return PQgetlength(result, row, column) == sizeof(int64_t)
-               ? binary_integer(PQgetvalue(result, row, column), sizeof(int64_t))
-               : 0;
-}
-
 /* An instant beyond those that can be written is the nearest of these. */
 static int64_t time_at(const PGresult *result, int row, int column)
 {
-    int64_t us = number_at(result, row, column) < 0 ? TIMESTAMP_MIN_US : TIMESTAMP_MAX_US;
-    if (PQgetlength(result, row, column) == sizeof(int64_t))
-        (void)binary_timestamp(PQgetvalue(result, row, column), &us);
+    int64_t us = row_number(result, row, column) < 0 ? TIMESTAMP_MIN_US : TIMESTAMP_MAX_US;
+    (void)row_time(result, row, column, &us);
     return us;
-}
-
-/* Returns false for NULL. */
-static bool id_at(const PGresult *result, int row, int column, struct order_id *ret_id)
-{
-    if (PQgetlength(result, row, column) != sizeof ret_id->bytes)
-        return false;
-    memcpy(ret_id->bytes, PQgetvalue(result, row, column), sizeof ret_id->bytes);
-    return true;
 }
 
 /* Of a traceparent (W3C Trace Context, 3.2: version, trace id, parent id, flags). */
@@ -108,27 +84,27 @@ static void read_trace_id(const char *traceparent, char trace_id[33])
 static struct letter letter_at(const PGresult *result, int row)
 {
     struct letter letter = {
-        .id = number_at(result, row, ID),
-        .state = text_at(result, row, STATE),
-        .queue = text_at(result, row, QUEUE),
-        .reason = text_at(result, row, REASON),
-        .detail = text_at(result, row, DETAIL),
-        .stage = text_at(result, row, STAGE),
-        .attempts = number_at(result, row, ATTEMPTS),
-        .body_bytes = number_at(result, row, BODY_BYTES),
-        .copies = number_at(result, row, COPIES),
+        .id = row_number(result, row, ID),
+        .state = row_text(result, row, STATE),
+        .queue = row_text(result, row, QUEUE),
+        .reason = row_text(result, row, REASON),
+        .detail = row_text(result, row, DETAIL),
+        .stage = row_text(result, row, STAGE),
+        .attempts = row_number(result, row, ATTEMPTS),
+        .body_bytes = row_number(result, row, BODY_BYTES),
+        .copies = row_number(result, row, COPIES),
         .died_at_us = time_at(result, row, DIED_AT),
         .archived_at_us = time_at(result, row, ARCHIVED_AT),
-        .replay_of = number_at(result, row, REPLAY_OF),
+        .replay_of = row_number(result, row, REPLAY_OF),
         .ended = !PQgetisnull(result, row, ENDED_AT),
         .ended_at_us = time_at(result, row, ENDED_AT),
-        .ended_by = text_at(result, row, ENDED_BY),
-        .ended_reason = text_at(result, row, ENDED_REASON),
-        .job = number_at(result, row, JOB),
+        .ended_by = row_text(result, row, ENDED_BY),
+        .ended_reason = row_text(result, row, ENDED_REASON),
+        .job = row_number(result, row, JOB),
     };
-    letter.has_order_id = id_at(result, row, ORDER_ID, &letter.order_id);
-    letter.has_replayed_as = id_at(result, row, REPLAYED_AS, &letter.replayed_as);
-    read_trace_id(text_at(result, row, TRACEPARENT), letter.trace_id);
+    letter.has_order_id = row_uuid(result, row, ORDER_ID, &letter.order_id);
+    letter.has_replayed_as = row_uuid(result, row, REPLAYED_AS, &letter.replayed_as);
+    read_trace_id(row_text(result, row, TRACEPARENT), letter.trace_id);
     return letter;
 }
 
@@ -219,8 +195,8 @@ static void on_counted(void *arg, const struct database_answer *answer)
     struct letter_counts counts = {.reason_count = (size_t)PQntuples(answer->result)};
     for (int i = 0; i < PQntuples(answer->result); i++) {
         counts.reasons[i].reason = PQgetvalue(answer->result, i, 0);
-        counts.reasons[i].letters = number_at(answer->result, i, 1);
-        counts.letters = number_at(answer->result, i, 2); /* in each row the same */
+        counts.reasons[i].letters = row_number(answer->result, i, 1);
+        counts.letters = row_number(answer->result, i, 2); /* in each row the same */
     }
     read.on_done.counted(read.arg, &counts, answer);
 }

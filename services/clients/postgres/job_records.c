@@ -1,10 +1,9 @@
 /* Results are binary, so that instants come as they are. A jsonb comes as text, by a cast. */
 #include "services/clients/postgres/job_records.h"
-#include "proto/timestamp.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/jobs.h"
-#include "services/clients/postgres/order_rows.h"
+#include "services/clients/postgres/row_value.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,43 +44,24 @@ static struct read *read_new(void *arg)
     return read;
 }
 
-static const char *text_at(const PGresult *result, int row, int column)
-{
-    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
-}
-
-static int64_t number_at(const PGresult *result, int row, int column)
-{
-    return PQgetlength(result, row, column) == sizeof(int64_t)
-               ? binary_integer(PQgetvalue(result, row, column), sizeof(int64_t))
-               : 0;
-}
-
-/* Returns false for NULL. */
-static bool time_at(const PGresult *result, int row, int column, int64_t *ret_us)
-{
-    return PQgetlength(result, row, column) == sizeof(int64_t) &&
-           binary_timestamp(PQgetvalue(result, row, column), ret_us);
-}
-
 static struct job_record job_at(const PGresult *result, int row)
 {
     struct job_record job = {
-        .id = number_at(result, row, ID),
-        .kind = text_at(result, row, KIND),
-        .state = text_at(result, row, STATE),
-        .parameters = text_at(result, row, PARAMETERS),
-        .result = text_at(result, row, RESULT),
-        .requested_by = text_at(result, row, REQUESTED_BY),
-        .error = text_at(result, row, ERROR),
-        .done = number_at(result, row, DONE),
+        .id = row_number(result, row, ID),
+        .kind = row_text(result, row, KIND),
+        .state = row_text(result, row, STATE),
+        .parameters = row_text(result, row, PARAMETERS),
+        .result = row_text(result, row, RESULT),
+        .requested_by = row_text(result, row, REQUESTED_BY),
+        .error = row_text(result, row, ERROR),
+        .done = row_number(result, row, DONE),
         .has_total = !PQgetisnull(result, row, TOTAL),
-        .total = number_at(result, row, TOTAL),
+        .total = row_number(result, row, TOTAL),
         .cancel_requested = PQgetvalue(result, row, CANCEL)[0] != 0,
     };
-    (void)time_at(result, row, REQUESTED, &job.requested_at_us); /* NOT NULL */
-    job.was_started = time_at(result, row, STARTED, &job.started_at_us);
-    job.was_finished = time_at(result, row, FINISHED, &job.finished_at_us);
+    (void)row_time(result, row, REQUESTED, &job.requested_at_us); /* NOT NULL */
+    job.was_started = row_time(result, row, STARTED, &job.started_at_us);
+    job.was_finished = row_time(result, row, FINISHED, &job.finished_at_us);
     return job;
 }
 

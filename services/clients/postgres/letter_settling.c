@@ -7,7 +7,7 @@
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/letter_outbox.h"
-#include "services/clients/postgres/order_rows.h"
+#include "services/clients/postgres/row_value.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,12 +56,9 @@ static void on_looked(void *arg, const struct database_answer *answer)
             end(settle, LETTER_FAILED, NULL, &changed);
         return;
     }
-    letter.ended = binary_timestamp(PQgetvalue(result, 0, ENDED_AT), &letter.ended_at_us);
+    letter.ended = row_time(result, 0, ENDED_AT, &letter.ended_at_us);
     letter.ended_by = PQgetvalue(result, 0, ENDED_BY);
-    letter.has_replayed_as = PQgetlength(result, 0, REPLAYED_AS) == sizeof letter.replayed_as.bytes;
-    if (letter.has_replayed_as)
-        memcpy(letter.replayed_as.bytes, PQgetvalue(result, 0, REPLAYED_AS),
-               sizeof letter.replayed_as.bytes);
+    letter.has_replayed_as = row_uuid(result, 0, REPLAYED_AS, &letter.replayed_as);
     bool replayed = settling->reason == NULL;
     bool own = letter.ended && letter.ended_at_us == settling->at_us &&
                strcmp(letter.ended_by, settling->by) == 0 && letter.has_replayed_as == replayed &&

@@ -5,6 +5,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/order_rows.h"
+#include "services/clients/postgres/row_value.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,25 +31,16 @@ enum {
     COLUMN_BODY,
 };
 
-static bool uuid_read(const PGresult *result, int row, int column, struct order_id *ret_id)
-{
-    if (PQgetisnull(result, row, column) ||
-        PQgetlength(result, row, column) != sizeof ret_id->bytes)
-        return false;
-    memcpy(ret_id->bytes, PQgetvalue(result, row, column), sizeof ret_id->bytes);
-    return true;
-}
-
 static void read_letter(const PGresult *result, int row, struct dead_letter_brief *ret_letter)
 {
     *ret_letter = (struct dead_letter_brief){
-        .id = binary_integer(PQgetvalue(result, row, COLUMN_LETTER), sizeof(int64_t)),
+        .id = row_number(result, row, COLUMN_LETTER),
         .reason = PQgetvalue(result, row, COLUMN_REASON),
         .stage = PQgetvalue(result, row, COLUMN_STAGE),
         .state = PQgetvalue(result, row, COLUMN_STATE),
     };
-    (void)binary_timestamp(PQgetvalue(result, row, COLUMN_DIED_AT), &ret_letter->died_at_us);
-    ret_letter->replayed = uuid_read(result, row, COLUMN_REPLAYED_AS, &ret_letter->replayed_as);
+    (void)row_time(result, row, COLUMN_DIED_AT, &ret_letter->died_at_us);
+    ret_letter->replayed = row_uuid(result, row, COLUMN_REPLAYED_AS, &ret_letter->replayed_as);
 }
 
 /* The instant that the order has in a letter's body. */
@@ -75,9 +67,9 @@ static void on_fate(void *arg, const struct database_answer *answer)
     const PGresult *result = answer->result;
     struct order_id asked, row;
     bool stored = false;
-    if (PQntuples(result) == 0 || !uuid_read(result, 0, COLUMN_ASKED, &asked) ||
+    if (PQntuples(result) == 0 || !row_uuid(result, 0, COLUMN_ASKED, &asked) ||
         !order_id_equal(&asked, &question.id) ||
-        ((stored = uuid_read(result, 0, COLUMN_ROW, &row)) && !order_id_equal(&row, &asked))) {
+        ((stored = row_uuid(result, 0, COLUMN_ROW, &row)) && !order_id_equal(&row, &asked))) {
         struct database_answer failed;
         answer_set_failed(&failed, SQLSTATE_WRONG_ROW, WRONG_ROW);
         question.on_done(question.arg, NULL, &failed);
@@ -93,10 +85,8 @@ static void on_fate(void *arg, const struct database_answer *answer)
     for (int i = 0; i < PQntuples(result) && fate.letter_count < FATE_LETTERS_MAX; i++)
         if (!PQgetisnull(result, i, COLUMN_LETTER))
             read_letter(result, i, &letters[fate.letter_count++]);
-    fate.dated =
-        stored ? !PQgetisnull(result, 0, COLUMN_CREATED_AT) &&
-                     binary_timestamp(PQgetvalue(result, 0, COLUMN_CREATED_AT), &fate.created_at_us)
-               : body_created_at(result, &question.id, &fate.created_at_us);
+    fate.dated = stored ? row_time(result, 0, COLUMN_CREATED_AT, &fate.created_at_us)
+                        : body_created_at(result, &question.id, &fate.created_at_us);
     question.on_done(question.arg, &fate, answer);
 }
 
@@ -173,9 +163,9 @@ enum order_news order_news_read(const struct database_answer *answer, int i,
     const PGresult *result = answer->result;
     if (PQgetisnull(result, i, COLUMN_NEWS_REASON))
         return order_row_decode(result, i, ret_order) == NULL ? ORDER_NEWS_STORED : ORDER_NEWS_NONE;
-    if (!uuid_read(result, i, 0, &ret_order->id))
+    if (!row_uuid(result, i, 0, &ret_order->id))
         return ORDER_NEWS_NONE;
     *ret_reason = PQgetvalue(result, i, COLUMN_NEWS_REASON);
-    *ret_age_ms = binary_integer(PQgetvalue(result, i, COLUMN_NEWS_AGE), sizeof(int64_t));
+    *ret_age_ms = row_number(result, i, COLUMN_NEWS_AGE);
     return ORDER_NEWS_DIED;
 }
