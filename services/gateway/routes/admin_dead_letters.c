@@ -5,8 +5,6 @@
 #include "services/gateway/routes/admin_request.h"
 #include "services/gateway/routes/message_json.h"
 #include "services/gateway/routes/routes.h"
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 struct list {
@@ -76,15 +74,12 @@ static void on_listed(void *arg, enum order_store_status status, const struct le
         request_guard_fail(&list->guard, order_store_problem(status));
         return;
     }
-    json_t *page = json_object(), *items = json_array();
+    json_t *items = json_array();
     size_t shown = count < list->limit ? count : list->limit;
     for (size_t i = 0; i < shown; i++)
         (void)json_array_append_new(items, letter_json(&letters[i]));
-    char next[24];
-    snprintf(next, sizeof(next), "%" PRId64, shown > 0 ? letters[shown - 1].id : 0);
-    json_add(page, "dead_letters", items);
-    json_add_text(page, "next", count > shown ? next : NULL);
-    reply_json(list->guard.request, 200, page);
+    admin_reply_page(list->guard.request, "dead_letters", items,
+                     count > shown ? letters[shown - 1].id : 0);
     request_guard_end(&list->guard);
 }
 

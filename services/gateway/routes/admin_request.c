@@ -3,7 +3,10 @@
 #include "proto/error.h"
 #include "proto/timestamp.h"
 #include "proto/utf8.h"
+#include "services/gateway/json_answer.h"
 #include "services/gateway/routes/query_string.h"
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FILTER_TEXT_MAX_CHARS 250
@@ -140,6 +143,16 @@ bool admin_read_query(struct request *request, struct admin_page *ret_page,
         return refuse(request, PROBLEM_INVALID_PARAMETER, "%s",
                       "cursor must be what a page before gave as next");
     return filter == NULL || read_filter_query(request, query, filter);
+}
+
+void admin_reply_page(struct request *request, const char *name, json_t *items, int64_t next_id)
+{
+    char next[24];
+    snprintf(next, sizeof(next), "%" PRId64, next_id);
+    json_t *page = json_object();
+    json_add(page, name, items);
+    json_add_text(page, "next", next_id > 0 ? next : NULL);
+    reply_json(request, 200, page);
 }
 
 /* ---- bodies ---- */

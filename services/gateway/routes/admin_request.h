@@ -24,6 +24,10 @@ struct admin_page {
 bool admin_read_query(struct request *request, struct admin_page *ret_page,
                       struct letter_filter *filter) __attribute__((warn_unused_result));
 
+/* Answer with a page: the member `name` is `items`, which are freed; "next" is the id that the next
+ * page goes on from, or null for 0: there is none. */
+void admin_reply_page(struct request *request, const char *name, json_t *items, int64_t next_id);
+
 /* The body: an object with these members (a list that ends with NULL) and no others; no body is an
  * empty object. NULL when it is at fault. Release it with json_decref(). */
 json_t *admin_read_body(struct request *request, const char *const *members)
