@@ -8,15 +8,18 @@
 #define SCHEMA_VERSION 3
 
 /* Installing waits for the other replicas and may have to read all orders. A little more than the
- * server's own limit in schema.sql, twice: waiting, then working. */
+ * server's own limit in SCHEMA_BEGIN_SQL, twice: waiting, then working. */
 #define SCHEMA_INSTALL_TIMEOUT_MS (11 * 60 * 1000)
 
-/* Begins a transaction with the lock that schema.sql takes, too. */
-#define SCHEMA_LOCK_SQL                                                                            \
-    "BEGIN; SET LOCAL statement_timeout = '5min'; SET LOCAL lock_timeout = 0;"                     \
-    " SELECT pg_advisory_xact_lock(7021786321201)"
+/* Begins the transaction of an installation, for PQexec(). All replicas come here at once on an
+ * empty database: one installs, and the others wait for its lock. Without it, two that race would
+ * fail: CREATE … IF NOT EXISTS alone meets a unique violation in the catalog. Filling the view
+ * reads all orders, hence the timeout. */
+#define SCHEMA_BEGIN_SQL                                                                           \
+    "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = '5min';"        \
+    " SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7021786321201)"
 
-/* All of schema.sql: several statements in a transaction of their own, for PQexec(). */
+/* All of schema.sql: the rest of that transaction, several statements for PQexec(). */
 extern const char schema_install_sql[];
 
 /* All of schema_check.sql, which tells its parameters and its row. */

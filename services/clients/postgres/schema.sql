@@ -1,5 +1,6 @@
--- The order pipeline's tables, installed by every service that starts and finds them missing
--- (schema.h). One transaction; running it again changes nothing.
+-- The order pipeline's tables, installed by every service that starts and finds them missing. It runs
+-- in the transaction that SCHEMA_BEGIN_SQL (schema.h) has begun, and commits it. Running it again
+-- changes nothing.
 --
 -- To change the schema: raise SCHEMA_VERSION in schema.h, add the step at the end, and record the
 -- version. A step changes nothing when it runs again (IF NOT EXISTS): version 1 makes a dropped table
@@ -7,14 +8,6 @@
 -- by the version, as version 1's DROP is. Replicas of the release before keep running meanwhile, so a
 -- step must suit both.
 
-BEGIN;
-SET LOCAL client_min_messages = warning;
-SET LOCAL statement_timeout = '5min'; -- filling the view reads all orders
-SET LOCAL lock_timeout = 0;
-
--- All replicas come here at once on an empty database: one installs, the others wait for it.
--- CREATE … IF NOT EXISTS alone fails with a unique violation in the catalog when two race.
-SELECT pg_advisory_xact_lock(7021786321201);
 SET LOCAL lock_timeout = '30s';
 
 CREATE TABLE IF NOT EXISTS order_pipeline_schema (

@@ -87,7 +87,7 @@ static bool prepare_schema(struct session *session, PGconn *conn, int socket)
     char subject[sizeof look.missing.message + 20];
     snprintf(subject, sizeof subject, "the schema: %s: ", look.missing.message);
     if (!begin_step(session, socket, SCHEMA_INSTALL_TIMEOUT_MS) ||
-        !succeeded(session, conn, subject, PQexec(conn, SCHEMA_LOCK_SQL)) ||
+        !succeeded(session, conn, subject, PQexec(conn, SCHEMA_BEGIN_SQL)) ||
         !look_at_schema(session, conn, socket, &look))
         return false;
     if (look.missing.message[0] == '\0')
