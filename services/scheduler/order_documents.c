@@ -17,7 +17,6 @@
 #define PROBE_TIMEOUT_MS 3000
 #define PROBE_INTERVAL_MS 5000
 #define PROBE_INTERVAL_DOWN_MS 1000
-#define PATH_MAX_BYTES 320 /* an index name has up to 255 bytes */
 #define ANSWER_MAX_BYTES (256 * 1024)
 #define GET_BEGIN "{\"ids\":["
 #define GET_END "]}"
@@ -29,7 +28,8 @@ struct order_documents {
     struct elasticsearch *client;
     struct loop_timer *probe;
     struct health_check *health;
-    char get_path[PATH_MAX_BYTES], search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES];
+    char get_path[ELASTICSEARCH_PATH_SIZE], search_path[ELASTICSEARCH_PATH_SIZE],
+        probe_path[ELASTICSEARCH_PATH_SIZE];
     bool by_search;
     struct order orders[ORDER_DOCUMENTS_MAX]; /* of the look under way */
     size_t count;                             /* 0: none is */
@@ -186,16 +186,11 @@ static void on_probe(void *arg)
         loop_timer_start(documents->probe, PROBE_INTERVAL_MS);
 }
 
-static void write_probe_path(char path[PATH_MAX_BYTES], const char *index)
-{
-    (void)snprintf(path, PATH_MAX_BYTES, "/%s/_count?terminate_after=1", index); /* it fits */
-}
-
 int order_documents_reach(const struct elasticsearch_options *server, const char *index,
                           struct error *err)
 {
-    char path[PATH_MAX_BYTES];
-    write_probe_path(path, index);
+    char path[ELASTICSEARCH_PATH_SIZE];
+    elasticsearch_probe_path(path, index);
     struct answer_body *body = NULL;
     long status = elasticsearch_get(server, path, &body, err);
     if (status == 0)
@@ -219,9 +214,9 @@ struct order_documents *order_documents_new(struct event_loop *loop,
     documents->health = health_check("elasticsearch", HEALTH_DEGRADED);
     documents->client = elasticsearch_new(loop, &options);
     documents->probe = event_loop_timer(loop, on_probe, documents);
-    (void)snprintf(documents->get_path, PATH_MAX_BYTES, "/%s/_mget", index); /* they fit */
-    (void)snprintf(documents->search_path, PATH_MAX_BYTES, "/%s/_search", index);
-    write_probe_path(documents->probe_path, index);
+    (void)snprintf(documents->get_path, ELASTICSEARCH_PATH_SIZE, "/%s/_mget", index); /* they fit */
+    (void)snprintf(documents->search_path, ELASTICSEARCH_PATH_SIZE, "/%s/_search", index);
+    elasticsearch_probe_path(documents->probe_path, index);
     loop_timer_start(documents->probe, 0);
     return documents;
 }

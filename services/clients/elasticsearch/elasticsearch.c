@@ -102,3 +102,8 @@ long elasticsearch_get(const struct elasticsearch_options *options, const char *
     event_loop_free(loop);
     return status;
 }
+
+void elasticsearch_probe_path(char path[ELASTICSEARCH_PATH_SIZE], const char *index)
+{
+    (void)snprintf(path, ELASTICSEARCH_PATH_SIZE, "/%s/_count?terminate_after=1", index);
+}

@@ -47,6 +47,12 @@ long elasticsearch_get(const struct elasticsearch_options *options, const char *
                        struct answer_body **ret_body, struct error *err)
     __attribute__((warn_unused_result));
 
+#define ELASTICSEARCH_PATH_SIZE 320 /* of "/INDEX/…": an index name has up to 255 bytes */
+
+/* The path that counts the documents of an index, no further than to one: what a probe asks. It
+ * needs what a search needs, the index and the privilege to read it. */
+void elasticsearch_probe_path(char path[ELASTICSEARCH_PATH_SIZE], const char *index);
+
 /* For config_option.validate. */
 int elasticsearch_url_validate(const char *url, struct error *err)
     __attribute__((warn_unused_result));

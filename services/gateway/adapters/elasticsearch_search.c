@@ -13,7 +13,6 @@
 #define PROBE_INTERVAL_MS 5000
 #define PROBE_INTERVAL_DOWN_MS 1000 /* a server that is back is noticed within 2 s */
 #define PROBE_TIMEOUT_MS 3000
-#define PATH_MAX_BYTES 320   /* an index name has up to 255 bytes */
 #define HEAD_MAX_BYTES 65536 /* of an answer, before its hits */
 
 /* What Elasticsearch finds in no index at all. */
@@ -29,7 +28,8 @@ struct elasticsearch_search {
     struct loop_timer *probe;
     bool reported_up;
     bool no_gets; /* the index is an alias of several: no document is read by its id */
-    char search_path[PATH_MAX_BYTES], probe_path[PATH_MAX_BYTES], document_path[PATH_MAX_BYTES];
+    char search_path[ELASTICSEARCH_PATH_SIZE], probe_path[ELASTICSEARCH_PATH_SIZE],
+        document_path[ELASTICSEARCH_PATH_SIZE];
 };
 
 struct operation {
@@ -262,7 +262,7 @@ static void on_document(void *arg, long status, enum http_end end, const char *b
 static int ask(struct question *question)
 {
     struct elasticsearch_search *search = question->search;
-    char id[ORDER_ID_TEXT_LEN + 1], path[PATH_MAX_BYTES + 128], query[128];
+    char id[ORDER_ID_TEXT_LEN + 1], path[ELASTICSEARCH_PATH_SIZE + 128], query[128];
     order_id_format(&question->id, id);
     question->by_search = search->no_gets;
     if (!question->by_search) {
@@ -316,16 +316,11 @@ static void on_probe(void *arg)
         probe_later(search);
 }
 
-static void write_probe_path(char path[PATH_MAX_BYTES], const char *index)
-{
-    (void)snprintf(path, PATH_MAX_BYTES, "/%s/_count?terminate_after=1", index); /* it fits */
-}
-
 int elasticsearch_search_reach(const struct elasticsearch_options *server, const char *index,
                                struct error *err)
 {
-    char path[PATH_MAX_BYTES];
-    write_probe_path(path, index);
+    char path[ELASTICSEARCH_PATH_SIZE];
+    elasticsearch_probe_path(path, index);
     struct answer_body *body = NULL;
     long status = elasticsearch_get(server, path, &body, err);
     if (status == 0)
@@ -347,7 +342,7 @@ struct order_search *elasticsearch_search_new(struct event_loop *loop,
     /* An answer without the hits of a shard that failed would look like a whole one. */
     (void)snprintf(search->search_path, sizeof(search->search_path),
                    "/%s/_search?allow_partial_search_results=false", options->index); /* it fits */
-    write_probe_path(search->probe_path, options->index);
+    elasticsearch_probe_path(search->probe_path, options->index);
     (void)snprintf(search->document_path, sizeof(search->document_path), "/%s/_doc",
                    options->index); /* it fits */
     search->client = elasticsearch_new(loop, &options->client);
