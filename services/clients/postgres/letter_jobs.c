@@ -9,30 +9,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A count in the job's result, raised. */
-#define RAISED(name, by) "'" name "', coalesce((result->>'" name "')::bigint, 0) + " by
+/* The counts in a job's result, each raised by what the rows (name, more) say. */
+#define RESULT_RAISED                                                                              \
+    "result = (SELECT jsonb_object_agg(name, coalesce((result->>name)::bigint, 0) + more)"
 
 enum { COLUMN_ITEM, COLUMN_DEAD, COLUMN_BODY }; /* of letters_next() */
 
 int letters_discard(struct database *database, const struct long_job *job,
                     database_done_fn *on_done, void *arg)
 {
-    static const char sql[] =
-        JOB_HELD ", batch AS (SELECT item FROM job_items, held WHERE job = held.id"
-                 " ORDER BY item LIMIT 500),"
-                 " discarded AS (UPDATE dead_letters AS l SET state = 'discarded',"
-                 " ended_at = clock_timestamp(), ended_by = coalesce(requested_by, 'unknown'),"
-                 " ended_reason = parameters->>'reason', job = held.id"
-                 " FROM batch, held WHERE l.id = item AND l.state = 'dead' RETURNING 1),"
-                 " gone AS (DELETE FROM job_items AS i USING batch, held"
-                 " WHERE i.job = held.id AND i.item = batch.item RETURNING 1),"
-                 " counts AS (SELECT (SELECT count(*) FROM gone) AS gone,"
-                 " (SELECT count(*) FROM discarded) AS discarded),"
-                 " changed AS (UPDATE jobs SET done = done + gone, result = "
-                 "jsonb_build_object(" RAISED("discarded", "discarded") ", " RAISED(
-                     "skipped", "gone - discarded") ")"
-                                                    " FROM held, counts WHERE jobs.id = held.id)"
-                                                    " SELECT cancel, gone FROM held, counts";
+    static const char sql[] = JOB_HELD
+        ", batch AS (SELECT item FROM job_items, held WHERE job = held.id ORDER BY item LIMIT 500),"
+        " discarded AS (UPDATE dead_letters AS l SET state = 'discarded',"
+        " ended_at = clock_timestamp(), ended_by = coalesce(requested_by, 'unknown'),"
+        " ended_reason = parameters->>'reason', job = held.id"
+        " FROM batch, held WHERE l.id = item AND l.state = 'dead' RETURNING 1),"
+        " gone AS (DELETE FROM job_items AS i USING batch, held"
+        " WHERE i.job = held.id AND i.item = batch.item RETURNING 1),"
+        " counts AS (SELECT (SELECT count(*) FROM gone) AS gone,"
+        " (SELECT count(*) FROM discarded) AS discarded),"
+        " changed AS (UPDATE jobs SET done = done + gone, " RESULT_RAISED
+        " FROM (VALUES ('discarded', discarded), ('skipped', gone - discarded))"
+        " AS raised(name, more)) FROM held, counts WHERE jobs.id = held.id)"
+        " SELECT cancel, gone FROM held, counts";
     _Static_assert(LETTERS_DISCARD_MAX == 500, "the LIMIT");
     return job_send(database, sql, job, NULL, 0, false, on_done, arg);
 }
@@ -131,17 +130,14 @@ bool letters_has_died_again(const struct database_answer *answer, int64_t letter
 int letters_settle(struct database *database, const struct long_job *job,
                    const struct letter_fates *fates, database_done_fn *on_done, void *arg)
 {
-    static const char sql[] = JOB_HELD
-        ", gone AS (DELETE FROM job_items USING held WHERE job = held.id"
-        " AND item = ANY ($3::bigint[]) RETURNING 1),"
-        " changed AS (UPDATE jobs SET done = done + (SELECT count(*) FROM gone),"
-        " checkpoint = $4, result = jsonb_build_object(" RAISED(
-            "searchable",
-            "$5::bigint") ", " RAISED("died_again",
-                                      "$6::bigint") ", " RAISED("skipped",
-                                                                "$7::bigint") ") FROM held WHERE "
-                                                                              "jobs.id = "
-                                                                              "held.id)" JOB_HOLD;
+    static const char sql[] =
+        JOB_HELD ", gone AS (DELETE FROM job_items USING held WHERE job = held.id"
+                 " AND item = ANY ($3::bigint[]) RETURNING 1),"
+                 " changed AS (UPDATE jobs SET done = done + (SELECT count(*) FROM gone),"
+                 " checkpoint = $4, " RESULT_RAISED
+                 " FROM (VALUES ('searchable', $5::bigint), ('died_again', $6::bigint),"
+                 " ('skipped', $7::bigint)) AS raised(name, more))"
+                 " FROM held WHERE jobs.id = held.id)" JOB_HOLD;
     char letters[LETTERS_SENT_MAX * 22 + 3], numbers[4][12];
     const unsigned values[] = {fates->in_a_row, fates->searchable, fates->died_again,
                                fates->skipped};
