@@ -1,6 +1,6 @@
 /* Trace Context (W3C Recommendation, Level 1): which trace an order belongs to. Its header
  * `traceparent` names the trace and the last step of it, `tracestate` is what tracing systems add
- * for each other. Whoever has neither begins a trace. */
+ * for each other. A service that is given neither begins a trace. */
 #ifndef PROTO_TRACE_CONTEXT_H
 #define PROTO_TRACE_CONTEXT_H
 

@@ -11,7 +11,7 @@
 #define PREFLIGHT_MAX_AGE_S "600"
 
 /* What the routes read of a request, and what they write that a script cannot read unless told.
- * Whoever traces sends tracestate with traceparent (W3C Trace Context). */
+ * A client that traces sends tracestate with traceparent (W3C Trace Context). */
 #define REQUEST_HEADERS                                                                            \
     "authorization, content-type, idempotency-key, prefer, traceparent, tracestate, x-operator, "  \
     "x-request-id"

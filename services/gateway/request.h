@@ -76,7 +76,7 @@ void *request_guard_new(struct request *request, size_t size, int64_t timeout_ms
 
 /* From now on the request waits for what others do, at most until `ends_ms` (on
  * clock_monotonic_ms()); its guard answers 0.1 to 0.2 s after that. The request is no longer
- * counted among those that are limited. Whoever lets requests wait limits them. */
+ * counted among those that are limited. The route that lets requests wait limits them. */
 void request_guard_set_apart(struct request_guard *guard, int64_t ends_ms);
 
 /* The route's chain has come to its end; the request must have been answered. Frees the state. */

@@ -1,7 +1,7 @@
 /* A source that consumes the dead-letter queue also consumes the archive queue beside it
- * (archive_queue_name()), over the same channel and always the longer of the two. So whoever counts
- * the consumers of both sees how many of the first are no schedulers, and a scheduler that freezes
- * or dies leaves both at once. */
+ * (archive_queue_name()), over the same channel and always the longer of the two. So a scheduler
+ * that counts the consumers of both sees how many of the first are no schedulers, and a scheduler
+ * that freezes or dies leaves both at once. */
 #include "services/scheduler/archive_source.h"
 #include "services/base/memory.h"
 #include <stdio.h>

@@ -338,7 +338,7 @@ static CURL *slot_easy_new(struct slot *slot)
     MUST(curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
     MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
     MUST(curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L));
-    MUST(curl_easy_setopt(easy, CURLOPT_PROXY, "")); /* none, whatever the environment says */
+    MUST(curl_easy_setopt(easy, CURLOPT_PROXY, "")); /* No proxy, also where http_proxy is set. */
     /* A new connection goes to the address that the name has now. */
     MUST(curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L));
     MUST(curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket));

@@ -1,3 +1,4 @@
+/* Makes the parameters of a filter; what it does not ask for is NULL. */
 #include "services/clients/postgres/letter_filter.h"
 
 void letter_filter_values(const struct letter_filter *filter, struct letter_filter_texts *texts,

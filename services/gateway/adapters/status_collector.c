@@ -1,5 +1,5 @@
 /* A round asks the services, PostgreSQL and Elasticsearch side by side, and ends after 1 s at the
- * latest. Whoever asks gets the last round's answer when that is fresh, else waits for the round.
+ * latest. A request gets the last round's answer when that is fresh. Else it waits for the round.
  * Rates are differences between two rounds, so the first question after a while waits for a second
  * round, as long as its time allows. The connection to PostgreSQL is opened for the questions, and
  * closed with the last round. */

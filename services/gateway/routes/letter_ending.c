@@ -1,3 +1,4 @@
+/* Words for letters that were replayed or discarded before. */
 #include "services/gateway/routes/letter_ending.h"
 #include "proto/timestamp.h"
 #include <stdio.h>
