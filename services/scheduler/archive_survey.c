@@ -79,7 +79,7 @@ static void on_measured(void *arg, const struct database_answer *answer)
         end_survey(survey);
         return;
     }
-    int64_t bytes = dead_letters_number(answer);
+    int64_t bytes = database_number(answer);
     metric_set(survey->bytes, (double)bytes);
     if (dead_letters_count(survey->options.database, on_counted, survey) != 0)
         end_survey(survey);
@@ -102,7 +102,7 @@ static void on_forgotten(void *arg, const struct database_answer *answer)
 {
     struct archive_survey *survey = arg;
     survey->forgetting = false;
-    int64_t forgotten = succeeded(answer) ? dead_letters_number(answer) : 0;
+    int64_t forgotten = succeeded(answer) ? database_number(answer) : 0;
     if (forgotten > 0)
         log_info("dead letters that were settled long ago are deleted",
                  log_number("letters", forgotten));

@@ -44,7 +44,8 @@ static void on_looked(void *arg, const struct database_answer *answer)
 {
     struct beat *beat = arg;
     beat->looking = false;
-    refresh_task_see_waiting(beat->options.refresh, succeeded(answer) ? jobs_number(answer) : 0);
+    refresh_task_see_waiting(beat->options.refresh,
+                             succeeded(answer) ? database_number(answer) : 0);
 }
 
 static void send_beat(struct beat *beat)

@@ -118,7 +118,7 @@ static void on_swept(void *arg, const struct database_answer *answer)
 {
     struct job_runner *runner = arg;
     refused(answer);
-    if (jobs_number(answer) == LONG_JOBS_SWEEP)
+    if (database_number(answer) == LONG_JOBS_SWEEP)
         runner->turns = 0; /* there may be more */
 }
 

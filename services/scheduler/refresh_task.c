@@ -135,7 +135,7 @@ static void on_refreshed(void *arg, enum refresh_result result,
 static void on_claimed(void *arg, const struct database_answer *answer)
 {
     struct refresh_task *task = arg;
-    int64_t claimed = jobs_number(answer);
+    int64_t claimed = database_number(answer);
     metric_add(task->metrics.requests, (uint64_t)claimed);
     task->jobs_held += claimed;
     if (answer->status != DATABASE_OK)

@@ -352,3 +352,10 @@ int database_send(struct database *database, const char *sql,
 {
     return database_call(database, sql, parameters, binary_result, on_done, NULL, arg);
 }
+
+int64_t database_number(const struct database_answer *answer)
+{
+    if (answer->status != DATABASE_OK || PQntuples(answer->result) == 0)
+        return 0;
+    return strtoll(PQgetvalue(answer->result, 0, 0), NULL, 10);
+}

@@ -75,6 +75,9 @@ struct database_answer {
  * server that has become a standby. The same statement may succeed in a moment. */
 bool database_failure_passes(const struct database_answer *answer);
 
+/* The first value of an answer in text, a number; 0 when the statement failed or has no row. */
+int64_t database_number(const struct database_answer *answer);
+
 typedef void database_done_fn(void *arg, const struct database_answer *answer);
 
 struct database_parameters {

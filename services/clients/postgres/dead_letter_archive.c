@@ -156,13 +156,6 @@ int64_t dead_letters_copies(const struct database_answer *stored)
     return binary_integer(PQgetvalue(stored->result, 0, 0), sizeof(int64_t));
 }
 
-int64_t dead_letters_number(const struct database_answer *answer)
-{
-    if (answer->status != DATABASE_OK || PQntuples(answer->result) == 0)
-        return 0;
-    return strtoll(PQgetvalue(answer->result, 0, 0), NULL, 10);
-}
-
 /* With one number as the parameter. */
 static int send_number(struct database *database, const char *sql, int64_t number,
                        database_done_fn *on_done, void *arg)

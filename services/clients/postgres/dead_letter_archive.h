@@ -44,10 +44,10 @@ int dead_letters_store(struct database *database, const struct dead_letter_row *
 int64_t dead_letters_copies(const struct database_answer *stored);
 
 /* How much the archive holds, in bytes on the disk; when that is over `max_bytes`, what its letters
- * take alone, about: the space of those that were deleted is used again. */
+ * take alone, about: the space of those that were deleted is used again. database_number() tells.
+ */
 int dead_letters_measure(struct database *database, int64_t max_bytes, database_done_fn *on_done,
                          void *arg) __attribute__((warn_unused_result));
-int64_t dead_letters_number(const struct database_answer *answer); /* 0 when that failed */
 
 /* Count the letters. Reads the whole table. */
 int dead_letters_count(struct database *database, database_done_fn *on_done, void *arg)
@@ -74,7 +74,7 @@ int dead_letters_tell(struct database *database, const char *state, const char *
 #define DEAD_LETTERS_FORGET_MAX 500
 
 /* Delete letters that were replayed or discarded longer ago than this, at most
- * DEAD_LETTERS_FORGET_MAX. dead_letters_number() tells how many. */
+ * DEAD_LETTERS_FORGET_MAX. database_number() tells how many. */
 int dead_letters_forget(struct database *database, int64_t retention_ms, database_done_fn *on_done,
                         void *arg) __attribute__((warn_unused_result));
 

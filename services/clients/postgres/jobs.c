@@ -32,13 +32,6 @@ static int send(struct database *database, const char *sql, int count, const cha
     return database_send(database, sql, &parameters, false, on_done, arg);
 }
 
-int64_t jobs_number(const struct database_answer *answer)
-{
-    if (answer->status != DATABASE_OK || PQntuples(answer->result) == 0)
-        return 0;
-    return strtoll(PQgetvalue(answer->result, 0, 0), NULL, 10);
-}
-
 int jobs_request(struct database *database, const char *kind, database_done_fn *on_done, void *arg)
 {
     /* The lock on the waiting job makes a claim wait until this statement is over. A job that was

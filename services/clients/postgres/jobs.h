@@ -21,8 +21,7 @@
 #define JOBS_SPACING_MS 1000        /* jobs of a kind are begun at most this often */
 #define JOBS_KEPT 10000             /* of the finished ones of a kind */
 
-/* The answer of the functions below that tell a number; 0 when that failed. */
-int64_t jobs_number(const struct database_answer *answer);
+/* What functions below call the number is database_number() of their answer. */
 
 /* ---- a gateway's side ---- */
 

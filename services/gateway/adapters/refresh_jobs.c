@@ -92,7 +92,7 @@ static void on_requested(void *arg, const struct database_answer *answer)
 {
     struct refresh_jobs *jobs = arg;
     jobs->requesting = false;
-    int64_t job = jobs_number(answer);
+    int64_t job = database_number(answer);
     if (answer->status == DATABASE_FAILED)
         log_refusal(answer);
     for (struct asker *asker = jobs->askers; asker != NULL; asker = asker->next) {

@@ -21,8 +21,8 @@ static void on_stored(void *arg, const struct database_answer *answer)
 
 static void on_number(void *arg, const struct database_answer *answer)
 {
-    *(struct told *)arg = (struct told){
-        .done = true, .status = answer->status, .number = dead_letters_number(answer)};
+    *(struct told *)arg =
+        (struct told){.done = true, .status = answer->status, .number = database_number(answer)};
 }
 
 static struct told store_all(struct connection *connection, const struct dead_letter_row *rows,

@@ -16,7 +16,7 @@ struct told {
 
 static void on_told(void *arg, const struct database_answer *answer)
 {
-    *(struct told *)arg = (struct told){true, answer->status, jobs_number(answer)};
+    *(struct told *)arg = (struct told){true, answer->status, database_number(answer)};
 }
 
 static int64_t wait_for(struct connection *connection, int sent, const struct told *told)

@@ -29,7 +29,7 @@ static void on_told(void *arg, const struct database_answer *answer)
     told->hold = long_job_hold(answer);
     if (PQntuples(answer->result) > 0 && PQnfields(answer->result) == 2)
         told->seconds = long_jobs_seconds(answer);
-    told->number = jobs_number(answer);
+    told->number = database_number(answer);
 }
 
 static void on_claimed(void *arg, const struct database_answer *answer)

@@ -63,7 +63,7 @@ int jobs_request(struct database *database, const char *kind, database_done_fn *
     return 0;
 }
 
-int64_t jobs_number(const struct database_answer *answer)
+int64_t database_number(const struct database_answer *answer)
 {
     return answer->status == DATABASE_OK ? table.last_job : 0;
 }
