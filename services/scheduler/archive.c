@@ -244,7 +244,7 @@ struct archive *archive_new(struct event_loop *loop, const struct archive_option
     archive->timer = event_loop_timer(loop, drive, archive);
     archive->database = database_new(loop, &(struct database_options){
                                                .dsn = options->dsn,
-                                               .application_name = "scheduler",
+                                               .application_name = "scheduler archive",
                                                .max_in_flight = STATEMENTS_MAX,
                                                .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
                                                .uses = DATABASE_ARCHIVES,
