@@ -157,4 +157,34 @@ ALTER TABLE scheduler_seen ADD COLUMN IF NOT EXISTS archive text,
                            ADD COLUMN IF NOT EXISTS archive_fault text;
 
 INSERT INTO order_pipeline_schema (version) VALUES (3) ON CONFLICT DO NOTHING;
+
+-- Version 4. The jobs about the search index. One of them runs at a time, and people ask for one at a
+-- time; those that a scheduler starts by itself wait until it has ended.
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS automatic boolean NOT NULL DEFAULT false;
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_index_running_idx ON jobs ((true))
+    WHERE state = 'running' AND kind IN ('reindex', 'verify', 'repair');
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_index_asked_idx ON jobs ((true))
+    WHERE finished IS NULL AND NOT automatic AND kind IN ('reindex', 'verify', 'repair');
+
+-- What is known of the search index: one row.
+CREATE TABLE IF NOT EXISTS search_index (
+    only_row           boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    deployment         uuid NOT NULL DEFAULT gen_random_uuid(), -- that the index says it belongs to
+    identity           text,             -- of the index, when a scheduler last looked,
+    documents          bigint,           -- how many it had,
+    seen_at            timestamptz,      -- and when that was
+    building           text,             -- the identity of the index that a reindex makes now
+    missing            double precision, -- the share of the orders that it lacks; NULL: none is known
+    fault              text,             -- what a person has to decide; NULL: nothing
+    verified_at        timestamptz,      -- the last verification, and the last one of all orders,
+    verified_full_at   timestamptz,
+    verified_missing   bigint,           -- and what the last one found
+    verified_extra     bigint,
+    verified_different bigint,
+    verify_tick        timestamptz,      -- the last ticks of the schedules that were done
+    verify_full_tick   timestamptz
+);
+INSERT INTO search_index DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+INSERT INTO order_pipeline_schema (version) VALUES (4) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -15,11 +15,13 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
     (8, 'daily_sales_mv', 'm', '{sale_date,total_revenue}', NULL, '{SELECT}'),
     (16, 'jobs', 'rp',
      '{id,kind,state,requested,started,lease,token,finished,error,'
-     'parameters,requested_by,total,done,checkpoint,result,cancel}', NULL, '{SELECT,INSERT,UPDATE}'),
+     'parameters,requested_by,total,done,checkpoint,result,cancel,automatic}', NULL, '{SELECT,INSERT,UPDATE}'),
     (16, 'scheduler_seen', 'rp', '{only_row,at,archive,archive_fault}', NULL, '{SELECT}'),
+    (16, 'search_index', 'rp', '{}', NULL, '{SELECT}'),
     (32, 'jobs', 'rp',
      '{id,kind,state,requested,started,lease,token,finished,error,'
-     'parameters,requested_by,total,done,checkpoint,result,cancel}', NULL, '{SELECT,UPDATE,DELETE}'),
+     'parameters,requested_by,total,done,checkpoint,result,cancel,automatic}', NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
+    (32, 'search_index', 'rp', '{}', NULL, '{SELECT,UPDATE}'),
     (32, 'scheduler_seen', 'rp', '{only_row,at,archive,archive_fault}', 'only_row',
      '{SELECT,INSERT,UPDATE}'),
     (32, 'sales_refresh', 'rp', '{id,tick,started_at,finished_at}', 'tick',
@@ -35,6 +37,8 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
     (32, 'orders', 'rpv', '{amount,created_at}', NULL, '{}'),
     (32, 'order_outbox', 'rp', '{traceparent,tracestate,replay_of}', NULL, '{}'),
     (32, 'jobs_unfinished_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'jobs_index_running_idx', 'iI', '{}', NULL, '{}'),
+    (32, 'jobs_index_asked_idx', 'iI', '{}', NULL, '{}'),
     (32, 'dead_letters', 'rp', '{}', NULL, '{}'),
     (32, 'dead_letters_dead_idx', 'iI', '{}', NULL, '{}'),
     (32, 'dead_letters_digest_idx', 'iI', '{}', NULL, '{}'),
@@ -54,6 +58,7 @@ lacking_columns AS (
         ('order_outbox', 'tracestate'), ('order_outbox', 'replay_of'),
         ('jobs', 'parameters'), ('jobs', 'requested_by'), ('jobs', 'total'), ('jobs', 'done'),
         ('jobs', 'checkpoint'), ('jobs', 'result'), ('jobs', 'cancel'),
+        ('jobs', 'automatic'),
         ('scheduler_seen', 'archive'), ('scheduler_seen', 'archive_fault')) AS later
     FROM used, unnest(columns) AS column_name
     WHERE oid IS NOT NULL AND NOT EXISTS (

@@ -13,9 +13,9 @@ static const char indexes_sql[] = "SELECT string_agg(indexname, ',' ORDER BY ind
 static const char all_indexes[] =
     "daily_sales_mv_date_idx,dead_letters_dead_idx,dead_letters_digest_idx,dead_letters_ended_idx,"
     "dead_letters_order_idx,dead_letters_pkey,dead_letters_replay_idx,job_items_pkey,"
-    "job_items_sent_idx,jobs_pkey,jobs_unfinished_idx,order_outbox_pkey,"
-    "order_pipeline_schema_pkey,orders_pkey,sales_refresh_pkey,sales_refresh_tick_key,"
-    "scheduler_seen_pkey";
+    "job_items_sent_idx,jobs_index_asked_idx,jobs_index_running_idx,jobs_pkey,jobs_unfinished_idx,"
+    "order_outbox_pkey,order_pipeline_schema_pkey,orders_pkey,sales_refresh_pkey,"
+    "sales_refresh_tick_key,scheduler_seen_pkey,search_index_pkey";
 static const char view_sql[] = "SELECT string_agg(sale_date || '=' || total_revenue, ' '"
                                " ORDER BY sale_date) FROM daily_sales_mv";
 
@@ -79,7 +79,7 @@ static void test_all_at_once_over_original(void **state)
 /* An older version, as its release installed it. */
 static void install_version(struct fixture *fixture, int version)
 {
-    static char sql[10000];
+    static char sql[20000];
     char path[200];
     snprintf(path, sizeof path, SCHEMA_VERSIONS_FOLDER "/schema_version_%d.sql", version);
     FILE *file = fopen(path, "r");
@@ -109,7 +109,7 @@ static void on_taken(void *arg, struct outbox_batch *batch, const struct databas
     *(struct outbox_batch **)arg = batch;
 }
 
-/* What only version 2 has: a job that waits, one that is done, and a scheduler that was seen. */
+/* What version 1 lacks: a job that waits, one that is done, and a scheduler that was seen. */
 static void ask_as_version_2(struct fixture *fixture)
 {
     execute(fixture, "INSERT INTO scheduler_seen (at) VALUES (now());"
@@ -142,7 +142,7 @@ static void upgrade(struct fixture *fixture, int version)
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
     assert_string_equal(query(fixture, "SELECT string_agg(version::text, ',' ORDER BY version)"
                                        " FROM order_pipeline_schema"),
-                        "1,2,3");
+                        "1,2,3,4");
     if (!original)
         store_as_version_1(fixture, 2);
 
@@ -174,7 +174,7 @@ static void upgrade(struct fixture *fixture, int version)
     /* A service of that version that starts now finds what it needs, and changes nothing. */
     install_version(fixture, version);
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
-    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "3");
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "4");
 }
 
 static void test_upgrade(void **state)
@@ -197,6 +197,17 @@ static void test_upgrade_from_2_over_original(void **state)
 {
     install_original_schema(*state);
     upgrade(*state, 2);
+}
+
+static void test_upgrade_from_3(void **state)
+{
+    upgrade(*state, 3);
+}
+
+static void test_upgrade_from_3_over_original(void **state)
+{
+    install_original_schema(*state);
+    upgrade(*state, 3);
 }
 
 /* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
@@ -224,7 +235,9 @@ static void test_again(void **state)
                                         "DROP TABLE scheduler_seen",
                                         "DROP TABLE dead_letters",
                                         "DROP INDEX dead_letters_digest_idx",
-                                        "DROP TABLE job_items"};
+                                        "DROP TABLE job_items",
+                                        "DROP INDEX jobs_index_running_idx",
+                                        "DROP TABLE search_index"};
     for (size_t i = 0; i < COUNT(drops); i++) {
         execute(fixture, drops[i]);
         connection_open(&connection, fixture);
@@ -272,6 +285,8 @@ int run_schema_tests(void)
         DATABASE_TEST(test_upgrade_over_original),
         DATABASE_TEST(test_upgrade_from_2),
         DATABASE_TEST(test_upgrade_from_2_over_original),
+        DATABASE_TEST(test_upgrade_from_3),
+        DATABASE_TEST(test_upgrade_from_3_over_original),
         DATABASE_TEST(test_again),
         DATABASE_TEST(test_without_the_right_to_create),
     };

@@ -170,7 +170,7 @@ static void drop_roles(struct fixture *fixture)
 }
 
 static const char grants[] = "GRANT SELECT ON order_pipeline_schema, daily_sales_mv,"
-                             " scheduler_seen TO runner;"
+                             " scheduler_seen, search_index TO runner;"
                              "GRANT SELECT, INSERT ON orders TO runner;"
                              "GRANT SELECT, INSERT, UPDATE ON jobs TO runner;"
                              "GRANT SELECT, INSERT, UPDATE, DELETE ON order_outbox TO runner";
