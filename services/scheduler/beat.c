@@ -51,7 +51,8 @@ static void on_looked(void *arg, const struct database_answer *answer)
 static void send_beat(struct beat *beat)
 {
     const int64_t tokens[] = {refresh_task_token(beat->options.refresh),
-                              job_runner_token(beat->options.runner)};
+                              job_runner_token(beat->options.letters),
+                              job_runner_token(beat->options.index)};
     const struct archive *archive = beat->options.archive;
     (void)!jobs_beat(beat->database, tokens, sizeof tokens / sizeof *tokens, on_beaten, beat);
     (void)!dead_letters_tell(beat->database, archive_state(archive), archive_fault(archive),

@@ -17,7 +17,7 @@ struct beat_options {
     const char *dsn; /* read only in beat_new() */
     struct refresh_task *refresh;
     const struct archive *archive;
-    struct job_runner *runner;
+    struct job_runner *letters, *index;
     void (*on_state)(void *arg, bool up, const char *reason); /* as database_options.on_state */
     void *arg;
 };

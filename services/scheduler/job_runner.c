@@ -7,6 +7,7 @@
  * wants it canceled. When it cannot say what has become of the job, it loses it: it takes a new
  * token, the lease of the old one ends, and a scheduler claims the job again. */
 #include "services/scheduler/job_runner.h"
+#include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
@@ -50,7 +51,8 @@ struct job_runner {
     size_t kind;
     void *work;
     struct job_run run;
-    enum job_end end; /* ENDING */
+    enum job_end end;        /* ENDING */
+    int64_t cancel_until_ms; /* run.canceled: the kind has ended the job */
     unsigned turns;
     bool watching; /* a look at the job is not answered yet */
     bool stopping;
@@ -146,13 +148,31 @@ static void end(struct job_runner *runner, enum job_end end, const char *error)
         return;
     }
     if (error != NULL)
-        log_warn("a job failed", log_number("job", runner->job->id),
-                 log_text("kind", runner->job->kind), log_text("reason", error));
+        log_warn(end == JOB_END_CANCELED ? "a canceled job has left something" : "a job failed",
+                 log_number("job", runner->job->id), log_text("kind", runner->job->kind),
+                 log_text("reason", error));
     runner->state = RUNNER_ENDING;
     runner->end = end;
 }
 
 /* ---- running ---- */
+
+/* Each time that somebody wants the job to end. */
+static void cancel(struct job_runner *runner)
+{
+    const struct job_kind *kind = kind_of(runner);
+    if (kind->cancel == NULL) {
+        end(runner, JOB_END_CANCELED, NULL);
+    } else if (!runner->run.canceled) {
+        runner->run.canceled = true;
+        runner->cancel_until_ms = clock_monotonic_ms() + JOB_CANCEL_MS;
+        kind->cancel(runner->work);
+        job_run_step_in(&runner->run, 0);
+    } else if (clock_monotonic_ms() >= runner->cancel_until_ms) {
+        end(runner, JOB_END_CANCELED, "it could not undo within 60 s what it had begun");
+        _Static_assert(JOB_CANCEL_MS == 60000, "the words");
+    }
+}
 
 static void on_watched(void *arg, const struct database_answer *answer)
 {
@@ -165,7 +185,7 @@ static void on_watched(void *arg, const struct database_answer *answer)
     case LONG_JOB_HELD:
         break;
     case LONG_JOB_CANCELED:
-        end(runner, JOB_END_CANCELED, NULL);
+        cancel(runner);
         break;
     case LONG_JOB_LOST:
         lose(runner);
@@ -186,7 +206,8 @@ static size_t find_kind(const struct job_runner *runner, const char *name)
 static void on_claimed(void *arg, const struct database_answer *answer)
 {
     struct job_runner *runner = arg;
-    refused(answer);
+    if (!long_jobs_claim_lost(answer))
+        refused(answer);
     if (answer->status != DATABASE_OK)
         runner->token = jobs_new_token(); /* it may have a job under the old one */
     runner->job = answer->status == DATABASE_OK ? long_jobs_claimed(answer, runner->token) : NULL;
@@ -206,7 +227,7 @@ static void on_claimed(void *arg, const struct database_answer *answer)
     if (runner->stopping)
         end(runner, JOB_END_LET_GO, NULL);
     else if (runner->job->cancel)
-        end(runner, JOB_END_CANCELED, NULL);
+        cancel(runner);
 }
 
 static void claim(struct job_runner *runner)
@@ -294,6 +315,11 @@ void job_run_done(struct job_run *run)
     end(run->runner, JOB_END_DONE, NULL);
 }
 
+void job_run_canceled(struct job_run *run, const char *left)
+{
+    end(run->runner, JOB_END_CANCELED, left);
+}
+
 void job_run_fail(struct job_run *run, const char *error)
 {
     end(run->runner, JOB_END_FAILED, error);
@@ -338,7 +364,7 @@ struct job_runner *job_runner_new(struct event_loop *loop, const struct job_runn
         .database = database_new(loop,
                                  &(struct database_options){
                                      .dsn = options->dsn,
-                                     .application_name = "scheduler jobs",
+                                     .application_name = options->name,
                                      .max_in_flight = STATEMENTS_MAX,
                                      .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
                                      .uses = DATABASE_SCHEDULES | DATABASE_ARCHIVES,

@@ -15,7 +15,8 @@ struct job_run {
     const struct long_job *job;
     struct database *database; /* for the kind's statements, of which at most one is under way */
     struct job_runner *runner;
-    bool busy; /* one is */
+    bool busy;     /* one is */
+    bool canceled; /* for a kind with cancel(): somebody wants the job to end */
 };
 
 struct job_kind {
@@ -26,13 +27,20 @@ struct job_kind {
     /* Do the next thing. Called soon after begin(), after each job_run_answered(), and after each
      * job_run_step_in(); never while a statement of the kind's is under way. */
     void (*step)(void *work);
+    /* Somebody wants the job to end: called once, maybe while a statement is under way; step()
+     * comes soon. The kind undoes what it has to, within JOB_CANCEL_MS, and ends the job. NULL:
+     * there is nothing to undo, and the runner ends the job. */
+    void (*cancel)(void *work);
     void (*end)(void *work); /* nothing of it is under way, in PostgreSQL */
 };
 
+#define JOB_CANCEL_MS (60 * 1000)
+
 struct job_runner_options {
-    const char *dsn;                                          /* read only in job_runner_new() */
-    const struct job_kind *kinds;                             /* outlive the runner */
-    size_t kind_count;                                        /* at most LONG_JOB_KINDS_MAX */
+    const char *dsn;              /* read only in job_runner_new() */
+    const char *name;             /* of the connection; lives for ever */
+    const struct job_kind *kinds; /* outlive the runner */
+    size_t kind_count;            /* at most LONG_JOB_KINDS_MAX */
     void (*on_state)(void *arg, bool up, const char *reason); /* as database_options.on_state */
     void (*on_stopped)(void *arg); /* after job_runner_stop(), when no job runs */
     void *arg;
@@ -67,8 +75,10 @@ void job_run_sent(struct job_run *run, int status);
 bool job_run_answered(struct job_run *run, const struct database_answer *answer, bool conditional)
     __attribute__((warn_unused_result));
 
-/* All is done; or the job has failed, for this reason. There is no step() any more. */
+/* All is done; or what was canceled is undone, but for what `left` says (NULL: all is); or the job
+ * has failed, for this reason. There is no step() any more. */
 void job_run_done(struct job_run *run);
+void job_run_canceled(struct job_run *run, const char *left);
 void job_run_fail(struct job_run *run, const char *error);
 
 #endif

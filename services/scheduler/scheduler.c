@@ -21,7 +21,7 @@ struct scheduler {
     struct health_check *health; /* PostgreSQL */
     struct refresh_task *refresh;
     struct order_documents *documents;
-    struct job_runner *runner;
+    struct job_runner *letters, *index; /* a refill need not wait behind a mass replay */
     struct archive *archive;
     struct beat *beat;
     unsigned stopping; /* parts that have been told to stop and have not */
@@ -31,8 +31,8 @@ struct scheduler {
 static void on_database_state(void *arg, bool up, const char *reason)
 {
     struct scheduler *scheduler = arg;
-    if (up && !(refresh_task_up(scheduler->refresh) && job_runner_up(scheduler->runner) &&
-                beat_up(scheduler->beat)))
+    if (up && !(refresh_task_up(scheduler->refresh) && job_runner_up(scheduler->letters) &&
+                job_runner_up(scheduler->index) && beat_up(scheduler->beat)))
         return;
     if (health_set(scheduler->health, up, reason)) {
         if (up)
@@ -65,10 +65,26 @@ static void on_stop(void *arg, bool readable, bool writable)
     struct scheduler *scheduler = arg;
     loop_watch_want(scheduler->stop_watch, false, false);
     loop_timer_start(scheduler->drain_timer, DRAIN_MS);
-    scheduler->stopping = 3; /* as many as are told here */
+    scheduler->stopping = 4; /* as many as are told here */
     refresh_task_stop(scheduler->refresh);
-    job_runner_stop(scheduler->runner);
+    job_runner_stop(scheduler->letters);
+    job_runner_stop(scheduler->index);
     archive_stop(scheduler->archive);
+}
+
+static struct job_runner *new_runner(struct scheduler *scheduler,
+                                     const struct scheduler_settings *settings, const char *name,
+                                     const struct job_kind *kinds, size_t count)
+{
+    return job_runner_new(scheduler->loop, &(struct job_runner_options){
+                                               .dsn = settings->postgres_dsn,
+                                               .name = name,
+                                               .kinds = kinds,
+                                               .kind_count = count,
+                                               .on_state = on_database_state,
+                                               .on_stopped = on_stopped,
+                                               .arg = scheduler,
+                                           });
 }
 
 int scheduler_run(const void *arg, int stop_fd, struct error *err)
@@ -91,16 +107,13 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     scheduler.documents =
         order_documents_new(scheduler.loop, &settings->elasticsearch, settings->order_index);
     /* A kind of job that takes long is added here. */
-    const struct job_kind kinds[] = {discard_kind(), replay_kind(scheduler.documents)};
-    scheduler.runner =
-        job_runner_new(scheduler.loop, &(struct job_runner_options){
-                                           .dsn = settings->postgres_dsn,
-                                           .kinds = kinds,
-                                           .kind_count = sizeof kinds / sizeof *kinds,
-                                           .on_state = on_database_state,
-                                           .on_stopped = on_stopped,
-                                           .arg = &scheduler,
-                                       });
+    const struct job_kind letter_kinds[] = {discard_kind(), replay_kind(scheduler.documents)};
+    struct job_kind index_kinds[LONG_JOB_KINDS_MAX] = {{0}};
+    size_t index_kind_count = 0;
+    scheduler.letters = new_runner(&scheduler, settings, "scheduler jobs", letter_kinds,
+                                   sizeof letter_kinds / sizeof *letter_kinds);
+    scheduler.index =
+        new_runner(&scheduler, settings, "scheduler index jobs", index_kinds, index_kind_count);
     scheduler.archive =
         archive_new(scheduler.loop, &(struct archive_options){
                                         .dsn = settings->postgres_dsn,
@@ -118,7 +131,8 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     scheduler.beat = beat_new(scheduler.loop, &(struct beat_options){
                                                   .dsn = settings->postgres_dsn,
                                                   .refresh = scheduler.refresh,
-                                                  .runner = scheduler.runner,
+                                                  .letters = scheduler.letters,
+                                                  .index = scheduler.index,
                                                   .archive = scheduler.archive,
                                                   .on_state = on_database_state,
                                                   .arg = &scheduler,
@@ -130,7 +144,8 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     loop_watch_free(scheduler.stop_watch);
     beat_free(scheduler.beat);
     archive_free(scheduler.archive);
-    job_runner_free(scheduler.runner);
+    job_runner_free(scheduler.index);
+    job_runner_free(scheduler.letters);
     order_documents_free(scheduler.documents);
     refresh_task_free(scheduler.refresh);
     loop_timer_free(scheduler.drain_timer);

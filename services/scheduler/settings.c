@@ -100,7 +100,7 @@ static struct limits_wanted wanted(const void *arg)
     return (struct limits_wanted){.descriptors = 32 + ADMIN_SERVER_CONNECTIONS_MAX,
                                   .descriptors_for = "the three servers and the admin port",
                                   .memory_bytes = SERVICE_MEMORY_BYTES + 2 * ARCHIVE_BYTES,
-                                  .threads = 4,
+                                  .threads = 5,
                                   .memory_for = "the program itself"};
 }
 

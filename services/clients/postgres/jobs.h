@@ -16,6 +16,12 @@
 
 #define JOB_KIND_REFRESH "refresh" /* of the daily sales */
 
+/* Of the index. JOB_KINDS_INDEX is all of them, for SQL. */
+#define JOB_KIND_REINDEX "reindex"
+#define JOB_KIND_VERIFY "verify"
+#define JOB_KIND_REPAIR "repair"
+#define JOB_KINDS_INDEX "'reindex', 'verify', 'repair'"
+
 #define JOBS_LEASE_MS 5000
 #define JOBS_SCHEDULER_GONE_MS 5000 /* without a beat; by the database's clock, too */
 #define JOBS_SPACING_MS 1000        /* jobs of a kind are begun at most this often */

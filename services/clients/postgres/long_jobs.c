@@ -1,5 +1,6 @@
 /* The jobs that take long, a statement for each function. */
 #include "services/base/memory.h"
+#include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/job_sql.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -37,8 +38,12 @@ int long_jobs_claim(struct database *database, const char *const *kinds, size_t 
 {
     /* A job that another scheduler is about to claim is passed over. */
     static const char sql[] =
-        "WITH next AS (SELECT id FROM jobs WHERE finished IS NULL AND kind = ANY ($1::text[])"
-        " AND (token IS NULL OR lease < now()) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        "WITH next AS (SELECT id FROM jobs AS job"
+        " WHERE finished IS NULL AND kind = ANY ($1::text[]) AND (token IS NULL OR lease < now())"
+        " AND (kind NOT IN (" JOB_KINDS_INDEX ") OR NOT EXISTS (SELECT FROM jobs AS other"
+        " WHERE other.state = 'running' AND other.finished IS NULL AND other.id <> job.id"
+        " AND other.kind IN (" JOB_KINDS_INDEX ")))"
+        " ORDER BY started IS NULL, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
         " UPDATE jobs SET state = 'running', started = coalesce(started, clock_timestamp()),"
         " lease = " JOB_LEASE ", token = $2::bigint FROM next WHERE jobs.id = next.id"
         " RETURNING jobs.id, kind, coalesce(parameters, '{}'), checkpoint, cancel,"
@@ -55,6 +60,11 @@ int long_jobs_claim(struct database *database, const char *const *kinds, size_t 
     const char *const values[] = {names, text};
     const struct database_parameters parameters = {.count = 2, .values = values};
     return database_send(database, sql, &parameters, false, on_done, arg);
+}
+
+bool long_jobs_claim_lost(const struct database_answer *answer)
+{
+    return answer_has_sqlstate(answer, "23505"); /* of jobs_index_running_idx */
 }
 
 struct long_job *long_jobs_claimed(const struct database_answer *answer, int64_t token)
@@ -105,18 +115,20 @@ int long_jobs_watch(struct database *database, const struct long_job *job,
     return job_send(database, sql, job, NULL, 0, false, on_done, arg);
 }
 
-int long_jobs_progress(struct database *database, const struct long_job *job, int64_t done,
-                       int64_t total, const char *checkpoint, database_done_fn *on_done, void *arg)
+int long_jobs_progress(struct database *database, const struct long_job *job,
+                       const struct long_job_progress *progress, database_done_fn *on_done,
+                       void *arg)
 {
-    static const char sql[] = JOB_HELD
-        ", changed AS (UPDATE jobs SET done = $3::bigint,"
-        " total = CASE WHEN $4::bigint < 0 THEN total ELSE $4::bigint END,"
-        " checkpoint = coalesce($5, checkpoint) FROM held WHERE jobs.id = held.id)" JOB_HOLD;
-    char done_text[24], total_text[24];
-    snprintf(done_text, sizeof done_text, "%" PRId64, done);
-    snprintf(total_text, sizeof total_text, "%" PRId64, total);
-    const char *const more[] = {done_text, total_text, checkpoint};
-    return job_send(database, sql, job, more, 3, false, on_done, arg);
+    static const char sql[] =
+        JOB_HELD ", changed AS (UPDATE jobs SET done = $3::bigint,"
+                 " total = CASE WHEN $4::bigint < 0 THEN total ELSE $4::bigint END,"
+                 " checkpoint = coalesce($5, checkpoint), result = coalesce($6::jsonb, result)"
+                 " FROM held WHERE jobs.id = held.id)" JOB_HOLD;
+    char done[24], total[24];
+    snprintf(done, sizeof done, "%" PRId64, progress->done);
+    snprintf(total, sizeof total, "%" PRId64, progress->total);
+    const char *const more[] = {done, total, progress->checkpoint, progress->result};
+    return job_send(database, sql, job, more, 4, false, on_done, arg);
 }
 
 int long_jobs_finish(struct database *database, const struct long_job *job, bool canceled,
@@ -131,7 +143,7 @@ int long_jobs_finish(struct database *database, const struct long_job *job, bool
     char id[24], token[24];
     snprintf(id, sizeof id, "%" PRId64, job->id);
     snprintf(token, sizeof token, "%" PRId64, job->token);
-    const char *state = error != NULL ? "failed" : canceled ? "canceled" : "done";
+    const char *state = canceled ? "canceled" : error != NULL ? "failed" : "done";
     const char *const values[] = {job->kind, id, token, state, error};
     const struct database_parameters parameters = {.count = 5, .values = values};
     return database_send(database, sql, &parameters, false, on_done, arg);

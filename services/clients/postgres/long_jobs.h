@@ -17,10 +17,15 @@ struct long_job {
 
 #define LONG_JOB_KINDS_MAX 16
 
-/* Claim the oldest job of these kinds that waits or whose lease has ended. */
+/* Claim a job of these kinds that waits or whose lease has ended: the oldest that was begun before,
+ * else the oldest. Of the kinds about the index one runs at a time, whatever schedulers there are:
+ * while one runs, the others are passed over, and when two are claimed at once, the later claim is
+ * refused (long_jobs_claim_lost()). */
 int long_jobs_claim(struct database *database, const char *const *kinds, size_t count,
                     int64_t token, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
+
+bool long_jobs_claim_lost(const struct database_answer *answer);
 
 /* The job that the answer to it (which is DATABASE_OK) tells, or NULL when there was none. */
 struct long_job *long_jobs_claimed(const struct database_answer *answer, int64_t token);
@@ -39,13 +44,19 @@ enum long_job_hold long_job_hold(const struct database_answer *answer);
 int long_jobs_watch(struct database *database, const struct long_job *job,
                     database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
-/* The job has come so far. `total` below 0 leaves it as it is, as NULL does the checkpoint. */
-int long_jobs_progress(struct database *database, const struct long_job *job, int64_t done,
-                       int64_t total, const char *checkpoint, database_done_fn *on_done, void *arg)
-    __attribute__((warn_unused_result));
+/* How far a job has come. `total` below 0 leaves it as it is, as NULL does the others. */
+struct long_job_progress {
+    int64_t done, total;
+    const char *checkpoint;
+    const char *result; /* JSON, for people */
+};
+int long_jobs_progress(struct database *database, const struct long_job *job,
+                       const struct long_job_progress *progress, database_done_fn *on_done,
+                       void *arg) __attribute__((warn_unused_result));
 
-/* The job has ended: failed when there is an `error`, else canceled or done. Forgets the oldest
- * finished jobs of the kind beyond JOBS_KEPT, with their items. */
+/* The job has ended: canceled, or failed when there is an `error`, or done. The error of a canceled
+ * job says what it has left. Forgets the oldest finished jobs of the kind beyond JOBS_KEPT, with
+ * their items. */
 int long_jobs_finish(struct database *database, const struct long_job *job, bool canceled,
                      const char *error, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));

@@ -18,7 +18,8 @@
 struct counting {
     int64_t pause_at; /* steps do nothing from this count on; 0: they go on */
     int64_t fail_at;
-    unsigned begun, ended;
+    unsigned begun, ended, canceled;
+    const char *left; /* when it is canceled */
     int64_t begun_at;
     bool stopped;
 };
@@ -52,6 +53,10 @@ static void step(void *arg)
     struct work *work = arg;
     char checkpoint[24];
     assert_false(work->run->busy);
+    if (work->run->canceled && work->counting->pause_at == 0) {
+        job_run_canceled(work->run, work->counting->left);
+        return;
+    }
     if (work->count == LAST) {
         job_run_done(work->run);
         return;
@@ -65,8 +70,16 @@ static void step(void *arg)
         return;
     }
     snprintf(checkpoint, sizeof checkpoint, "%" PRId64, work->count + 1);
-    job_run_sent(work->run, long_jobs_progress(work->run->database, work->run->job, work->count + 1,
-                                               LAST, checkpoint, on_counted, work));
+    job_run_sent(work->run, long_jobs_progress(work->run->database, work->run->job,
+                                               &(struct long_job_progress){work->count + 1, LAST,
+                                                                           checkpoint, NULL},
+                                               on_counted, work));
+}
+
+static void cancel(void *arg)
+{
+    struct work *work = arg;
+    work->counting->canceled++;
 }
 
 static void end(void *arg)
@@ -91,19 +104,22 @@ static void on_stopped(void *arg)
 struct running {
     struct fixture *fixture;
     struct counting counting;
-    struct job_kind kinds[2];
+    struct job_kind kinds[3];
     struct job_runner *runner;
 };
 
 static void start(struct running *running, struct fixture *fixture, const char *dsn)
 {
     running->fixture = fixture;
-    running->kinds[0] = (struct job_kind){"other", &running->counting, begin, step, end};
-    running->kinds[1] = (struct job_kind){"count", &running->counting, begin, step, end};
+    struct job_kind *kinds = running->kinds;
+    kinds[0] = (struct job_kind){"other", &running->counting, begin, step, NULL, end};
+    kinds[1] = (struct job_kind){"count", &running->counting, begin, step, NULL, end};
+    kinds[2] = (struct job_kind){"reindex", &running->counting, begin, step, cancel, end};
     running->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
                                                         .dsn = dsn,
+                                                        .name = "runner under test",
                                                         .kinds = running->kinds,
-                                                        .kind_count = 2,
+                                                        .kind_count = 3,
                                                         .on_state = on_state,
                                                         .on_stopped = on_stopped,
                                                         .arg = &running->counting,
@@ -181,6 +197,49 @@ static void test_cancel(void **state)
     execute(*state, "UPDATE jobs SET state = 'running', finished = NULL, token = 5,"
                     " lease = now() - interval '1 s'");
     run_until_query(*state, OUTCOME, "canceled 4 10 4");
+    job_runner_free(running.runner);
+}
+
+/* The kind undoes what it has begun, and only then the job ends. */
+static void test_undoing(void **state)
+{
+    struct running running = {.counting = {.pause_at = 4, .left = "a rusty nail"}};
+    start(&running, *state, ((struct fixture *)*state)->dsn);
+    execute(*state, "INSERT INTO jobs (kind) VALUES ('reindex')");
+    run_until_running(*state);
+    run_until_query(*state, OUTCOME, "running 4 10 4");
+    execute(*state, "UPDATE jobs SET cancel = true");
+    wait_until(running.counting.canceled == 1, run_for(*state, 20));
+    run_for(*state, 500); /* time for turns: it is told once */
+    assert_string_equal(query(*state, OUTCOME), "running 4 10 4");
+    assert_int_equal(running.counting.canceled, 1);
+
+    /* The scheduler stops meanwhile. */
+    job_runner_stop(running.runner);
+    wait_until(running.counting.stopped, run_for(*state, 20));
+    assert_string_equal(query(*state, OUTCOME), "waiting 4 10 4");
+    job_runner_free(running.runner);
+    running.counting = (struct counting){.left = "a rusty nail"};
+    start(&running, *state, ((struct fixture *)*state)->dsn);
+    run_until_query(*state, OUTCOME, "canceled 4 10 4 a rusty nail");
+    wait_until(running.counting.ended == 1, run_for(*state, 20));
+    assert_int_equal(running.counting.canceled, 1);
+    job_runner_free(running.runner);
+}
+
+/* Of the jobs about the index one runs at a time: here another scheduler's. */
+static void test_one_index_job(void **state)
+{
+    struct running running = {.counting = {.begun = 0}};
+    start(&running, *state, ((struct fixture *)*state)->dsn);
+    execute(*state, "INSERT INTO jobs (kind, state, started, token, lease) VALUES"
+                    " ('verify', 'running', now(), 5, now() + interval '1 h')");
+    execute(*state, "INSERT INTO jobs (kind) VALUES ('reindex'), ('count')");
+    run_until_query(*state, "SELECT state FROM jobs WHERE kind = 'count'", "done");
+    run_for(*state, 500); /* time for turns */
+    assert_string_equal(query(*state, "SELECT state FROM jobs WHERE kind = 'reindex'"), "waiting");
+    execute(*state, "UPDATE jobs SET state = 'done', finished = now() WHERE kind = 'verify'");
+    run_until_query(*state, "SELECT state FROM jobs WHERE kind = 'reindex'", "done");
     job_runner_free(running.runner);
 }
 
@@ -265,6 +324,8 @@ int main(void)
         DATABASE_TEST(test_failure),
         DATABASE_TEST(test_refusal),
         DATABASE_TEST(test_cancel),
+        DATABASE_TEST(test_undoing),
+        DATABASE_TEST(test_one_index_job),
         DATABASE_TEST(test_lost),
         DATABASE_TEST(test_an_answer_is_lost),
         DATABASE_TEST(test_stop),

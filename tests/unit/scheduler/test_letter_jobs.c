@@ -94,6 +94,7 @@ static void start(struct stand *stand, struct fixture *fixture)
     stand->kinds[1] = replay_kind(stand->documents);
     stand->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
                                                       .dsn = fixture->dsn,
+                                                      .name = "runner under test",
                                                       .kinds = stand->kinds,
                                                       .kind_count = 2,
                                                       .on_state = on_state,

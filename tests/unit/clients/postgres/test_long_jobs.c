@@ -8,6 +8,7 @@
 enum { FIRST_TOKEN = 11, SECOND_TOKEN = -22 };
 
 static const char *const kinds[] = {"replay", "discard"};
+static const char *const index_kinds[] = {"reindex", "verify", "repair"};
 
 /* An answer. */
 struct told {
@@ -17,6 +18,7 @@ struct told {
     enum long_job_hold hold;
     double seconds;
     int64_t token; /* for a claim */
+    bool claim_lost;
     struct long_job *job;
 };
 
@@ -36,6 +38,9 @@ static void on_claimed(void *arg, const struct database_answer *answer)
 {
     struct told *told = arg;
     told->done = true;
+    told->claim_lost = long_jobs_claim_lost(answer);
+    if (told->claim_lost)
+        return;
     assert_int_equal(answer->status, DATABASE_OK);
     told->job = long_jobs_claimed(answer, told->token);
 }
@@ -56,6 +61,15 @@ static struct long_job *claim(struct connection *connection, int64_t token)
         .job;
 }
 
+static struct long_job *claim_index(struct connection *connection, int64_t token)
+{
+    struct told told = {.token = token};
+    return wait_for(connection,
+                    long_jobs_claim(connection->database, index_kinds, 3, token, on_claimed, &told),
+                    &told)
+        .job;
+}
+
 static enum long_job_hold watch(struct connection *connection, const struct long_job *job)
 {
     struct told told = {.done = false};
@@ -68,8 +82,9 @@ static enum long_job_hold progress(struct connection *connection, const struct l
 {
     struct told told = {.done = false};
     return wait_for(connection,
-                    long_jobs_progress(connection->database, job, done, total, checkpoint, on_told,
-                                       &told),
+                    long_jobs_progress(connection->database, job,
+                                       &(struct long_job_progress){done, total, checkpoint, NULL},
+                                       on_told, &told),
                     &told)
         .hold;
 }
@@ -136,6 +151,14 @@ static void test_progress(void **state)
     assert_int_equal(progress(&connection, job, 6, 12, NULL), LONG_JOB_HELD);
     assert_string_equal(query(*state, "SELECT concat_ws(' ', done, total, checkpoint) FROM jobs"),
                         "6 12 page 4");
+    struct told told = {.done = false};
+    const struct long_job_progress seen = {6, -1, NULL, "{\"index\":\"orders-000002\"}"};
+    (void)wait_for(&connection, long_jobs_progress(connection.database, job, &seen, on_told, &told),
+                   &told);
+    assert_int_equal(progress(&connection, job, 6, -1, NULL), LONG_JOB_HELD);
+    assert_string_equal(query(*state, "SELECT concat_ws(' ', done, total, checkpoint, result)"
+                                      " FROM jobs"),
+                        "6 12 page 4 {\"index\": \"orders-000002\"}");
     execute(*state, "UPDATE jobs SET cancel = true");
     assert_int_equal(watch(&connection, job), LONG_JOB_CANCELED);
     assert_int_equal(progress(&connection, job, 7, -1, NULL), LONG_JOB_CANCELED);
@@ -143,7 +166,8 @@ static void test_progress(void **state)
     connection_close(&connection);
 }
 
-/* One ends done, one failed, one canceled. What is not this token's is left alone. */
+/* One ends done, one failed, one canceled, which has left something. What is not this token's is
+ * left alone. */
 static void test_ends(void **state)
 {
     struct connection connection;
@@ -156,7 +180,7 @@ static void test_ends(void **state)
         struct long_job wrong = *job;
         wrong.token = SECOND_TOKEN;
         assert_int_equal(finish(&connection, &wrong, false, NULL).hold, LONG_JOB_LOST);
-        struct told told = finish(&connection, job, i == 2, i == 1 ? "out of space" : NULL);
+        struct told told = finish(&connection, job, i == 2, i > 0 ? "out of space" : NULL);
         assert_int_equal(told.hold, LONG_JOB_HELD);
         assert_true(told.seconds >= 90 && told.seconds < 150);
         assert_int_equal(watch(&connection, job), LONG_JOB_LOST);
@@ -166,7 +190,7 @@ static void test_ends(void **state)
     assert_null(claim(&connection, FIRST_TOKEN));
     assert_string_equal(query(*state, "SELECT string_agg(concat_ws(' ', state, error, lease), ', '"
                                       " ORDER BY id) FROM jobs"),
-                        "done, failed out of space, canceled");
+                        "done, failed out of space, canceled out of space");
     connection_close(&connection);
 }
 
@@ -215,6 +239,41 @@ static void test_claims_race(void **state)
     assert_null(claim(&connection, SECOND_TOKEN));
     execute(*state, "COMMIT");
     long_job_free(job);
+    connection_close(&connection);
+}
+
+/* Of the kinds about the index one runs at a time. One that was begun goes on before the others. */
+static void test_one_index_job(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    execute(*state, "CREATE UNIQUE INDEX IF NOT EXISTS jobs_index_running_idx ON jobs ((true))"
+                    " WHERE state = 'running' AND kind IN ('reindex', 'verify', 'repair');"
+                    "INSERT INTO jobs (kind) VALUES ('verify'), ('reindex'), ('repair')");
+    execute(*state, "UPDATE jobs SET started = now() WHERE kind = 'reindex'");
+    struct long_job *job = claim_index(&connection, FIRST_TOKEN);
+    assert_string_equal(job->kind, "reindex");
+    assert_null(claim_index(&connection, SECOND_TOKEN));
+    execute(*state, "UPDATE jobs SET lease = now() - interval '1 ms' WHERE kind = 'reindex'");
+    struct long_job *again = claim_index(&connection, SECOND_TOKEN);
+    assert_string_equal(again->kind, "reindex");
+
+    /* Another scheduler's claim is not committed yet. */
+    assert_int_equal(finish(&connection, again, false, NULL).hold, LONG_JOB_HELD);
+    execute(*state, "BEGIN; UPDATE jobs SET state = 'running', token = 7,"
+                    " lease = now() + interval '1 h' WHERE kind = 'repair'");
+    struct told told = {.token = FIRST_TOKEN};
+    assert_int_equal(
+        long_jobs_claim(connection.database, index_kinds, 3, FIRST_TOKEN, on_claimed, &told), 0);
+    run_for(*state, 200); /* it waits for the other one's end */
+    assert_false(told.done);
+    execute(*state, "COMMIT");
+    run_until(*state, &told.done);
+    assert_true(told.claim_lost);
+    assert_string_equal(query(*state, "SELECT string_agg(state, ' ' ORDER BY id) FROM jobs"),
+                        "waiting done running");
+    long_job_free(job);
+    long_job_free(again);
     connection_close(&connection);
 }
 
@@ -272,13 +331,10 @@ static void test_what_is_left_is_forgotten(void **state)
 int run_long_jobs_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_oldest_first),
-        DATABASE_TEST(test_progress),
-        DATABASE_TEST(test_ends),
-        DATABASE_TEST(test_a_frozen_one_writes_nothing),
-        DATABASE_TEST(test_claims_race),
-        DATABASE_TEST(test_let_go),
-        DATABASE_TEST(test_what_is_left_is_forgotten),
+        DATABASE_TEST(test_oldest_first), DATABASE_TEST(test_progress),
+        DATABASE_TEST(test_ends),         DATABASE_TEST(test_a_frozen_one_writes_nothing),
+        DATABASE_TEST(test_claims_race),  DATABASE_TEST(test_one_index_job),
+        DATABASE_TEST(test_let_go),       DATABASE_TEST(test_what_is_left_is_forgotten),
     };
     return cmocka_run_group_tests_name("long jobs", tests, NULL, NULL);
 }
