@@ -2,24 +2,9 @@
 #ifndef GATEWAY_JSON_ANSWER_H
 #define GATEWAY_JSON_ANSWER_H
 
-#include "proto/order_id.h"
+#include "services/gateway/json_members.h"
 #include "services/gateway/request.h"
 #include <jansson.h>
-#include <stdint.h>
-
-/* Add a member; the value becomes the object's. NULL is null. */
-void json_add(json_t *object, const char *name, json_t *value);
-
-/* Texts that are NULL, or no UTF-8, are null. */
-void json_add_text(json_t *object, const char *name, const char *text);
-void json_add_number(json_t *object, const char *name, int64_t number);
-
-/* An instant, and the id of an order, as texts. */
-json_t *json_time(int64_t us);
-json_t *json_order_id(const struct order_id *id);
-
-/* Any bytes, in base64 (RFC 4648, 4). */
-json_t *json_base64(const void *bytes, size_t len);
 
 /* Answer with `json`, which is freed; nobody may store it. */
 void reply_json(struct request *request, int status, json_t *json);

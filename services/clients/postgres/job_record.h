@@ -10,6 +10,7 @@ struct job_record {
     const char *kind, *state;
     const char *parameters, *result;  /* JSON; NULL: none */
     const char *requested_by, *error; /* NULL: none */
+    bool automatic;                   /* a scheduler began it by itself */
     int64_t requested_at_us;
     bool was_started, was_finished;
     int64_t started_at_us, finished_at_us;

@@ -10,7 +10,7 @@
 
 #define JOB_COLUMNS                                                                                \
     "id, kind, state, parameters::text, result::text, requested_by, error, requested, started,"    \
-    " finished, done, total, cancel"
+    " finished, done, total, cancel, automatic"
 
 enum job_column {
     ID,
@@ -26,6 +26,7 @@ enum job_column {
     DONE,
     TOTAL,
     CANCEL,
+    AUTOMATIC,
     CANCELED /* job_records_cancel() alone */
 };
 
@@ -58,6 +59,7 @@ static struct job_record job_at(const PGresult *result, int row)
         .has_total = !PQgetisnull(result, row, TOTAL),
         .total = row_number(result, row, TOTAL),
         .cancel_requested = PQgetvalue(result, row, CANCEL)[0] != 0,
+        .automatic = PQgetvalue(result, row, AUTOMATIC)[0] != 0,
     };
     (void)row_time(result, row, REQUESTED, &job.requested_at_us); /* NOT NULL */
     job.was_started = row_time(result, row, STARTED, &job.started_at_us);
@@ -77,14 +79,15 @@ static void on_listed(void *arg, const struct database_answer *answer)
     free(jobs);
 }
 
-static int list(struct database *database, const char *sql, int64_t id, unsigned limit,
+/* `sql` has the first `count` of these parameters. */
+static int list(struct database *database, const char *sql, int count, int64_t id, unsigned limit,
                 jobs_listed_fn *on_done, void *arg)
 {
     char id_text[24], limit_text[12];
     snprintf(id_text, sizeof id_text, "%" PRId64, id);
     snprintf(limit_text, sizeof limit_text, "%u", limit);
     const char *const values[] = {id_text, limit_text};
-    const struct database_parameters parameters = {.count = 2, .values = values};
+    const struct database_parameters parameters = {.count = count, .values = values};
     struct read *read = read_new(arg);
     read->on_done.listed = on_done;
     if (database_call(database, sql, &parameters, true, on_listed, free, read) == 0)
@@ -98,14 +101,24 @@ int job_records_list(struct database *database, int64_t before_id, unsigned limi
 {
     static const char sql[] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id < $1::bigint"
                               " ORDER BY id DESC LIMIT $2::integer";
-    return list(database, sql, before_id, limit, on_done, arg);
+    return list(database, sql, 2, before_id, limit, on_done, arg);
+}
+
+int job_records_overview(struct database *database, jobs_listed_fn *on_done, void *arg)
+{
+    static const char sql[] =
+        "SELECT " JOB_COLUMNS " FROM jobs WHERE id IN"
+        " ((SELECT id FROM jobs ORDER BY id DESC LIMIT 5) UNION ALL"
+        " (SELECT id FROM jobs WHERE finished IS NULL AND kind <> '" JOB_KIND_REFRESH
+        "' ORDER BY id LIMIT 10)) ORDER BY id DESC";
+    _Static_assert(JOB_RECORDS_NEWEST == 5 && JOB_RECORDS_UNFINISHED == 10, "the LIMITs");
+    return list(database, sql, 0, 0, 0, on_done, arg);
 }
 
 int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_done, void *arg)
 {
-    static const char sql[] =
-        "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1::bigint LIMIT $2::integer";
-    return list(database, sql, id, 1, on_done, arg);
+    static const char sql[] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1::bigint";
+    return list(database, sql, 1, id, 0, on_done, arg);
 }
 
 static void on_canceled(void *arg, const struct database_answer *answer)

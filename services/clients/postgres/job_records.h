@@ -14,6 +14,14 @@ typedef void jobs_listed_fn(void *arg, const struct job_record *jobs, size_t cou
 int job_records_list(struct database *database, int64_t before_id, unsigned limit,
                      jobs_listed_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
+/* The newest jobs, and besides them the oldest unfinished ones that take long; the highest id
+ * first.
+ */
+#define JOB_RECORDS_NEWEST 5
+#define JOB_RECORDS_UNFINISHED 10
+int job_records_overview(struct database *database, jobs_listed_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
 /* The job of this id, or none. */
 int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_done, void *arg)
     __attribute__((warn_unused_result));

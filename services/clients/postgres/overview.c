@@ -34,22 +34,12 @@ static const char last_refresh[] =
     "SELECT to_json((SELECT to_char(finished_at" AS_TEXT
     " FROM sales_refresh WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1))";
 
-static const char jobs[] =
-    "SELECT coalesce(json_agg(json_build_object('id', id, 'kind', kind, 'state', state,"
-    " 'parameters', parameters, 'requested_at', to_char(requested" AS_TEXT
-    ", 'requested_by', requested_by, 'started_at', to_char(started" AS_TEXT
-    ", 'finished_at', to_char(finished" AS_TEXT
-    ", 'done', done, 'total', total, 'result', result, 'error', error,"
-    " 'cancel_requested', cancel) ORDER BY id DESC), '[]')"
-    " FROM (SELECT * FROM jobs ORDER BY id DESC LIMIT 5) AS last";
-
 static const char *const statements[OVERVIEW_PARTS] = {
     [OVERVIEW_ROWS] = rows,
     [OVERVIEW_DEAD_LETTERS] = dead_letters,
     [OVERVIEW_ARCHIVE] = archive,
     [OVERVIEW_OUTBOX] = outbox,
     [OVERVIEW_LAST_REFRESH] = last_refresh,
-    [OVERVIEW_JOBS] = jobs,
 };
 
 int overview_read(struct database *database, enum overview_part part, database_done_fn *on_done,

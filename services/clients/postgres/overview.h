@@ -11,7 +11,6 @@ enum overview_part {
     OVERVIEW_ARCHIVE,      /* of dead letters, {"state","fault"}: null without a scheduler */
     OVERVIEW_OUTBOX,       /* {"orders","oldest_seconds"}; counted up to 10,000 */
     OVERVIEW_LAST_REFRESH, /* of the daily sales, or null */
-    OVERVIEW_JOBS,         /* the last 5, newest first */
     OVERVIEW_PARTS,
 };
 

@@ -7,8 +7,10 @@
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/job_records.h"
 #include "services/gateway/adapters/service_replicas.h"
 #include "services/gateway/adapters/status_report.h"
+#include "services/gateway/job_json.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +32,10 @@ struct waiter {
     int64_t ends_at_ms;
 };
 
-/* A part of the overview. */
+/* What PostgreSQL is asked: the parts of the overview, and the jobs. */
+enum { PART_JOBS = OVERVIEW_PARTS, PARTS };
 struct part {
     struct status_collector *home;
-    enum overview_part index;
     bool asked; /* the statement is under way */
     json_t *json;
 };
@@ -46,7 +48,7 @@ struct status_collector {
     char count_path[PATH_SIZE];
     struct database *database; /* NULL while nobody asks */
     bool database_down;        /* as it was last heard of */
-    struct part parts[OVERVIEW_PARTS];
+    struct part parts[PARTS];
     double documents;
     struct loop_timer *next;    /* the next round */
     struct loop_timer *end;     /* of the round */
@@ -80,6 +82,7 @@ static void render(struct status_collector *collector)
         replicas[facts.replica_count++] = replica;
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         facts.overview[i] = collector->parts[i].json;
+    facts.jobs = collector->parts[PART_JOBS].json;
     free(collector->json);
     collector->json = status_report_render(&facts, &collector->memory, &collector->len);
     collector->told_ms = clock_monotonic_ms();
@@ -138,7 +141,7 @@ static void close_database(struct status_collector *collector)
     database_free(collector->database);
     collector->database = NULL;
     collector->database_down = false;
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
+    for (size_t i = 0; i < PARTS; i++)
         collector->parts[i].asked = false;
 }
 
@@ -173,7 +176,7 @@ static void end_if_told(struct status_collector *collector)
     if (!collector->collecting || !collector->replicas_told || collector->counting ||
         !collector->overview_sent)
         return;
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
+    for (size_t i = 0; i < PARTS; i++)
         if (collector->parts[i].asked)
             return;
     loop_timer_start(collector->end, 0);
@@ -186,25 +189,40 @@ static void on_replicas_told(void *arg)
     end_if_told(collector);
 }
 
-static void on_part(void *arg, const struct database_answer *answer)
+static void part_told(struct part *part, json_t *json)
 {
-    struct part *part = arg;
     part->asked = false;
     forget_part(part);
-    const char *text = overview_json(answer);
-    if (text != NULL)
-        part->json = json_loads(text, JSON_DECODE_ANY, NULL);
+    part->json = json;
     end_if_told(part->home);
+}
+
+static void on_part(void *arg, const struct database_answer *answer)
+{
+    const char *text = overview_json(answer);
+    part_told(arg, text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL);
+}
+
+static void on_jobs(void *arg, const struct job_record *jobs, size_t count,
+                    const struct database_answer *answer)
+{
+    json_t *json = answer->status == DATABASE_OK ? json_array() : NULL;
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(json, job_json(&jobs[i]));
+    part_told(arg, json);
 }
 
 static void ask_postgres(struct status_collector *collector)
 {
     if (!database_up(collector->database))
         return;
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++) {
+    for (size_t i = 0; i < PARTS; i++) {
         struct part *part = &collector->parts[i];
-        if (!part->asked) /* else the last round's answer will do */
-            part->asked = overview_read(collector->database, part->index, on_part, part) == 0;
+        if (part->asked)
+            continue; /* the last round's answer will do */
+        part->asked = (i == PART_JOBS ? job_records_overview(collector->database, on_jobs, part)
+                                      : overview_read(collector->database, (enum overview_part)i,
+                                                      on_part, part)) == 0;
     }
     collector->overview_sent = true;
 }
@@ -248,7 +266,7 @@ static void on_next(void *arg)
     collector->replicas_told = false;
     collector->overview_sent = collector->database_down; /* it is not waited for */
     collector->documents = NAN;
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
+    for (size_t i = 0; i < PARTS; i++)
         forget_part(&collector->parts[i]);
     loop_timer_start(collector->end, ROUND_MS);
     if (collector->database == NULL)
@@ -256,7 +274,7 @@ static void on_next(void *arg)
             database_new(collector->loop, &(struct database_options){
                                               .dsn = collector->options.dsn,
                                               .application_name = "gateway status",
-                                              .max_in_flight = OVERVIEW_PARTS,
+                                              .max_in_flight = PARTS,
                                               .statement_timeout_ms = ROUND_MS,
                                               .reads_only = true,
                                               .on_state = on_database,
@@ -303,8 +321,8 @@ struct status_collector *status_collector_new(struct event_loop *loop,
     collector->options = *options;
     collector->documents = NAN;
     collector->begun_ms = clock_monotonic_ms() - RATES_MS - 1;
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
-        collector->parts[i] = (struct part){.home = collector, .index = (enum overview_part)i};
+    for (size_t i = 0; i < PARTS; i++)
+        collector->parts[i].home = collector;
     collector->replicas = service_replicas_new(
         loop, &(struct service_replicas_options){.urls = options->service_urls,
                                                  .own_address = options->admin_address,
@@ -334,7 +352,7 @@ void status_collector_free(struct status_collector *collector)
     service_replicas_free(collector->replicas);
     elasticsearch_free(collector->elasticsearch);
     close_database(collector);
-    for (size_t i = 0; i < OVERVIEW_PARTS; i++)
+    for (size_t i = 0; i < PARTS; i++)
         forget_part(&collector->parts[i]);
     for (struct waiter *next, *waiter = collector->waiters; waiter != NULL; waiter = next) {
         next = waiter->next;

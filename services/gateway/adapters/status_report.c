@@ -126,7 +126,7 @@ static bool any_unanswered(const struct status_facts *facts)
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         if (facts->overview[i] == NULL)
             return true;
-    return false;
+    return facts->jobs == NULL;
 }
 
 /* What the gateway's own readiness tells is not told again. */
@@ -245,10 +245,14 @@ static json_t *queue(const struct status_facts *facts)
                      "consumers", number(consumers), "dead_messages", number(dead));
 }
 
+static json_t *told(json_t *json)
+{
+    return json != NULL ? json_incref(json) : json_null();
+}
+
 static json_t *part(const struct status_facts *facts, enum overview_part index)
 {
-    json_t *json = facts->overview[index];
-    return json != NULL ? json_incref(json) : json_null();
+    return told(facts->overview[index]);
 }
 
 char *status_report_render(const struct status_facts *facts, struct status_memory *memory,
@@ -269,7 +273,7 @@ char *status_report_render(const struct status_facts *facts, struct status_memor
         rates, "rows_estimated", part(facts, OVERVIEW_ROWS), "documents", number(facts->documents),
         "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS), "archive",
         part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX), "last_refresh_at",
-        part(facts, OVERVIEW_LAST_REFRESH), "jobs", part(facts, OVERVIEW_JOBS));
+        part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
     char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(12));
     if (text == NULL)
         abort(); /* out of memory */

@@ -26,6 +26,7 @@ struct status_facts {
     bool urls_set;                    /* SERVICE_ADMIN_URLS names services */
     const char *urls_fault;           /* or NULL */
     json_t *overview[OVERVIEW_PARTS]; /* NULL: not answered */
+    json_t *jobs;                     /* NULL: not answered */
     double documents;                 /* NAN: not answered */
     const char *queue;                /* its name */
 };

@@ -43,6 +43,7 @@ def job(number=7, **changes):
         "parameters": {"filter": {"reason": "malformed"}, "per_second": 50},
         "requested_at": NOW,
         "requested_by": "ann",
+        "automatic": False,
         "started_at": NOW,
         "finished_at": None,
         "done": 3,

@@ -1,6 +1,7 @@
 /* Jobs as people see them, and how they cancel them. */
 #include "services/clients/postgres/job_records.h"
 #include "tests/unit/clients/postgres/fixture.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ struct seen {
     bool canceled;
     struct job_record first;
     char text[200]; /* of the texts of the first */
+    char ids[200];
 };
 
 static void note(struct seen *seen, const struct job_record *job)
@@ -28,6 +30,9 @@ static void on_listed(void *arg, const struct job_record *jobs, size_t count,
     assert_int_equal(answer->status, DATABASE_OK);
     seen->done = true;
     seen->count = count;
+    for (size_t i = 0, len = 0; i < count; i++)
+        len +=
+            (size_t)snprintf(seen->ids + len, sizeof seen->ids - len, "%" PRId64 " ", jobs[i].id);
     if (count > 0)
         note(seen, &jobs[0]);
 }
@@ -73,25 +78,48 @@ static void test_records(void **state)
     struct connection connection;
     connection_open(&connection, *state);
     assert_int_equal(list(&connection, INT64_MAX, 10).count, 0);
-    execute(*state, "INSERT INTO jobs (kind, state, requested, started, finished, error,"
-                    " parameters, requested_by, total, done, result) VALUES"
-                    " ('replay', 'failed', '2000-01-01T00:00:01Z', '2000-01-01T00:00:02Z',"
-                    "  '2000-01-01T00:00:03Z', 'five in a row', '{\"a\": 1}', 'ada', 7, 5, '{}'),"
-                    " ('refresh', 'waiting', '-infinity', NULL, NULL, NULL, NULL, NULL, NULL, 0,"
-                    "  NULL)");
+    execute(*state,
+            "INSERT INTO jobs (kind, state, requested, started, finished, error,"
+            " parameters, requested_by, total, done, result, automatic) VALUES"
+            " ('replay', 'failed', '2000-01-01T00:00:01Z', '2000-01-01T00:00:02Z',"
+            "  '2000-01-01T00:00:03Z', 'five in a row', '{\"a\": 1}', 'ada', 7, 5, '{}', true),"
+            " ('refresh', 'waiting', '-infinity', NULL, NULL, NULL, NULL, NULL, NULL, 0,"
+            "  NULL, false)");
     struct seen seen = find(&connection, 1);
     assert_string_equal(seen.text, "replay failed {\"a\": 1} {} ada five in a row");
     assert_true(seen.first.requested_at_us == INT64_C(946684801000000));
     assert_true(seen.first.was_started && seen.first.started_at_us == INT64_C(946684802000000));
     assert_true(seen.first.was_finished && seen.first.finished_at_us == INT64_C(946684803000000));
     assert_true(seen.first.has_total && seen.first.total == 7 && seen.first.done == 5);
+    assert_true(seen.first.automatic);
     seen = list(&connection, INT64_MAX, 10);
     assert_int_equal(seen.count, 2);
     assert_string_equal(seen.text, "refresh waiting - - - -");
-    assert_false(seen.first.was_started || seen.first.was_finished || seen.first.has_total);
+    assert_false(seen.first.automatic || seen.first.was_started || seen.first.was_finished ||
+                 seen.first.has_total);
     assert_int_equal(list(&connection, INT64_MAX, 1).count, 1);
     assert_int_equal(list(&connection, 2, 10).first.id, 1);
     assert_int_equal(find(&connection, 3).count, 0);
+    connection_close(&connection);
+}
+
+/* A long job that runs is not hidden by refreshes that came after it. */
+static void test_overview(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    struct seen seen = {.done = false};
+    assert_int_equal(job_records_overview(connection.database, on_listed, &seen), 0);
+    run_until(connection.fixture, &seen.done);
+    assert_int_equal(seen.count, 0);
+    execute(*state, "INSERT INTO jobs (kind, finished) VALUES ('replay', now()), ('replay', NULL),"
+                    " ('refresh', NULL);"
+                    "INSERT INTO jobs (kind) SELECT 'discard' FROM generate_series(1, 20);"
+                    "INSERT INTO jobs (kind) SELECT 'refresh' FROM generate_series(1, 7)");
+    seen = (struct seen){.done = false};
+    assert_int_equal(job_records_overview(connection.database, on_listed, &seen), 0);
+    run_until(connection.fixture, &seen.done);
+    assert_string_equal(seen.ids, "30 29 28 27 26 12 11 10 9 8 7 6 5 4 2 ");
     connection_close(&connection);
 }
 
@@ -125,6 +153,7 @@ int run_job_records_tests(void)
 {
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_records),
+        DATABASE_TEST(test_overview),
         DATABASE_TEST(test_cancel),
     };
     return cmocka_run_group_tests_name("job records", tests, NULL, NULL);

@@ -58,7 +58,7 @@ static int all_well(void **state)
     set_part(OVERVIEW_ARCHIVE, "{\"state\":\"on\",\"fault\":null}");
     set_part(OVERVIEW_OUTBOX, "{\"orders\":0,\"oldest_seconds\":null}");
     set_part(OVERVIEW_LAST_REFRESH, "\"2026-09-21T14:00:00.000000Z\"");
-    set_part(OVERVIEW_JOBS, "[]");
+    facts.jobs = json_array();
     return 0;
 }
 
@@ -67,6 +67,7 @@ static int forget(void **state)
     (void)state;
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         set_part((enum overview_part)i, NULL);
+    json_decref(facts.jobs);
     json_decref(report);
     report = NULL;
     return 0;
@@ -192,6 +193,8 @@ static void test_nothing_is_known(void **state)
     (void)state;
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         set_part((enum overview_part)i, NULL);
+    json_decref(facts.jobs);
+    facts.jobs = NULL;
     facts.documents = NAN;
     facts.replica_count = 1;
     facts.urls_fault = "cannot read the file: No such file or directory";

@@ -9,8 +9,9 @@
 #define JOBS "/api/admin/jobs"
 #define FIRST                                                                                      \
     "{\"id\":1,\"kind\":\"replay\",\"state\":\"running\",\"parameters\":{\"per_second\":50},"      \
-    "\"requested_at\":\"1970-01-01T00:00:01Z\",\"requested_by\":\"ada\",\"started_at\":"           \
-    "\"1970-01-01T00:00:02Z\",\"finished_at\":null,\"done\":5,\"total\":7,"                        \
+    "\"requested_at\":\"1970-01-01T00:00:01Z\",\"requested_by\":\"ada\","                          \
+    "\"automatic\":false,\"started_at\":\"1970-01-01T00:00:02Z\",\"finished_at\":null,\"done\":5," \
+    "\"total\":7,"                                                                                 \
     "\"result\":{\"searchable\":5},\"error\":null,\"cancel_requested\":true}"
 
 static void get(const char *path)
