@@ -144,15 +144,6 @@ static bool path_is(const char *pattern, h2o_iovec_t path, h2o_iovec_t *ret_segm
     return is_plain_segment(*ret_segment);
 }
 
-/* The index of the route, or ROUTE_COUNT. The first of those that fit is the one. */
-static size_t find_route(const struct router *router, h2o_iovec_t path, h2o_iovec_t *ret_rest)
-{
-    for (size_t i = 0; i < ROUTE_COUNT; i++)
-        if (has_route(router, &routes[i]) && path_is(routes[i].path, path, ret_rest))
-            return i;
-    return ROUTE_COUNT;
-}
-
 static bool method_is(h2o_iovec_t method, const char *name)
 {
     return h2o_memis(method.base, method.len, name, strlen(name));
@@ -163,6 +154,38 @@ static bool method_allowed(const struct route *route, h2o_iovec_t method)
     if (route->methods[0] == 'P')
         return method_is(method, "POST");
     return method_is(method, "GET") || method_is(method, "HEAD");
+}
+
+static bool same_path(size_t index, size_t other)
+{
+    return other < ROUTE_COUNT && strcmp(routes[index].path, routes[other].path) == 0;
+}
+
+/* The index of the route, or ROUTE_COUNT. The first path that fits is the one. Of the rows of this
+ * path, which stand together, it is the one with the method, or the last. */
+static size_t find_route(const struct router *router, const h2o_req_t *req, h2o_iovec_t path,
+                         h2o_iovec_t *ret_rest)
+{
+    size_t i = 0;
+    while (i < ROUTE_COUNT &&
+           !(has_route(router, &routes[i]) && path_is(routes[i].path, path, ret_rest)))
+        i++;
+    while (i < ROUTE_COUNT && same_path(i, i + 1) && !method_allowed(&routes[i], req->method))
+        i++;
+    return i;
+}
+
+/* The methods of all rows of the route's path; lives as long as the request. */
+static const char *methods_of_path(h2o_req_t *req, size_t index)
+{
+    while (index > 0 && same_path(index, index - 1))
+        index--;
+    h2o_iovec_t methods = h2o_strdup(&req->pool, routes[index].methods, SIZE_MAX);
+    for (; same_path(index, index + 1); index++)
+        methods = h2o_concat(
+            &req->pool, methods, h2o_iovec_init(H2O_STRLIT(", ")),
+            h2o_iovec_init(routes[index + 1].methods, strlen(routes[index + 1].methods)));
+    return methods.base;
 }
 
 /* Whether a method may be used on some resource of HTTP's usual kind (RFC 9110, 9.1): TRACE,
@@ -214,7 +237,7 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
 {
     const struct router *router = arg;
     h2o_iovec_t rest = {NULL, 0};
-    size_t index = find_route(router, http_request_path(req), &rest);
+    size_t index = find_route(router, req, http_request_path(req), &rest);
     struct request *request = request_new(req, router->api, router->admin, metrics_of[index]);
 
     if (fault != REQUEST_HEAD_FINE) {
@@ -223,12 +246,13 @@ void router_handle(void *arg, h2o_req_t *req, enum request_head_fault fault)
     }
     const struct route *route = index < ROUTE_COUNT ? &routes[index] : NULL;
     if (route != NULL && is_preflight(router, req)) {
-        cors_add_preflight_headers(req, route->methods);
+        cors_add_preflight_headers(req, methods_of_path(req, index));
         reply_no_content(request);
     } else if (route == NULL && method_usual(req->method)) {
         reply_problem(request, PROBLEM_NOT_FOUND, NULL);
     } else if (route == NULL || !method_allowed(route, req->method)) {
-        reply_header(request, "allow", route != NULL ? route->methods : READ ", " WRITE);
+        reply_header(request, "allow",
+                     route != NULL ? methods_of_path(req, index) : READ ", " WRITE);
         reply_problem(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
     } else if (req->entity.len > route->body_max_bytes) {
         reply_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
