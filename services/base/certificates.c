@@ -1,32 +1,9 @@
 /* Reads a file of certificates as OpenSSL's X509_LOOKUP_load_file() does, and throws them away. */
 #include "services/base/certificates.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "services/base/regular_file.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static FILE *open_file(const char *path, struct error *err)
-{
-    struct stat status = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block the start */
-    FILE *file = NULL;
-    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        file = fdopen(fd, "r");
-    if (file != NULL)
-        return file;
-    if (fd >= 0 && !S_ISREG(status.st_mode))
-        error_set(err, "not a file");
-    else
-        error_set(err, "cannot read the file: %s", strerror(errno));
-    if (fd >= 0)
-        (void)close(fd);
-    return NULL;
-}
 
 /* OpenSSL takes a line for the beginning of a certificate only if nothing stands before it on that
  * line. So a byte order mark, which an editor writes at the beginning of a file, hides the
@@ -52,7 +29,7 @@ static int refuse_marks(FILE *file, struct error *err)
 
 int certificates_validate(const char *path, struct error *err)
 {
-    FILE *file = open_file(path, err);
+    FILE *file = regular_file_open(path, err);
     if (file == NULL)
         return -1;
     if (refuse_marks(file, err) != 0) {

@@ -9,12 +9,6 @@
  * order's delivery is requeued. */
 #define BULK_TIMEOUT_MS 4000
 
-/* What the indexer needs of the answer: the items' ids and statuses, in the order of the request,
- * and why. */
-#define BULK_ANSWER_FILTER                                                                         \
-    "filter_path=items.*._id,items.*.status,items.*.error.type,items.*.error.reason,error.type,"   \
-    "error.reason"
-
 /* Judge the batch's part by the HTTP status, or 0 without an answer; then `err` says why. Only 200
  * takes the request as a whole: then each order is judged by the status of its item, which must be
  * in the order's place and have its id; otherwise all of the part are retried. 2xx and 409 done;

@@ -6,8 +6,8 @@
 #include "services/indexer/index_setup.h"
 #include "services/base/backoff.h"
 #include "services/base/memory.h"
+#include "services/clients/elasticsearch/index_look.h"
 #include "services/clients/elasticsearch/server_error.h"
-#include "services/indexer/index_look.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,37 +18,21 @@
 #define BACKOFF_CAP_MS 1000
 #define PATH_MAX_BYTES 512 /* an index name has up to 255 bytes */
 
-/* No type or setting that only some servers have. A field that is not listed is kept in _source and
- * not indexed. `id` is `_id` once more, for a client that pages through the index: `_id` cannot be
- * sorted by. It costs Elasticsearch 13 of 56 us of CPU a document. refresh_interval is set because
- * without it an index that is not searched for a while is refreshed no more, and the first search
- * has to wait for it. */
-#define DEFINITION                                                                                 \
-    "{\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"    \
-    "\"mappings\":{\"dynamic\":false,\"properties\":{"                                             \
-    "\"id\":{\"type\":\"keyword\"},"                                                               \
-    "\"product_name\":{\"type\":\"text\"},"                                                        \
-    "\"amount\":{\"type\":\"double\"},"                                                            \
-    "\"created_at\":{\"type\":\"date\"}}}}"
-
-static const char template_format[] =
-    "{\"index_patterns\":[\"%s\"],\"priority\":500,\"template\":" DEFINITION "}";
-
 enum setup_step { STEP_LOOK, STEP_PUT_TEMPLATE, STEP_PUT_INDEX };
 
 static const struct {
-    const char *method, *path_format, *body_format, *doing, *privilege;
+    const char *method, *path_format, *doing, *privilege;
 } steps[] = {
-    [STEP_LOOK] = {"GET", "/%s?" INDEX_LOOK_QUERY, NULL, "looking for the index",
-                   "view_index_metadata"},
-    [STEP_PUT_TEMPLATE] = {"PUT", "/_index_template/%s", template_format,
-                           "installing the index template", "manage_index_templates"},
-    [STEP_PUT_INDEX] = {"PUT", "/%s", DEFINITION, "creating the index", "create_index"},
+    [STEP_LOOK] = {"GET", "/%s?" INDEX_LOOK_QUERY, "looking for the index", "view_index_metadata"},
+    [STEP_PUT_TEMPLATE] = {"PUT", "/_index_template/%s", "installing the index template",
+                           "manage_index_templates"},
+    [STEP_PUT_INDEX] = {"PUT", "/%s", "creating the index", "create_index"},
 };
 
 struct index_setup {
     struct index_setup_options options;
     enum setup_step step;   /* what is being asked, unless the timer runs */
+    struct index_look look; /* the last one */
     bool missing;           /* the index, at the last look */
     bool created_elsewhere; /* in this round */
     bool template_settled;  /* put by this process, or refused, since the index went missing */
@@ -101,7 +85,8 @@ static void looked(struct index_setup *setup, long status, const char *body, siz
         ask(setup, setup->template_settled ? STEP_PUT_INDEX : STEP_PUT_TEMPLATE);
     } else if (status != 200) {
         fail_round(setup, status, said->words.message);
-    } else if (index_look_judge(setup->options.index, body, body_len, &setup->reason) != 0) {
+    } else if (index_look_read(setup->options.index, body, body_len, &setup->look,
+                               &setup->reason) != 0) {
         end_round(setup, false);
     } else if (!setup->template_settled) {
         ask(setup, STEP_PUT_TEMPLATE);
@@ -166,17 +151,30 @@ static void on_answer(void *arg, long status, enum http_end end, const char *bod
     }
 }
 
+static char *body_of(const struct index_setup *setup, enum setup_step step)
+{
+    const struct index_definition *definition = setup->options.definition;
+    switch (step) {
+    case STEP_LOOK:
+        return NULL;
+    case STEP_PUT_TEMPLATE:
+        return index_definition_template(definition, setup->options.index);
+    case STEP_PUT_INDEX:
+        return index_definition_body(definition, &(struct index_purpose){.alias = NULL});
+    }
+    return NULL;
+}
+
 static void ask(struct index_setup *setup, enum setup_step step)
 {
-    char path[PATH_MAX_BYTES], body[sizeof template_format + 256];
-    int body_len = 0;
+    char path[PATH_MAX_BYTES], *body = body_of(setup, step);
     setup->step = step;
-    (void)snprintf(path, sizeof path, steps[step].path_format, setup->options.index);
-    if (steps[step].body_format != NULL)
-        body_len = snprintf(body, sizeof body, steps[step].body_format, setup->options.index);
-    if (elasticsearch_request(setup->options.client, steps[step].method, path,
-                              body_len > 0 ? "application/json" : NULL, body_len > 0 ? body : NULL,
-                              (size_t)body_len, false, REQUEST_TIMEOUT_MS, on_answer, setup) != 0)
+    (void)snprintf(path, sizeof path, steps[step].path_format, setup->options.index); /* it fits */
+    int rc = elasticsearch_request(setup->options.client, steps[step].method, path,
+                                   body ? "application/json" : NULL, body, body ? strlen(body) : 0,
+                                   false, REQUEST_TIMEOUT_MS, on_answer, setup);
+    free(body);
+    if (rc != 0)
         fail_round(setup, 0, "too many requests at once");
 }
 
@@ -231,7 +229,8 @@ int index_setup_reach(const struct elasticsearch_options *server, const char *in
     int rc = -1;
     long status = elasticsearch_get(server, path, &body, err);
     if (status == 200) {
-        rc = index_look_judge(index, body->bytes, body->len, err);
+        struct index_look look;
+        rc = index_look_read(index, body->bytes, body->len, &look, err);
     } else if (status != 0) {
         struct server_error said;
         server_error_parse(body->bytes, body->len, &said);

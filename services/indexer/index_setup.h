@@ -8,6 +8,7 @@
 #define INDEXER_INDEX_SETUP_H
 
 #include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/elasticsearch/index_definition.h"
 #include "services/loop/event_loop.h"
 #include <stdbool.h>
 
@@ -16,6 +17,7 @@ struct index_setup;
 struct index_setup_options {
     struct elasticsearch *client; /* stays the caller's; one request at a time is sent */
     const char *index;            /* stays the caller's */
+    const struct index_definition *definition; /* stays the caller's */
     /* Called when the index has become usable (at first it is not), and after each failed round. */
     void (*on_state)(void *arg, bool usable, const char *reason);
     /* Called when the template is refused. The index is used all the same. */

@@ -3,8 +3,9 @@
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
+#include "services/clients/elasticsearch/bulk_items.h"
+#include "services/clients/elasticsearch/bulk_request.h"
 #include "services/indexer/bulk_answer.h"
-#include "services/indexer/bulk_request.h"
 #include "services/indexer/index_setup.h"
 #include "services/indexer/settings.h"
 #include "services/worker/worker.h"
@@ -17,6 +18,7 @@
 struct indexer {
     struct worker *worker;
     struct elasticsearch *client;
+    struct index_definition *definition;
     struct index_setup *setup;
     struct health_check *health;
     char bulk_path[512];
@@ -88,6 +90,11 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
     const struct indexer_settings *settings = arg;
     struct link_key key;
     struct indexer *indexer = memory_new(sizeof *indexer);
+    indexer->definition = index_definition_new(NULL, err);
+    if (indexer->definition == NULL) {
+        free(indexer);
+        return -1;
+    }
     indexer->health = health_check("elasticsearch", HEALTH_REQUIRED);
     indexer->worker = worker_new(
         &(struct worker_options){
@@ -104,12 +111,13 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
         },
         err);
     if (indexer->worker == NULL) {
+        index_definition_free(indexer->definition);
         free(indexer);
         return -1;
     }
     /* The server gives up a little before its client does. */
     (void)snprintf(indexer->bulk_path, sizeof indexer->bulk_path, "/%s/_bulk?timeout=3s&%s",
-                   settings->index, BULK_ANSWER_FILTER); /* it fits */
+                   settings->index, BULK_ITEMS_FILTER); /* it fits */
     struct event_loop *loop = worker_event_loop(indexer->worker);
     struct elasticsearch_options client = settings->elasticsearch;
     client.max_in_flight = 2; /* _bulk and the setup */
@@ -118,6 +126,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
     indexer->setup = index_setup_new(loop, &(struct index_setup_options){
                                                .client = indexer->client,
                                                .index = settings->index,
+                                               .definition = indexer->definition,
                                                .on_state = on_index_state,
                                                .on_warning = on_index_warning,
                                                .arg = indexer,
@@ -125,6 +134,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
     worker_run(indexer->worker, stop_fd);
     elasticsearch_free(indexer->client);
     index_setup_free(indexer->setup);
+    index_definition_free(indexer->definition);
     worker_free(indexer->worker);
     free(indexer);
     return 0;

@@ -98,6 +98,7 @@ struct scene {
     struct http_peer *peer;
     struct event_loop *loop;
     struct elasticsearch *client;
+    struct index_definition *definition;
     struct index_setup *setup;
     int told; /* on_state() was called so often */
     bool usable;
@@ -134,9 +135,11 @@ static void start(struct scene *scene)
     scene->client = elasticsearch_new(
         scene->loop, &(struct elasticsearch_options){
                          .url = url, .max_in_flight = 1, .max_response_bytes = 10000});
+    scene->definition = index_definition_new(NULL, NULL);
     scene->setup =
         index_setup_new(scene->loop, &(struct index_setup_options){.client = scene->client,
                                                                    .index = "orders",
+                                                                   .definition = scene->definition,
                                                                    .on_state = on_state,
                                                                    .on_warning = on_warning,
                                                                    .arg = scene});
@@ -147,6 +150,7 @@ static void finish(struct scene *scene)
 {
     elasticsearch_free(scene->client);
     index_setup_free(scene->setup);
+    index_definition_free(scene->definition);
     event_loop_free(scene->loop);
     http_peer_free(scene->peer);
 }
@@ -190,10 +194,10 @@ static void assert_body(enum request_kind kind, const char *expected_text)
 }
 
 #define DEFINITION                                                                                 \
-    "{\"settings\":{\"index\":{\"refresh_interval\":\"1s\",\"auto_expand_replicas\":\"0-1\"}},"    \
+    "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.auto_expand_replicas\":\"0-1\"},"     \
     "\"mappings\":{\"dynamic\":false,\"properties\":{\"id\":{\"type\":\"keyword\"},"               \
     "\"product_name\":{\"type\":\"text\"},\"amount\":{\"type\":\"double\"},"                       \
-    "\"created_at\":{\"type\":\"date\"}}}}"
+    "\"created_at\":{\"type\":\"date\"}}}"
 
 static void test_nothing_is_there(void **state)
 {
@@ -205,9 +209,9 @@ static void test_nothing_is_there(void **state)
     assert_true(scene.usable);
     assert_calls("look template index ");
 
-    assert_body(PUT_INDEX, DEFINITION);
+    assert_body(PUT_INDEX, "{" DEFINITION ",\"aliases\":{}}");
     assert_body(PUT_TEMPLATE,
-                "{\"index_patterns\":[\"orders\"],\"priority\":500,\"template\":" DEFINITION "}");
+                "{\"index_patterns\":[\"orders\"],\"priority\":500,\"template\":{" DEFINITION "}}");
     assert_int_equal(scene.warnings, 0);
     finish(&scene);
 }

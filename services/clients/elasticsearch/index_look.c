@@ -1,8 +1,7 @@
 /* An answer is {"orders-1": {"aliases": {…}, "mappings": {…}, "settings": {…}}, …}: the index of
  * that name, or each index that the alias of that name has. Orders go to the write index only. */
-#include "services/indexer/index_look.h"
-#include <jansson.h>
-#include <stdbool.h>
+#include "services/clients/elasticsearch/index_look.h"
+#include <stdio.h>
 #include <string.h>
 
 #define TYPES_MAX 6
@@ -34,9 +33,10 @@ static bool is_one_of(const char *type, const char *const types[TYPES_MAX])
     return false;
 }
 
-static int judge_mapping(const char *index, const json_t *mappings, struct error *err)
+int index_look_judge_mapping(const json_t *mappings, struct error *err)
 {
-    const char *dynamic = text_at(mappings, "dynamic", "true");
+    const json_t *flag = json_object_get(mappings, "dynamic");
+    const char *dynamic = text_at(mappings, "dynamic", json_is_false(flag) ? "false" : "true");
     bool strict = strcmp(dynamic, "strict") == 0, learns = strcmp(dynamic, "true") == 0;
     const json_t *properties = json_object_get(mappings, "properties");
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -46,13 +46,11 @@ static int judge_mapping(const char *index, const json_t *mappings, struct error
             const char *type = text_at(field, "type", "object");
             if (is_one_of(type, fields[i].types))
                 continue;
-            error_set(err, "the mapping of the index %.100s does not fit: %s is %.40s, not %s",
-                      index, name, type, fields[i].types[0]);
+            error_set(err, "%s is %.40s, not %s", name, type, fields[i].types[0]);
             return -1;
         }
         if (strict || (!learns && strcmp(name, "product_name") == 0)) {
-            error_set(err, "the mapping of the index %.100s does not fit: it lacks %s", index,
-                      name);
+            error_set(err, "it lacks %s", name);
             return -1;
         }
     }
@@ -75,21 +73,68 @@ static const char *write_index(const char *name, json_t *indices)
     return NULL;
 }
 
-int index_look_judge(const char *name, const char *body, size_t len_bytes, struct error *err)
+static void copy(char *to, size_t size, const char *text)
+{
+    (void)snprintf(to, size, "%s", text); /* no server has longer ones */
+}
+
+static void read_identity(const json_t *settings, struct index_look *look)
+{
+    const char *uuid = text_at(settings, "uuid", "");
+    const char *history = text_at(json_object_get(settings, "history"), "uuid", NULL);
+    copy(look->identity, sizeof look->identity, uuid);
+    if (history != NULL)
+        (void)snprintf(look->identity, sizeof look->identity, "%s/%s", uuid, history);
+}
+
+static void read_mapping(const json_t *mappings, struct index_look *look)
+{
+    const json_t *meta = json_object_get(mappings, "_meta");
+    const json_t *properties = json_object_get(mappings, "properties");
+    const char *amount = text_at(json_object_get(properties, "amount"), "type", "");
+    const char *created_at = text_at(json_object_get(properties, "created_at"), "type", "");
+    copy(look->deployment, sizeof look->deployment, text_at(meta, "deployment", ""));
+    look->reindex_job = json_integer_value(json_object_get(meta, "reindex"));
+    look->amount_is_float = strcmp(amount, "float") == 0;
+    look->amount_is_number = look->amount_is_float || strcmp(amount, "double") == 0 ||
+                             strcmp(amount, "scaled_float") == 0;
+    look->created_at_is_date =
+        strcmp(created_at, "date") == 0 || strcmp(created_at, "date_nanos") == 0;
+}
+
+int index_look_read(const char *name, const char *body, size_t len_bytes,
+                    struct index_look *ret_look, struct error *err)
 {
     int rc = -1;
+    struct error why;
     json_t *indices = json_loadb(body, len_bytes, JSON_ALLOW_NUL, NULL);
     const char *index = write_index(name, indices);
     const json_t *about = index ? json_object_get(indices, index) : NULL;
     const json_t *settings = json_object_get(json_object_get(about, "settings"), "index");
-    if (json_object_size(indices) == 0)
+    const json_t *mappings = json_object_get(about, "mappings");
+    *ret_look = (struct index_look){.indices = json_object_size(indices)};
+    if (ret_look->indices > 0)
+        ret_look->form = json_object_get(indices, name) ? INDEX_CONCRETE : INDEX_ALIAS;
+    if (index != NULL) {
+        copy(ret_look->name, sizeof ret_look->name, index);
+        read_identity(settings, ret_look);
+        read_mapping(mappings, ret_look);
+    }
+    if (ret_look->indices == 0)
         error_set(err, "the answer to a look at %.100s names no index", name);
     else if (index == NULL)
         error_set(err, "the alias %.100s has no write index", name);
     else if (json_object_get(settings, "verified_before_close") != NULL)
         error_set(err, "the index %.100s is closed", index);
+    else if (index_look_judge_mapping(mappings, &why) != 0)
+        error_set(err, "the mapping of the index %.100s does not fit: %s", index, why.message);
     else
-        rc = judge_mapping(index, json_object_get(about, "mappings"), err);
+        rc = 0;
     json_decref(indices);
     return rc;
+}
+
+bool index_look_is_absent(long status, const char *error_type)
+{
+    return status == 404 && strcmp(error_type, "index_not_found_exception") == 0;
 }

@@ -3,8 +3,8 @@
  * The action is "index" rather than "create": an order indexed again, after a redelivery, replaces
  * its document by the same content; and a document that was damaged or written by another program
  * is put right. */
-#ifndef INDEXER_BULK_REQUEST_H
-#define INDEXER_BULK_REQUEST_H
+#ifndef CLIENTS_ELASTICSEARCH_BULK_REQUEST_H
+#define CLIENTS_ELASTICSEARCH_BULK_REQUEST_H
 
 #include "proto/order.h"
 #include <stddef.h>

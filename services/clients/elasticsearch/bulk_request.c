@@ -1,5 +1,5 @@
 /* Writes the NDJSON of a _bulk request into a buffer. */
-#include "services/indexer/bulk_request.h"
+#include "services/clients/elasticsearch/bulk_request.h"
 #include "proto/order_json.h"
 #include <string.h>
 

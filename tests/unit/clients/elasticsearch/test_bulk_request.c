@@ -1,5 +1,5 @@
 #include "proto/order_json.h"
-#include "services/indexer/bulk_request.h"
+#include "services/clients/elasticsearch/bulk_request.h"
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
