@@ -99,6 +99,7 @@ static void slot_finish(struct slot *slot)
     struct error err;
     long status = slot_status(slot, &err);
     enum http_end end = status != 0                                ? HTTP_ANSWERED
+                        : slot->answer_too_long                    ? HTTP_TOO_LONG
                         : slot->over_budget                        ? HTTP_OVER_BUDGET
                         : slot->result == CURLE_OPERATION_TIMEDOUT ? HTTP_TIMED_OUT
                                                                    : HTTP_FAILED;

@@ -46,6 +46,7 @@ enum http_end {
     HTTP_FAILED,
     HTTP_TIMED_OUT,
     HTTP_OVER_BUDGET, /* there was no room for the answer */
+    HTTP_TOO_LONG,    /* the answer has more than max_response_bytes */
 };
 
 /* `status` is the HTTP status, or 0 when there was no whole answer: then `err` says why, else it is

@@ -136,6 +136,7 @@ static enum order_search_status status_of(enum http_end end)
     switch (end) {
     case HTTP_ANSWERED: /* an error */
     case HTTP_FAILED:
+    case HTTP_TOO_LONG:
         return ORDER_SEARCH_FAILED;
     case HTTP_TIMED_OUT:
         return ORDER_SEARCH_TIMEOUT;
