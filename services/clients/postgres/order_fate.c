@@ -136,14 +136,7 @@ int order_news_look(struct database *database, const struct order_id *ids, size_
         " AND order_id = ANY ($2::uuid[]) AND stage IN ('persist', 'index')"
         " ORDER BY order_id, id DESC)";
     _Static_assert(ORDER_NEWS_S == 30, "the interval");
-    char *text = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
-    char *end = text;
-    for (size_t i = 0; i < count; i++) {
-        *end++ = i == 0 ? '{' : ',';
-        order_id_format(&ids[i], end);
-        end += ORDER_ID_TEXT_LEN;
-    }
-    *end = '}';
+    char *text = order_ids_text(ids, count);
     const char *const values[] = {text, text};
     const struct database_parameters parameters = {.count = 2, .values = values};
     int status = database_send(database, sql, &parameters, true, on_done, arg);

@@ -11,24 +11,23 @@
 #define ORDER_HOUR_US (INT64_C(3600) * 1000000) /* hours are of UTC */
 
 struct order_walk {
-    bool by_key;
-    int64_t from_us, to_us;  /* `to_us` is excluded */
-    const int64_t *hours_us; /* only these hours of the range: their beginnings, sorted; the */
-    size_t hour_count;       /* caller's, who keeps them. NULL: all hours */
-    bool ended;              /* all rows were read */
+    bool ended; /* all rows were read */
 
     /* Private. */
-    int64_t at_us, until_us; /* by time: the next row is not before the one; the step ends at the
-                                other */
-    struct order_id at_id;   /* behind this id, of the rows of `at_us` */
-    bool has_id;
-    char *after;     /* by key: behind this one; NULL: from the first row on */
-    int64_t step;    /* how large the next one is: microseconds, or rows */
+    bool by_key;
+    int64_t from_us, to_us;
+    const int64_t *hours_us;
+    size_t hour_count;
+    int64_t at_us, until_us; /* by time: the step under way is from the one to the other */
+    char *after;  /* behind the row of this id; by time, of the rows of `at_us`; NULL: none yet */
+    int64_t step; /* how large the next one is: microseconds, or rows */
     int64_t sent_ms; /* when the statement under way was sent */
 };
 
-/* A walk over all hours of the range; set `hours_us` and `hour_count` before its first step. */
-void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int64_t to_us);
+/* A walk from `from_us` to `to_us` (excluded), years 1 to 9999. `hours_us`: only over these hours
+ * of the range, their beginnings, sorted, which stay the caller's and are kept; NULL: over all. */
+void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int64_t to_us,
+                     const int64_t *hours_us, size_t hour_count);
 void order_walk_release(struct order_walk *walk);
 
 /* The rows of an hour, or those of them that a step has read: an hour may come in several steps,

@@ -108,11 +108,24 @@ bool binary_timestamp(const char *bytes, int64_t *ret_us)
     return true;
 }
 
+/* A text that is no UUID in the form that order_id_format() writes is no order's: nothing that is
+ * asked by id finds it. */
 static bool id_decode(const PGresult *result, int row, struct order_id *ret_id)
 {
-    if (PQgetisnull(result, row, 0) || PQgetlength(result, row, 0) != sizeof ret_id->bytes)
-        return false;
-    memcpy(ret_id->bytes, PQgetvalue(result, row, 0), sizeof ret_id->bytes);
+    const char *value = PQgetvalue(result, row, 0);
+    size_t len = (size_t)PQgetlength(result, row, 0);
+    struct order_id id;
+    if (PQftype(result, 0) == OID_UUID && len == sizeof id.bytes) {
+        memcpy(id.bytes, value, sizeof id.bytes);
+    } else {
+        char again[ORDER_ID_TEXT_LEN + 1];
+        if (order_id_parse(value, len, &id) != 0)
+            return false;
+        order_id_format(&id, again);
+        if (memcmp(again, value, ORDER_ID_TEXT_LEN) != 0)
+            return false;
+    }
+    *ret_id = id;
     return true;
 }
 
@@ -158,24 +171,39 @@ int64_t created_at_held_us(int64_t created_at_us, int digits)
     return (since_2000_us + half_us) / unit_us * unit_us + POSTGRES_EPOCH_US;
 }
 
-int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
-                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+char *order_ids_text(const struct order_id *ids, size_t count)
 {
-    /* As text, '{id,id,…}', and untyped: the server takes it as an array of the type that
-     * orders.id has, so that the index of orders.id serves. */
-    static const char sql[] =
-        "SELECT " ORDER_ROW_COLUMNS ", " CREATED_AT_DIGITS " FROM orders WHERE id = ANY ($1)";
-    char *ids = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
-    char *end = ids;
+    char *text = memory_new(count * (ORDER_ID_TEXT_LEN + 1) + 2);
+    char *end = text;
     for (size_t i = 0; i < count; i++) {
         *end++ = i == 0 ? '{' : ',';
-        order_id_format(&entries[i].order->id, end);
+        order_id_format(&ids[i], end);
         end += ORDER_ID_TEXT_LEN;
     }
     *end = '}';
-    const char *const values[] = {ids};
+    return text;
+}
+
+int order_rows_of_ids(struct database *database, const struct order_id *ids, size_t count,
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+{
+    static const char sql[] =
+        "SELECT " ORDER_ROW_COLUMNS ", " CREATED_AT_DIGITS " FROM orders WHERE id = ANY ($1)";
+    char *text = order_ids_text(ids, count);
+    const char *const values[] = {text};
     const struct database_parameters parameters = {.count = 1, .values = values};
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
+    free(text);
+    return status;
+}
+
+int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+{
+    struct order_id *ids = memory_new_array(count, sizeof *ids);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = entries[i].order->id;
+    int status = order_rows_of_ids(database, ids, count, on_done, drop, arg);
     free(ids);
     return status;
 }

@@ -37,9 +37,9 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
                     size_t count, const struct trace_context *trace, database_done_fn *on_done,
                     void (*drop)(void *arg), void *arg) __attribute__((warn_unused_result));
 
-/* What order_row_decode() wants to see selected, in binary. The id is cast since the original
- * program's tables have it as text. */
-#define ORDER_ROW_COLUMNS "id::uuid, product_name, amount::text, created_at"
+/* What order_row_decode() wants to see selected, in binary. The id is a uuid, or text as in the
+ * original program's tables, where not every row need have a UUID. */
+#define ORDER_ROW_COLUMNS "id, product_name::text, amount::text, created_at"
 
 /* A value of a SELECT, for created_at_digits(): how many decimals of a second orders.created_at
  * holds. A table that was there before may have timestamptz(3), or a domain over it. */
@@ -56,8 +56,17 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
 /* The instant that a column of so many digits holds when it is given this one. */
 int64_t created_at_held_us(int64_t created_at_us, int digits);
 
-/* The rows with the ids of these orders, as ORDER_ROW_COLUMNS and CREATED_AT_DIGITS. Returns as
- * database_call(). */
+/* An array of these ids as text, "{id,id}", to be freed with free(). Without a type the server
+ * takes it as an array of the type that orders.id has, so that the index of orders.id serves. */
+char *order_ids_text(const struct order_id *ids, size_t count);
+
+/* The rows with these ids, as ORDER_ROW_COLUMNS and CREATED_AT_DIGITS. Returns as database_call().
+ */
+int order_rows_of_ids(struct database *database, const struct order_id *ids, size_t count,
+                      database_done_fn *on_done, void (*drop)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
+
+/* The same with the ids of these orders. */
 int order_rows_select(struct database *database, const struct order_entry *entries, size_t count,
                       database_done_fn *on_done, void (*drop)(void *arg), void *arg)
     __attribute__((warn_unused_result));

@@ -79,6 +79,7 @@ int run_schema_tests(void);
 int run_schema_check_tests(void);
 int run_orders_tests(void);
 int run_order_fate_tests(void);
+int run_order_hours_tests(void);
 int run_outbox_tests(void);
 int run_overview_tests(void);
 int run_dead_letter_archive_tests(void);
@@ -88,6 +89,5 @@ int run_letter_jobs_tests(void);
 int run_dead_letters_tests(void);
 int run_job_records_tests(void);
 int run_sales_view_tests(void);
-int run_search_index_tests(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* Answers with rows that were not asked for, which no right PostgreSQL gives: the connection is the
  * test's. */
+#include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/orders.h"
 #include "services/clients/postgres/outbox.h"
@@ -54,7 +55,7 @@ static PGresult *result_of(int columns)
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
     PGresAttDesc descriptions[5];
     for (size_t i = 0; i < COUNT(descriptions); i++)
-        descriptions[i] = (PGresAttDesc){.name = name, .format = 1};
+        descriptions[i] = (PGresAttDesc){.name = name, .format = 1, .typid = i == 0 ? OID_UUID : 0};
     assert_true(PQsetResultAttrs(result, columns, descriptions));
     return result;
 }
