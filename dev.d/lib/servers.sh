@@ -272,6 +272,7 @@ http.port: $(port "ELASTICSEARCH$node")
 transport.port: $(port "ELASTICSEARCH${node}_TRANSPORT")
 path.data: ["$1/data"]
 path.logs: "$1/log"
+path.repo: ["$1/snapshots"]
 cluster.routing.allocation.disk.threshold_enabled: false
 TEXT
     # On by default since 8.

@@ -30,6 +30,17 @@ class AdminClient:
             raise AssertionError(f"a replay is refused: {answer.status_code} {answer.text}")
         return answer.json()
 
+    def start(self, kind: str, **parameters) -> int:
+        """The job's number. Not repeated: it would be refused for the first one's sake."""
+        answer = self.post("/jobs", {"kind": kind, "parameters": parameters})
+        if answer.status_code != 202:
+            raise AssertionError(f"{kind} is refused: {answer.status_code} {answer.text}")
+        return answer.json()["id"]
+
+    def cancel(self, number: int) -> None:
+        answer = self.post(f"/jobs/{number}/cancel")
+        answer.raise_for_status()
+
     def job(self, number: int) -> dict:
         return self.get(f"/jobs/{number}")
 

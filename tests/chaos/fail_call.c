@@ -40,7 +40,8 @@ enum moment {
     MOMENT_FAILS,  /* the call is not made, and fails */
     MOMENT_BEFORE, /* the process is killed before the call, */
     MOMENT_AFTER,  /* or when it has returned, */
-    MOMENT_SENT,   /* or when all that it has queued was sent to PostgreSQL */
+    MOMENT_SENT,   /* or when all that it has queued was sent to PostgreSQL, or when Elasticsearch
+                    * has done what was asked, and nobody has read the answer */
 };
 
 /* tests/chaos/victim.py has the same layout. */
@@ -97,7 +98,7 @@ static bool fails(const char *call, const char *argument)
         last_call = call;
         return false;
     case MOMENT_SENT:
-        last_call = "PQflush";
+        last_call = strcmp(call, "curl_multi_add_handle") == 0 ? "curl_multi_info_read" : "PQflush";
         return false;
     case MOMENT_FAILS:
         break;
@@ -293,14 +294,48 @@ WRAP(int, PQpipelineSync, (PGconn * connection), (connection), (void)0, 0)
 WRAP_WHOLE(true, "", returned == 0, int, PQflush, (PGconn * connection), (connection), (void)0, -1)
 WRAP(int, PQconsumeInput, (PGconn * connection), (connection), (void)0, 0)
 
-/* Elasticsearch */
+/* Elasticsearch. A request goes by its method and URL, which are set just before it is added. */
+
+static _Thread_local char request_method[16], request_url[512];
+static _Thread_local CURL *last_request;
+
+static const char *request_text(void)
+{
+    static _Thread_local char text[sizeof request_method + sizeof request_url];
+    snprintf(text, sizeof text, "%s %s", request_method, request_url);
+    return text;
+}
 
 WRAP(CURL *, curl_easy_init, (void), (), (void)0, NULL)
 WRAP(CURLM *, curl_multi_init, (void), (), (void)0, NULL)
-WRAP(CURLMcode, curl_multi_add_handle, (CURLM * multi, CURL *easy), (multi, easy), (void)0,
-     CURLM_OUT_OF_MEMORY)
 WRAP(struct curl_slist *, curl_slist_append, (struct curl_slist * list, const char *text),
      (list, text), (void)0, NULL)
+
+CURLMcode curl_multi_add_handle(CURLM *multi, CURL *easy)
+{
+    static __typeof__(&curl_multi_add_handle) real;
+    if (real == NULL)
+        real = REAL(curl_multi_add_handle);
+    bool was_armed = last_call != NULL;
+    if (fails("curl_multi_add_handle", request_text()))
+        return CURLM_OUT_OF_MEMORY;
+    if (!was_armed && last_call != NULL)
+        last_request = easy;
+    CURLMcode returned = real(multi, easy);
+    is_over("curl_multi_add_handle");
+    return returned;
+}
+
+CURLMsg *curl_multi_info_read(CURLM *multi, int *left)
+{
+    static __typeof__(&curl_multi_info_read) real;
+    if (real == NULL)
+        real = REAL(curl_multi_info_read);
+    CURLMsg *message = real(multi, left);
+    if (message != NULL && message->easy_handle == last_request)
+        is_over("curl_multi_info_read");
+    return message;
+}
 
 #undef curl_easy_setopt
 CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
@@ -312,6 +347,10 @@ CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
     va_start(args, option);
     void *argument = va_arg(args, void *); /* pointers and longs are passed alike */
     va_end(args);
+    if (option == CURLOPT_CUSTOMREQUEST)
+        snprintf(request_method, sizeof request_method, "%s", (const char *)argument);
+    if (option == CURLOPT_URL)
+        snprintf(request_url, sizeof request_url, "%s", (const char *)argument);
     return fails("curl_easy_setopt", "") ? CURLE_OUT_OF_MEMORY : real(easy, option, argument);
 }
 

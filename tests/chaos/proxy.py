@@ -23,7 +23,7 @@ class Proxy:
     def __init__(self, target_host: str, target_port: int, bytes_per_second: float | None = None):
         """`bytes_per_second`: what each direction of a connection carries at most; None: no limit."""
         self._target = (target_host, target_port)
-        self._bytes_per_second = bytes_per_second
+        self.bytes_per_second = bytes_per_second  # may change at any time
         self.mode = Mode.PASS
         self.connections = 0
         self.bytes_carried = 0
@@ -110,14 +110,14 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dropping: Mode
     ) -> None:
         try:
-            while chunk := await reader.read(4096 if self._bytes_per_second else 65536):
+            while chunk := await reader.read(4096 if self.bytes_per_second else 65536):
                 while self.mode is Mode.STALL:
                     await self._resume.wait()
                 if self.mode is dropping:
                     continue
                 self.bytes_carried += len(chunk)
-                if self._bytes_per_second:
-                    await asyncio.sleep(len(chunk) / self._bytes_per_second)
+                if self.bytes_per_second:
+                    await asyncio.sleep(len(chunk) / self.bytes_per_second)
                 while self.mode is Mode.TRICKLE and chunk:
                     writer.write(chunk[:1])
                     await writer.drain()

@@ -190,6 +190,15 @@ class Run:
             self.proxies[link].set_mode(Mode.PASS)
             self.proxies[link].reset()
 
+    @contextlib.contextmanager
+    def slow(self, link: str, bytes_per_second: float) -> Iterator[None]:
+        """Each connection to one server carries no more while the block runs, so that faults hit its work."""
+        self.proxies[link].bytes_per_second = bytes_per_second
+        try:
+            yield
+        finally:
+            self.proxies[link].bytes_per_second = None
+
     def extra(self, service: str, settings: dict[str, str]) -> contextlib.AbstractContextManager[Extra]:
         """One more replica of a service, with settings of its own, while the block runs."""
         return extra(self.stand, service, settings)

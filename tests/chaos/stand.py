@@ -61,6 +61,7 @@ class Stand:
         self.folder = folder / f"stand-{number}"
         self.servers = System(folder / f"servers-{number}")
         self.services = System(folder / f"services-{number}")
+        self.index_settings = self.folder / "index-settings.json"
         self.proxies: dict[str, Proxy] = {}
         self._stopped: set[str] = set()
 
@@ -83,6 +84,10 @@ class Stand:
         self.services.settings |= {
             setting: self.through(self.proxies[server], setting) for server, setting in SERVERS.items()
         }
+        # No verification comes by itself in the middle of a scenario.
+        self.services.settings |= {"VERIFY_SCHEDULE": "off", "VERIFY_FULL_SCHEDULE": "off"}
+        self.services.settings |= {"ORDER_INDEX_SETTINGS_FILE": str(self.index_settings)}
+        self.index_settings.write_text("{}")
         self.services.up(**ONE_OF_EACH)
         # Where the disk has room, Elasticsearch lifts a block of writing whenever it has looked, each 30 s.
         self.elasticsearch(
@@ -109,6 +114,7 @@ class Stand:
         everything ready."""
         for proxy in self.proxies.values():
             proxy.set_mode(Mode.PASS)
+            proxy.bytes_per_second = None
         for system in (self.servers, self.services):
             for program in system.supervisor.programs().values():
                 if program.pid:
@@ -119,8 +125,10 @@ class Stand:
         self.wait_ready()
 
     def clear(self) -> None:
-        """An empty table and an empty cache, so that looking at them stays cheap."""
+        """An empty table and an empty cache, so that looking at them stays cheap. The documents stay: nobody
+        asks whether they have rows."""
         self.sql("TRUNCATE orders")
+        self.sql("UPDATE search_index SET missing = NULL, fault = NULL")
         self.cache().flushall()
 
     @property

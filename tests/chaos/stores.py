@@ -48,7 +48,7 @@ class Stores:
 
     def rows(self, prefix: str) -> dict[str, list[Stored]]:
         found = collections.defaultdict(list)
-        with self._postgres() as connection:
+        with self.postgres() as connection:
             query = "SELECT id::text, product_name, amount FROM orders WHERE product_name LIKE %s"
             for order_id, name, amount in connection.execute(query, (prefix + "-%",)):
                 found[order_id].append(Stored(name, amount))
@@ -77,20 +77,38 @@ class Stores:
 
     def query(self, sql: str, *parameters):
         """The one value that a query gives."""
-        with self._postgres() as connection:
+        with self.postgres() as connection:
             return connection.execute(sql, parameters).fetchone()[0]
 
     def rows_of(self, sql: str, *parameters) -> list[tuple]:
-        with self._postgres() as connection:
+        with self.postgres() as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def _postgres(self) -> psycopg.Connection:
+    def postgres(self) -> psycopg.Connection:
         return psycopg.connect(self._env["POSTGRES_DSN"], connect_timeout=5)
 
     # --- Elasticsearch
 
     def search_client(self) -> Elasticsearch:
         return search_client(self._env["ELASTICSEARCH_URL"], request_timeout=30)
+
+    def indices(self) -> list[str]:
+        """The indices that the name of the index stands for: its own, or those of the alias."""
+        if not self.search_client().indices.exists(index=self.index):
+            return []
+        return sorted(self.search_client().indices.get(index=self.index))
+
+    def all_indices(self) -> list[str]:
+        """And those beside them that have the name and a number."""
+        return sorted(
+            self.search_client().indices.get(index=f"{self.index},{self.index}-*", ignore_unavailable=True)
+        )
+
+    def blocked(self) -> bool:
+        """Whether Elasticsearch lets nobody write, as its disk is full."""
+        settings = self.search_client().indices.get_settings(index=self.index, flat_settings=True)
+        name = "index.blocks.read_only_allow_delete"
+        return any(one["settings"].get(name) == "true" for one in settings.values())
 
     def documents(self, prefix: str) -> dict[str, Stored]:
         found = {}

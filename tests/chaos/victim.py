@@ -28,7 +28,7 @@ class Moment(enum.IntEnum):
     FAILS = 0
     BEFORE = 1  # killed before the call,
     AFTER = 2  # when it has returned,
-    SENT = 3  # or when what it gave to libpq has been sent
+    SENT = 3  # or when what it gave to libpq has been sent, or Elasticsearch has done what it asked
 
 
 class Control(ctypes.Structure):

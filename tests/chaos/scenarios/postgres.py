@@ -12,6 +12,7 @@ from decimal import Decimal
 import psycopg
 
 from checks import acked_when_still
+from filling import delete_indices
 from proxy import Mode
 from stand import other_database
 
@@ -159,7 +160,7 @@ def systemic_constraint(run):
 def systemic_mapping(run):
     """A wrong mapping hits every order: the line stops, not ready, at most 20 dead letters, then drains."""
     path = f"/{run.stores.index}"
-    run.stand.elasticsearch("DELETE", path)
+    delete_indices(run)
     run.stand.elasticsearch("PUT", path, {"mappings": {"properties": {"product_name": {"type": "integer"}}}})
     run.fault("a mapping that fits no order")
     with run.load():
@@ -168,7 +169,7 @@ def systemic_mapping(run):
             run.until_accepted(500)
             expect_few_dead(run)
         finally:
-            run.stand.elasticsearch("DELETE", path)  # the template makes it again, and rightly
+            run.stand.elasticsearch("DELETE", path)  # the indexer makes it again, and rightly
         run.recovered()
         expect_few_dead(run)
         run.until_accepted(500)
