@@ -89,5 +89,6 @@ int run_letter_jobs_tests(void);
 int run_dead_letters_tests(void);
 int run_job_records_tests(void);
 int run_sales_view_tests(void);
+int run_search_index_tests(void);
 
 #endif
