@@ -8,9 +8,9 @@
  * - CRON_TZ=ZONE or TZ=ZONE and a blank before either. UTC otherwise, where robfig takes the
  *   process's local time.
  *
- * Zones are libc's, which knows one per process: cron_parse() sets TZ. So a process has one
- * schedule at a time, the one parsed last, and parses it before it has threads (getenv(3),
- * MT-Safety). */
+ * Zones are libc's, which knows one per process, TZ: the functions below set it to that of the
+ * schedule in hand. So one thread alone asks for local times, and the first schedule is parsed
+ * before there are others (getenv(3), MT-Safety). */
 #ifndef SCHEDULER_CRON_H
 #define SCHEDULER_CRON_H
 
@@ -19,10 +19,12 @@
 #include <stdint.h>
 
 #define CRON_TEXT_MAX_BYTES 1024
+#define CRON_ZONE_SIZE 128
 
 struct cron {
     int64_t every_s;                                              /* @every; 0 when it has fields */
     uint64_t minutes, hours, days_of_month, months, days_of_week; /* bit N: at N; see CRON_STAR */
+    char zone[CRON_ZONE_SIZE];                                    /* as TZ has it, tzset(3) */
 };
 
 #define CRON_STAR (UINT64_C(1) << 63) /* in a field: every value, by * or ? */
@@ -31,6 +33,9 @@ struct cron {
 /* Parse; returns 0, or -1 with `err` set (what is wrong and where) and *ret_cron untouched. */
 int cron_parse(const char *text, struct cron *ret_cron, struct error *err)
     __attribute__((warn_unused_result));
+
+/* Make libc's zone that of the schedule. The functions below do it themselves. */
+void cron_use_zone(const struct cron *cron);
 
 /* The first instant after `us` at which to run, both in µs since 1970 UTC; CRON_NEVER when there is
  * none within five years. */

@@ -1,7 +1,9 @@
 /* robfig/cron's SpecSchedule.Next() step by step, on libc's clock where it has Go's: what it does
  * around a change of daylight saving is the sum of these steps, so none is left out or improved.
- * All local times are those of the zone that cron_parse() has set. */
+ * All local times are those of the schedule's zone. */
 #include "services/scheduler/cron.h"
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define US_PER_SECOND INT64_C(1000000)
@@ -10,6 +12,22 @@
 static int64_t floor_div(int64_t a, int64_t b)
 {
     return a / b - (a % b < 0);
+}
+
+void cron_use_zone(const struct cron *cron)
+{
+    /* The environment keeps this text and no other, so that its array never changes under a thread
+     * that looks for another variable. */
+    static char entry[3 + CRON_ZONE_SIZE] = "TZ=";
+    static bool in_environment;
+    char *value = entry + 3;
+    if (in_environment && strcmp(value, cron->zone) == 0)
+        return;
+    strcpy(value, cron->zone);
+    if (!in_environment && putenv(entry) != 0)
+        abort(); /* out of memory */
+    in_environment = true;
+    tzset();
 }
 
 static struct tm local_time(int64_t seconds)
@@ -152,6 +170,7 @@ int64_t cron_next(const struct cron *cron, int64_t us)
     if (cron->minutes == 0 || cron->hours == 0 || cron->months == 0)
         return CRON_NEVER;
 
+    cron_use_zone(cron);
     struct search search = {.cron = cron};
     move_to(&search, seconds + 1);
     int last_year = local_time(seconds + 1).tm_year + YEARS_AHEAD;

@@ -330,18 +330,9 @@ static int find_zone(struct slice name, char *ret_tz, size_t size, struct error 
     return found ? 0 : -1;
 }
 
-static void set_zone(const char *tz)
-{
-    const char *now = getenv("TZ");
-    if (now == NULL || strcmp(now, tz) != 0)
-        if (setenv("TZ", tz, 1) != 0)
-            abort(); /* out of memory */
-    tzset();
-}
-
 int cron_parse(const char *text, struct cron *ret_cron, struct error *err)
 {
-    char tz[128], trimmed[CRON_TEXT_MAX_BYTES + 1];
+    char zone_text[CRON_ZONE_SIZE], trimmed[CRON_TEXT_MAX_BYTES + 1];
     struct slice zone = {text, 0};
     size_t len = strlen(text);
     if (len == 0 || len > CRON_TEXT_MAX_BYTES) {
@@ -365,10 +356,11 @@ int cron_parse(const char *text, struct cron *ret_cron, struct error *err)
     }
 
     struct cron cron;
-    if (find_zone(zone, tz, sizeof tz, err) != 0 ||
+    if (find_zone(zone, zone_text, sizeof zone_text, err) != 0 ||
         (trimmed[0] == '@' ? parse_descriptor : parse_fields)(trimmed, &cron, err) != 0)
         return -1;
-    set_zone(tz);
+    strcpy(cron.zone, zone_text);
+    cron_use_zone(&cron);
     *ret_cron = cron;
     return 0;
 }

@@ -132,6 +132,20 @@ static void test_refusals_say_where_and_not_what(void **state)
     assert_int_equal(cron_parse(long_text, &cron, &err), 0);
 }
 
+/* Schedules of two zones do not disturb each other. */
+static void test_a_zone_each(void **state)
+{
+    (void)state;
+    struct cron berlin = parse("TZ=Europe/Berlin @daily"), utc = parse("@daily"),
+                apia = parse("TZ=Pacific/Apia @daily");
+    int64_t us = us_of("2026-11-23T06:45:12Z");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(cron_next(&berlin, us), us_of("2026-11-23T23:00:00Z"));
+        assert_int_equal(cron_next(&utc, us), us_of("2026-11-24T00:00:00Z"));
+        assert_int_equal(cron_latest(&apia, us), us_of("2026-11-22T11:00:00Z"));
+    }
+}
+
 static void test_never(void **state)
 {
     (void)state;
@@ -188,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_answers_as_robfig),
         cmocka_unit_test(test_daylight_saving),
+        cmocka_unit_test(test_a_zone_each),
         cmocka_unit_test(test_a_day_that_does_not_exist_is_passed),
         cmocka_unit_test(test_refusals_say_where_and_not_what),
         cmocka_unit_test(test_never),
