@@ -72,7 +72,7 @@ static void on_done(void *arg, long status, enum http_end end, const char *body,
         said.words = *err;
     else if (!good)
         server_error_parse(body, body_len, &said);
-    if (passes(status, end, &said)) {
+    if (!requests->request.once && passes(status, end, &said)) {
         try_later(requests, status, &said.words);
         return;
     }

@@ -24,15 +24,17 @@ struct index_request {
     const char *path;   /* copied; as elasticsearch_request() */
     const char *body;   /* or NULL; copied unless `body_kept` */
     size_t body_len;
-    bool body_kept;        /* the caller keeps it unchanged until the callback */
-    bool ndjson;           /* the body is of _bulk, else JSON */
+    bool body_kept; /* the caller keeps it unchanged until the callback */
+    bool ndjson;    /* the body is of _bulk, else JSON */
+    bool once;      /* it must not be executed twice: the caller is told whatever comes of it, with
+                       status      0 also that there was no answer */
     int64_t timeout_ms;    /* of one attempt */
     const char *privilege; /* that the request needs, by Elasticsearch's name; lives for ever; NULL:
                               none that is worth naming */
 };
 
 /* `said` is NULL with a status of 200 to 299; with status 0 there is no body, and `said` tells that
- * the answer was too long. All of it lives during the callback. */
+ * the answer was too long, or why there was none. All of it lives during the callback. */
 typedef void index_answer_fn(void *arg, long status, const char *body, size_t body_len,
                              const struct server_error *said);
 

@@ -149,6 +149,26 @@ static void test_what_passes(void **state)
     }
 }
 
+/* What must not be executed twice is not asked again. */
+static void test_once(void **state)
+{
+    static const int statuses[] = {0, 429, 503};
+    struct scene *scene = *state;
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        scene->answers = 0;
+        atomic_store(&scene->asked, 0);
+        atomic_store(&scene->status, statuses[i]);
+        index_requests_send(scene->requests,
+                            &(struct index_request){
+                                .method = "POST", .path = "/x", .once = true, .timeout_ms = 1000},
+                            on_answer, scene);
+        wait_until(scene->answers == 1, pass(scene));
+        assert_int_equal(scene->said_status, statuses[i]);
+        assert_int_equal(atomic_load(&scene->asked), 1);
+        assert_string_not_equal(scene->said_words, "");
+    }
+}
+
 /* The pauses grow to 5 s. */
 static void test_pauses(void **state)
 {
@@ -228,8 +248,8 @@ int main(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_an_answer),  TEST(test_what_passes), TEST(test_pauses),
-        TEST(test_what_stays), TEST(test_too_long),    TEST(test_freed),
+        TEST(test_an_answer), TEST(test_what_passes), TEST(test_pauses), TEST(test_what_stays),
+        TEST(test_too_long),  TEST(test_freed),       TEST(test_once),
     };
     int failures = cmocka_run_group_tests_name("index requests", tests, NULL, NULL);
     curl_global_cleanup();
