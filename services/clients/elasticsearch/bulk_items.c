@@ -122,7 +122,7 @@ void bulk_items_get(const struct bulk_items *items, size_t place, struct bulk_it
         .status = status,
         .stored = (status >= 200 && status <= 299) || status == 409,
     };
-    if (ret_item->stored)
+    if (status >= 200 && status <= 299)
         return;
     server_error_read(json_object_get(item, "error"), &ret_item->error);
     bulk_items_name_privilege(&ret_item->error, status);

@@ -30,7 +30,7 @@ struct bulk_item {
     bool stored;               /* the document is as asked: 2xx, or 409 */
     bool about_the_document;   /* refused for what it is; any other refusal may end by itself,
                                   or by a change of the server or of the index */
-    struct server_error error; /* of one that is not stored */
+    struct server_error error; /* unless 2xx */
 };
 
 /* Read an answer with status 200 to a request of `count` items with the same action ("index",

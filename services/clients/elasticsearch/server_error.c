@@ -6,8 +6,18 @@
 /* A longer body is not read: no server says so much about one failure, and reading takes time. */
 #define BODY_MAX_BYTES 65536
 
+/* A search that failed on its shards says why only in the causes. */
+static const json_t *cause_of(const json_t *json)
+{
+    const char *type = json_string_value(json_object_get(json, "type"));
+    const json_t *cause = json_array_get(json_object_get(json, "root_cause"), 0);
+    bool of_shards = type != NULL && strcmp(type, "search_phase_execution_exception") == 0;
+    return of_shards && json_is_object(cause) ? cause : json;
+}
+
 void server_error_read(const json_t *json, struct server_error *ret_error)
 {
+    json = cause_of(json);
     const char *type = json_string_value(json_object_get(json, "type"));
     const char *reason = json_string_value(json_object_get(json, "reason"));
     (void)snprintf(ret_error->type, sizeof ret_error->type, "%s", type ? type : ""); /* or cut */
