@@ -3,12 +3,11 @@
  * probe counts the documents, so that health knows how Elasticsearch is when no job asks. It needs
  * the same privilege. An index that is not there yet has no orders. */
 #include "services/scheduler/order_documents.h"
-#include "proto/order_json.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/server_error.h"
 #include "services/runtime/health.h"
-#include <jansson.h>
+#include "services/scheduler/index/document_answer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,6 @@
 #define GET_END "]}"
 #define SEARCH_BEGIN "{\"size\":100,\"query\":{\"ids\":{\"values\":["
 #define SEARCH_END "]}}}"
-#define AMOUNT_DIGITS 15 /* a double holds all that an amount has */
 
 struct order_documents {
     struct elasticsearch *client;
@@ -59,46 +57,32 @@ static int judge(long status, const char *body, size_t len, const struct error *
 }
 
 /* A document says which orders have it: those of its id with its name and amount. */
-static void mark_found(const struct order_documents *documents, const json_t *source, bool *found)
+static void mark_found(const struct order_documents *documents, struct json_span source,
+                       bool *found)
 {
     struct order document;
-    struct error why;
-    char *text = json_dumps(source, JSON_COMPACT | JSON_REAL_PRECISION(AMOUNT_DIGITS));
-    bool good = text != NULL && order_from_json(text, strlen(text), &document, &why) == DECODE_OK;
+    bool good = document_order(source, &document) == 0;
     for (size_t i = 0; good && i < documents->count; i++)
         found[i] |= order_id_equal(&document.id, &documents->orders[i].id) &&
                     order_same_payload(&document, &documents->orders[i]);
-    free(text);
 }
 
-/* {"docs": [{"_source"} or {"error"} or neither, …]} of _mget, or {"hits": {"hits": [{"_source"},
- * …]}} of _search. Returns 0, or -1 with `reason` set. */
+/* Returns 0, or -1 with `reason` set. */
 static int read_documents(struct order_documents *documents, const char *body, size_t len,
                           bool *found, struct error *reason)
 {
-    json_t *answer = json_loadb(body, len, 0, NULL);
-    const json_t *list = json_object_get(answer, "docs"), *document;
-    int status = 0;
-    if (list == NULL)
-        list = json_object_get(json_object_get(answer, "hits"), "hits");
-    if (!json_is_array(list)) {
-        error_set(reason, "what it answers tells of no documents");
-        status = -1;
-    }
-    for (size_t i = 0; status == 0 && (document = json_array_get(list, i)) != NULL; i++) {
-        const json_t *error = json_object_get(document, "error"),
-                     *source = json_object_get(document, "_source");
-        struct server_error said;
-        if (source != NULL)
-            mark_found(documents, source, found);
-        server_error_read(error, &said);
-        if (error == NULL || server_error_is(&said, "index_not_found_exception"))
+    struct document_answer *answer = document_answer_new(body, len, reason);
+    struct document_item item;
+    int status = answer != NULL ? 0 : -1;
+    while (status == 0 && document_answer_next(answer, &item)) {
+        mark_found(documents, item.source, found);
+        if (!item.failed || server_error_is(&item.error, "index_not_found_exception"))
             continue;
-        documents->by_search |= server_error_is(&said, "illegal_argument_exception");
-        error_set(reason, "it refuses to read a document: %s", said.words.message);
+        documents->by_search |= server_error_is(&item.error, "illegal_argument_exception");
+        error_set(reason, "it refuses to read a document: %s", item.error.words.message);
         status = -1;
     }
-    json_decref(answer);
+    document_answer_free(answer);
     return status;
 }
 

@@ -11,6 +11,10 @@
 struct document_reader;
 struct index_requests;
 
+/* How long an answer may be (index_requests_new()): DOCUMENT_HOURS_MAX hours fit with room to
+ * spare. Documents whose answer is longer are asked for in parts. */
+#define DOCUMENT_ANSWER_MAX_BYTES (4 * 1024 * 1024)
+
 /* `index` is an index or an alias, copied. `requests` outlives the reader, and is used by it alone
  * while a question is under way. */
 struct document_reader *document_reader_new(struct index_requests *requests, const char *index);
@@ -31,8 +35,8 @@ typedef void document_hours_fn(void *arg, const struct document_hour *hours, siz
                                bool more, const struct error *failure);
 
 /* Count the documents by the hour of their created_at, which must be a date in the index's mapping,
- * from `from_us` to `to_us` (excluded), at most DOCUMENT_HOURS_MAX hours. `sums`: `amount` is a
- * number in the mapping. */
+ * from `from_us` to `to_us` (excluded; whole milliseconds, as a date has), DOCUMENT_HOURS_MAX hours
+ * at most. `sums`: `amount` is a number in the mapping. */
 #define DOCUMENT_HOURS_MAX 10000
 void document_reader_hours(struct document_reader *reader, int64_t from_us, int64_t to_us,
                            bool sums, document_hours_fn *on_done, void *arg);
@@ -76,9 +80,10 @@ struct document_place {
 };
 
 enum document_page {
-    DOCUMENT_PAGE,      /* there may be more: document_reader_next_page() */
-    DOCUMENT_PAGE_LAST, /* that was all; it may have places */
-    DOCUMENT_PAGE_LOST, /* Elasticsearch has forgotten the walk, as after a restart: begin anew */
+    DOCUMENT_PAGE,      /* document_reader_next_page() gives the next one */
+    DOCUMENT_PAGE_LAST, /* that was all; it has no places */
+    DOCUMENT_PAGE_LOST, /* a page was lost, or the walk, as after a restart: begin anew; or
+                           `failure` */
 };
 typedef void document_places_fn(void *arg, enum document_page page,
                                 const struct document_place *places, size_t count,
@@ -106,6 +111,7 @@ enum document_deletion {
     DOCUMENT_DELETED,
     DOCUMENT_GONE,    /* it was not there any more */
     DOCUMENT_CHANGED, /* it was changed, and stays */
+    DOCUMENT_BUSY,    /* Elasticsearch cannot delete it now: try again */
 };
 /* One for each place, in order. */
 typedef void document_deletions_fn(void *arg, const enum document_deletion *deletions,
