@@ -13,7 +13,6 @@ struct indexer_settings {
     struct link_settings link;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *index;
-    char *index_settings_file; /* or NULL */
     int64_t batch;
 };
 

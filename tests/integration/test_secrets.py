@@ -73,13 +73,9 @@ def test_kubernetes():
         [pod] = [
             d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")
         ]
-        [container], [volume] = pod["containers"], [v for v in pod["volumes"] if "secret" in v]
+        [container], [volume] = pod["containers"], pod["volumes"]
         given[name] = {item["key"] for item in volume["secret"]["items"]}
-        files = {
-            v["name"].removesuffix("_FILE")
-            for v in container["env"]
-            if v["value"].startswith("/run/secrets/")
-        }
+        files = {v["name"].removesuffix("_FILE") for v in container["env"] if v["name"].endswith("_FILE")}
         assert files == given[name]
         assert "envFrom" not in container
     assert_each_has_its_own(given)

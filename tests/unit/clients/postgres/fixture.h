@@ -80,6 +80,7 @@ int run_schema_check_tests(void);
 int run_orders_tests(void);
 int run_order_fate_tests(void);
 int run_order_hours_tests(void);
+int run_order_scan_tests(void);
 int run_outbox_tests(void);
 int run_overview_tests(void);
 int run_dead_letter_archive_tests(void);

@@ -274,10 +274,11 @@ int main(void)
     pgbouncer_start(TRANSACTIONS "default_pool_size = 2\nserver_reset_query_always = 1\n"
                                  "server_idle_timeout = 2");
     failures += run_schema_tests() + run_orders_tests() + run_order_fate_tests() +
-                run_order_hours_tests() + run_outbox_tests() + run_overview_tests() +
-                run_jobs_tests() + run_long_jobs_tests() + run_letter_jobs_tests() +
-                run_dead_letter_archive_tests() + run_dead_letters_tests() +
-                run_job_records_tests() + run_sales_view_tests() + run_search_index_tests();
+                run_order_hours_tests() + run_order_scan_tests() + run_outbox_tests() +
+                run_overview_tests() + run_jobs_tests() + run_long_jobs_tests() +
+                run_letter_jobs_tests() + run_dead_letter_archive_tests() +
+                run_dead_letters_tests() + run_job_records_tests() + run_sales_view_tests() +
+                run_search_index_tests();
     pgbouncer_stop();
     postgres_server_stop();
     return failures != 0;
