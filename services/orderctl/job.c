@@ -1,9 +1,11 @@
 /* Jobs, for people: one line, all about one, and watching one. */
 #include "services/orderctl/job.h"
+#include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/orderctl/exit_code.h"
 #include "services/orderctl/fields.h"
 #include "services/orderctl/interrupt.h"
+#include "services/orderctl/job_result.h"
 #include "services/orderctl/output.h"
 #include "services/orderctl/progress.h"
 #include "services/orderctl/query.h"
@@ -12,12 +14,13 @@
 #include <string.h>
 
 #define LOOK_INTERVAL_MS 500
+#define PROGRESS_SIZE 200
 #define SILENCE_MS 60000 /* so long may the gateway be away while a job is watched */
 
 void job_print_heading(void)
 {
     output_tone(stdout, TONE_STRONG);
-    printf("%-8s %-9s %-9s %-16s %-24s %s\n", "ID", "KIND", "STATE", "DONE", "ASKED FOR BY",
+    printf("%-8s %-9s %-9s %-20s %-20s %s\n", "ID", "KIND", "STATE", "DONE", "ASKED FOR BY",
            "WHEN");
     output_tone(stdout, TONE_PLAIN);
 }
@@ -26,6 +29,11 @@ static void print_column(const char *text, size_t width)
 {
     output_column(stdout, text != NULL ? text : "-", width);
     fputc(' ', stdout);
+}
+
+static const char *asked_by(const json_t *job)
+{
+    return field_true(job, "automatic") ? "the scheduler" : field_text(job, "requested_by");
 }
 
 void job_print_row(const json_t *job)
@@ -37,8 +45,8 @@ void job_print_row(const json_t *job)
     printf("%-8lld ", field_number(job, "id", 0));
     print_column(field_text(job, "kind"), 9);
     print_column(field_text(job, "state"), 9);
-    print_column(done, 16);
-    print_column(field_text(job, "requested_by"), 24);
+    print_column(done, 20);
+    print_column(asked_by(job), 20);
     output_time(stdout, field_text(job, "requested_at"));
     fputc('\n', stdout);
 }
@@ -48,7 +56,6 @@ static void print_sentence(const json_t *job)
 {
     const char *state = field_text(job, "state"), *kind = field_text(job, "kind"),
                *error = field_text(job, "error");
-    const json_t *result = json_object_get(job, "result");
     bool good = state != NULL && strcmp(state, "failed") != 0;
     printf("Job %lld (", field_number(job, "id", 0));
     output_text(stdout, kind != NULL ? kind : "?");
@@ -58,21 +65,12 @@ static void print_sentence(const json_t *job)
     output_tone(stdout, TONE_PLAIN);
     if (json_is_integer(json_object_get(job, "total")))
         printf(", %lld of %lld", field_number(job, "done", 0), field_number(job, "total", 0));
-    if (json_object_size(result) > 0) {
-        fputs(": ", stdout);
-        field_print_counts(result);
-    }
-    fputc('\n', stdout);
+    job_print_result(job);
     if (error != NULL) {
         fputs("  ", stdout);
         output_text(stdout, error);
         fputc('\n', stdout);
     }
-    if (field_number(result, "skipped", 0) > 0)
-        fputs("  Skipped were letters that are no longer dead, or whose body can be no order.\n",
-              stdout);
-    if (field_number(result, "died_again", 0) > 0)
-        fputs("  What died again is a new letter: orderctl dead list\n", stdout);
 }
 
 void job_print(const json_t *job)
@@ -80,7 +78,7 @@ void job_print(const json_t *job)
     const json_t *parameters = json_object_get(job, "parameters");
     print_sentence(job);
     output_time_field("asked for", field_text(job, "requested_at"));
-    output_field("by", field_text(job, "requested_by"));
+    output_field("by", asked_by(job));
     output_time_field("started", field_text(job, "started_at"));
     output_time_field("finished", field_text(job, "finished_at"));
     if (json_object_size(parameters) > 0) {
@@ -89,6 +87,41 @@ void job_print(const json_t *job)
     }
     if (field_true(job, "cancel_requested"))
         fputs("  It was asked to stop.\n", stdout);
+}
+
+/* "job 7 (reindex) running, copying: 3 of 10, 1/s" */
+static void progress_text(const json_t *job, double rate, char *text, size_t size)
+{
+    const char *kind = field_text(job, "kind"), *state = field_text(job, "state"),
+               *phase = field_text(json_object_get(job, "result"), "phase");
+    (void)snprintf(text, size, "job %lld (%.20s) %.20s%s%.30s: %lld of %lld, %.0f/s",
+                   field_number(job, "id", 0), kind != NULL ? kind : "?",
+                   state != NULL ? state : "?", phase != NULL ? ", " : "",
+                   phase != NULL ? phase : "", field_number(job, "done", 0),
+                   field_number(job, "total", 0), rate);
+}
+
+static void show(struct progress *progress, const json_t *job, int64_t now_ms)
+{
+    char text[PROGRESS_SIZE];
+    double done = (double)field_number(job, "done", 0);
+    progress_text(job, progress_rate(progress, done, now_ms), text, sizeof(text));
+    progress_show(progress, text, done, (double)field_number(job, "total", 0), now_ms);
+}
+
+void job_print_progress(const json_t *job, const char *now)
+{
+    const char *started = field_text(job, "started_at");
+    int64_t started_us, now_us;
+    double done = (double)field_number(job, "done", 0), rate = 0;
+    char text[PROGRESS_SIZE], left[PROGRESS_LEFT_SIZE];
+    if (started != NULL && timestamp_parse(started, strlen(started), &started_us) == 0 &&
+        now != NULL && timestamp_parse(now, strlen(now), &now_us) == 0 && now_us > started_us)
+        rate = done * 1e6 / (double)(now_us - started_us);
+    progress_text(job, rate, text, sizeof(text));
+    progress_left(done, (double)field_number(job, "total", 0), rate, left);
+    output_text(stdout, text);
+    printf("%s\n", left);
 }
 
 static int interrupted(struct progress *progress, long long id)
@@ -102,27 +135,13 @@ static int interrupted(struct progress *progress, long long id)
     return EXIT_INTERRUPTED;
 }
 
-static void show(struct progress *progress, const json_t *job, int64_t now_ms)
-{
-    char text[160];
-    const char *kind = field_text(job, "kind"), *state = field_text(job, "state");
-    long long done = field_number(job, "done", 0), total = field_number(job, "total", 0);
-    double seconds = (double)(now_ms - progress->started_ms) / 1000;
-    double rate = seconds > 0 ? ((double)done - progress->begun_with) / seconds : 0;
-    (void)snprintf(text, sizeof(text), "job %lld (%.20s) %.20s: %lld of %lld, %.0f/s",
-                   field_number(job, "id", 0), kind != NULL ? kind : "?",
-                   state != NULL ? state : "?", done, total, rate);
-    progress_show(progress, text, (double)done, (double)total, now_ms);
-}
-
 static int finish(struct session *session, const json_t *job)
 {
-    const char *state = field_text(job, "state");
     if (session->json)
         output_json(stdout, job, JSON_COMPACT);
     else
         print_sentence(job);
-    return state != NULL && strcmp(state, "done") == 0 ? EXIT_GOOD : EXIT_WRONG;
+    return job_is_good(job) ? EXIT_GOOD : EXIT_WRONG;
 }
 
 int job_watch(struct session *session, long long id)

@@ -1,7 +1,6 @@
 /* A line of progress. */
 #include "services/orderctl/progress.h"
 #include "services/base/clock.h"
-#include "services/orderctl/output.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,18 +22,29 @@ bool progress_due(const struct progress *progress, int64_t now_ms)
            (progress->terminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS);
 }
 
+double progress_rate(const struct progress *progress, double done, int64_t now_ms)
+{
+    double seconds = (double)(now_ms - progress->started_ms) / 1000;
+    return seconds > 0 ? (done - progress->begun_with) / seconds : 0;
+}
+
+void progress_left(double done, double total, double rate, char text[PROGRESS_LEFT_SIZE])
+{
+    char left[TIME_WORDS_SIZE];
+    text[0] = '\0';
+    if (total > 0 && rate > 0 && done < total) {
+        duration_words((int64_t)((total - done) / rate) + 1, left);
+        (void)snprintf(text, PROGRESS_LEFT_SIZE, ", %s left", left);
+    }
+}
+
 void progress_show(struct progress *progress, const char *text, double done, double total,
                    int64_t now_ms)
 {
-    double seconds = (double)(now_ms - progress->started_ms) / 1000;
-    double rate = seconds > 0 ? (done - progress->begun_with) / seconds : 0;
-    char left[TIME_WORDS_SIZE], line[512], ends[TIME_WORDS_SIZE + 8] = "";
+    char line[512], left[PROGRESS_LEFT_SIZE];
     progress->shown_ms = now_ms;
-    if (total > 0 && rate > 0 && done < total) {
-        duration_words((int64_t)((total - done) / rate) + 1, left);
-        (void)snprintf(ends, sizeof(ends), ", %s left", left);
-    }
-    (void)snprintf(line, sizeof(line), "%.400s%s", text, ends);
+    progress_left(done, total, progress_rate(progress, done, now_ms), left);
+    (void)snprintf(line, sizeof(line), "%.400s%s", text, left);
     size_t width = output_width(stderr);
     if (progress->terminal) /* a line that is too long would stay */
         fputs("\r\033[K", stderr);

@@ -183,6 +183,52 @@ static void print_dead(const json_t *status)
     fputc('\n', stdout);
 }
 
+static bool is_long_and_runs(const json_t *job)
+{
+    const char *kind = field_text(job, "kind"), *state = field_text(job, "state");
+    return kind != NULL && strcmp(kind, "refresh") != 0 && state != NULL &&
+           strcmp(state, "running") == 0;
+}
+
+static void print_index(const json_t *status)
+{
+    const json_t *index = json_object_get(status, "index"),
+                 *missing = json_object_get(index, "missing");
+    const char *fault = field_text(index, "fault"), *at = field_text(index, "verified_at");
+    if (index == NULL) /* an older gateway */
+        return;
+    label("index");
+    if (json_is_null(index)) {
+        fputs("unknown\n", stdout);
+        return;
+    }
+    output_tone(stdout, fault != NULL || json_is_number(missing) ? TONE_BAD : TONE_PLAIN);
+    if (json_is_number(missing))
+        printf("search lacks %.2f %% of the orders", 100 * json_number_value(missing));
+    else
+        fputs("search lacks no order that is known", stdout);
+    output_tone(stdout, TONE_PLAIN);
+    fputc('\n', stdout);
+    if (fault != NULL) {
+        fputs("               ", stdout);
+        output_text(stdout, fault);
+        fputc('\n', stdout);
+    }
+    label("verified");
+    output_time(stdout, at);
+    if (at != NULL) {
+        fputs(": ", stdout);
+        field_print_number(index, "missing_documents");
+        fputs(" missing, ", stdout);
+        field_print_number(index, "extra_documents");
+        fputs(" extra, ", stdout);
+        field_print_number(index, "different_documents");
+        fputs(" different; all orders ", stdout);
+        output_time(stdout, field_text(index, "verified_full_at"));
+    }
+    fputc('\n', stdout);
+}
+
 static void print(const json_t *status)
 {
     const char *summary = field_text(status, "summary");
@@ -201,9 +247,15 @@ static void print(const json_t *status)
     print_queue(status);
     print_flow(status);
     print_dead(status);
+    print_index(status);
     label("last refresh");
     output_time(stdout, field_text(status, "last_refresh_at"));
     fputc('\n', stdout);
+    json_array_foreach(jobs, i, item) if (is_long_and_runs(item))
+    {
+        label("running");
+        job_print_progress(item, field_text(status, "at"));
+    }
     if (json_array_size(jobs) > 0) {
         fputs("\nThe newest jobs:\n", stdout);
         job_print_heading();

@@ -224,13 +224,12 @@ static void show_progress(const struct submit *submit, const struct sender *send
     char text[320];
     int64_t now_ms = clock_monotonic_ms();
     const char *trouble = sender_trouble(sender);
-    double seconds = (double)(now_ms - progress->started_ms) / 1000;
     if (!progress_due(progress, now_ms))
         return;
     int len =
         snprintf(text, sizeof(text), "%llu accepted, %llu refused, %.0f/s",
                  (unsigned long long)submit->accepted, (unsigned long long)submit->refused_count,
-                 seconds > 0 ? (double)submit->accepted / seconds : 0);
+                 progress_rate(progress, (double)submit->accepted, now_ms));
     if (trouble != NULL)
         (void)snprintf(text + len, sizeof(text) - (size_t)len, "; waiting: %.200s", trouble);
     progress_show(progress, text, (double)order_file_bytes(submit->file),

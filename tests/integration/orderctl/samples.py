@@ -81,6 +81,16 @@ def status(**changes):
         "dead_letters": {"dead": 0, "oldest_died_at": None, "by_reason": {}},
         "archive": {"state": "on", "fault": None},
         "outbox": {"orders": 0, "oldest_seconds": None},
+        "index": {
+            "missing": None,
+            "fault": None,
+            "documents": 1230,
+            "verified_at": NOW,
+            "verified_full_at": None,
+            "missing_documents": 0,
+            "extra_documents": 0,
+            "different_documents": 0,
+        },
         "last_refresh_at": NOW,
         "jobs": [],
     } | changes
