@@ -1,9 +1,9 @@
-/* The index of the orders, kept in place: created where it is missing, looked after from then on.
- * An index, or an alias of that name, that is there and whose mapping fits is used as it is. The
- * template is a safety net: it gives the index its mapping when another program or _bulk creates
- * the index. Any number of indexers may do the same at once. Works on Elasticsearch 7.17 to 9 and
- * OpenSearch 2 and 3, with view_index_metadata where the index is there, else also with
- * create_index. */
+/* The index of the orders, kept in place: created where it is missing, with its name as an alias,
+ * and looked after from then on. An index, or an alias of that name, that is there and whose
+ * mapping fits is used as it is. The template is a safety net: it gives an index of that name its
+ * mapping when another program or _bulk creates one. Any number of indexers may do the same at
+ * once. Works on Elasticsearch 7.17 to 9 and OpenSearch 2 and 3, with view_index_metadata where the
+ * index is there, else also with manage on the numbered indices and the alias. */
 #ifndef INDEXER_INDEX_SETUP_H
 #define INDEXER_INDEX_SETUP_H
 
@@ -33,6 +33,10 @@ void index_setup_free(struct index_setup *setup); /* after the client */
 /* Whether the index was there at the last look, and if not, why. */
 bool index_setup_usable(const struct index_setup *setup);
 const char *index_setup_reason(const struct index_setup *setup);
+
+/* Whether _bulk should write to an alias only: always but where the last look found an index of the
+ * name itself. A _bulk that may write to an index would create one that is missing. */
+bool index_setup_requires_alias(const struct index_setup *setup);
 
 /* Something is wrong with the index or the server: look now. */
 void index_setup_check(struct index_setup *setup);

@@ -21,7 +21,7 @@ struct indexer {
     struct index_definition *definition;
     struct index_setup *setup;
     struct health_check *health;
-    char bulk_path[512];
+    const char *index;
     struct batch *batch; /* that the request belongs to */
     struct bulk_request request;
 };
@@ -50,6 +50,7 @@ static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
 {
     struct indexer *indexer = self;
     struct error err;
+    char path[512];
     if (!index_setup_usable(indexer->setup)) {
         error_set(&err, "%s", index_setup_reason(indexer->setup));
     } else {
@@ -57,9 +58,13 @@ static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
         indexer->batch = batch;
         batch_shorten(batch, bulk_request_write(request, batch->orders + batch->part.first,
                                                 batch->part.count));
-        if (elasticsearch_request(indexer->client, "POST", indexer->bulk_path,
-                                  "application/x-ndjson", request->body, request->len_bytes, true,
-                                  timeout_ms, on_bulk_answer, indexer) == 0)
+        /* The server gives up a little before its client does. */
+        (void)snprintf(path, sizeof path, "/%s/_bulk?timeout=3s%s&%s", indexer->index, /* it fits */
+                       index_setup_requires_alias(indexer->setup) ? "&require_alias=true" : "",
+                       BULK_ITEMS_FILTER);
+        if (elasticsearch_request(indexer->client, "POST", path, "application/x-ndjson",
+                                  request->body, request->len_bytes, true, timeout_ms,
+                                  on_bulk_answer, indexer) == 0)
             return 0;
         error_set(&err, "too many requests at once");
     }
@@ -90,7 +95,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
     const struct indexer_settings *settings = arg;
     struct link_key key;
     struct indexer *indexer = memory_new(sizeof *indexer);
-    indexer->definition = index_definition_new(NULL, err);
+    indexer->definition = index_definition_new(settings->index_settings_file, err);
     if (indexer->definition == NULL) {
         free(indexer);
         return -1;
@@ -115,9 +120,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
         free(indexer);
         return -1;
     }
-    /* The server gives up a little before its client does. */
-    (void)snprintf(indexer->bulk_path, sizeof indexer->bulk_path, "/%s/_bulk?timeout=3s&%s",
-                   settings->index, BULK_ITEMS_FILTER); /* it fits */
+    indexer->index = settings->index;
     struct event_loop *loop = worker_event_loop(indexer->worker);
     struct elasticsearch_options client = settings->elasticsearch;
     client.max_in_flight = 2; /* _bulk and the setup */

@@ -13,6 +13,7 @@ struct indexer_settings {
     struct link_settings link;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *index;
+    char *index_settings_file; /* or NULL */
     int64_t batch;
 };
 

@@ -23,6 +23,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ELASTICSEARCH_CA_FILE(struct scheduler_settings, elasticsearch.ca_file),
     CONFIG_OPTION_ELASTICSEARCH_API_KEY(struct scheduler_settings, elasticsearch.api_key),
     CONFIG_OPTION_ORDER_INDEX(struct scheduler_settings, order_index),
+    CONFIG_OPTION_ORDER_INDEX_SETTINGS_FILE(struct scheduler_settings, index_settings_file),
     CONFIG_OPTION_RABBITMQ_URL(struct scheduler_settings, rabbitmq_url),
     CONFIG_OPTION_RABBITMQ_CA_FILE(struct scheduler_settings, rabbitmq_ca_file),
     CONFIG_OPTION_ORDER_QUEUE(struct scheduler_settings, order_queue),

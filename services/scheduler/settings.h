@@ -14,6 +14,7 @@ struct scheduler_settings {
     char *schedule;
     struct elasticsearch_options elasticsearch; /* url, api_key and ca_file */
     char *order_index;
+    char *index_settings_file; /* or NULL */
     char *rabbitmq_url, *rabbitmq_ca_file;
     char *order_queue, *order_queues; /* scheduler_queues() */
     int order_queue_type;             /* enum queue_type */

@@ -88,8 +88,14 @@ class Servers:
         return self.search("GET", f"/{INDEX}/_count")["count"]
 
     def make_index(self, name: str) -> None:
-        self.search("DELETE", f"/{name}", accept=(200, 404))
+        self.delete_indices(name)
         self.search("PUT", f"/{name}", INDEX_BODY)
+
+    def delete_indices(self, name: str) -> None:
+        """The index of that name, or those that it is an alias of, and all numbered ones."""
+        path = f"/{name},{name}-*?ignore_unavailable=true&filter_path=*.settings.index.uuid"
+        for index in self.search("GET", path):
+            self.search("DELETE", f"/{index}", accept=(200, 404))
 
     def wait_merged(self) -> None:
         """Until Elasticsearch has nothing to do in the background."""
@@ -133,8 +139,9 @@ class Servers:
         for queue in (QUEUE, QUEUE + ".dead", CEILING_QUEUE):
             self.delete_queue(queue)
         self.cache().flushall()
-        for path in (INDEX, CEILING_INDEX, f"_index_template/{INDEX}"):
-            self.search("DELETE", "/" + path, accept=(200, 404))
+        for index in (INDEX, CEILING_INDEX):
+            self.delete_indices(index)
+        self.search("DELETE", f"/_index_template/{INDEX}", accept=(200, 404))
         self.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", self._administration)
         self.sql(f"CREATE DATABASE {DATABASE}", self._administration)
 

@@ -239,10 +239,10 @@ class Stand:
         with psycopg.connect(self.env["POSTGRES_DSN"]) as connection:
             return connection.execute("SELECT coalesce(sum(amount), 0) FROM orders").fetchone()[0]
 
-    def elasticsearch(self, method: str, path: str, body: dict | None = None) -> None:
-        requests.request(
-            method, self.env["ELASTICSEARCH_URL"] + path, json=body, timeout=10
-        ).raise_for_status()
+    def elasticsearch(self, method: str, path: str, body: dict | None = None) -> dict:
+        answer = requests.request(method, self.env["ELASTICSEARCH_URL"] + path, json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
     def cache(self) -> redis.Redis:
         host, _, port = self.env["REDIS_ADDR"].rpartition(":")

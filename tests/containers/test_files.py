@@ -176,6 +176,13 @@ def of_kind(manifests, *kinds):
     return {m["metadata"]["name"]: m for m in manifests if m["kind"] in kinds}
 
 
+def config_maps(manifests):
+    """That of the settings, and that of the search index."""
+    found = of_kind(manifests, "ConfigMap")
+    index, settings = (found[name] for name in sorted(found))
+    return settings, index
+
+
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 def test_manifests_follow_the_schemas(manifests, version):
     assert len(manifests) > 20
@@ -210,19 +217,24 @@ def test_pods_are_as_restricted_as_can_be(manifests):
 def test_manifests_fit_together(manifests, known_settings):
     pods = of_kind(manifests, "Deployment", "StatefulSet")
     [secret] = of_kind(manifests, "Secret").values()
-    [config] = of_kind(manifests, "ConfigMap").values()
+    config, index = config_maps(manifests)
+    assert json.loads(index["data"]["order-index.json"]) == {}
     every_setting = set().union(*known_settings.values())
     assert set(config["data"]) <= every_setting
     for name, pod in pods.items():
         spec = pod["spec"]["template"]["spec"]
         [container] = spec["containers"]
-        [volume] = spec["volumes"]
+        [volume] = [v for v in spec["volumes"] if "secret" in v]
         assert volume["secret"]["secretName"] == secret["metadata"]["name"]
         assert {item["key"] for item in volume["secret"]["items"]} <= secret["data"].keys()
         assert {variable["name"] for variable in container["env"]} <= known_settings[name]
         files = {v["value"] for v in container["env"] if v["name"].endswith("_FILE")}
-        folder = container["volumeMounts"][0]["mountPath"]
-        assert files == {f"{folder}/{item['path']}" for item in volume["secret"]["items"]}
+        folders = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        expected = {f"{folders['secrets']}/{item['path']}" for item in volume["secret"]["items"]}
+        if "ORDER_INDEX_SETTINGS_FILE" in known_settings[name]:
+            assert {"name": index["metadata"]["name"]} in [v.get("configMap") for v in spec["volumes"]]
+            expected.add(f"{folders['order-index']}/order-index.json")
+        assert files == expected
         assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
         assert container["image"].endswith(f"/order-pipeline/{name}:0.1.0")
         ports = {port["name"] for port in container["ports"]}
@@ -243,7 +255,7 @@ def test_manifests_fit_together(manifests, known_settings):
 def test_each_bridge_is_listed_by_its_name(manifests):
     stateful = of_kind(manifests, "StatefulSet")["bridge"]["spec"]
     names = [f"tcp://bridge-{i}.{stateful['serviceName']}:7100" for i in range(stateful["replicas"])]
-    [config] = of_kind(manifests, "ConfigMap").values()
+    config, _ = config_maps(manifests)
     assert config["data"]["BRIDGE_ENDPOINTS"] == ",".join(names)
     headless = of_kind(manifests, "Service")["bridge"]["spec"]
     assert headless["clusterIP"] == "None"
@@ -252,7 +264,7 @@ def test_each_bridge_is_listed_by_its_name(manifests):
 
 def test_the_gateway_is_let_to_every_service(manifests):
     """By a name that has every pod's address, ready or not; and the policies let it through."""
-    [config] = of_kind(manifests, "ConfigMap").values()
+    config, _ = config_maps(manifests)
     given = admin_urls(config["data"]["SERVICE_ADMIN_URLS"])
     assert given == ADMIN_PORTS
     services, policies = of_kind(manifests, "Service"), of_kind(manifests, "NetworkPolicy")

@@ -1,4 +1,4 @@
-"""Elasticsearch's client, for Elasticsearch 7 to 9 and for OpenSearch."""
+"""Elasticsearch's client, for Elasticsearch 7 to 9 and for OpenSearch, and what is behind a name."""
 
 from elastic_transport import Urllib3HttpNode
 from elasticsearch import Elasticsearch
@@ -20,3 +20,14 @@ class _PlainNode(Urllib3HttpNode):
 
 def search_client(url, request_timeout):
     return Elasticsearch(url, request_timeout=request_timeout, max_retries=0, node_class=_PlainNode)
+
+
+def indices_of(client, name):
+    """The index of that name, or those that it is an alias of; none when there is nothing."""
+    return sorted(client.indices.get(index=name, ignore_unavailable=True))
+
+
+def delete_indices(client, name):
+    """An alias cannot be deleted by its name."""
+    for index in indices_of(client, name):
+        client.indices.delete(index=index, ignore_unavailable=True)

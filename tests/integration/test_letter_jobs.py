@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from queues import original_order
+from search_client import indices_of
 from system import binary, free_port
 from wait import during, eventually
 
@@ -198,8 +199,9 @@ def test_the_index_is_an_alias_of_two(restored, letters, unique):
     """Elasticsearch then reads no document by its id."""
     system, some, indices = restored, letters(3), restored.elasticsearch.indices
     indices.create(index=unique)
+    [orders] = indices_of(system.elasticsearch, system.index)
     indices.update_aliases(
-        actions=[{"add": {"index": name, "alias": f"{unique}-both"}} for name in (unique, system.index)]
+        actions=[{"add": {"index": name, "alias": f"{unique}-both"}} for name in (unique, orders)]
     )
     try:
         with system.stopped("scheduler-1"), another_scheduler(system, ORDER_INDEX=f"{unique}-both"):
@@ -207,4 +209,4 @@ def test_the_index_is_an_alias_of_two(restored, letters, unique):
             assert wait_for_end(system, number)[:3] == ("done", 3, 3)
     finally:
         indices.delete(index=unique)
-        indices.delete_alias(index=system.index, name=f"{unique}-both")
+        indices.delete_alias(index=orders, name=f"{unique}-both")

@@ -120,24 +120,6 @@ def test_a_broken_escape(api):
     assert answer.startswith(b"HTTP/1.1 400 "), answer
 
 
-def test_an_index_that_does_not_exist_is_empty(system):
-    with system.sibling("noindex") as fresh:
-        system.elasticsearch.options(ignore_status=404).indices.delete(index="noindex")
-        answer = fresh.api.search("laptop")
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["hits"]["total"]["value"] == 0
-        assert hits(answer) == []
-
-        # The index that the first order makes has the right mapping all the same.
-        order_id = fresh.api.accept("Laptop", 12.34)
-        fresh.wait_stored(order_id)
-        mapping = system.elasticsearch.indices.get_mapping(index="noindex")["noindex"]["mappings"][
-            "properties"
-        ]
-        assert mapping["product_name"]["type"] == "text"
-        assert mapping["created_at"]["type"].startswith("date")
-
-
 @pytest.mark.parametrize("word", ["Café", "Ångström", "Tiếng", "한국어", "Ḋéjà"])
 def test_composed_and_decomposed_forms_find_each_other(system, api, unique, word):
     """é is one character, or e with a combining one: what was sent is stored, and both are found."""

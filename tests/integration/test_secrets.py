@@ -73,9 +73,13 @@ def test_kubernetes():
         [pod] = [
             d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")
         ]
-        [container], [volume] = pod["containers"], pod["volumes"]
+        [container], [volume] = pod["containers"], [v for v in pod["volumes"] if "secret" in v]
         given[name] = {item["key"] for item in volume["secret"]["items"]}
-        files = {v["name"].removesuffix("_FILE") for v in container["env"] if v["name"].endswith("_FILE")}
+        files = {
+            v["name"].removesuffix("_FILE")
+            for v in container["env"]
+            if v["value"].startswith("/run/secrets/")
+        }
         assert files == given[name]
         assert "envFrom" not in container
     assert_each_has_its_own(given)

@@ -58,7 +58,9 @@ int elasticsearch_url_validate(const char *url, struct error *err)
     __attribute__((warn_unused_result));
 int elasticsearch_api_key_validate(const char *key, struct error *err)
     __attribute__((warn_unused_result));
-/* The rules for index names are in Elasticsearch's reference, "Create index API". */
+/* The rules for index names are in Elasticsearch's reference, "Create index API". 255 bytes are
+ * allowed; some are left for the endings of the indices behind the alias. */
+#define ELASTICSEARCH_INDEX_MAX_BYTES 200
 int elasticsearch_index_validate(const char *name, struct error *err)
     __attribute__((warn_unused_result));
 

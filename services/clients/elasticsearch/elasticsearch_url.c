@@ -111,9 +111,10 @@ int elasticsearch_index_validate(const char *name, struct error *err)
 {
     static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     size_t len = strlen(name);
-    if (len > 0 && len <= 255 && strchr(first, name[0]) != NULL &&
+    if (len > 0 && len <= ELASTICSEARCH_INDEX_MAX_BYTES && strchr(first, name[0]) != NULL &&
         strspn(name + 1, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len - 1)
         return 0;
-    error_set(err, "must be at most 255 of a-z 0-9 . _ - and begin with a letter or digit");
+    error_set(err, "must be at most %d of a-z 0-9 . _ - and begin with a letter or digit",
+              ELASTICSEARCH_INDEX_MAX_BYTES);
     return -1;
 }

@@ -67,9 +67,9 @@ static int judge_file(const json_t *file, struct error *err)
     json_object_foreach((json_t *)file, name, value)
     {
         if (strcmp(name, "settings") != 0 && strcmp(name, "mappings") != 0)
-            error_set(err, "the file may have \"settings\" and \"mappings\", not \"%.100s\"", name);
+            error_set(err, "the file may have settings and mappings, not %.100s", name);
         else if (!json_is_object(value))
-            error_set(err, "\"%s\" in the file is not an object", name);
+            error_set(err, "%s in the file is not an object", name);
         else
             continue;
         return -1;

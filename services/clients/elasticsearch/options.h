@@ -6,6 +6,7 @@
 #include "services/base/certificates.h"
 #include "services/base/config.h"
 #include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/clients/elasticsearch/index_definition.h"
 
 /* char * */
 #define CONFIG_OPTION_ELASTICSEARCH_URL(type, field)                                               \
@@ -31,6 +32,13 @@
 /* char * */
 #define CONFIG_OPTION_ORDER_INDEX(type, field)                                                     \
     CONFIG_OPTION("ORDER_INDEX", CONFIG_STRING, type, field, .default_text = "orders",             \
-                  .help = "the index of the orders", .validate = elasticsearch_index_validate)
+                  .help = "the index of the orders, or its alias",                                 \
+                  .validate = elasticsearch_index_validate)
+
+/* char *, NULL by default */
+#define CONFIG_OPTION_ORDER_INDEX_SETTINGS_FILE(type, field)                                       \
+    CONFIG_OPTION("ORDER_INDEX_SETTINGS_FILE", CONFIG_STRING, type, field,                         \
+                  .help = "JSON with settings and mappings of a new index, over the defaults",     \
+                  .validate = index_definition_file_validate)
 
 #endif

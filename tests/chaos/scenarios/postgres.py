@@ -12,7 +12,6 @@ from decimal import Decimal
 import psycopg
 
 from checks import acked_when_still
-from filling import delete_indices
 from proxy import Mode
 from stand import other_database
 
@@ -159,9 +158,12 @@ def systemic_constraint(run):
 @scenario(29, "systemic-mapping")
 def systemic_mapping(run):
     """A wrong mapping hits every order: the line stops, not ready, at most 20 dead letters, then drains."""
-    path = f"/{run.stores.index}"
-    delete_indices(run)
-    run.stand.elasticsearch("PUT", path, {"mappings": {"properties": {"product_name": {"type": "integer"}}}})
+    ask, orders = run.stand.elasticsearch, run.stores.index
+    unfit = f"{orders}-unfit"
+    ask("PUT", f"/{unfit}", {"mappings": {"properties": {"product_name": {"type": "integer"}}}})
+    actions = [{"remove_index": {"index": index}} for index in ask("GET", f"/{orders}")]
+    actions.append({"add": {"index": unfit, "alias": orders, "is_write_index": True}})
+    ask("POST", "/_aliases", {"actions": actions})
     run.fault("a mapping that fits no order")
     with run.load():
         try:
@@ -169,7 +171,7 @@ def systemic_mapping(run):
             run.until_accepted(500)
             expect_few_dead(run)
         finally:
-            run.stand.elasticsearch("DELETE", path)  # the indexer makes it again, and rightly
+            ask("DELETE", f"/{unfit}")  # an indexer makes another one, and rightly
         run.recovered()
         expect_few_dead(run)
         run.until_accepted(500)
