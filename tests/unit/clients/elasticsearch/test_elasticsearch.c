@@ -468,6 +468,10 @@ static void test_url(void **state)
 static void test_names(void **state)
 {
     (void)state;
+    static char longest[ELASTICSEARCH_INDEX_MAX_BYTES + 1],
+        longer[ELASTICSEARCH_INDEX_MAX_BYTES + 2];
+    memset(longest, 'x', sizeof longest - 1);
+    memset(longer, 'x', sizeof longer - 1);
     static const struct {
         int (*validate)(const char *, struct error *);
         const char *text;
@@ -475,6 +479,8 @@ static void test_names(void **state)
     } cases[] = {
         {elasticsearch_index_validate, "orders", 0},
         {elasticsearch_index_validate, "orders-2026.11_a", 0},
+        {elasticsearch_index_validate, longest, 0},
+        {elasticsearch_index_validate, longer, -1},
         {elasticsearch_index_validate, "", -1},
         {elasticsearch_index_validate, "Orders", -1},
         {elasticsearch_index_validate, "_all", -1},
