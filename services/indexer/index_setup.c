@@ -91,7 +91,8 @@ static void looked(struct index_setup *setup, long status, const char *body, siz
         return;
     }
     int rc = index_look_read(setup->options.index, body, body_len, &look, &setup->reason);
-    setup->form = look.form;
+    if (look.form != INDEX_ABSENT) /* else the answer is nobody's */
+        setup->form = look.form;
     if (rc != 0)
         end_round(setup, false);
     else if (!setup->template_settled)
