@@ -9,11 +9,10 @@
 #include <stdint.h>
 
 #define COMPARE_IDS_MAX 100
-#define COMPARE_ID_SIZE 513 /* an _id has at most 512 bytes */
 
 /* Orders or documents of one sort. */
 struct compare_tally {
-    int64_t count;
+    int64_t count, mended;
     size_t id_count;
     char *ids[COMPARE_IDS_MAX]; /* the first ones */
 };
@@ -25,7 +24,6 @@ struct compare_result {
     struct compare_tally extra;   /* a document without an order */
     struct compare_tally different;     /* the document says something else than the order */
     struct compare_tally dead_at_index; /* without a document, because its letter died there */
-    int64_t repaired, deleted;          /* documents */
     bool approximate; /* there was too much to look up again: counts by hour, of what is left */
 };
 
@@ -39,8 +37,19 @@ int64_t compare_result_differences(const struct compare_result *result);
 /* As the job's result shows it; a new reference. */
 json_t *compare_result_to_json(const struct compare_result *result);
 
-/* Read what compare_result_to_json() made. Returns 0, or -1 with `ret_result` empty. */
-int compare_result_from_json(const json_t *json, struct compare_result *ret_result)
+/* The same, and what compare_result_load() needs besides. */
+json_t *compare_result_save(const struct compare_result *result);
+
+/* Returns 0, or -1 with `ret_result` empty: it is none that was saved. */
+int compare_result_load(const json_t *json, struct compare_result *ret_result)
     __attribute__((warn_unused_result));
+
+/* May an index that lacks so many of so many orders, or has them wrong, be mended without a person
+ * who wants that? */
+bool compare_within_limits(int64_t wrong, int64_t orders);
+
+/* What of the result waits for a person, because it is more than is mended without one; or "". */
+#define COMPARE_FAULT_SIZE 400
+void compare_result_fault(const struct compare_result *result, char fault[COMPARE_FAULT_SIZE]);
 
 #endif

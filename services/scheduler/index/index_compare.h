@@ -23,17 +23,19 @@ enum index_compare_mode {
 };
 
 struct index_compare_options {
-    const char *index;  /* name or alias; copied */
+    const char *index;  /* name or alias; copied; created_at is a date in its mapping */
     bool require_alias; /* `index` is an alias: writes are refused when it is none any more */
     bool
         float_amounts; /* its mapping keeps `amount` as float: sums are compared with a tolerance */
+    bool counts_only;  /* `amount` is no number in its mapping: no sums are compared */
+    bool by_time;      /* orders are read by created_at, for which an index in PostgreSQL is made */
     bool full;         /* whatever created_at says, up to `to_us`; else from `from_us` on */
     int64_t from_us, to_us; /* of created_at; `to_us` is excluded */
     bool fields;            /* look up every order, also in hours that agree */
     enum index_compare_mode mode;
     bool delete_extra;      /* when it mends: documents without an order are deleted */
-    const char *checkpoint; /* that index_compare_checkpoint() gave before, or NULL; copied. Its
-                               from_us and to_us are used instead of those here */
+    const char *checkpoint; /* that index_compare_checkpoint() gave before, or NULL. Its from_us and
+                               to_us are used instead of those here */
 };
 
 /* The engine of a job that runs. `context` and `run` outlive it. */
@@ -53,16 +55,13 @@ enum index_compare_state index_compare_state(const struct index_compare *compare
 /* So far; final when it is done. Lives as long as the engine. */
 const struct compare_result *index_compare_result(const struct index_compare *compare);
 
-/* It is done, and leaves more than it may mend by itself, or more extra documents than 1 % of the
- * orders: what waits for a person, in words; else NULL. Lives as long as the engine. */
-const char *index_compare_fault(const struct index_compare *compare);
-
-/* How far it is: orders, of both rounds together, as an estimate at first. */
+/* How far it is: orders that were counted, and those that were looked up. The total is an estimate
+ * at first. */
 int64_t index_compare_done(const struct index_compare *compare);
 int64_t index_compare_total(const struct index_compare *compare);
 
-/* Where a comparison that is begun anew goes on, JSON; it changes when an hour is through. Lives
- * until the next step. */
+/* From where on a comparison that is begun anew goes on: JSON, or NULL as long as there is nothing
+ * to go on from. Lives until the next step. */
 const char *index_compare_checkpoint(const struct index_compare *compare);
 
 #endif

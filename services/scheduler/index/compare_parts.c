@@ -1,0 +1,61 @@
+#include "services/scheduler/index/compare_parts.h"
+#include <stdlib.h>
+#include <string.h>
+
+bool compare_answered(struct compare_parts *parts, const struct error *failure)
+{
+    parts->asking = false;
+    job_run_step_in(parts->run, 0);
+    if (failure == NULL)
+        return true;
+    compare_fail(parts, failure->message);
+    return false;
+}
+
+void compare_fail(struct compare_parts *parts, const char *reason)
+{
+    parts->failed = true;
+    error_set(&parts->reason, "%s", reason);
+}
+
+bool compare_order_id(const char *text, struct order_id *ret_id)
+{
+    char lower_case[ORDER_ID_TEXT_LEN + 1];
+    if (order_id_parse(text, strlen(text), ret_id) != 0)
+        return false;
+    order_id_format(ret_id, lower_case);
+    return strcmp(text, lower_case) == 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct order_row *left = *(const struct order_row *const *)a,
+                           *right = *(const struct order_row *const *)b;
+    return memcmp(&left->order.id, &right->order.id, sizeof left->order.id);
+}
+
+void compare_rows_sort(struct compare_rows *rows, const struct order_row_page *page)
+{
+    rows->count = page->count;
+    for (size_t i = 0; i < page->count; i++)
+        rows->rows[i] = &page->rows[i];
+    if (page->count > 0)
+        qsort(rows->rows, page->count, sizeof rows->rows[0], by_id);
+}
+
+const struct order_row *compare_rows_find(const struct compare_rows *rows,
+                                          const struct order_id *id)
+{
+    size_t low = 0, high = rows->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int side = memcmp(id, &rows->rows[middle]->order.id, sizeof *id);
+        if (side == 0)
+            return rows->rows[middle];
+        if (side < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}

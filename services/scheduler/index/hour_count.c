@@ -1,0 +1,193 @@
+/* Documents first: their number tells about how many orders there will be. All orders are counted
+ * by key, those of a window by time. */
+#include "services/scheduler/index/hour_count.h"
+#include "proto/timestamp.h"
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/memory.h"
+#include "services/scheduler/index/created_at_index.h"
+#include "services/scheduler/index/index_context.h"
+#include <stdlib.h>
+
+#define TURN_MS 1000
+#define PREPARE_MAX_MS (10 * 60 * 1000) /* making an index may wait for an old transaction */
+
+enum count_phase {
+    COUNT_PREPARE,   /* see to the index on created_at */
+    COUNT_UNDATED,   /* documents that belong to no hour */
+    COUNT_DOCUMENTS, /* by hour */
+    COUNT_ORDERS,    /* by hour */
+};
+
+struct hour_count {
+    const struct index_context *context;
+    struct compare_parts *parts;
+    struct compare_hours *hours;
+    struct hour_count_options options;
+    bool all;
+    enum count_phase phase;
+    struct created_at_index *created_at;
+    int64_t prepare_until_ms;
+    int64_t next_us; /* of the next request for documents */
+    int64_t undated;
+    struct order_walk walk;
+    struct order_hour walked[ORDER_HOURS_MAX];
+};
+
+static void next_step(struct hour_count *count, enum count_phase phase)
+{
+    count->phase = phase;
+    job_run_step_in(count->parts->run, 0);
+}
+
+/* ---- the index on created_at ---- */
+
+static void on_created_at_index(void *arg, bool usable, const char *reason)
+{
+    struct hour_count *count = arg;
+    count->options.by_time = usable;
+    if (!usable)
+        log_warn("orders are read by key, which takes longer: there is no index on created_at",
+                 log_text("reason", reason));
+    next_step(count, COUNT_UNDATED);
+}
+
+/* While an old transaction is open, the index cannot be made. */
+static void prepare(struct hour_count *count)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (!count->options.by_time) {
+        next_step(count, COUNT_UNDATED);
+        return;
+    }
+    if (count->created_at == NULL) {
+        count->prepare_until_ms = now_ms + PREPARE_MAX_MS;
+        count->created_at = created_at_index_new(count->context->loop, count->context->dsn,
+                                                 on_created_at_index, count);
+    }
+    if (now_ms < count->prepare_until_ms) {
+        job_run_step_in(count->parts->run, TURN_MS);
+        return;
+    }
+    created_at_index_free(count->created_at);
+    count->created_at = NULL;
+    on_created_at_index(count, false, "it could not be made in 10 minutes");
+    _Static_assert(PREPARE_MAX_MS == 600000, "the words");
+}
+
+/* ---- documents ---- */
+
+static void on_undated(void *arg, int64_t documents, int64_t undated, const struct error *failure)
+{
+    (void)documents; /* the hours tell them */
+    struct hour_count *count = arg;
+    if (!compare_answered(count->parts, failure))
+        return;
+    count->undated = undated;
+    count->phase = COUNT_DOCUMENTS;
+}
+
+static void ask_undated(struct hour_count *count)
+{
+    count->parts->asking = true;
+    document_reader_count(count->parts->reader, on_undated, count);
+}
+
+static void on_document_hours(void *arg, const struct document_hour *hours, size_t hour_count,
+                              bool more, const struct error *failure)
+{
+    struct hour_count *count = arg;
+    if (!compare_answered(count->parts, failure))
+        return;
+    for (size_t i = 0; i < hour_count; i++)
+        compare_hours_add_documents(count->hours, hours[i].start_us, hours[i].documents,
+                                    hours[i].sum);
+    if (more && hour_count > 0) {
+        count->next_us = hours[hour_count - 1].start_us + ORDER_HOUR_US;
+        return;
+    }
+    order_walk_init(&count->walk, !count->options.by_time || count->all, count->options.from_us,
+                    count->options.to_us, NULL, 0);
+    count->phase = COUNT_ORDERS;
+}
+
+static void ask_documents(struct hour_count *count)
+{
+    count->parts->asking = true;
+    document_reader_hours(count->parts->reader, count->next_us, count->options.to_us,
+                          count->options.sums, on_document_hours, count);
+}
+
+/* ---- orders ---- */
+
+static void on_order_hours(void *arg, const struct database_answer *answer)
+{
+    struct hour_count *count = arg;
+    size_t hour_count = order_hours_read(&count->walk, answer, count->walked);
+    if (!job_run_answered(count->parts->run, answer, false))
+        return;
+    for (size_t i = 0; i < hour_count; i++)
+        compare_hours_add_orders(count->hours, &count->walked[i]);
+}
+
+/* ---- steps ---- */
+
+bool hour_count_step(struct hour_count *count)
+{
+    struct job_run *run = count->parts->run;
+    switch (count->phase) {
+    case COUNT_PREPARE:
+        prepare(count);
+        break;
+    case COUNT_UNDATED:
+        if (count->all)
+            ask_undated(count);
+        else
+            next_step(count, COUNT_DOCUMENTS);
+        break;
+    case COUNT_DOCUMENTS:
+        ask_documents(count);
+        break;
+    case COUNT_ORDERS:
+        if (count->walk.ended)
+            return false;
+        job_run_sent(run, order_hours_next(run->database, &count->walk, on_order_hours, count));
+        break;
+    }
+    return true;
+}
+
+bool hour_count_by_time(const struct hour_count *count)
+{
+    return count->options.by_time;
+}
+
+int64_t hour_count_undated(const struct hour_count *count)
+{
+    return count->undated;
+}
+
+struct hour_count *hour_count_new(const struct index_context *context, struct compare_parts *parts,
+                                  struct compare_hours *hours,
+                                  const struct hour_count_options *options)
+{
+    struct hour_count *count = memory_new(sizeof *count);
+    count->context = context;
+    count->parts = parts;
+    count->hours = hours;
+    count->options = *options;
+    count->all = options->from_us == INT64_MIN;
+    if (count->all)
+        count->options.from_us = TIMESTAMP_MIN_US;
+    count->next_us = count->options.from_us;
+    return count;
+}
+
+void hour_count_free(struct hour_count *count)
+{
+    if (count == NULL)
+        return;
+    created_at_index_free(count->created_at);
+    order_walk_release(&count->walk);
+    free(count);
+}

@@ -1,0 +1,351 @@
+/* A batch of candidates at a time: their rows, then their documents. To judge, it is asked besides
+ * whose letters have died. To mend, extra documents are deleted unless they have changed since the
+ * first look, and orders are indexed as their rows are now. */
+#include "services/scheduler/index/second_look.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/bulk_items.h"
+#include "services/clients/elasticsearch/bulk_request.h"
+#include "services/clients/elasticsearch/index_names.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH DOCUMENTS_MAX
+#define BULK_TIMEOUT_MS 30000
+#define BULK_PATH_SIZE 512 /* "/INDEX/_bulk?…" */
+
+enum look_phase {
+    LOOK_NEXT, /* choose the next batch */
+    LOOK_ROWS,
+    LOOK_DOCUMENTS,
+    LOOK_DEAD, /* judging: which of the missing ones have a dead letter */
+    LOOK_MEND, /* delete the documents of the batch, index its orders */
+};
+
+struct second_look {
+    struct compare_parts *parts;
+    struct compare_candidates *candidates;
+    struct compare_result *result;
+    struct second_look_options options;
+    char path[BULK_PATH_SIZE];
+    bool mending;
+    enum look_phase phase;
+    size_t next;                      /* the first candidate behind the batch */
+    size_t batch[BATCH], batch_count; /* candidates */
+    struct order_row_page page;
+    struct compare_rows rows;
+    struct compare_candidate *repaired[BATCH]; /* mending: these candidates' orders are indexed */
+    const struct order *orders[BATCH];         /* of the page */
+    size_t order_count, indexed, sent;   /* indexed: of them; sent: in the request under way */
+    size_t deleted[BATCH], delete_count; /* candidates whose documents are to be deleted */
+    char deleted_from[BATCH][INDEX_NAME_SIZE];
+    struct bulk_request bulk;
+};
+
+static const struct order_row *row_of(const struct second_look *look, const char *id)
+{
+    struct order_id order_id;
+    return compare_order_id(id, &order_id) ? compare_rows_find(&look->rows, &order_id) : NULL;
+}
+
+static struct compare_tally *tally_of(struct second_look *look,
+                                      const struct compare_candidate *candidate)
+{
+    switch (candidate->verdict) {
+    case COMPARE_MISSING:
+        return candidate->dead ? &look->result->dead_at_index : &look->result->missing;
+    case COMPARE_EXTRA:
+        return &look->result->extra;
+    case COMPARE_DIFFERENT:
+        return &look->result->different;
+    case COMPARE_SAME:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- judging ---- */
+
+static void tell_verdicts(struct second_look *look)
+{
+    for (size_t i = 0; i < look->batch_count; i++) {
+        struct compare_tally *tally = tally_of(look, &look->candidates->list[look->batch[i]]);
+        if (tally != NULL)
+            compare_tally_add(tally, compare_candidates_id(look->candidates, look->batch[i]));
+    }
+    look->phase = LOOK_NEXT;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct order_id));
+}
+
+static void on_dead(void *arg, const struct database_answer *answer)
+{
+    struct second_look *look = arg;
+    struct order_id dead[ORDER_ROWS_MAX], id;
+    if (!job_run_answered(look->parts->run, answer, false))
+        return;
+    size_t count = order_rows_dead_read(answer, dead);
+    qsort(dead, count, sizeof dead[0], compare_ids);
+    for (size_t i = 0; i < look->batch_count; i++) {
+        struct compare_candidate *candidate = &look->candidates->list[look->batch[i]];
+        candidate->dead =
+            candidate->verdict == COMPARE_MISSING &&
+            compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &id) &&
+            bsearch(&id, dead, count, sizeof dead[0], compare_ids) != NULL;
+    }
+    tell_verdicts(look);
+}
+
+static void ask_dead(struct second_look *look)
+{
+    struct job_run *run = look->parts->run;
+    struct order_id ids[BATCH];
+    size_t count = 0;
+    for (size_t i = 0; i < look->batch_count; i++)
+        if (look->candidates->list[look->batch[i]].verdict == COMPARE_MISSING &&
+            compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &ids[count]))
+            count++;
+    if (count > 0) {
+        job_run_sent(run, order_rows_dead(run->database, ids, count, on_dead, look));
+        return;
+    }
+    tell_verdicts(look);
+    job_run_step_in(run, 0);
+}
+
+/* ---- mending ---- */
+
+static void on_deleted(void *arg, const enum document_deletion *deletions,
+                       const struct error *failure)
+{
+    struct second_look *look = arg;
+    if (!compare_answered(look->parts, failure))
+        return;
+    for (size_t i = 0; i < look->delete_count; i++)
+        look->result->extra.mended += deletions[i] != DOCUMENT_CHANGED;
+    look->delete_count = 0;
+}
+
+static void delete_documents(struct second_look *look)
+{
+    struct document_place places[BATCH];
+    for (size_t i = 0; i < look->delete_count; i++) {
+        const struct compare_candidate *candidate = &look->candidates->list[look->deleted[i]];
+        places[i] = (struct document_place){
+            .id = compare_candidates_id(look->candidates, look->deleted[i]),
+            .index = look->deleted_from[i],
+            .seq_no = candidate->seq_no,
+            .primary_term = candidate->primary_term,
+        };
+    }
+    look->parts->asking = true;
+    document_reader_delete(look->parts->reader, places, look->delete_count, on_deleted, look);
+}
+
+/* A document that Elasticsearch refuses for what it is stays as it is, and unmended. */
+static void on_indexed(void *arg, long status, const char *body, size_t body_len,
+                       const struct server_error *said)
+{
+    (void)status; /* `said` tells the failure */
+    struct second_look *look = arg;
+    struct error err;
+    if (!compare_answered(look->parts, said == NULL ? NULL : &said->words))
+        return;
+    struct bulk_items *items = bulk_items_new("index", body, body_len, look->sent, &err);
+    const struct order *const *orders = &look->orders[look->indexed];
+    if (items == NULL || !bulk_items_are_of(items, orders)) {
+        compare_fail(look->parts,
+                     items == NULL ? err.message : "what it answers is about other documents");
+        bulk_items_free(items);
+        return;
+    }
+    for (size_t i = 0; i < look->sent && !look->parts->failed; i++) {
+        struct bulk_item item;
+        bulk_items_get(items, i, &item);
+        if (item.stored)
+            tally_of(look, look->repaired[look->indexed + i])->mended++;
+        else if (!item.about_the_document)
+            compare_fail(look->parts, item.error.words.message);
+    }
+    bulk_items_free(items);
+    look->indexed += look->sent;
+}
+
+static void index_orders(struct second_look *look)
+{
+    look->sent = bulk_request_write(&look->bulk, &look->orders[look->indexed],
+                                    look->order_count - look->indexed);
+    look->parts->asking = true;
+    index_requests_send(look->parts->requests,
+                        &(struct index_request){.method = "POST",
+                                                .path = look->path,
+                                                .body = look->bulk.body,
+                                                .body_len = look->bulk.len_bytes,
+                                                .body_kept = true,
+                                                .ndjson = true,
+                                                .timeout_ms = BULK_TIMEOUT_MS,
+                                                .privilege = "index"},
+                        on_indexed, look);
+}
+
+static void plan_mending(struct second_look *look, size_t candidate, const struct order_row *row,
+                         const struct document *document)
+{
+    switch (look->candidates->list[candidate].verdict) {
+    case COMPARE_MISSING:
+    case COMPARE_DIFFERENT:
+        look->repaired[look->order_count] = &look->candidates->list[candidate];
+        look->orders[look->order_count++] = &row->order;
+        break;
+    case COMPARE_EXTRA:
+        if (!look->options.delete_extra)
+            break;
+        snprintf(look->deleted_from[look->delete_count], INDEX_NAME_SIZE, "%s", document->index);
+        look->deleted[look->delete_count++] = candidate;
+        break;
+    case COMPARE_SAME:
+        break;
+    }
+}
+
+/* ---- both ---- */
+
+static void on_documents(void *arg, const struct document *documents, const struct error *failure)
+{
+    struct second_look *look = arg;
+    if (!compare_answered(look->parts, failure))
+        return;
+    look->order_count = look->indexed = look->delete_count = 0;
+    for (size_t i = 0; i < look->batch_count; i++) {
+        struct compare_candidate *candidate = &look->candidates->list[look->batch[i]];
+        const char *id = compare_candidates_id(look->candidates, look->batch[i]);
+        const struct order_row *row = row_of(look, id);
+        enum compare_verdict verdict =
+            compare_again(candidate, row, &documents[i], look->page.digits);
+        if (!look->mending)
+            candidate->verdict = verdict;
+        else if (verdict == candidate->verdict) /* else it is being written by somebody else */
+            plan_mending(look, look->batch[i], row, &documents[i]);
+    }
+    look->phase = look->mending ? LOOK_MEND : LOOK_DEAD;
+}
+
+static void ask_documents(struct second_look *look)
+{
+    const char *ids[BATCH];
+    for (size_t i = 0; i < look->batch_count; i++)
+        ids[i] = compare_candidates_id(look->candidates, look->batch[i]);
+    look->parts->asking = true;
+    document_reader_get(look->parts->reader, ids, look->batch_count, on_documents, look);
+}
+
+static void on_rows(void *arg, const struct database_answer *answer)
+{
+    struct second_look *look = arg;
+    if (!job_run_answered(look->parts->run, answer, false))
+        return;
+    order_rows_found(answer, &look->page);
+    compare_rows_sort(&look->rows, &look->page);
+    look->phase = LOOK_DOCUMENTS;
+}
+
+static void find_rows(struct second_look *look)
+{
+    struct job_run *run = look->parts->run;
+    struct order_id ids[BATCH];
+    size_t count = 0;
+    for (size_t i = 0; i < look->batch_count; i++)
+        if (compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &ids[count]))
+            count++;
+    if (count > 0) {
+        job_run_sent(run, order_rows_find(run->database, ids, count, on_rows, look));
+        return;
+    }
+    look->rows.count = 0;
+    look->phase = LOOK_DOCUMENTS;
+    job_run_step_in(run, 0);
+}
+
+/* The next candidates: all are judged, those that were found to differ are mended. */
+static void choose_batch(struct second_look *look)
+{
+    look->batch_count = 0;
+    for (; look->next < look->candidates->count && look->batch_count < BATCH; look->next++)
+        if (!look->mending || look->candidates->list[look->next].verdict != COMPARE_SAME)
+            look->batch[look->batch_count++] = look->next;
+    look->phase = LOOK_ROWS;
+}
+
+bool second_look_step(struct second_look *look)
+{
+    switch (look->phase) {
+    case LOOK_NEXT:
+        choose_batch(look);
+        if (look->batch_count == 0)
+            return false;
+        job_run_step_in(look->parts->run, 0);
+        break;
+    case LOOK_ROWS:
+        find_rows(look);
+        break;
+    case LOOK_DOCUMENTS:
+        ask_documents(look);
+        break;
+    case LOOK_DEAD:
+        ask_dead(look);
+        break;
+    case LOOK_MEND:
+        if (look->delete_count > 0) {
+            delete_documents(look);
+        } else if (look->indexed < look->order_count) {
+            index_orders(look);
+        } else {
+            look->phase = LOOK_NEXT;
+            job_run_step_in(look->parts->run, 0);
+        }
+        break;
+    }
+    return true;
+}
+
+static void begin(struct second_look *look, bool mending)
+{
+    look->mending = mending;
+    look->next = 0;
+    look->phase = LOOK_NEXT;
+}
+
+void second_look_judge(struct second_look *look)
+{
+    begin(look, false);
+}
+
+void second_look_mend(struct second_look *look)
+{
+    begin(look, true);
+}
+
+struct second_look *second_look_new(struct compare_parts *parts,
+                                    struct compare_candidates *candidates,
+                                    struct compare_result *result,
+                                    const struct second_look_options *options)
+{
+    struct second_look *look = memory_new(sizeof *look);
+    look->parts = parts;
+    look->candidates = candidates;
+    look->result = result;
+    look->options = *options;
+    snprintf(look->path, sizeof look->path, "/%s/_bulk?%s" BULK_ITEMS_FILTER, options->index,
+             options->require_alias ? "require_alias=true&" : "");
+    look->options.index = NULL; /* the caller's string is not kept */
+    look->phase = LOOK_NEXT;
+    return look;
+}
+
+void second_look_free(struct second_look *look)
+{
+    free(look);
+}
