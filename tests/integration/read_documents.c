@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX_BYTES (200 * 1000) /* few, so that parts are tried, too */
-
 static struct {
     struct document_reader *reader;
     bool done, sums;
@@ -164,8 +162,8 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     struct event_loop *loop = event_loop_new();
-    struct index_requests *requests =
-        index_requests_new(loop, &(struct elasticsearch_options){.url = argv[1]}, ANSWER_MAX_BYTES);
+    struct index_requests *requests = index_requests_new(
+        loop, &(struct elasticsearch_options){.url = argv[1]}, DOCUMENT_ANSWER_MAX_BYTES);
     program.reader = document_reader_new(requests, argv[2]);
     ask(argc, argv);
     while (!program.done)
