@@ -137,11 +137,12 @@ static bool send_statement(struct pipeline *pipeline, struct statement *statemen
     bool begins = begins_with(statement->sql, "BEGIN");
     bool ends = begins_with(statement->sql, "COMMIT") || begins_with(statement->sql, "ROLLBACK");
     bool alone = !begins && !pipeline->in_transaction;
+    bool bare = strstr(statement->sql, " INDEX CONCURRENTLY ") != NULL; /* pipeline.h */
     statement->deadline_ms = clock_monotonic_ms() + pipeline->timeout_ms;
     statement->prepared = PREPARED_MAX;
     statement->parses = false;
     statement->results = 1;
-    if (pipeline->pooled && (alone || begins)) { /* they hold until the transaction ends */
+    if (pipeline->pooled && (alone || begins) && !bare) { /* they hold until the transaction ends */
         statement->results++;
         if (!send_settings(pipeline))
             return false;

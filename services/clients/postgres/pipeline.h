@@ -4,7 +4,8 @@
  *
  * Behind a pooler a session's memory is anybody's. Then one statement is sent at a time, so that
  * the pooler can give its server to another session after each, without a name, and with the
- * settings that it runs under (settings.h). The others are held. */
+ * settings that it runs under (settings.h). The others are held. Only CREATE and DROP INDEX
+ * CONCURRENTLY, which no transaction may contain, go without settings. */
 #ifndef CLIENTS_POSTGRES_PIPELINE_H
 #define CLIENTS_POSTGRES_PIPELINE_H
 
