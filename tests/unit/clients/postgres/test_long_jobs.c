@@ -247,9 +247,8 @@ static void test_one_index_job(void **state)
 {
     struct connection connection;
     connection_open(&connection, *state);
-    execute(*state, "CREATE UNIQUE INDEX IF NOT EXISTS jobs_index_running_idx ON jobs ((true))"
-                    " WHERE state = 'running' AND kind IN ('reindex', 'verify', 'repair');"
-                    "INSERT INTO jobs (kind) VALUES ('verify'), ('reindex'), ('repair')");
+    execute(*state, "INSERT INTO jobs (kind, automatic) VALUES ('verify', true),"
+                    " ('reindex', false), ('repair', true)");
     execute(*state, "UPDATE jobs SET started = now() WHERE kind = 'reindex'");
     struct long_job *job = claim_index(&connection, FIRST_TOKEN);
     assert_string_equal(job->kind, "reindex");
