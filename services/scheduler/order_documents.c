@@ -1,21 +1,16 @@
 /* By _mget, which is real-time: it reads what a refresh of the index has not made searchable yet.
- * An alias of several indexes takes no _mget; from then on orders are looked for by _search. A
- * probe counts the documents, so that health knows how Elasticsearch is when no job asks. It needs
- * the same privilege. An index that is not there yet has no orders. */
+ * An alias of several indexes takes no _mget; from then on orders are looked for by _search. An
+ * index that is not there yet has no orders. */
 #include "services/scheduler/order_documents.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/server_error.h"
-#include "services/runtime/health.h"
 #include "services/scheduler/index/document_answer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOOK_TIMEOUT_MS 3000
-#define PROBE_TIMEOUT_MS 3000
-#define PROBE_INTERVAL_MS 5000
-#define PROBE_INTERVAL_DOWN_MS 1000
 #define ANSWER_MAX_BYTES (256 * 1024)
 #define GET_BEGIN "{\"ids\":["
 #define GET_END "]}"
@@ -24,10 +19,7 @@
 
 struct order_documents {
     struct elasticsearch *client;
-    struct loop_timer *probe;
-    struct health_check *health;
-    char get_path[ELASTICSEARCH_PATH_SIZE], search_path[ELASTICSEARCH_PATH_SIZE],
-        probe_path[ELASTICSEARCH_PATH_SIZE];
+    char get_path[ELASTICSEARCH_PATH_SIZE], search_path[ELASTICSEARCH_PATH_SIZE];
     bool by_search;
     struct order orders[ORDER_DOCUMENTS_MAX]; /* of the look under way */
     size_t count;                             /* 0: none is */
@@ -86,15 +78,11 @@ static int read_documents(struct order_documents *documents, const char *body, s
     return status;
 }
 
-static void report(struct order_documents *documents, bool up, const struct error *reason)
+static void warn(const struct error *reason)
 {
-    if (!health_set(documents->health, up, up ? NULL : reason->message))
-        return;
-    if (up)
-        log_info("connected to Elasticsearch");
-    else
-        log_warn("no use of Elasticsearch; mass replays wait", log_text("reason", reason->message));
-    loop_timer_start(documents->probe, up ? PROBE_INTERVAL_MS : PROBE_INTERVAL_DOWN_MS);
+    static struct log_limit limit;
+    log_limited(&limit, LOG_LEVEL_WARN, "no use of Elasticsearch; mass replays wait",
+                (const struct log_field[]){log_text("reason", reason->message), {0}});
 }
 
 /* ---- looking ---- */
@@ -110,8 +98,8 @@ static void on_looked(void *arg, long status, enum http_end end, const char *bod
     bool good = judge(status, body, body_len, err, &reason) == 0;
     if (good && status == 200)
         good = read_documents(documents, body, body_len, found, &reason) == 0;
-    if (documents->by_search == was_by_search) /* else the next look is another */
-        report(documents, good, &reason);
+    if (!good && documents->by_search == was_by_search) /* else the next look is another */
+        warn(&reason);
     order_documents_fn *on_done = documents->on_done;
     documents->count = 0;
     documents->on_done = NULL;
@@ -149,26 +137,7 @@ void order_documents_forget(struct order_documents *documents)
     documents->on_done = NULL;
 }
 
-/* ---- the probe ---- */
-
-static void on_probed(void *arg, long status, enum http_end end, const char *body, size_t body_len,
-                      const struct error *err)
-{
-    (void)end;
-    struct order_documents *documents = arg;
-    struct error reason;
-    loop_timer_start(documents->probe,
-                     health_up(documents->health) ? PROBE_INTERVAL_MS : PROBE_INTERVAL_DOWN_MS);
-    report(documents, judge(status, body, body_len, err, &reason) == 0, &reason);
-}
-
-static void on_probe(void *arg)
-{
-    struct order_documents *documents = arg;
-    if (elasticsearch_request(documents->client, "GET", documents->probe_path, NULL, NULL, 0, false,
-                              PROBE_TIMEOUT_MS, on_probed, documents) != 0)
-        loop_timer_start(documents->probe, PROBE_INTERVAL_MS);
-}
+/* ---- --check ---- */
 
 int order_documents_reach(const struct elasticsearch_options *server, const char *index,
                           struct error *err)
@@ -193,15 +162,11 @@ struct order_documents *order_documents_new(struct event_loop *loop,
 {
     struct order_documents *documents = memory_new(sizeof *documents);
     struct elasticsearch_options options = *server;
-    options.max_in_flight = 2; /* a look and a probe */
+    options.max_in_flight = 1;
     options.max_response_bytes = ANSWER_MAX_BYTES;
-    documents->health = health_check("elasticsearch", HEALTH_DEGRADED);
     documents->client = elasticsearch_new(loop, &options);
-    documents->probe = event_loop_timer(loop, on_probe, documents);
     (void)snprintf(documents->get_path, ELASTICSEARCH_PATH_SIZE, "/%s/_mget", index); /* they fit */
     (void)snprintf(documents->search_path, ELASTICSEARCH_PATH_SIZE, "/%s/_search", index);
-    elasticsearch_probe_path(documents->probe_path, index);
-    loop_timer_start(documents->probe, 0);
     return documents;
 }
 
@@ -209,7 +174,6 @@ void order_documents_free(struct order_documents *documents)
 {
     if (documents == NULL)
         return;
-    loop_timer_free(documents->probe);
     elasticsearch_free(documents->client);
     free(documents);
 }

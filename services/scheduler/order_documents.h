@@ -1,4 +1,4 @@
-/* Asks Elasticsearch which orders have a document, and tells health how Elasticsearch is. */
+/* Asks Elasticsearch which orders have a document. */
 #ifndef SCHEDULER_ORDER_DOCUMENTS_H
 #define SCHEDULER_ORDER_DOCUMENTS_H
 
@@ -9,7 +9,7 @@
 
 struct order_documents;
 
-/* Registers the check "elasticsearch". `server` and `index` are copied. */
+/* `server` and `index` are copied. */
 struct order_documents *order_documents_new(struct event_loop *loop,
                                             const struct elasticsearch_options *server,
                                             const char *index);

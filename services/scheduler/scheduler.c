@@ -6,6 +6,7 @@
 #include "services/runtime/health.h"
 #include "services/scheduler/archive.h"
 #include "services/scheduler/beat.h"
+#include "services/scheduler/index/index_watch.h"
 #include "services/scheduler/job_runner.h"
 #include "services/scheduler/letter_jobs.h"
 #include "services/scheduler/order_documents.h"
@@ -23,6 +24,7 @@ struct scheduler {
     struct order_documents *documents;
     struct job_runner *letters, *index; /* a refill need not wait behind a mass replay */
     struct archive *archive;
+    struct index_watch *watch;
     struct beat *beat;
     unsigned stopping; /* parts that have been told to stop and have not */
 };
@@ -32,7 +34,8 @@ static void on_database_state(void *arg, bool up, const char *reason)
 {
     struct scheduler *scheduler = arg;
     if (up && !(refresh_task_up(scheduler->refresh) && job_runner_up(scheduler->letters) &&
-                job_runner_up(scheduler->index) && beat_up(scheduler->beat)))
+                job_runner_up(scheduler->index) && index_watch_up(scheduler->watch) &&
+                beat_up(scheduler->beat)))
         return;
     if (health_set(scheduler->health, up, reason)) {
         if (up)
@@ -87,6 +90,27 @@ static struct job_runner *new_runner(struct scheduler *scheduler,
                                            });
 }
 
+/* The schedules have been validated. */
+static struct index_watch *new_watch(struct scheduler *scheduler,
+                                     const struct scheduler_settings *settings)
+{
+    struct cron verify, verify_full;
+    struct error err;
+    bool verifies = scheduler_cron(settings->verify_schedule, &verify, &err) == 1;
+    bool verifies_all = scheduler_cron(settings->verify_full_schedule, &verify_full, &err) == 1;
+    return index_watch_new(scheduler->loop,
+                           &(struct index_watch_options){
+                               .dsn = settings->postgres_dsn,
+                               .server = &settings->elasticsearch,
+                               .index = settings->order_index,
+                               .repair = settings->index_repair == INDEX_REPAIR_AUTO,
+                               .verify = verifies ? &verify : NULL,
+                               .verify_full = verifies_all ? &verify_full : NULL,
+                               .on_state = on_database_state,
+                               .arg = scheduler,
+                           });
+}
+
 int scheduler_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct scheduler_settings *settings = arg;
@@ -128,6 +152,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
                                         .on_stopped = on_stopped,
                                         .arg = &scheduler,
                                     });
+    scheduler.watch = new_watch(&scheduler, settings);
     scheduler.beat = beat_new(scheduler.loop, &(struct beat_options){
                                                   .dsn = settings->postgres_dsn,
                                                   .refresh = scheduler.refresh,
@@ -143,6 +168,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
 
     loop_watch_free(scheduler.stop_watch);
     beat_free(scheduler.beat);
+    index_watch_free(scheduler.watch);
     archive_free(scheduler.archive);
     job_runner_free(scheduler.index);
     job_runner_free(scheduler.letters);

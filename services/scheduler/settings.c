@@ -10,6 +10,7 @@
 #include "services/scheduler/cron.h"
 #include "services/scheduler/order_documents.h"
 #include "services/scheduler/scheduler.h"
+#include <string.h>
 
 static const struct config_option options[] = {
     CONFIG_OPTION(
@@ -18,6 +19,20 @@ static const struct config_option options[] = {
         .help =
             "when to refresh the daily sales: five cron fields, @every 1h30m, @daily and the like; "
             "UTC, or in CRON_TZ=Area/City before it"),
+    CONFIG_OPTION("VERIFY_SCHEDULE", CONFIG_STRING, struct scheduler_settings, verify_schedule,
+                  .default_text = "@daily",
+                  .help = "when to compare the orders of the last 7 days with the search index, in "
+                          "the same form; or off"),
+    CONFIG_OPTION("VERIFY_FULL_SCHEDULE", CONFIG_STRING, struct scheduler_settings,
+                  verify_full_schedule, .default_text = "@weekly",
+                  .help = "when to compare all orders with the search index; or off"),
+    CONFIG_OPTION(
+        "INDEX_REPAIR", CONFIG_CHOICE, struct scheduler_settings, index_repair,
+        .default_text = "auto",
+        .help = "auto: fill a new search index again, and index what little it lacks; "
+                "off: only tell",
+        .choices =
+            (const char *const[]){[INDEX_REPAIR_OFF] = "off", [INDEX_REPAIR_AUTO] = "auto", NULL}),
     CONFIG_OPTION_POSTGRES_DSN(struct scheduler_settings, postgres_dsn),
     CONFIG_OPTION_ELASTICSEARCH_URL(struct scheduler_settings, elasticsearch.url),
     CONFIG_OPTION_ELASTICSEARCH_CA_FILE(struct scheduler_settings, elasticsearch.ca_file),
@@ -82,17 +97,34 @@ const char *scheduler_queues(const struct scheduler_settings *settings)
     return settings->order_queues != NULL ? settings->order_queues : settings->order_queue;
 }
 
+int scheduler_cron(const char *text, struct cron *ret_cron, struct error *err)
+{
+    if (text == NULL || strcmp(text, "off") == 0)
+        return 0;
+    return cron_parse(text, ret_cron, err) == 0 ? 1 : -1;
+}
+
 /* Not in the table: validate() runs for the default too, and before there are threads, as
  * cron_parse() wants it. */
 static int validate(const void *arg, struct error *err)
 {
     const struct scheduler_settings *settings = arg;
-    struct cron cron;
-    struct error reason;
-    if (cron_parse(settings->schedule, &cron, &reason) == 0)
-        return 0;
-    error_set(err, "MV_REFRESH_SCHEDULE: %.200s", reason.message);
-    return -1;
+    const struct {
+        const char *variable, *text;
+    } schedules[] = {{"MV_REFRESH_SCHEDULE", settings->schedule},
+                     {"VERIFY_SCHEDULE", settings->verify_schedule},
+                     {"VERIFY_FULL_SCHEDULE", settings->verify_full_schedule}};
+    for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
+        struct cron cron;
+        struct error reason;
+        int status = i == 0 ? cron_parse(schedules[i].text, &cron, &reason)
+                            : scheduler_cron(schedules[i].text, &cron, &reason);
+        if (status < 0) {
+            error_set(err, "%s: %.200s", schedules[i].variable, reason.message);
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static struct limits_wanted wanted(const void *arg)
@@ -107,7 +139,9 @@ static struct limits_wanted wanted(const void *arg)
 
 const struct service scheduler_service = {
     .name = "scheduler",
-    .summary = "refreshes the daily sales, archives dead letters, and does jobs that take long",
+    .summary =
+        "refreshes the daily sales, archives dead letters, watches the search index, and does "
+        "jobs that take long",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .settings = &(struct scheduler_settings){0},

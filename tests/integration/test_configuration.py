@@ -79,6 +79,10 @@ BAD = [
     ("scheduler", "MV_REFRESH_SCHEDULE", "60 * * * *"),
     ("scheduler", "MV_REFRESH_SCHEDULE", "5-1 * * * *"),
     ("scheduler", "MV_REFRESH_SCHEDULE", "* * * * *" * 2000),
+    ("scheduler", "MV_REFRESH_SCHEDULE", "off"),
+    ("scheduler", "VERIFY_SCHEDULE", "canary"),
+    ("scheduler", "VERIFY_FULL_SCHEDULE", "60 * * * *"),
+    ("scheduler", "INDEX_REPAIR", "canary"),
 ]
 
 

@@ -64,6 +64,15 @@ int search_index_row(const struct database_answer *answer, struct search_index *
     return 0;
 }
 
+bool search_index_wrong(const struct search_index *index, struct error *ret_reason)
+{
+    if (index->fault[0] != '\0')
+        error_set(ret_reason, "%s", index->fault);
+    else if (index->incomplete)
+        error_set(ret_reason, "search lacks about %.2f %% of the orders", index->missing * 100);
+    return index->fault[0] != '\0' || index->incomplete;
+}
+
 /* ---- what a job writes ---- */
 
 static const char *share_text(double share, char text[32])

@@ -36,6 +36,10 @@ int search_index_read(struct database *database, database_done_fn *on_done, void
 int search_index_row(const struct database_answer *answer, struct search_index *ret_index)
     __attribute__((warn_unused_result));
 
+/* Is something wrong with the index, as far as is known? `ret_reason` says what, else it is
+ * untouched. */
+bool search_index_wrong(const struct search_index *index, struct error *ret_reason);
+
 /* ---- what a job writes: only while it is held; the answer is for long_job_hold() ---- */
 
 /* The job is about to swap in the index of this identity (NULL: not any more), so that nobody takes

@@ -92,6 +92,24 @@ int search_index_counted(struct database *database, const struct search_index *r
     return database_send(database, sql, &parameters, false, on_done, arg);
 }
 
+int search_index_refill(struct database *database, const struct search_index *read,
+                        database_done_fn *on_done, void *arg)
+{
+    static const char sql[] =
+        "WITH index_now AS (SELECT FROM search_index WHERE " AS_READ
+        " AND missing IS NOT NULL AND fault IS NULL FOR UPDATE),"
+        " last AS (SELECT state, finished FROM jobs, index_now WHERE kind = 'repair'"
+        " AND parameters @> '{\"refill\":true}' ORDER BY id DESC LIMIT 1),"
+        " refill AS (SELECT 'repair' AS kind, '{\"refill\":true}'::jsonb AS parameters FROM last"
+        " WHERE state = 'failed' AND finished < now() - interval '60 s' AND NOT EXISTS"
+        " (SELECT FROM jobs WHERE kind IN " INDEX_KINDS " AND finished IS NULL)),"
+        " asked AS (" ASK_FOR("refill") " RETURNING id)"
+                                        " SELECT count(*) FROM asked";
+    const char *const values[] = {recorded(read), building(read)};
+    const struct database_parameters parameters = {.count = 2, .values = values};
+    return database_send(database, sql, &parameters, false, on_done, arg);
+}
+
 /* A tick far ahead was recorded while a clock was wrong. */
 #define TICK_IS_NEW(column)                                                                        \
     "(" column " IS NULL OR " column " < tick OR " column " > now() + interval '1 day')"

@@ -24,6 +24,12 @@ int search_index_counted(struct database *database, const struct search_index *r
                          int64_t documents, bool repair, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
+/* Search is incomplete, as `read` tells. When the last refill has failed, a minute ago or longer,
+ * and no other job about the index waits or runs, another one is asked for. The number: 1 when it
+ * is. */
+int search_index_refill(struct database *database, const struct search_index *read,
+                        database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
+
 /* A verification is due by its schedule, since the instant `tick_us` (microseconds since 1970). The
  * first scheduler that says so asks for it, unless there are no orders or such a one has not ended
  * yet. The number: 1 when it does. */

@@ -95,6 +95,36 @@ def a_sales_view_that_stays_old(shop, _servers):
         shop.postgres.execute("ALTER TABLE sales_refresh DROP CONSTRAINT never")
 
 
+@provokes(
+    SearchIndexIncomplete={},
+    SearchIndexFault={},
+    SearchIndexDiffers={"state": "extra"},
+    SearchIndexUnverified={},
+)
+def a_search_index_that_is_not_right(shop, _servers):
+    """As a verification of some days ago would have left it."""
+    shop.postgres.execute(
+        "UPDATE search_index SET missing = 0.25, fault = 'ask somebody', verified_extra = 3,"
+        " verified_at = now() - interval '3 days', verified_full_at = NULL"
+    )
+    try:
+        yield
+    finally:
+        shop.postgres.execute(
+            "UPDATE search_index SET missing = NULL, fault = NULL, verified_extra = 0, verified_at = now()"
+        )
+
+
+@provokes(JobsFailed={"kind": "discard"})
+def a_job_that_cannot_be_done(shop, _servers):
+    shop.postgres.execute("ALTER TABLE jobs ADD CONSTRAINT never CHECK (result IS NULL) NOT VALID")
+    try:
+        shop.postgres.execute("INSERT INTO jobs (kind, requested_by) VALUES ('discard', 'eve')")
+        yield
+    finally:
+        shop.postgres.execute("ALTER TABLE jobs DROP CONSTRAINT never")
+
+
 @provokes(RestartsOften={"job": "bridge"}, DependencyFlapping={"job": "persister", "dependency": "bridge"})
 def a_bridge_that_crashes_again_and_again(shop, _servers):
     def crash():
@@ -178,7 +208,14 @@ def a_rabbitmq_that_stops_for_moments(shop, servers):
 
 # What does not disturb each other runs at once: some alerts take half a minute.
 AT_ONCE = [
-    [messages_that_are_no_orders, orders_of_long_ago, a_sales_view_that_stays_old, a_read_only_index],
+    [
+        messages_that_are_no_orders,
+        orders_of_long_ago,
+        a_sales_view_that_stays_old,
+        a_read_only_index,
+        a_search_index_that_is_not_right,
+        a_job_that_cannot_be_done,
+    ],
     [a_bridge_that_crashes_again_and_again],
     [a_memory_alarm_of_rabbitmq],
     [a_frozen_persister, too_many_clients],
