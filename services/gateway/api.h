@@ -56,6 +56,8 @@ struct api {
     struct system_status *status;
     const struct api_settings *settings;
     const struct api_metrics *metrics;
+    bool search_incomplete; /* so large a share of the orders is missing, 0 to 1: */
+    double search_missing;
     struct requests requests;
     struct sales_readers sales;
 };

@@ -15,7 +15,8 @@
 #define REQUEST_HEADERS                                                                            \
     "authorization, content-type, idempotency-key, prefer, traceparent, tracestate, x-operator, "  \
     "x-request-id"
-#define ANSWER_HEADERS "allow, location, preference-applied, retry-after, x-cache, x-request-id"
+#define ANSWER_HEADERS                                                                             \
+    "allow, location, preference-applied, retry-after, x-cache, x-request-id, x-search-incomplete"
 
 /* ---- configuration ---- */
 

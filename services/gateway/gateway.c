@@ -123,6 +123,7 @@ static void register_state(struct gateway *gateway)
     gateway->shared.redis = dependency_new("redis");
     gateway->shared.elasticsearch = dependency_new("elasticsearch");
     gateway->shared.scheduler = dependency_new("scheduler");
+    gateway->shared.search_index = dependency_new("search_index");
 }
 
 /* A listening socket of the API port for each loop. The sockets share their address, and would

@@ -4,6 +4,7 @@
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/connection.h"
+#include "services/clients/postgres/search_index.h"
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/gateway/adapters/postgres_letters.h"
@@ -52,6 +53,7 @@ struct gateway_loop {
     unsigned port_count;             /* ADMIN_PORT is on one loop only */
     struct outbox_task *outbox;      /* on loop 0 only */
     struct status_collector *status; /* on loop 0 only */
+    struct dependency_link *search_index;
     struct loop_watch *stop_watch;
     int api_fd;               /* listening; -1 once the server has it */
     struct loop_timer *start; /* until then */
@@ -151,6 +153,16 @@ static h2o_multithread_queue_t *loop_queue(const struct gateway_loop *loop)
     return http_server_context(loop->ports[API_PORT].server)->queue;
 }
 
+static void on_search_index(void *arg, const struct search_index *index)
+{
+    struct gateway_loop *loop = arg;
+    struct error reason;
+    bool wrong = search_index_wrong(index, &reason);
+    loop->api.search_incomplete = index->incomplete;
+    loop->api.search_missing = index->missing;
+    dependency_report(loop->search_index, !wrong, wrong ? reason.message : NULL);
+}
+
 static void add_clients(struct gateway_loop *loop)
 {
     const struct loop_shared *shared = loop->shared;
@@ -192,11 +204,14 @@ static void add_clients(struct gateway_loop *loop)
 
     loop->api.queue = rabbitmq_queue_new(loop->events, shared->publisher, settings->order_queue);
 
+    loop->search_index = dependency_link_new(shared->search_index);
     const struct refresh_jobs_options refresh = {
         .dsn = settings->postgres_dsn,
         .uses = GATEWAY_DATABASE_USES,
         .on_state = dependency_report,
         .arg = dependency_link_new(shared->scheduler),
+        .on_index = on_search_index,
+        .index_arg = loop,
         .on_connection = dependency_report,
         .connection_arg = dependency_link_new(shared->postgres),
     };

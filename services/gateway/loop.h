@@ -29,7 +29,7 @@ struct loop_shared {
     unsigned max_connections;   /* of each loop */
     void (*on_tick)(void *arg); /* called every second from loop 0 */
     void *arg;
-    struct dependency *rabbitmq, *postgres, *redis, *elasticsearch, *scheduler;
+    struct dependency *rabbitmq, *postgres, *redis, *elasticsearch, *scheduler, *search_index;
     int64_t started_ms; /* on clock_monotonic_ms() */
 };
 

@@ -11,11 +11,11 @@ from wait import eventually
 SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^}]*\})? (-?[0-9.e+-]+|\+Inf|NaN)")
 
 DEPENDENCIES = {
-    "gateway-1": ["postgres", "redis", "rabbitmq", "elasticsearch", "scheduler"],
+    "gateway-1": ["postgres", "redis", "rabbitmq", "elasticsearch", "scheduler", "search_index"],
     "bridge-1": ["rabbitmq"],
     "persister-1": ["postgres"],
     "indexer-1": ["elasticsearch"],
-    "scheduler-1": ["postgres", "elasticsearch"],
+    "scheduler-1": ["postgres", "elasticsearch", "search_index"],
 }
 
 

@@ -30,16 +30,21 @@ static const char outbox[] =
     " 'oldest_seconds', (SELECT extract(epoch FROM clock_timestamp() - stored_at)::float8"
     " FROM order_outbox ORDER BY seq LIMIT 1))";
 
+static const char search_index[] =
+    "SELECT json_build_object('missing', missing, 'fault', fault, 'documents', documents,"
+    " 'verified_at', to_char(verified_at" AS_TEXT
+    ", 'verified_full_at', to_char(verified_full_at" AS_TEXT
+    ", 'missing_documents', verified_missing, 'extra_documents', verified_extra,"
+    " 'different_documents', verified_different) FROM search_index";
+
 static const char last_refresh[] =
     "SELECT to_json((SELECT to_char(finished_at" AS_TEXT
     " FROM sales_refresh WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1))";
 
 static const char *const statements[OVERVIEW_PARTS] = {
-    [OVERVIEW_ROWS] = rows,
-    [OVERVIEW_DEAD_LETTERS] = dead_letters,
-    [OVERVIEW_ARCHIVE] = archive,
-    [OVERVIEW_OUTBOX] = outbox,
-    [OVERVIEW_LAST_REFRESH] = last_refresh,
+    [OVERVIEW_ROWS] = rows,          [OVERVIEW_DEAD_LETTERS] = dead_letters,
+    [OVERVIEW_ARCHIVE] = archive,    [OVERVIEW_OUTBOX] = outbox,
+    [OVERVIEW_INDEX] = search_index, [OVERVIEW_LAST_REFRESH] = last_refresh,
 };
 
 int overview_read(struct database *database, enum overview_part part, database_done_fn *on_done,

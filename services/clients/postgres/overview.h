@@ -10,6 +10,7 @@ enum overview_part {
     OVERVIEW_DEAD_LETTERS, /* {"dead","oldest_died_at","by_reason":{}}; the 50 most usual reasons */
     OVERVIEW_ARCHIVE,      /* of dead letters, {"state","fault"}: null without a scheduler */
     OVERVIEW_OUTBOX,       /* {"orders","oldest_seconds"}; counted up to 10,000 */
+    OVERVIEW_INDEX,        /* the row about the search index (search_index.h) */
     OVERVIEW_LAST_REFRESH, /* of the daily sales, or null */
     OVERVIEW_PARTS,
 };

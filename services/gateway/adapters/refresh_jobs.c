@@ -7,12 +7,13 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/schema_watch.h"
+#include "services/clients/postgres/search_index.h"
 #include <stdlib.h>
 
 #define BUSY_TURN_MS 150
 #define IDLE_TURN_MS 1000
 #define STATEMENT_TIMEOUT_MS 5000
-#define STATEMENTS_MAX 3 /* a request, a look at the jobs, a look at the schema */
+#define STATEMENTS_MAX 4 /* a request, looks at the jobs, at the index and at the schema */
 
 enum asker_state { ASKER_NEW, ASKER_REQUESTING, ASKER_WAITING, ASKER_ANSWERED };
 
@@ -34,7 +35,8 @@ struct refresh_jobs {
     struct refresh_jobs_options options;
     struct asker *askers;
     size_t asker_count;
-    bool requesting, looking; /* the statement is under way */
+    bool requesting, looking, reading_index; /* the statement is under way */
+    int64_t index_at_ms;                     /* read then for the next time */
     bool up, state_told;
     int64_t seen_ms; /* when a scheduler was known to be there */
 };
@@ -166,6 +168,25 @@ static void look(struct refresh_jobs *jobs)
         jobs->looking = jobs_look(jobs->database, JOB_KIND_REFRESH, first, on_looked, jobs) == 0;
 }
 
+static void on_index(void *arg, const struct database_answer *answer)
+{
+    struct refresh_jobs *jobs = arg;
+    struct search_index index;
+    jobs->reading_index = false;
+    if (answer->status == DATABASE_FAILED)
+        log_refusal(answer);
+    if (search_index_row(answer, &index) == 0)
+        jobs->options.on_index(jobs->options.index_arg, &index);
+}
+
+static void read_index(struct refresh_jobs *jobs, int64_t now_ms)
+{
+    if (jobs->reading_index || now_ms < jobs->index_at_ms)
+        return;
+    jobs->index_at_ms = now_ms + IDLE_TURN_MS;
+    jobs->reading_index = search_index_read(jobs->database, on_index, jobs) == 0;
+}
+
 static void on_turn(void *arg)
 {
     struct refresh_jobs *jobs = arg;
@@ -179,6 +200,7 @@ static void on_turn(void *arg)
     answer_all(jobs);
     request(jobs);
     look(jobs);
+    read_index(jobs, now_ms);
     loop_timer_start(jobs->timer, jobs->asker_count > 0 ? BUSY_TURN_MS : IDLE_TURN_MS);
 }
 

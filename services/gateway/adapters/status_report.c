@@ -266,14 +266,15 @@ char *status_report_render(const struct status_facts *facts, struct status_memor
                               rate(sum(facts, rate_of, METRIC_ACCEPTED)), "stored_per_second",
                               rate(sum(facts, rate_of, METRIC_STORED)), "searchable_per_second",
                               rate(sum(facts, rate_of, METRIC_SEARCHABLE)));
-    json_t *report = json_pack(
-        "{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", at, "well",
-        verdict.count == 0, "summary", summary(facts, &verdict), "services", services(facts),
-        "queue", queue(facts), "in_flight", number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates",
-        rates, "rows_estimated", part(facts, OVERVIEW_ROWS), "documents", number(facts->documents),
-        "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS), "archive",
-        part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX), "last_refresh_at",
-        part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
+    json_t *report =
+        json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                  "at", at, "well", verdict.count == 0, "summary", summary(facts, &verdict),
+                  "services", services(facts), "queue", queue(facts), "in_flight",
+                  number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates", rates, "rows_estimated",
+                  part(facts, OVERVIEW_ROWS), "documents", number(facts->documents), "index",
+                  part(facts, OVERVIEW_INDEX), "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS),
+                  "archive", part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX),
+                  "last_refresh_at", part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
     char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(12));
     if (text == NULL)
         abort(); /* out of memory */

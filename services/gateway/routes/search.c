@@ -1,9 +1,11 @@
-/* GET /api/search?q=TERM[&size=N][&from=N]: the search engine's own answer, unchanged. */
+/* GET /api/search?q=TERM[&size=N][&from=N]: the search engine's own answer, unchanged. While the
+ * index lacks orders, a header tells their share. */
 #include "services/gateway/api.h"
 #include "services/gateway/routes/query_string.h"
 #include "services/gateway/routes/routes.h"
 #include "services/http/request_head.h"
 #include <jansson.h>
+#include <stdio.h>
 
 #define SIZE_DEFAULT 10
 #define SIZE_LARGEST 100
@@ -53,6 +55,16 @@ void search_orders(struct request *request, h2o_iovec_t rest)
         request_guard_fail(guard, PROBLEM_OVERLOADED);
 }
 
+static void tell_what_is_missing(struct request *request)
+{
+    char share[16];
+    if (request == NULL || !request->api->search_incomplete) /* NULL: it was answered before */
+        return;
+    double missing = request->api->search_missing;
+    (void)snprintf(share, sizeof share, "%.4f", missing > 0 && missing < 0.0001 ? 0.0001 : missing);
+    reply_header(request, "x-search-incomplete", share);
+}
+
 static void on_found(void *arg, enum order_search_status status,
                      const struct order_search_answer *answer)
 {
@@ -60,6 +72,7 @@ static void on_found(void *arg, enum order_search_status status,
     switch (status) {
     case ORDER_SEARCH_OK:
         reply_header(guard->request, "cache-control", "no-store");
+        tell_what_is_missing(guard->request);
         reply_send_kept(guard->request, 200, "application/json", answer->body, answer->body_len,
                         answer->release, answer->owner);
         request_guard_end(guard);

@@ -43,6 +43,10 @@ static void test_empty(void **state)
                 "{\"dead\":0,\"oldest_died_at\":null,\"by_reason\":{}}");
     assert_told(&connection, OVERVIEW_ARCHIVE, "{\"state\":null,\"fault\":null}");
     assert_told(&connection, OVERVIEW_OUTBOX, "{\"orders\":0,\"oldest_seconds\":null}");
+    assert_told(&connection, OVERVIEW_INDEX,
+                "{\"missing\":null,\"fault\":null,\"documents\":null,\"verified_at\":null,"
+                "\"verified_full_at\":null,\"missing_documents\":null,\"extra_documents\":null,"
+                "\"different_documents\":null}");
     assert_told(&connection, OVERVIEW_LAST_REFRESH, "null");
     connection_close(&connection);
 }
@@ -71,6 +75,14 @@ static void test_full(void **state)
                 "{\"dead\":3,\"oldest_died_at\":\"2026-01-02T00:00:00.000000Z\","
                 "\"by_reason\":{\"malformed\":2,\"a\\\"quote\\\"\":1}}");
     assert_told(&connection, OVERVIEW_ARCHIVE, "{\"state\":\"on\",\"fault\":\"itisfull\"}");
+    execute(*state, "UPDATE search_index SET missing = 0.25, fault = 'ask', documents = 7,"
+                    " verified_at = '2026-01-02Z', verified_full_at = '2026-01-01Z',"
+                    " verified_missing = 1, verified_extra = 2, verified_different = 3");
+    assert_told(&connection, OVERVIEW_INDEX,
+                "{\"missing\":0.25,\"fault\":\"ask\",\"documents\":7,"
+                "\"verified_at\":\"2026-01-02T00:00:00.000000Z\","
+                "\"verified_full_at\":\"2026-01-01T00:00:00.000000Z\",\"missing_documents\":1,"
+                "\"extra_documents\":2,\"different_documents\":3}");
     assert_told(&connection, OVERVIEW_LAST_REFRESH, "\"2026-01-05T00:00:00.250000Z\"");
     execute(*state, "UPDATE scheduler_seen SET at = now() - interval '6 s'");
     assert_told(&connection, OVERVIEW_ARCHIVE, "{\"state\":null,\"fault\":null}");

@@ -1,6 +1,7 @@
 /* Requests for a refresh against a table of jobs played by the test. The clock is the test's. */
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/schema_watch.h"
+#include "services/clients/postgres/search_index.h"
 #include "services/gateway/adapters/refresh_jobs.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include "tests/unit/support/test_clock.h"
@@ -12,8 +13,9 @@ static struct {
     bool connected, scheduler_seen;
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
-    database_done_fn *on_requested, *on_looked; /* answers that are due */
-    unsigned requests, looks;
+    database_done_fn *on_requested, *on_looked, *on_index; /* answers that are due */
+    unsigned requests, looks, index_reads;
+    struct search_index index;
     int64_t first_id;         /* of the last look */
     int64_t last_job;         /* the newest job's id */
     enum job_state states[8]; /* by id */
@@ -95,6 +97,34 @@ enum job_state jobs_state(const struct database_answer *look, int64_t id)
     return id >= table.first_id ? table.states[id] : JOB_UNFINISHED;
 }
 
+int search_index_read(struct database *database, database_done_fn *on_done, void *arg)
+{
+    assert_ptr_equal(database, &table);
+    assert_ptr_equal(arg, table.arg);
+    assert_null(table.on_index);
+    if (!table.connected)
+        return -1;
+    table.index_reads++;
+    table.on_index = on_done;
+    return 0;
+}
+
+int search_index_row(const struct database_answer *answer, struct search_index *ret_index)
+{
+    if (answer->status != DATABASE_OK)
+        return -1;
+    *ret_index = table.index;
+    return 0;
+}
+
+static void answer_index(const struct database_answer *answer)
+{
+    database_done_fn *on_index = table.on_index;
+    assert_non_null(on_index);
+    table.on_index = NULL;
+    on_index(table.arg, answer);
+}
+
 static void answer_request(int64_t job, const struct database_answer *answer)
 {
     database_done_fn *on_requested = table.on_requested;
@@ -133,6 +163,14 @@ static void on_state(void *arg, bool up, const char *reason)
     downs += !up;
 }
 
+static int64_t documents_told;
+
+static void on_index(void *arg, const struct search_index *index)
+{
+    assert_ptr_equal(arg, &documents_told);
+    documents_told = index->documents;
+}
+
 static void on_done(void *arg, enum sales_refresh_status status)
 {
     (void)arg;
@@ -169,6 +207,8 @@ static int set_up(void **state)
     loop = event_loop_new();
     port = refresh_jobs_new(loop, &(struct refresh_jobs_options){.dsn = "",
                                                                  .on_state = on_state,
+                                                                 .on_index = on_index,
+                                                                 .index_arg = &documents_told,
                                                                  .on_connection = on_connection});
     table.connected = table.scheduler_seen = true;
     table.on_state(table.arg, true, NULL);
@@ -183,6 +223,30 @@ static int tear_down(void **state)
     refresh_jobs_free(port);
     event_loop_free(loop);
     return 0;
+}
+
+/* Each second, however often the jobs are looked at; the next time comes when it is answered. */
+static void tells_of_the_index(void **state)
+{
+    (void)state;
+    assert_int_equal(table.index_reads, 1);
+    table.index.documents = 7;
+    answer_index(&ok);
+    assert_int_equal(documents_told, 7);
+    assert_int_equal(ask(), 0);
+    pass_looking(1);
+    answer_request(1, &ok);
+    pass_looking(900);
+    assert_int_equal(table.index_reads, 1);
+    pass_looking(300);
+    assert_int_equal(table.index_reads, 2);
+    pass_looking(3000);
+    assert_int_equal(table.index_reads, 2);
+    table.index.documents = 8;
+    answer_index(&lost);
+    assert_int_equal(documents_told, 7);
+    pass_looking(1000);
+    assert_int_equal(table.index_reads, 3);
 }
 
 static void shares_statements_and_jobs(void **state)
@@ -346,6 +410,7 @@ static void a_callback_may_ask_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(tells_of_the_index),
         TEST(shares_statements_and_jobs),
         TEST(without_a_scheduler_the_answer_comes_at_once),
         TEST(a_scheduler_that_is_gone_is_unavailable),

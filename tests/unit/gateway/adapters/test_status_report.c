@@ -56,6 +56,7 @@ static int all_well(void **state)
     set_part(OVERVIEW_ROWS, "42");
     set_part(OVERVIEW_DEAD_LETTERS, NO_LETTERS);
     set_part(OVERVIEW_ARCHIVE, "{\"state\":\"on\",\"fault\":null}");
+    set_part(OVERVIEW_INDEX, "{\"missing\":null,\"fault\":null,\"documents\":7}");
     set_part(OVERVIEW_OUTBOX, "{\"orders\":0,\"oldest_seconds\":null}");
     set_part(OVERVIEW_LAST_REFRESH, "\"2026-09-21T14:00:00.000000Z\"");
     facts.jobs = json_array();
@@ -102,7 +103,9 @@ static void test_well(void **state)
         "{\"archive\":{\"fault\":null,\"state\":\"on\"},\"at\":\"2026-09-21T14:13:20Z\","
         "\"dead_letters\":"
         "{\"by_reason\":{},\"dead\":0,\"oldest_died_at\":null}"
-        ",\"documents\":41,\"in_flight\":8,\"jobs\":[],\"last_refresh_at\":"
+        ",\"documents\":41,\"in_flight\":8,\"index\":{\"documents\":7,\"fault\":null,\"missing\":"
+        "null}"
+        ",\"jobs\":[],\"last_refresh_at\":"
         "\"2026-09-21T14:00:00.000000Z\",\"outbox\":{\"oldest_seconds\":null,\"orders\":0},"
         "\"queue\":{\"consumers\":1,\"dead_messages\":0,\"messages\":3,\"name\":\"order_queue\"},"
         "\"rates\":{\"accepted_per_second\":12.3,\"searchable_per_second\":null,"

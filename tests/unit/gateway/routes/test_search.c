@@ -73,6 +73,28 @@ static void test_a_client_that_does_not_read(void **state)
     close(fd);
 }
 
+/* While the index lacks orders, each answer tells how many. */
+static void test_incomplete(void **state)
+{
+    (void)state;
+    static const struct {
+        double missing;
+        const char *told;
+    } cases[] = {{0.01234, "0.0123"}, {1, "1.0000"}, {0.000001, "0.0001"}, {0, "0.0000"}};
+    struct api *api = http_fixture_router(fixture)->api;
+    get("/api/search?q=a");
+    assert_null(reply_header_value(&reply, "x-search-incomplete"));
+    api->search_incomplete = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        api->search_missing = cases[i].missing;
+        get("/api/search?q=a");
+        assert_int_equal(reply.status, 200);
+        assert_string_equal(reply_header_value(&reply, "x-search-incomplete"), cases[i].told);
+    }
+    api->search_incomplete = false;
+    wait_until(fakes->answers_released == 5, usleep(1000));
+}
+
 static void test_paging(void **state)
 {
     (void)state;
@@ -129,6 +151,7 @@ int main(void)
         cmocka_unit_test_setup(test_found, reset),
         cmocka_unit_test_setup(test_answers_are_released, reset),
         cmocka_unit_test_setup(test_a_client_that_does_not_read, reset),
+        cmocka_unit_test_setup(test_incomplete, reset),
         cmocka_unit_test_setup(test_paging, reset),
         cmocka_unit_test_setup(test_bad_parameters, reset),
         cmocka_unit_test_setup(test_failures, reset),
