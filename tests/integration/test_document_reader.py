@@ -17,7 +17,7 @@ MAPPINGS = {
     OWN: FIELDS | {"amount": {"type": "double"}, "created_at": {"type": "date"}},
     OLD: FIELDS | {"amount": {"type": "float"}, "created_at": {"type": "keyword"}},
 }
-NO_ORDERS = {'no uuid, "quoted" / ü': {"x": 1}, str(uuid.uuid4()): {"amount": "much"}}
+NO_ORDERS = {'no uuid, "quoted" / ü': {"x": 1}, str(uuid.uuid4()): {"amount": -1, "product_name": "half"}}
 
 
 def instant(us):
@@ -35,7 +35,7 @@ def order(number):
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def read(system):
     """Calls the reader; there are the two indices, and an alias of both."""
     indices = system.elasticsearch.indices
@@ -72,7 +72,7 @@ def put(system, index, documents):
     assert not system.elasticsearch.bulk(index=index, operations=operations)["errors"]
 
 
-def test_hours(read):
+def hours_are_read(read):
     everything = (instant(FIRST_US), instant(FIRST_US + HOURS * HOUR_US))
     hours = read(OWN, "hours", *everything, "yes")
     assert hours == [f"{FIRST_US + i * HOUR_US} 1 {i / 100:.2f}" for i in range(HOURS)]
@@ -95,7 +95,7 @@ def places(lines):
     return found
 
 
-def test_walks(read):
+def documents_are_walked_over(read):
     everything = places(read(OWN, "walk", "all"))
     assert {document_id for _, document_id in everything} == {order(i)[0] for i in range(HOURS)} | set(
         NO_ORDERS
@@ -108,7 +108,7 @@ def test_walks(read):
     assert len(read(BOTH, "walk", "all")) == HOURS + 2 + 3
 
 
-def test_documents(system, read):
+def documents_are_looked_up(system, read):
     """Also what a search does not see yet; whatever type the mapping has; by an alias of both."""
     fresh, document = order(HOURS)
     document["created_at"] = instant(FIRST_US)
@@ -129,7 +129,7 @@ def test_documents(system, read):
     assert "no such index" in read("reader-none", "get", lines=ids)[0]
 
 
-def test_deletions(system, read):
+def documents_are_deleted(system, read):
     """Only as it was looked at."""
     document_id, document = order(HOURS + 1)
     put(system, OLD, [(document_id, document)])
@@ -141,3 +141,10 @@ def test_deletions(system, read):
     assert read(BOTH, "delete", lines=again) == ["deleted", "gone"]
     assert read(OLD, "get", lines=[document_id]) == ["absent"]
     assert read(OLD, "delete", lines=[f"reader-none {document_id} 0 1"]) == ["gone"]
+
+
+def test_document_reader(system, read):
+    hours_are_read(read)
+    documents_are_walked_over(read)
+    documents_are_looked_up(system, read)
+    documents_are_deleted(system, read)
