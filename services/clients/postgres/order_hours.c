@@ -54,7 +54,8 @@ _Static_assert(ORDER_NAME_MAX_BYTES == 1020, "the length of a name");
 /* The next $1 rows by key: `behind` a row or not. `place` tells how far they reach. */
 #define CHUNK(behind)                                                                              \
     "WITH chunk AS MATERIALIZED (SELECT id, product_name, amount, created_at FROM orders" behind   \
-    " ORDER BY id LIMIT $1::bigint), place AS (SELECT (SELECT id::text FROM chunk ORDER BY id"     \
+    " ORDER BY id LIMIT $1::bigint), place AS (SELECT (SELECT chunk.id::text FROM chunk ORDER BY " \
+    "chunk.id"                                                                                     \
     " DESC LIMIT 1) AS last, (SELECT count(*) FROM chunk) AS read) "
 #define WANTED                                                                                     \
     "chunk WHERE created_at >= $2 AND created_at < $3"                                             \
