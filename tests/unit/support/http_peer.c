@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MAX 65536
-#define ANSWER_MAX 4096
+#define REQUEST_MAX (4 << 20)
+#define ANSWER_MAX (512 << 10)
 #define CLIENTS_MAX 64
 
 struct client {
@@ -91,12 +91,14 @@ static void wait_for_close(struct client *client)
 /* Returns whether the connection goes on. */
 static bool serve_by_test(struct client *client, const char *request)
 {
-    char body[ANSWER_MAX] = "";
-    int status = client->peer->answer(client->peer->arg, request, body, sizeof(body));
+    char *body = malloc(ANSWER_MAX);
+    body[0] = '\0';
+    int status = client->peer->answer(client->peer->arg, request, body, ANSWER_MAX);
     if (status == 0)
         wait_for_close(client);
     else
         send_answer(client, status, body, strlen(body));
+    free(body);
     return status != 0;
 }
 
