@@ -7,6 +7,7 @@
  * have ended since the look of the pass before, and it is the look of the pass by id that the first
  * changes go by. While a page is written, the next one is read. */
 #include "services/scheduler/index/order_copy.h"
+#include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/order_scan.h"
@@ -16,7 +17,6 @@
 #include "services/scheduler/job_runner.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PASSES_MAX 5
 #define FEW_ROWS 2000   /* a pass that finds no more is the last */
@@ -58,13 +58,6 @@ struct order_copy {
     bool tail, young_copied;
     int64_t tail_ms, wait_until_ms; /* on clock_monotonic_ms() */
 };
-
-static int64_t unix_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void note(struct order_copy *copy)
 {
@@ -154,7 +147,7 @@ static void begin_pass(struct order_copy *copy)
 static void looked(struct order_copy *copy)
 {
     struct copy_progress *progress = &copy->progress;
-    copy->looked_ms = unix_ms();
+    copy->looked_ms = timestamp_now_us() / 1000;
     if (copy->tail && progress->swapped_at == 0)
         progress->swapped_at = copy->pass.next;
     if (!progress->begun) {
