@@ -5,27 +5,18 @@
 #include "services/scheduler/job_runner.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
-#include "tests/unit/support/http_peer.h"
+#include "tests/unit/scheduler/index/fake_index.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"
 #include <curl/curl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBERS 20000 /* of orders */
-
 struct stand {
     struct fixture *fixture;
-    struct http_peer *elasticsearch;
-    atomic_int status;      /* of Elasticsearch's answers; 0: it is silent */
-    atomic_uint items_max;  /* of a request: more are too large */
-    atomic_bool overloaded; /* each second item is refused the first time */
-    atomic_uint requests;
-    atomic_uint written[NUMBERS]; /* how often */
-    char url[64];
+    struct fake_index index;
     struct elasticsearch_options server;
     struct index_context context;
     struct order_copy *copy;
@@ -34,54 +25,6 @@ struct stand {
     struct job_kind kind;
     struct job_runner *runner;
 };
-
-/* ---- the fake Elasticsearch ---- */
-
-#define BLOCKED "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"the disk is full\"}}"
-#define REFUSED "{\"type\":\"document_parsing_exception\",\"reason\":\"it is poison\"}"
-#define OVERLOADED "{\"type\":\"es_rejected_execution_exception\",\"reason\":\"queue is full\"}"
-
-static int serve(void *arg, const char *request, char *body, size_t size)
-{
-    struct stand *stand = arg;
-    atomic_fetch_add(&stand->requests, 1);
-    int status = atomic_load(&stand->status);
-    if (status == 403)
-        snprintf(body, size, BLOCKED);
-    if (status != 200)
-        return status;
-    if (strncmp(request, "POST /orders/_bulk?", 19) != 0 ||
-        strstr(request, "&require_alias=true&") == NULL)
-        return 400;
-    unsigned items = 0;
-    size_t len = (size_t)snprintf(body, size, "{\"items\":[");
-    static const char action[] = "{\"index\":{\"_id\":\"";
-    for (const char *line = strstr(request, action); line != NULL;
-         line = strstr(line + 1, action)) {
-        const char *id = line + sizeof action - 1, *document = strchr(line, '\n') + 1;
-        unsigned number = (unsigned)strtoul(
-            (char[9]){id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]}, NULL, 16);
-        const char *error = NULL;
-        int item_status = 201;
-        if (strncmp(strchr(document, ',') + 1, "\"product_name\":\"poison\"", 23) == 0) {
-            error = REFUSED;
-            item_status = 400;
-        } else if (items % 2 == 1 && atomic_load(&stand->overloaded)) {
-            error = OVERLOADED;
-            item_status = 429;
-        } else {
-            atomic_fetch_add(&stand->written[number], 1);
-        }
-        len += (size_t)snprintf(body + len, size - len,
-                                "%s{\"index\":{\"_id\":\"%.36s\",\"status\":%d%s%s}}",
-                                items > 0 ? "," : "", id, item_status,
-                                error != NULL ? ",\"error\":" : "", error != NULL ? error : "");
-        items++;
-    }
-    atomic_store(&stand->overloaded, false);
-    (void)snprintf(body + len, size - len, "]}");
-    return items > atomic_load(&stand->items_max) ? 413 : 200;
-}
 
 /* ---- a kind that copies ---- */
 
@@ -170,12 +113,8 @@ static struct stand *start(struct fixture *fixture)
     struct stand *stand = calloc(1, sizeof *stand);
     assert_non_null(stand);
     stand->fixture = fixture;
-    atomic_store(&stand->status, 200);
-    atomic_store(&stand->items_max, 2000);
-    stand->elasticsearch = http_peer_new_answering(serve, stand);
-    snprintf(stand->url, sizeof stand->url, "http://127.0.0.1:%u",
-             (unsigned)http_peer_port(stand->elasticsearch));
-    stand->server.url = stand->url;
+    fake_index_start(&stand->index);
+    stand->server.url = stand->index.url;
     stand->context =
         (struct index_context){.loop = fixture->loop, .server = &stand->server, .index = "orders"};
     stand->kind =
@@ -187,7 +126,7 @@ static struct stand *start(struct fixture *fixture)
 static void stop(struct stand *stand)
 {
     job_runner_free(stand->runner);
-    http_peer_free(stand->elasticsearch);
+    fake_index_stop(&stand->index);
     free(stand);
 }
 
@@ -206,7 +145,7 @@ static void insert(struct stand *stand, unsigned first, unsigned last, const cha
 static void check_written(struct stand *stand, unsigned first, unsigned last, unsigned times)
 {
     for (unsigned i = first; i <= last; i++)
-        assert_int_equal(atomic_load(&stand->written[i]), times);
+        assert_int_equal(atomic_load(&stand->index.written[i]), times);
 }
 
 #define LAST "(SELECT * FROM jobs ORDER BY id DESC LIMIT 1) AS last"
@@ -249,8 +188,8 @@ static void test_copy(void **state)
                                                  "\"00001388-0000-4000-8000-000000000000\"", "1",
                                                  "1", "false"));
     check_written(stand, 1, 4999, 1);
-    assert_int_equal(atomic_load(&stand->written[5000]), 0);
-    assert_int_equal(atomic_load(&stand->requests), 3); /* no row was committed meanwhile */
+    assert_int_equal(atomic_load(&stand->index.written[5000]), 0);
+    assert_int_equal(atomic_load(&stand->index.requests), 3); /* no row was committed meanwhile */
     assert_false(stand->compare_needed);
     stop(stand);
 }
@@ -267,16 +206,16 @@ static void test_obstacles(void **state)
 {
     struct stand *stand = start(*state);
     insert(stand, 1, 3000, "order");
-    atomic_store(&stand->status, 503);
+    atomic_store(&stand->index.status, 503);
     add_job(stand);
-    wait_until(atomic_load(&stand->requests) >= 3, pass(stand->fixture));
-    atomic_store(&stand->items_max, 600);
-    atomic_store(&stand->overloaded, true);
-    atomic_store(&stand->status, 200);
+    wait_until(atomic_load(&stand->index.requests) >= 3, pass(stand->fixture));
+    atomic_store(&stand->index.items_max, 600);
+    atomic_store(&stand->index.overloaded, true);
+    atomic_store(&stand->index.status, 200);
     assert_string_equal(wait_for_end(stand),
                         "done 3000 3000 " RESULT("3000", "0", "", "0", "1", "false"));
     for (unsigned i = 1; i <= 3000; i++)
-        assert_true(atomic_load(&stand->written[i]) > 0);
+        assert_true(atomic_load(&stand->index.written[i]) > 0);
     stop(stand);
 }
 
@@ -285,13 +224,13 @@ static void test_blocked(void **state)
 {
     struct stand *stand = start(*state);
     insert(stand, 1, 10, "order");
-    atomic_store(&stand->status, 403);
+    atomic_store(&stand->index.status, 403);
     add_job(stand);
-    wait_until(atomic_load(&stand->requests) >= 2, pass(stand->fixture));
-    atomic_store(&stand->status, 200);
+    wait_until(atomic_load(&stand->index.requests) >= 2, pass(stand->fixture));
+    atomic_store(&stand->index.status, 200);
     assert_string_equal(wait_for_end(stand),
                         "done 10 10 " RESULT("10", "0", "", "0", "1", "false"));
-    atomic_store(&stand->status, 403);
+    atomic_store(&stand->index.status, 403);
     const char *outcome = copy_all(stand);
     static const char failed[] = "failed 0 Elasticsearch refuses to write to the index: "
                                  "cluster_block_exception: the disk is full";
@@ -325,7 +264,7 @@ static void test_goes_on(void **state)
     check_written(stand, 3, (unsigned)done, 1);
     check_written(stand, 2, 2, 2); /* changed behind the place where it went on */
     for (unsigned i = (unsigned)done; i <= 10010; i++)
-        assert_true(atomic_load(&stand->written[i]) > 0);
+        assert_true(atomic_load(&stand->index.written[i]) > 0);
     stop(stand);
 }
 
@@ -360,18 +299,18 @@ static void test_tail(void **state)
     stand->tail = true;
     wait_until(stand->copy != NULL, pass(stand->fixture));
     execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
-    wait_until(atomic_load(&stand->written[309]) > 0, pass(stand->fixture));
+    wait_until(atomic_load(&stand->index.written[309]) > 0, pass(stand->fixture));
     for (int i = 0; i < 300; i++) /* 3 s and more looks */
         pass(stand->fixture);
     assert_string_equal(query(stand->fixture, "SELECT state FROM " LAST), "running");
-    assert_int_equal(atomic_load(&stand->written[200]), 0);
+    assert_int_equal(atomic_load(&stand->index.written[200]), 0);
     commit(late);
     (void)wait_for_end(stand);
     assert_string_equal(query(stand->fixture,
                               "SELECT state || ' ' || (result->>'transactions_left')"
                               " FROM " LAST),
                         "done false");
-    assert_int_equal(atomic_load(&stand->written[200]), 1);
+    assert_int_equal(atomic_load(&stand->index.written[200]), 1);
     check_written(stand, 1, 100, 1);
     assert_true(!stand->compare_needed);
     stop(stand);

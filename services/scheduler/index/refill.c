@@ -1,0 +1,371 @@
+/* Looks which index is there, as long as there is none; copies all orders into it; where the copy
+ * cannot tell what was committed meanwhile, compares. The checkpoint is the copy's, or the
+ * comparison's after it, beside the identity of the index: in another index the job begins anew. */
+#include "services/scheduler/index/refill.h"
+#include "proto/timestamp.h"
+#include "services/base/clock.h"
+#include "services/base/memory.h"
+#include "services/clients/elasticsearch/index_look.h"
+#include "services/clients/postgres/jobs.h"
+#include "services/clients/postgres/search_index.h"
+#include "services/scheduler/index/index_compare.h"
+#include "services/scheduler/index/index_context.h"
+#include "services/scheduler/index/index_requests.h"
+#include "services/scheduler/index/order_copy.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_TIMEOUT_MS 5000
+#define LOOK_MAX_BYTES (256 * 1024)
+#define LOOK_PATH_SIZE (INDEX_NAME_SIZE + sizeof INDEX_LOOK_QUERY + 8)
+#define LOOK_AGAIN_MS 1000
+#define ABSENT_MAX_MS (5 * 60 * 1000)     /* indexers make an index within seconds */
+#define RECENT_US (INT64_C(60) * 1000000) /* orders so young may be in flight */
+#define TELL_MS 1000
+#define SHARE_STEP 0.0005 /* smaller steps are not told */
+
+enum refill_phase { REFILL_READ_ROW, REFILL_LOOK, REFILL_COPY, REFILL_COMPARE, REFILL_END };
+
+struct refill {
+    const struct index_context *context;
+    struct job_run *run;
+    enum refill_phase phase;
+    struct index_requests *requests;
+    int64_t absent_until_ms;
+    struct search_index row;
+    struct index_look look;
+    struct order_copy *copy;
+    struct index_compare *compare;
+    json_t *copied; /* the copy's result, once it is done */
+    int64_t done, total;
+    int64_t tell_at_ms, share_at_ms;
+    double share; /* that was told last; below 0: none yet */
+    bool told;    /* REFILL_END: the result */
+};
+
+/* ---- which index is there ---- */
+
+static void on_row(void *arg, const struct database_answer *answer)
+{
+    struct refill *refill = arg;
+    if (!job_run_answered(refill->run, answer, false))
+        return;
+    if (search_index_row(answer, &refill->row) == 0)
+        refill->phase = REFILL_LOOK;
+    else
+        job_run_fail(refill->run, "the table search_index is empty");
+}
+
+static void fail(struct refill *refill, const char *doing, const char *why)
+{
+    struct error reason;
+    error_set(&reason, "%s%s", doing, why);
+    job_run_fail(refill->run, reason.message);
+}
+
+static void judge_look(struct refill *refill, const char *body, size_t len)
+{
+    struct index_look *look = &refill->look;
+    struct error err;
+    if (index_look_read(refill->context->index, body, len, look, &err) != 0)
+        fail(refill, "", err.message);
+    else if (look->deployment[0] != '\0' &&
+             strcasecmp(look->deployment, refill->row.deployment) != 0)
+        fail(refill, "the index belongs to another deployment: ", look->deployment);
+    else
+        refill->phase = REFILL_COPY;
+    job_run_step_in(refill->run, 0);
+}
+
+static void on_look(void *arg, long status, const char *body, size_t len,
+                    const struct server_error *said)
+{
+    struct refill *refill = arg;
+    if (said == NULL) {
+        judge_look(refill, body, len);
+        return;
+    }
+    if (!index_look_is_absent(status, said->type))
+        fail(refill, "looking for the index: ", said->words.message);
+    else if (clock_monotonic_ms() >= refill->absent_until_ms)
+        fail(refill, "there is no index ", refill->context->index);
+    else
+        job_run_step_in(refill->run, LOOK_AGAIN_MS);
+}
+
+static void look(struct refill *refill)
+{
+    char path[LOOK_PATH_SIZE];
+    (void)snprintf(path, sizeof path, "/%s?" INDEX_LOOK_QUERY, refill->context->index); /* fits */
+    index_requests_send(refill->requests,
+                        &(struct index_request){.method = "GET",
+                                                .path = path,
+                                                .timeout_ms = LOOK_TIMEOUT_MS,
+                                                .privilege = "view_index_metadata"},
+                        on_look, refill);
+}
+
+/* ---- telling ---- */
+
+static void on_told(void *arg, const struct database_answer *answer)
+{
+    struct refill *refill = arg;
+    if (job_run_answered(refill->run, answer, true))
+        refill->told = refill->phase == REFILL_END;
+}
+
+static json_t *result_of(const struct refill *refill)
+{
+    json_t *result =
+        refill->copy != NULL ? order_copy_result(refill->copy) : json_deep_copy(refill->copied);
+    (void)json_object_set_new(result, "index", json_string(refill->look.name));
+    return result;
+}
+
+static void tell(struct refill *refill)
+{
+    struct job_run *run = refill->run;
+    json_t *at = json_pack("{ss ss* so*}", "identity", refill->look.identity, "copy",
+                           refill->copy != NULL ? order_copy_checkpoint(refill->copy) : NULL,
+                           "copied", refill->copied != NULL ? json_incref(refill->copied) : NULL);
+    if (refill->compare != NULL)
+        (void)json_object_set_new(at, "compare",
+                                  json_string(index_compare_checkpoint(refill->compare)));
+    json_t *so_far = result_of(refill);
+    char *checkpoint = json_dumps(at, JSON_COMPACT), *result = json_dumps(so_far, JSON_COMPACT);
+    const struct long_job_progress progress = {
+        .done = refill->done, .total = refill->total, .checkpoint = checkpoint, .result = result};
+    refill->tell_at_ms = clock_monotonic_ms() + TELL_MS;
+    job_run_sent(run, long_jobs_progress(run->database, run->job, &progress, on_told, refill));
+    free(checkpoint);
+    free(result);
+    json_decref(at);
+    json_decref(so_far);
+}
+
+static void on_share(void *arg, const struct database_answer *answer)
+{
+    struct refill *refill = arg;
+    if (!job_run_answered(refill->run, answer, true))
+        refill->share = -1;
+}
+
+static double missing(const struct refill *refill)
+{
+    return refill->total > 0 ? 1 - (double)refill->done / (double)refill->total : 0;
+}
+
+/* Returns whether it had to. */
+static bool tell_share(struct refill *refill)
+{
+    double share = missing(refill), step = refill->share - share;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < refill->share_at_ms ||
+        (refill->share >= 0 && step < SHARE_STEP && step > -SHARE_STEP))
+        return false;
+    refill->share = share;
+    refill->share_at_ms = now_ms + TELL_MS;
+    job_run_sent(refill->run, search_index_missing(refill->run->database, refill->run->job, share,
+                                                   on_share, refill));
+    return true;
+}
+
+/* ---- filling ---- */
+
+/* What the checkpoint says about this index. */
+static void begin_engine(struct refill *refill)
+{
+    const char *text = refill->run->job->checkpoint;
+    json_t *at = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    const char *identity = json_string_value(json_object_get(at, "identity"));
+    bool same = identity != NULL && strcmp(identity, refill->look.identity) == 0;
+    if (refill->phase == REFILL_COPY && same && json_object_get(at, "copied") != NULL) {
+        refill->copied = json_deep_copy(json_object_get(at, "copied"));
+        refill->phase = REFILL_COMPARE;
+    }
+    if (refill->phase == REFILL_COPY)
+        refill->copy = order_copy_new(
+            refill->context, refill->run,
+            &(struct order_copy_options){
+                .index = refill->context->index,
+                .require_alias = refill->look.form == INDEX_ALIAS,
+                .checkpoint = same ? json_string_value(json_object_get(at, "copy")) : NULL,
+            });
+    else
+        refill->compare = index_compare_new(
+            refill->context, refill->run,
+            &(struct index_compare_options){
+                .index = refill->context->index,
+                .require_alias = refill->look.form == INDEX_ALIAS,
+                .float_amounts = refill->look.amount_is_float,
+                .counts_only = !refill->look.amount_is_number,
+                .full = true,
+                .to_us = timestamp_now_us() - RECENT_US,
+                .mode = INDEX_COMPARE_REPAIR,
+                .checkpoint = same ? json_string_value(json_object_get(at, "compare")) : NULL,
+            });
+    json_decref(at);
+}
+
+static void copy(struct refill *refill)
+{
+    const char *reason;
+    order_copy_step(refill->copy);
+    refill->done = order_copy_done(refill->copy);
+    refill->total = order_copy_total(refill->copy);
+    switch (order_copy_state(refill->copy, &reason)) {
+    case ORDER_COPY_RUNNING:
+        return;
+    case ORDER_COPY_DONE:
+        break;
+    case ORDER_COPY_FAILED:
+        job_run_fail(refill->run, reason);
+        return;
+    }
+    bool compare_needed = order_copy_compare_needed(refill->copy);
+    refill->copied = order_copy_result(refill->copy);
+    order_copy_free(refill->copy);
+    refill->copy = NULL;
+    refill->phase = compare_needed ? REFILL_COMPARE : REFILL_END;
+    job_run_step_in(refill->run, 0);
+}
+
+static void compare(struct refill *refill)
+{
+    const char *reason;
+    index_compare_step(refill->compare);
+    switch (index_compare_state(refill->compare, &reason)) {
+    case INDEX_COMPARE_RUNNING:
+        return;
+    case INDEX_COMPARE_DONE:
+        refill->phase = REFILL_END;
+        job_run_step_in(refill->run, 0);
+        return;
+    case INDEX_COMPARE_FAILED:
+        job_run_fail(refill->run, reason);
+        return;
+    }
+}
+
+static void fill(struct refill *refill)
+{
+    if (refill->copy == NULL && refill->compare == NULL)
+        begin_engine(refill);
+    if (clock_monotonic_ms() >= refill->tell_at_ms)
+        tell(refill);
+    else if (refill->phase == REFILL_COMPARE)
+        compare(refill);
+    else if (refill->total == 0 || !tell_share(refill))
+        copy(refill);
+}
+
+/* ---- the end ---- */
+
+static void on_complete(void *arg, const struct database_answer *answer)
+{
+    struct refill *refill = arg;
+    if (job_run_answered(refill->run, answer, true))
+        job_run_done(refill->run);
+}
+
+static void finish(struct refill *refill)
+{
+    struct job_run *run = refill->run;
+    if (!refill->told)
+        tell(refill);
+    else
+        job_run_sent(run, search_index_rebuilt(run->database, run->job, refill->look.identity,
+                                               on_complete, refill));
+}
+
+static void refill_step(struct refill *refill)
+{
+    switch (refill->phase) {
+    case REFILL_READ_ROW:
+        job_run_sent(refill->run, search_index_read(refill->run->database, on_row, refill));
+        return;
+    case REFILL_LOOK:
+        if (!index_requests_busy(refill->requests))
+            look(refill);
+        return;
+    case REFILL_COPY:
+    case REFILL_COMPARE:
+        fill(refill);
+        return;
+    case REFILL_END:
+        finish(refill);
+        return;
+    }
+}
+
+static struct refill *refill_new(const struct index_context *context, struct job_run *run)
+{
+    struct refill *refill = memory_new(sizeof *refill);
+    refill->context = context;
+    refill->run = run;
+    refill->requests = index_requests_new(context->loop, context->server, LOOK_MAX_BYTES);
+    refill->absent_until_ms = clock_monotonic_ms() + ABSENT_MAX_MS;
+    refill->total = -1;
+    refill->share = -1;
+    return refill;
+}
+
+static void refill_free(struct refill *refill)
+{
+    order_copy_free(refill->copy);
+    index_compare_free(refill->compare);
+    index_requests_free(refill->requests);
+    json_decref(refill->copied);
+    free(refill);
+}
+
+/* ---- the kind ---- */
+
+struct repair {
+    const struct refill_options *options;
+    struct refill *refill; /* or NULL, and then: */
+    void *other;           /* the work of the other kind */
+};
+
+static void *begin(void *arg, struct job_run *run)
+{
+    struct repair *repair = memory_new(sizeof *repair);
+    repair->options = arg;
+    json_t *parameters = json_loads(run->job->parameters, 0, NULL);
+    const struct job_kind *other = &repair->options->repair;
+    if (json_is_true(json_object_get(parameters, "refill")))
+        repair->refill = refill_new(repair->options->context, run);
+    else
+        repair->other = other->begin(other->arg, run);
+    json_decref(parameters);
+    return repair;
+}
+
+static void step(void *work)
+{
+    struct repair *repair = work;
+    if (repair->refill != NULL)
+        refill_step(repair->refill);
+    else
+        repair->options->repair.step(repair->other);
+}
+
+static void end(void *work)
+{
+    struct repair *repair = work;
+    if (repair->refill != NULL)
+        refill_free(repair->refill);
+    else
+        repair->options->repair.end(repair->other);
+    free(repair);
+}
+
+struct job_kind refill_kind(const struct refill_options *options)
+{
+    return (struct job_kind){.name = JOB_KIND_REPAIR,
+                             .arg = (void *)(uintptr_t)options,
+                             .begin = begin,
+                             .step = step,
+                             .end = end};
+}
