@@ -424,6 +424,13 @@ static void on_deletions(void *arg, const enum document_deletion *deletions,
     ITEM(409,                                                                                      \
          ",\"error\":{\"type\":\"version_conflict_engine_exception\",\"reason\":\"" words "\"}")
 
+#define CHANGED CONFLICT("current document has seqNo [1]")
+#define VANISHED CONFLICT("but no document was found")
+#define BUSY ITEM(429, ",\"error\":{}")
+#define AWAY ITEM(503, ",\"error\":{}")
+#define EACH_KIND                                                                                  \
+    "{\"items\":[" ITEM(200, "") "," ITEM(404, "") "," CHANGED "," VANISHED "," BUSY "," AWAY "]}"
+
 static void test_delete(void **state)
 {
     struct scene *scene = *state;
@@ -434,15 +441,7 @@ static void test_delete(void **state)
         {.index = "i", .id = "a"},
         {.index = "i", .id = "a"},
         {.index = "i", .id = "a"}};
-    begin(
-        scene,
-        (struct answer[]){
-            {200,
-             "{\"items\":[" ITEM(200, "") "," ITEM(404, "") "," CONFLICT("current document has "
-                                                                         "seqNo [1]") "," CONFLICT(
-                 "but no document was "
-                 "found") "," ITEM(429, ",\"error\":{}") "," ITEM(503, ",\"error\":{}") "]}"},
-            {0}});
+    begin(scene, (struct answer[]){{200, EACH_KIND}, {0}});
     scene->count = 6;
     document_reader_delete(scene->reader, places, 6, on_deletions, scene);
     await(scene);
