@@ -4,6 +4,7 @@
 #include "tests/unit/support/loopback.h"
 #include "tests/unit/support/server_process.h"
 #include <glob.h>
+#include <inttypes.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,18 +47,19 @@ static void find_program(const char *name, char *path, size_t size)
     globfree(&found);
 }
 
+static void run(const char *const *argv)
+{
+    server_process_run(&(struct server_process){
+        .argv = argv, .folder = folder, .user = USER, .end_signal = SIGQUIT});
+}
+
 void postgres_server_start(void)
 {
     char initdb[300];
     server_folder_make(folder, USER);
     find_program("initdb", initdb, sizeof initdb);
-    server_process_run(&(struct server_process){
-        .argv = (const char *const[]){initdb, "-D", "data", "-N", "-A", "trust", "-U", "postgres",
-                                      "-E", "UTF8", "--locale=C", "--no-instructions", NULL},
-        .folder = folder,
-        .user = USER,
-        .end_signal = SIGQUIT,
-    });
+    run((const char *const[]){initdb, "-D", "data", "-N", "-A", "trust", "-U", "postgres", "-E",
+                              "UTF8", "--locale=C", "--no-instructions", NULL});
     port = loopback_free_ports(1);
     find_program("postgres", program, sizeof program);
     snprintf(port_setting, sizeof port_setting, "port=%u", port);
@@ -68,6 +70,20 @@ void postgres_server_start(void)
 void postgres_server_restart(void)
 {
     server_process_start(&server);
+}
+
+/* The server wants the file in which it notes how transactions of such numbers end. */
+void postgres_server_go_on_at(uint32_t transaction)
+{
+    enum { PER_FILE = 32 * 32768 };
+    char resetwal[300], number[16], file[40];
+    find_program("pg_resetwal", resetwal, sizeof resetwal);
+    snprintf(number, sizeof number, "%" PRIu32, transaction);
+    snprintf(file, sizeof file, "data/pg_xact/%04X", transaction / PER_FILE);
+    server_process_end(&server, SIGINT);
+    run((const char *const[]){resetwal, "-x", number, "-D", "data", NULL});
+    run((const char *const[]){"/usr/bin/truncate", "-s", "262144", file, NULL});
+    postgres_server_restart();
 }
 
 void postgres_server_kill(void)

@@ -13,6 +13,10 @@ void postgres_server_stop(void);
 void postgres_server_kill(void);
 void postgres_server_restart(void);
 
+/* Restart so that this is the number of the next transaction. It must not be more than 2^31 ahead
+ * of those that are stored and not frozen. */
+void postgres_server_go_on_at(uint32_t transaction);
+
 /* SIGSTOP, SIGCONT of the process that accepts connections. */
 void postgres_server_signal(int signal);
 
