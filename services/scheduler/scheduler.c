@@ -2,11 +2,15 @@
  * when PostgreSQL can be reached, and stops the loop when all of them have ended their work. */
 #include "services/scheduler/scheduler.h"
 #include "services/base/log.h"
+#include "services/clients/elasticsearch/index_definition.h"
 #include "services/loop/event_loop.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/archive.h"
 #include "services/scheduler/beat.h"
+#include "services/scheduler/index/index_context.h"
 #include "services/scheduler/index/index_watch.h"
+#include "services/scheduler/index/live_pressure.h"
+#include "services/scheduler/index/reindex.h"
 #include "services/scheduler/job_runner.h"
 #include "services/scheduler/letter_jobs.h"
 #include "services/scheduler/order_documents.h"
@@ -23,6 +27,10 @@ struct scheduler {
     struct refresh_task *refresh;
     struct order_documents *documents;
     struct job_runner *letters, *index; /* a refill need not wait behind a mass replay */
+    struct index_definition *definition;
+    struct live_pressure *pressure;
+    struct index_context index_context;
+    struct job_kind index_kinds[LONG_JOB_KINDS_MAX];
     struct archive *archive;
     struct index_watch *watch;
     struct beat *beat;
@@ -111,12 +119,45 @@ static struct index_watch *new_watch(struct scheduler *scheduler,
                            });
 }
 
+/* The jobs about the index, and all that they share. */
+static void begin_index_jobs(struct scheduler *scheduler, const struct scheduler_settings *settings)
+{
+    scheduler->pressure = live_pressure_new(
+        scheduler->loop,
+        &(struct live_pressure_options){.broker = {.url = settings->rabbitmq_url,
+                                                   .ca_file = settings->rabbitmq_ca_file,
+                                                   .name = "scheduler pressure"},
+                                        .queues = scheduler_queues(settings),
+                                        .queue_type = (enum queue_type)settings->order_queue_type});
+    scheduler->index_context = (struct index_context){.loop = scheduler->loop,
+                                                      .server = &settings->elasticsearch,
+                                                      .index = settings->order_index,
+                                                      .dsn = settings->postgres_dsn,
+                                                      .definition = scheduler->definition,
+                                                      .pressure = scheduler->pressure};
+    /* A kind of job about the index is added here. */
+    size_t count = 0;
+    scheduler->index_kinds[count++] = reindex_kind(&scheduler->index_context);
+    scheduler->index =
+        new_runner(scheduler, settings, "scheduler index jobs", scheduler->index_kinds, count);
+}
+
+static void end_index_jobs(struct scheduler *scheduler)
+{
+    job_runner_free(scheduler->index);
+    live_pressure_free(scheduler->pressure);
+    index_definition_free(scheduler->definition);
+}
+
 int scheduler_run(const void *arg, int stop_fd, struct error *err)
 {
     const struct scheduler_settings *settings = arg;
     struct scheduler scheduler = {.loop = NULL};
     struct cron cron;
     if (cron_parse(settings->schedule, &cron, err) != 0)
+        return -1;
+    scheduler.definition = index_definition_new(settings->index_settings_file, err);
+    if (scheduler.definition == NULL)
         return -1;
     scheduler.health = health_check("postgres", HEALTH_REQUIRED);
     scheduler.loop = event_loop_new();
@@ -130,14 +171,11 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
                                                          });
     scheduler.documents =
         order_documents_new(scheduler.loop, &settings->elasticsearch, settings->order_index);
-    /* A kind of job that takes long is added here. */
+    /* A kind of job that takes long is added here, unless it is about the index. */
     const struct job_kind letter_kinds[] = {discard_kind(), replay_kind(scheduler.documents)};
-    struct job_kind index_kinds[LONG_JOB_KINDS_MAX] = {{0}};
-    size_t index_kind_count = 0;
     scheduler.letters = new_runner(&scheduler, settings, "scheduler jobs", letter_kinds,
                                    sizeof letter_kinds / sizeof *letter_kinds);
-    scheduler.index =
-        new_runner(&scheduler, settings, "scheduler index jobs", index_kinds, index_kind_count);
+    begin_index_jobs(&scheduler, settings);
     scheduler.archive =
         archive_new(scheduler.loop, &(struct archive_options){
                                         .dsn = settings->postgres_dsn,
@@ -170,7 +208,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     beat_free(scheduler.beat);
     index_watch_free(scheduler.watch);
     archive_free(scheduler.archive);
-    job_runner_free(scheduler.index);
+    end_index_jobs(&scheduler);
     job_runner_free(scheduler.letters);
     order_documents_free(scheduler.documents);
     refresh_task_free(scheduler.refresh);

@@ -19,12 +19,15 @@ struct running {
 static void *run(void *arg)
 {
     struct running *running = arg;
-    static char schedule[] = "@yearly", index[] = "orders";
+    static char schedule[] = "@yearly", index[] = "orders", queue[] = "order_queue";
+    static char url[] = "amqp://127.0.0.1:1"; /* nobody listens, */
     const struct scheduler_settings settings = {
         .postgres_dsn = running->dsn,
         .schedule = schedule,
-        .elasticsearch = {.url = "http://127.0.0.1:1"}, /* nobody listens */
+        .elasticsearch = {.url = "http://127.0.0.1:1"}, /* here neither */
         .order_index = index,
+        .rabbitmq_url = url,
+        .order_queue = queue,
     };
     struct error err;
     assert_int_equal(scheduler_run(&settings, running->stop_fd, &err), 0);

@@ -1,6 +1,7 @@
 /* Jobs that take long: the statements of a scheduler. */
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/long_jobs.h"
+#include "services/clients/postgres/reindex_jobs.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include <stdio.h>
 #include <string.h>
@@ -327,13 +328,49 @@ static void test_what_is_left_is_forgotten(void **state)
     connection_close(&connection);
 }
 
+struct named {
+    bool done;
+    char name[100];
+};
+
+static void on_named(void *arg, const struct database_answer *answer)
+{
+    struct named *named = arg;
+    named->done = true;
+    assert_int_equal(answer->status, DATABASE_OK);
+    reindex_jobs_name(answer, named->name, sizeof named->name);
+}
+
+/* A number that was used once is not used again, also when its index is gone. */
+static void test_the_last_index(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    for (int i = 0; i < 2; i++) {
+        struct named named = {.done = false};
+        assert_int_equal(
+            reindex_jobs_last(connection.database, &(struct long_job){.id = 2}, on_named, &named),
+            0);
+        run_until(*state, &named.done);
+        assert_string_equal(named.name, i == 0 ? "" : "orders-000010");
+        execute(*state, "INSERT INTO jobs (kind, state, finished, result) VALUES"
+                        " ('reindex', 'done', now(), '{\"index\":\"orders-000010\"}'),"
+                        " ('reindex', 'done', now(), '{\"index\":\"orders-000012\"}'),"
+                        " ('reindex', 'failed', now(), NULL),"
+                        " ('reindex', 'failed', now(), '{\"index\":\"orders-000009\"}'),"
+                        " ('verify', 'failed', now(), '{\"index\":\"orders-000011\"}')");
+    }
+    connection_close(&connection);
+}
+
 int run_long_jobs_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_oldest_first), DATABASE_TEST(test_progress),
-        DATABASE_TEST(test_ends),         DATABASE_TEST(test_a_frozen_one_writes_nothing),
-        DATABASE_TEST(test_claims_race),  DATABASE_TEST(test_one_index_job),
-        DATABASE_TEST(test_let_go),       DATABASE_TEST(test_what_is_left_is_forgotten),
+        DATABASE_TEST(test_oldest_first),   DATABASE_TEST(test_progress),
+        DATABASE_TEST(test_ends),           DATABASE_TEST(test_a_frozen_one_writes_nothing),
+        DATABASE_TEST(test_claims_race),    DATABASE_TEST(test_one_index_job),
+        DATABASE_TEST(test_let_go),         DATABASE_TEST(test_what_is_left_is_forgotten),
+        DATABASE_TEST(test_the_last_index),
     };
     return cmocka_run_group_tests_name("long jobs", tests, NULL, NULL);
 }
