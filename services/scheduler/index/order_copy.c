@@ -343,7 +343,8 @@ int64_t order_copy_done(const struct order_copy *copy)
 int64_t order_copy_total(const struct order_copy *copy)
 {
     const struct copy_progress *progress = &copy->progress;
-    return progress->total > progress->done ? progress->total : progress->done;
+    bool outgrown = progress->total >= 0 && progress->total < progress->done;
+    return outgrown ? progress->done : progress->total;
 }
 
 const char *order_copy_checkpoint(const struct order_copy *copy)

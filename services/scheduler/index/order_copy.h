@@ -43,7 +43,7 @@ enum order_copy_state order_copy_state(const struct order_copy *copy, const char
  * in partitions, or the server is another one than at the beginning). Compare. */
 bool order_copy_compare_needed(const struct order_copy *copy);
 
-/* How far it is: rows, the total as an estimate at first. */
+/* How far it is: rows, the total as an estimate at first; -1: unknown. */
 int64_t order_copy_done(const struct order_copy *copy);
 int64_t order_copy_total(const struct order_copy *copy);
 

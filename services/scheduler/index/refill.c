@@ -151,15 +151,12 @@ static void on_share(void *arg, const struct database_answer *answer)
         refill->share = -1;
 }
 
-static double missing(const struct refill *refill)
-{
-    return refill->total > 0 ? 1 - (double)refill->done / (double)refill->total : 0;
-}
-
 /* Returns whether it had to. */
 static bool tell_share(struct refill *refill)
 {
-    double share = missing(refill), step = refill->share - share;
+    if (refill->total <= 0)
+        return false; /* unknown, or nothing to share */
+    double share = 1 - (double)refill->done / (double)refill->total, step = refill->share - share;
     int64_t now_ms = clock_monotonic_ms();
     if (now_ms < refill->share_at_ms ||
         (refill->share >= 0 && step < SHARE_STEP && step > -SHARE_STEP))
@@ -256,7 +253,7 @@ static void fill(struct refill *refill)
         tell(refill);
     else if (refill->phase == REFILL_COMPARE)
         compare(refill);
-    else if (refill->total == 0 || !tell_share(refill))
+    else if (!tell_share(refill))
         copy(refill);
 }
 

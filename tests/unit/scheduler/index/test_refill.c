@@ -185,7 +185,10 @@ static void test_absent(void **state)
     wait_until(atomic_load(&stand->index.requests) >= 3, turn(stand));
     execute(stand->fixture, "UPDATE search_index SET identity = 'uuid7'");
     atomic_store(&stand->index.absent, false);
-    assert_string_equal(wait_for_end(stand), "done 10000 10000 orders-000001 10000 0");
+    (void)wait_for_end(stand);
+    assert_string_equal(query(stand->fixture, "SELECT state || (SELECT missing IS NOT NULL FROM"
+                                              " search_index) FROM " LAST),
+                        "donetrue");
     stop(stand);
 }
 
