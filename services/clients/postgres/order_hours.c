@@ -124,16 +124,17 @@ static int64_t step_end(const struct order_walk *walk)
     return *hour + ORDER_HOUR_US < end_us ? *hour + ORDER_HOUR_US : end_us;
 }
 
-static void change_step(struct order_walk *walk, bool good, bool larger)
+/* After a step that found more than it may read (`much`), or little. */
+static void change_step(struct order_walk *walk, bool good, bool much, bool little)
 {
     int64_t took_ms = clock_monotonic_ms() - walk->sent_ms;
     int64_t min = walk->by_key ? KEY_STEP_MIN : TIME_STEP_MIN,
             max = walk->by_key ? KEY_STEP_MAX : TIME_STEP_MAX;
     if (!good)
         walk->step /= 4;
-    else if (took_ms > SLOW_MS)
+    else if (took_ms > SLOW_MS || much)
         walk->step /= 2;
-    else if (took_ms < QUICK_MS && larger)
+    else if (took_ms < QUICK_MS && little)
         walk->step *= 2;
     walk->step = walk->step < min ? min : walk->step > max ? max : walk->step;
 }
@@ -261,7 +262,7 @@ size_t order_hours_read(struct order_walk *walk, const struct database_answer *a
         move_behind(walk, result, false);
     else if (good)
         move_to(walk, walk->until_us);
-    change_step(walk, good, true);
+    change_step(walk, good, false, true);
     return count;
 }
 
@@ -334,7 +335,8 @@ void order_hours_rows_read(struct order_walk *walk, const struct database_answer
         move_behind(walk, result, true);
     else if (good)
         move_to(walk, walk->until_us);
-    change_step(walk, good, rows < ORDER_ROWS_MAX / 2);
+    bool much = full && (!walk->by_key || walk->step > ORDER_ROWS_MAX);
+    change_step(walk, good, much, rows < ORDER_ROWS_MAX / 2);
 }
 
 /* ---- by id ---- */
