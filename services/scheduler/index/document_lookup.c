@@ -5,6 +5,7 @@
 #include "services/scheduler/index/document_question.h"
 #include <assert.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,14 +105,6 @@ static int take_part(struct document_reader *reader, const char *body, size_t bo
     return read_part(reader, answer, err);
 }
 
-/* The answer with one document was too long. No order's is. */
-static void take_giant(struct document_lookup *lookup)
-{
-    struct document *document = &lookup->documents[lookup->first];
-    document->state = DOCUMENT_OTHER;
-    document->index = "";
-}
-
 static void on_part(void *arg, long status, const char *body, size_t body_len,
                     const struct server_error *said)
 {
@@ -120,16 +113,16 @@ static void on_part(void *arg, long status, const char *body, size_t body_len,
     bool was_by_search = reader->by_search;
     struct error words;
     const struct error *failure = NULL;
-    if (status == 0 && lookup->batch > 1) {
-        lookup->batch /= 2;
+    if (status == 0 && !lookup->without_source) { /* too long: no order is, so one is looked at */
+        lookup->without_source = lookup->batch == 1;
+        lookup->batch -= lookup->batch / 2;
         ask_part(reader);
         return;
     }
-    if (status == 0)
-        take_giant(lookup);
-    else if ((failure = document_failure(status, said, &words)) == NULL &&
-             take_part(reader, body, body_len, &words) != 0)
+    failure = document_failure(status, said, &words);
+    if (failure == NULL && take_part(reader, body, body_len, &words) != 0)
         failure = &words;
+    lookup->without_source = false;
     if (reader->by_search != was_by_search) {
         ask_part(reader);
         return;
@@ -143,12 +136,13 @@ static void on_part(void *arg, long status, const char *body, size_t body_len,
 
 static void ask_part(struct document_reader *reader)
 {
-    static const char get[] = "_mget?filter_path=docs._id,docs._index,docs.found,docs._seq_no,"
-                              "docs._primary_term,docs._source,docs.error";
-    static const char search[] =
-        "_search?" DOCUMENT_SEARCH_WHOLE "&filter_path=timed_out,_shards.failed,hits.hits._id,"
-        "hits.hits._index,hits.hits._seq_no,hits.hits._primary_term,"
-        "hits.hits._source";
+    static const char get[] = "_mget?_source=%s&filter_path=docs._id,docs._index,docs.found,"
+                              "docs._seq_no,docs._primary_term,docs._source,docs.error";
+    static const char search[] = "_search?_source=%s&" DOCUMENT_SEARCH_WHOLE
+                                 "&filter_path=timed_out,_shards.failed,hits.hits._id,"
+                                 "hits.hits._index,hits.hits._seq_no,hits.hits._primary_term,"
+                                 "hits.hits._source";
+    char verb[sizeof search + 8];
     struct document_lookup *lookup = &reader->lookup;
     if (reader->by_search && lookup->batch > BY_SEARCH_MAX)
         lookup->batch = BY_SEARCH_MAX;
@@ -162,7 +156,9 @@ static void ask_part(struct document_reader *reader)
                                        "seq_no_primary_term", 1, "query", "ids", "values", ids)
                            : json_pack("{s:o}", "ids", ids);
     char *body = json_dumps(question, JSON_COMPACT);
-    document_ask_index(reader, reader->by_search ? search : get, body, on_part);
+    (void)snprintf(verb, sizeof verb, reader->by_search ? search : get,
+                   lookup->without_source ? "false" : "true");
+    document_ask_index(reader, verb, body, on_part);
     free(body);
     json_decref(question);
 }

@@ -12,6 +12,7 @@ struct document_lookup {
     char **ids;
     struct document *documents;
     size_t count, first, batch;       /* `batch` ids are asked for, from `first` on */
+    bool without_source;              /* one, whose _source makes the answer too long */
     struct document_answer **answers; /* the documents' texts are in them */
     size_t answer_count;
 };

@@ -244,7 +244,7 @@ static void test_get(void **state)
     assert_int_equal(scene->found[2].seq_no, 6);
 }
 
-/* Too long an answer: in parts; one document alone that is too long is no order. */
+/* Too long an answer: in parts. One document alone that is too long is no order. */
 static void test_get_in_parts(void **state)
 {
     static char longer[1100];
@@ -252,7 +252,10 @@ static void test_get_in_parts(void **state)
     memset(longer, ' ', sizeof longer - 1);
     begin(scene,
           (struct answer[]){{200, longer},
+                            {200, longer},
                             {200, longer}, /* the first alone */
+                            {200, "{\"docs\":[{\"_index\":\"i\",\"_id\":\"" ID1 "\",\"found\":true,"
+                                  "\"_seq_no\":4,\"_primary_term\":1}]}"},
                             {200, "{\"docs\":[{\"_index\":\"i\",\"_id\":\"" ID2 "\",\"found\":true,"
                                   "\"_seq_no\":1,\"_primary_term\":1," SOURCE(ID2) "}]}"},
                             {200, "{\"docs\":[{\"_id\":\"no \\\"uuid\\\"\",\"found\":false}]}"},
@@ -260,9 +263,13 @@ static void test_get_in_parts(void **state)
     document_reader_get(scene->reader, three, 3, on_documents, scene);
     await(scene);
     assert_string_equal(scene->failure, "");
-    assert_int_equal(atomic_load(&scene->asked), 4);
+    assert_int_equal(atomic_load(&scene->asked), 6);
+    assert_true(asked_for(scene, 2, "_mget?_source=true&"));
+    assert_true(asked_for(scene, 3, "_mget?_source=false&"));
+    assert_true(asked_for(scene, 4, "_mget?_source=true&"));
     assert_int_equal(scene->found[0].state, DOCUMENT_OTHER);
-    assert_string_equal(scene->index, "");
+    assert_string_equal(scene->index, "i");
+    assert_int_equal(scene->found[0].seq_no, 4);
     assert_int_equal(scene->found[1].state, DOCUMENT_ORDER);
     assert_int_equal(scene->found[2].state, DOCUMENT_ABSENT);
 }
