@@ -118,15 +118,26 @@ static void ask_dead(struct second_look *look)
 
 /* ---- mending ---- */
 
+#define BUSY_MS 1000 /* until Elasticsearch is asked again for what it could not delete */
+
 static void on_deleted(void *arg, const enum document_deletion *deletions,
                        const struct error *failure)
 {
     struct second_look *look = arg;
     if (!compare_answered(look->parts, failure))
         return;
-    for (size_t i = 0; i < look->delete_count; i++)
-        look->result->extra.mended += deletions[i] != DOCUMENT_CHANGED;
-    look->delete_count = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < look->delete_count; i++) {
+        look->result->extra.mended +=
+            deletions[i] == DOCUMENT_DELETED || deletions[i] == DOCUMENT_GONE;
+        if (deletions[i] != DOCUMENT_BUSY)
+            continue;
+        look->deleted[left] = look->deleted[i];
+        memmove(look->deleted_from[left++], look->deleted_from[i], INDEX_NAME_SIZE);
+    }
+    look->delete_count = left;
+    if (left > 0)
+        job_run_step_in(look->parts->run, BUSY_MS);
 }
 
 static void delete_documents(struct second_look *look)
