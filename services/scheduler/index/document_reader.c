@@ -193,7 +193,7 @@ void document_reader_delete(struct document_reader *reader, const struct documen
                                                 .body_len = len,
                                                 .ndjson = true,
                                                 .timeout_ms = TIMEOUT_MS,
-                                                .privilege = "delete"},
+                                                .privilege = "write"},
                         on_deleted, reader);
     free(body);
 }
