@@ -8,6 +8,7 @@
 #include "services/runtime/options.h"
 #include "services/scheduler/archive.h"
 #include "services/scheduler/cron.h"
+#include "services/scheduler/index/index_context.h"
 #include "services/scheduler/order_documents.h"
 #include "services/scheduler/scheduler.h"
 #include <string.h>
@@ -130,9 +131,10 @@ static int validate(const void *arg, struct error *err)
 static struct limits_wanted wanted(const void *arg)
 {
     (void)arg;
-    return (struct limits_wanted){.descriptors = 32 + ADMIN_SERVER_CONNECTIONS_MAX,
+    return (struct limits_wanted){.descriptors = 48 + ADMIN_SERVER_CONNECTIONS_MAX,
                                   .descriptors_for = "the three servers and the admin port",
-                                  .memory_bytes = SERVICE_MEMORY_BYTES + 2 * ARCHIVE_BYTES,
+                                  .memory_bytes =
+                                      SERVICE_MEMORY_BYTES + 2 * ARCHIVE_BYTES + INDEX_JOB_BYTES,
                                   .threads = 5,
                                   .memory_for = "the program itself"};
 }

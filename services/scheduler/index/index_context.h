@@ -3,6 +3,10 @@
 #ifndef SCHEDULER_INDEX_INDEX_CONTEXT_H
 #define SCHEDULER_INDEX_INDEX_CONTEXT_H
 
+/* What a job about the index holds at once: pages of orders, a request and its answer, and, of a
+ * comparison, the ids that it looks up. */
+#define INDEX_JOB_BYTES (32u << 20)
+
 struct elasticsearch_options;
 struct event_loop;
 struct index_definition;
