@@ -287,8 +287,9 @@ class Extra:
 
 
 def other_database(dsn: str) -> dict[str, str]:
-    """Settings of a replica beside the stand's own ones, which does not archive the stand's dead letters."""
-    return {"POSTGRES_DSN": dsn, "DEAD_LETTER_ARCHIVE": "off"}
+    """Settings of a replica beside the stand's own ones: it does not archive the stand's dead letters, and
+    the stand's index is none of its."""
+    return {"POSTGRES_DSN": dsn, "DEAD_LETTER_ARCHIVE": "off", "ORDER_INDEX": "other"}
 
 
 @contextlib.contextmanager

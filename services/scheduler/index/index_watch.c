@@ -118,6 +118,7 @@ static void on_written(void *arg, const struct database_answer *answer)
                     (const struct log_field[]){log_text("sqlstate", answer->sqlstate),
                                                log_text("reason", answer->message),
                                                {0}});
+    loop_timer_start(watch->timer, 0); /* health knows at once */
     end_round(watch, answer->status == DATABASE_OK && watch->look.form != INDEX_ABSENT
                          ? INDEX_WATCH_LOOK_MS
                          : INDEX_WATCH_TURN_MS);
