@@ -17,12 +17,13 @@ static int64_t number(const json_t *json, const char *name)
 void copy_progress_init(struct copy_progress *progress, const char *text)
 {
     json_t *json = text != NULL ? json_loads(text, 0, NULL) : NULL;
-    const json_t *after = json_object_get(json, "after"), *ids = json_object_get(json, "ids");
+    const char *after = json_string_value(json_object_get(json, "after"));
+    const json_t *ids = json_object_get(json, "ids");
     const char *timeline = json_string_value(json_object_get(json, "timeline"));
     *progress = (struct copy_progress){
         .begun = timeline != NULL,
         .ids_copied = json_is_true(json_object_get(json, "ids_copied")),
-        .after = after != NULL ? memory_copy_text(json_string_value(after)) : NULL,
+        .after = after != NULL ? memory_copy_text(after) : NULL,
         .since = number(json, "since"),
         .looked_ms = number(json, "looked_ms"),
         .swapped_at = number(json, "swapped_at"),
