@@ -10,7 +10,9 @@
 #include "services/scheduler/index/index_context.h"
 #include "services/scheduler/index/index_watch.h"
 #include "services/scheduler/index/live_pressure.h"
+#include "services/scheduler/index/refill.h"
 #include "services/scheduler/index/reindex.h"
+#include "services/scheduler/index/verify_jobs.h"
 #include "services/scheduler/job_runner.h"
 #include "services/scheduler/letter_jobs.h"
 #include "services/scheduler/order_documents.h"
@@ -30,6 +32,7 @@ struct scheduler {
     struct index_definition *definition;
     struct live_pressure *pressure;
     struct index_context index_context;
+    struct refill_options refill;
     struct job_kind index_kinds[LONG_JOB_KINDS_MAX];
     struct archive *archive;
     struct index_watch *watch;
@@ -138,6 +141,10 @@ static void begin_index_jobs(struct scheduler *scheduler, const struct scheduler
     /* A kind of job about the index is added here. */
     size_t count = 0;
     scheduler->index_kinds[count++] = reindex_kind(&scheduler->index_context);
+    scheduler->index_kinds[count++] = verify_kind(&scheduler->index_context);
+    scheduler->refill = (struct refill_options){.context = &scheduler->index_context,
+                                                .repair = repair_kind(&scheduler->index_context)};
+    scheduler->index_kinds[count++] = refill_kind(&scheduler->refill);
     scheduler->index =
         new_runner(scheduler, settings, "scheduler index jobs", scheduler->index_kinds, count);
 }

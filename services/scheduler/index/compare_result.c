@@ -29,14 +29,15 @@ void compare_tally_add(struct compare_tally *tally, const char *id)
         tally->ids[tally->id_count++] = memory_copy_text(id);
 }
 
-static int64_t left(const struct compare_tally *tally)
+int64_t compare_tally_left(const struct compare_tally *tally)
 {
     return tally->count - tally->mended;
 }
 
 int64_t compare_result_differences(const struct compare_result *result)
 {
-    return left(&result->missing) + left(&result->different) + left(&result->dead_at_index);
+    return compare_tally_left(&result->missing) + compare_tally_left(&result->different) +
+           compare_tally_left(&result->dead_at_index);
 }
 
 /* ---- JSON ---- */
@@ -143,8 +144,9 @@ bool compare_within_limits(int64_t wrong, int64_t orders)
 
 void compare_result_fault(const struct compare_result *result, char fault[COMPARE_FAULT_SIZE])
 {
-    int64_t missing = left(&result->missing), different = left(&result->different),
-            extra = left(&result->extra);
+    int64_t missing = compare_tally_left(&result->missing),
+            different = compare_tally_left(&result->different),
+            extra = compare_tally_left(&result->extra);
     size_t len = 0;
     fault[0] = '\0';
     if (!compare_within_limits(missing + different, result->orders))

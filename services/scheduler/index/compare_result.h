@@ -30,6 +30,7 @@ struct compare_result {
 void compare_result_release(struct compare_result *result);
 
 void compare_tally_add(struct compare_tally *tally, const char *id);
+int64_t compare_tally_left(const struct compare_tally *tally); /* that were not mended */
 
 /* Orders that the index lacks or has wrong, for whatever reason, and that were not mended. */
 int64_t compare_result_differences(const struct compare_result *result);

@@ -340,11 +340,10 @@ struct index_compare *index_compare_new(const struct index_context *context, str
     compare->first =
         first_look_new(&compare->parts, &compare->hours, compare->choice, &compare->candidates);
     compare->second =
-        second_look_new(&compare->parts, &compare->candidates, &compare->result,
+        second_look_new(context, &compare->parts, &compare->candidates, &compare->result,
                         &(struct second_look_options){.index = options->index,
                                                       .require_alias = options->require_alias,
-                                                      .delete_extra = options->delete_extra,
-                                                      .pressure = context->pressure});
+                                                      .delete_extra = options->delete_extra});
     return compare;
 }
 

@@ -3,16 +3,13 @@
  * first look, and orders are indexed as their rows are now. */
 #include "services/scheduler/index/second_look.h"
 #include "services/base/memory.h"
-#include "services/clients/elasticsearch/bulk_items.h"
-#include "services/clients/elasticsearch/bulk_request.h"
 #include "services/clients/elasticsearch/index_names.h"
+#include "services/scheduler/index/order_writer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH DOCUMENTS_MAX
-#define BULK_TIMEOUT_MS 30000
-#define BULK_PATH_SIZE 512 /* "/INDEX/_bulk?…" */
 
 enum look_phase {
     LOOK_NEXT, /* choose the next batch */
@@ -26,20 +23,19 @@ struct second_look {
     struct compare_parts *parts;
     struct compare_candidates *candidates;
     struct compare_result *result;
-    struct second_look_options options;
-    char path[BULK_PATH_SIZE];
+    bool delete_extra;
     bool mending;
     enum look_phase phase;
     size_t next;                      /* the first candidate behind the batch */
     size_t batch[BATCH], batch_count; /* candidates */
     struct order_row_page page;
     struct compare_rows rows;
-    struct compare_candidate *repaired[BATCH]; /* mending: these candidates' orders are indexed */
-    const struct order *orders[BATCH];         /* of the page */
-    size_t order_count, indexed, sent;   /* indexed: of them; sent: in the request under way */
+    struct order_writer *writer;
+    struct compare_candidate *repaired[BATCH]; /* whose orders are written; NULL: was refused */
+    struct order orders[BATCH];
+    size_t order_count;
     size_t deleted[BATCH], delete_count; /* candidates whose documents are to be deleted */
     char deleted_from[BATCH][INDEX_NAME_SIZE];
-    struct bulk_request bulk;
 };
 
 static const struct order_row *row_of(const struct second_look *look, const char *id)
@@ -157,49 +153,29 @@ static void delete_documents(struct second_look *look)
 }
 
 /* A document that Elasticsearch refuses for what it is stays as it is, and unmended. */
-static void on_indexed(void *arg, long status, const char *body, size_t body_len,
-                       const struct server_error *said)
+static void on_refused(void *arg, const struct order_id *id)
 {
-    (void)status; /* `said` tells the failure */
     struct second_look *look = arg;
-    struct error err;
-    if (!compare_answered(look->parts, said == NULL ? NULL : &said->words))
-        return;
-    struct bulk_items *items = bulk_items_new("index", body, body_len, look->sent, &err);
-    const struct order *const *orders = &look->orders[look->indexed];
-    if (items == NULL || !bulk_items_are_of(items, orders)) {
-        compare_fail(look->parts,
-                     items == NULL ? err.message : "what it answers is about other documents");
-        bulk_items_free(items);
-        return;
-    }
-    for (size_t i = 0; i < look->sent && !look->parts->failed; i++) {
-        struct bulk_item item;
-        bulk_items_get(items, i, &item);
-        if (item.stored)
-            tally_of(look, look->repaired[look->indexed + i])->mended++;
-        else if (!item.about_the_document)
-            compare_fail(look->parts, item.error.words.message);
-    }
-    bulk_items_free(items);
-    look->indexed += look->sent;
+    for (size_t i = 0; i < look->order_count; i++)
+        if (order_id_equal(id, &look->orders[i].id))
+            look->repaired[i] = NULL;
 }
 
-static void index_orders(struct second_look *look)
+static void on_written(void *arg, const struct error *failure)
 {
-    look->sent = bulk_request_write(&look->bulk, &look->orders[look->indexed],
-                                    look->order_count - look->indexed);
+    struct second_look *look = arg;
+    if (!compare_answered(look->parts, failure))
+        return;
+    for (size_t i = 0; i < look->order_count; i++)
+        if (look->repaired[i] != NULL)
+            tally_of(look, look->repaired[i])->mended++;
+    look->order_count = 0;
+}
+
+static void write_orders(struct second_look *look)
+{
     look->parts->asking = true;
-    index_requests_send(look->parts->requests,
-                        &(struct index_request){.method = "POST",
-                                                .path = look->path,
-                                                .body = look->bulk.body,
-                                                .body_len = look->bulk.len_bytes,
-                                                .body_kept = true,
-                                                .ndjson = true,
-                                                .timeout_ms = BULK_TIMEOUT_MS,
-                                                .privilege = "index"},
-                        on_indexed, look);
+    order_writer_write(look->writer, look->orders, look->order_count);
 }
 
 static void plan_mending(struct second_look *look, size_t candidate, const struct order_row *row,
@@ -209,10 +185,10 @@ static void plan_mending(struct second_look *look, size_t candidate, const struc
     case COMPARE_MISSING:
     case COMPARE_DIFFERENT:
         look->repaired[look->order_count] = &look->candidates->list[candidate];
-        look->orders[look->order_count++] = &row->order;
+        order_copy(&look->orders[look->order_count++], &row->order);
         break;
     case COMPARE_EXTRA:
-        if (!look->options.delete_extra)
+        if (!look->delete_extra)
             break;
         snprintf(look->deleted_from[look->delete_count], INDEX_NAME_SIZE, "%s", document->index);
         look->deleted[look->delete_count++] = candidate;
@@ -229,7 +205,7 @@ static void on_documents(void *arg, const struct document *documents, const stru
     struct second_look *look = arg;
     if (!compare_answered(look->parts, failure))
         return;
-    look->order_count = look->indexed = look->delete_count = 0;
+    look->order_count = look->delete_count = 0;
     for (size_t i = 0; i < look->batch_count; i++) {
         struct compare_candidate *candidate = &look->candidates->list[look->batch[i]];
         const char *id = compare_candidates_id(look->candidates, look->batch[i]);
@@ -311,8 +287,8 @@ bool second_look_step(struct second_look *look)
     case LOOK_MEND:
         if (look->delete_count > 0) {
             delete_documents(look);
-        } else if (look->indexed < look->order_count) {
-            index_orders(look);
+        } else if (look->order_count > 0) {
+            write_orders(look);
         } else {
             look->phase = LOOK_NEXT;
             job_run_step_in(look->parts->run, 0);
@@ -339,7 +315,8 @@ void second_look_mend(struct second_look *look)
     begin(look, true);
 }
 
-struct second_look *second_look_new(struct compare_parts *parts,
+struct second_look *second_look_new(const struct index_context *context,
+                                    struct compare_parts *parts,
                                     struct compare_candidates *candidates,
                                     struct compare_result *result,
                                     const struct second_look_options *options)
@@ -348,15 +325,22 @@ struct second_look *second_look_new(struct compare_parts *parts,
     look->parts = parts;
     look->candidates = candidates;
     look->result = result;
-    look->options = *options;
-    snprintf(look->path, sizeof look->path, "/%s/_bulk?%s" BULK_ITEMS_FILTER, options->index,
-             options->require_alias ? "require_alias=true&" : "");
-    look->options.index = NULL; /* the caller's string is not kept */
+    look->delete_extra = options->delete_extra;
+    look->writer = order_writer_new(context, &(struct order_writer_options){
+                                                 .index = options->index,
+                                                 .require_alias = options->require_alias,
+                                                 .on_done = on_written,
+                                                 .on_refused = on_refused,
+                                                 .arg = look,
+                                             });
     look->phase = LOOK_NEXT;
     return look;
 }
 
 void second_look_free(struct second_look *look)
 {
+    if (look == NULL)
+        return;
+    order_writer_free(look->writer);
     free(look);
 }

@@ -7,18 +7,18 @@
 #include "services/scheduler/index/compare_parts.h"
 #include "services/scheduler/index/compare_result.h"
 
-struct live_pressure;
+struct index_context;
 struct second_look;
 
 struct second_look_options {
     const char *index; /* copied */
     bool require_alias;
     bool delete_extra;
-    const struct live_pressure *pressure; /* outlives it */
 };
 
 /* All of these outlive it. What is found and mended is counted in `result`. */
-struct second_look *second_look_new(struct compare_parts *parts,
+struct second_look *second_look_new(const struct index_context *context,
+                                    struct compare_parts *parts,
                                     struct compare_candidates *candidates,
                                     struct compare_result *result,
                                     const struct second_look_options *options);
