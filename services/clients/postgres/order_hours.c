@@ -1,32 +1,18 @@
-/* A walk by time reads slices of time; behind a full page it goes on at the last row's instant,
- * behind its id. A walk by key reads so many rows from a key on, whatever their created_at is, and
- * keeps those of its range: then a step is as short on a table without another index, and on a view
- * or a partitioned table. Either grows its steps while they are quick. */
+/* The statements of a walk's steps. What is no order is told from what is one by the server, for
+ * the sums, and by order_row_decode(), for the rows. */
 #include "services/clients/postgres/order_hours.h"
 #include "proto/timestamp.h"
-#include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/order_rows.h"
 #include "services/clients/postgres/row_value.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define QUICK_MS 100 /* a quicker step makes the next one larger, */
-#define SLOW_MS 400  /* a slower one smaller */
-
-/* Microseconds of a walk by time, rows of a walk by key. */
-#define TIME_STEP_FIRST (INT64_C(600) * 1000000)
-#define TIME_STEP_MIN 1000
-#define TIME_STEP_MAX (ORDER_HOUR_US * 24 * 366)
-#define KEY_STEP_FIRST 2000
-#define KEY_STEP_MIN 200
-#define KEY_STEP_MAX 20000
-_Static_assert(TIME_STEP_MAX / ORDER_HOUR_US + 1 <= ORDER_HOURS_MAX, "a step's hours fit");
-_Static_assert(KEY_STEP_MAX <= ORDER_HOURS_MAX, "a step's hours fit");
+_Static_assert(ORDER_WALK_TIME_MAX / ORDER_HOUR_US + 1 <= ORDER_HOURS_MAX, "a step's hours fit");
+_Static_assert(ORDER_WALK_KEYS_MAX <= ORDER_HOURS_MAX, "a step's hours fit");
 
 #define HOURS_NAMED_MAX 1000 /* of more hours the rows are chosen here alone */
 
@@ -69,96 +55,6 @@ _Static_assert(ORDER_NAME_MAX_BYTES == 1020, "the length of a name");
 enum { COLUMN_START, COLUMN_ORDERS, COLUMN_SUM, COLUMN_MAGNITUDE, COLUMN_OTHERS };
 enum { COLUMN_ID, COLUMN_CREATED_AT = 3, COLUMN_DIGITS }; /* of rows */
 
-/* ---- the walk ---- */
-
-static int64_t hour_of(int64_t us)
-{
-    int64_t hour = us / ORDER_HOUR_US;
-    return (us % ORDER_HOUR_US < 0 ? hour - 1 : hour) * ORDER_HOUR_US;
-}
-
-/* The first wanted hour that is not before this one, or NULL. */
-static const int64_t *wanted_hour(const struct order_walk *walk, int64_t hour_us)
-{
-    size_t first = 0, end = walk->hour_count;
-    while (first < end) {
-        size_t middle = first + (end - first) / 2;
-        if (walk->hours_us[middle] < hour_us)
-            first = middle + 1;
-        else
-            end = middle;
-    }
-    return first < walk->hour_count ? &walk->hours_us[first] : NULL;
-}
-
-static bool wants_hour(const struct order_walk *walk, int64_t hour_us)
-{
-    const int64_t *hour = walk->hours_us != NULL ? wanted_hour(walk, hour_us) : &hour_us;
-    return hour != NULL && *hour == hour_us;
-}
-
-/* By time: the walk goes on from this instant, or from the next one that is wanted. */
-static void move_to(struct order_walk *walk, int64_t us)
-{
-    free(walk->after);
-    walk->after = NULL;
-    if (walk->hours_us != NULL) {
-        const int64_t *hour = wanted_hour(walk, hour_of(us));
-        us = hour == NULL ? walk->to_us : *hour > us ? *hour : us;
-    }
-    walk->at_us = us;
-    walk->ended = us >= walk->to_us;
-}
-
-/* By time: the end of the step, no further than the hours reach that are wanted without a gap. */
-static int64_t step_end(const struct order_walk *walk)
-{
-    int64_t end_us =
-        walk->step < walk->to_us - walk->at_us ? walk->at_us + walk->step : walk->to_us;
-    if (walk->hours_us == NULL)
-        return end_us;
-    const int64_t *hour = wanted_hour(walk, hour_of(walk->at_us)),
-                  *last = walk->hours_us + walk->hour_count - 1;
-    while (hour < last && *hour + ORDER_HOUR_US < end_us && hour[1] == *hour + ORDER_HOUR_US)
-        hour++;
-    return *hour + ORDER_HOUR_US < end_us ? *hour + ORDER_HOUR_US : end_us;
-}
-
-/* After a step that found more than it may read (`much`), or little. */
-static void change_step(struct order_walk *walk, bool good, bool much, bool little)
-{
-    int64_t took_ms = clock_monotonic_ms() - walk->sent_ms;
-    int64_t min = walk->by_key ? KEY_STEP_MIN : TIME_STEP_MIN,
-            max = walk->by_key ? KEY_STEP_MAX : TIME_STEP_MAX;
-    if (!good)
-        walk->step /= 4;
-    else if (took_ms > SLOW_MS || much)
-        walk->step /= 2;
-    else if (took_ms < QUICK_MS && little)
-        walk->step *= 2;
-    walk->step = walk->step < min ? min : walk->step > max ? max : walk->step;
-}
-
-void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int64_t to_us,
-                     const int64_t *hours_us, size_t hour_count)
-{
-    *walk = (struct order_walk){
-        .by_key = by_key,
-        .from_us = from_us,
-        .to_us = to_us,
-        .hours_us = hours_us,
-        .hour_count = hour_count,
-        .step = by_key ? KEY_STEP_FIRST : TIME_STEP_FIRST,
-    };
-    move_to(walk, from_us); /* which also sees that there is nothing to read */
-}
-
-void order_walk_release(struct order_walk *walk)
-{
-    free(walk->after);
-    walk->after = NULL;
-}
-
 /* ---- a step ---- */
 
 /* The hours that are wanted, as an array, or NULL: all, or too many to name. */
@@ -186,8 +82,7 @@ static int send_step(struct database *database, struct order_walk *walk, const c
     const char *values[5], *sql;
     struct database_parameters parameters = {.values = values};
     char *hours = NULL;
-    assert(!walk->ended);
-    walk->sent_ms = clock_monotonic_ms();
+    order_walk_begin(walk);
     if (walk->by_key) {
         hours = hours_text(walk);
         timestamp_format(walk->from_us, from);
@@ -197,7 +92,6 @@ static int send_step(struct database *database, struct order_walk *walk, const c
         parameters.count = walk->after == NULL ? 4 : 5;
         sql = sqls[walk->after == NULL ? 1 : 2];
     } else {
-        walk->until_us = step_end(walk);
         timestamp_format(walk->at_us, from);
         timestamp_format(walk->until_us, to);
         memcpy(values, (const char *[]){from, to, walk->after}, 3 * sizeof *values);
@@ -211,14 +105,12 @@ static int send_step(struct database *database, struct order_walk *walk, const c
 
 /* By key, the last two columns of the first row: which row of the chunk was the last one (text),
  * and how many it has. */
-static void move_behind(struct order_walk *walk, const PGresult *result, bool binary)
+static void end_keys(struct order_walk *walk, const PGresult *result, bool binary)
 {
     int columns = PQnfields(result);
-    int64_t read = binary ? row_number(result, 0, columns - 1)
+    int64_t rows = binary ? row_number(result, 0, columns - 1)
                           : strtoll(PQgetvalue(result, 0, columns - 1), NULL, 10);
-    walk->ended = read < walk->step;
-    free(walk->after);
-    walk->after = memory_copy_text(PQgetvalue(result, 0, columns - 2));
+    order_walk_end_keys(walk, rows, PQgetvalue(result, 0, columns - 2));
 }
 
 /* ---- hours ---- */
@@ -255,14 +147,14 @@ size_t order_hours_read(struct order_walk *walk, const struct database_answer *a
             .magnitude_cents = number(result, row, COLUMN_MAGNITUDE),
             .others = number(result, row, COLUMN_OTHERS),
         };
-        if (!PQgetisnull(result, row, COLUMN_START) && wants_hour(walk, hour.start_us))
+        if (!PQgetisnull(result, row, COLUMN_START) && order_walk_wants(walk, hour.start_us))
             hours[count++] = hour;
     }
     if (good && walk->by_key)
-        move_behind(walk, result, false);
+        end_keys(walk, result, false);
     else if (good)
-        move_to(walk, walk->until_us);
-    change_step(walk, good, false, true);
+        order_walk_end_time(walk);
+    order_walk_adapt(walk, good, false, true);
     return count;
 }
 
@@ -301,18 +193,17 @@ static void page_begin(struct order_row_page *page, const PGresult *result)
     page->digits = digits < 0 ? 6 : digits;
 }
 
-/* Behind the last row of a page that is full. Its columns are those of order_row_decode(). */
-static void move_behind_row(struct order_walk *walk, const PGresult *result, int row)
+/* To this row of a page that is full. */
+static void pause_at(struct order_walk *walk, const PGresult *result, int row)
 {
     char text[ORDER_ID_TEXT_LEN + 1];
     struct order_id id;
+    int64_t created_at_us = walk->at_us; /* the row's is finite, since it is in the range */
     bool is_uuid = PQftype(result, COLUMN_ID) == OID_UUID && row_uuid(result, row, COLUMN_ID, &id);
     if (is_uuid)
         order_id_format(&id, text);
-    free(walk->after);
-    walk->after = memory_copy_text(is_uuid ? text : PQgetvalue(result, row, COLUMN_ID));
-    if (!walk->by_key)
-        (void)row_time(result, row, COLUMN_CREATED_AT, &walk->at_us); /* in the range, so finite */
+    (void)row_time(result, row, COLUMN_CREATED_AT, &created_at_us);
+    order_walk_pause(walk, is_uuid ? text : PQgetvalue(result, row, COLUMN_ID), created_at_us);
 }
 
 void order_hours_rows_read(struct order_walk *walk, const struct database_answer *answer,
@@ -325,18 +216,18 @@ void order_hours_rows_read(struct order_walk *walk, const struct database_answer
     for (int row = 0; row < rows && row < ORDER_ROWS_MAX; row++) {
         int64_t created_at_us;
         if (row_time(result, row, COLUMN_CREATED_AT, &created_at_us) &&
-            wants_hour(walk, hour_of(created_at_us)))
+            order_walk_wants(walk, order_hour_of(created_at_us)))
             read_row(result, row, page);
     }
     bool full = rows == ORDER_ROWS_MAX;
     if (full)
-        move_behind_row(walk, result, rows - 1);
+        pause_at(walk, result, rows - 1);
     else if (good && walk->by_key)
-        move_behind(walk, result, true);
+        end_keys(walk, result, true);
     else if (good)
-        move_to(walk, walk->until_us);
+        order_walk_end_time(walk);
     bool much = full && (!walk->by_key || walk->step > ORDER_ROWS_MAX);
-    change_step(walk, good, much, rows < ORDER_ROWS_MAX / 2);
+    order_walk_adapt(walk, good, much, rows < ORDER_ROWS_MAX / 2);
 }
 
 /* ---- by id ---- */

@@ -1,34 +1,11 @@
-/* Orders by when they were created, for comparing them with an index: a walk over the rows whose
- * created_at lies in a range, in steps that are short whatever the table is like. Either it reads
- * by time, for which there must be an index on created_at, or by key, which reads the whole table.
- * Its steps adapt to how long they take. */
+/* Orders by when they were created, for comparing them with an index: sums by hour, and the rows.
+ */
 #ifndef CLIENTS_POSTGRES_ORDER_HOURS_H
 #define CLIENTS_POSTGRES_ORDER_HOURS_H
 
 #include "proto/order.h"
 #include "services/clients/postgres/connection.h"
-
-#define ORDER_HOUR_US (INT64_C(3600) * 1000000) /* hours are of UTC */
-
-struct order_walk {
-    bool ended; /* all rows were read */
-
-    /* Private. */
-    bool by_key;
-    int64_t from_us, to_us;
-    const int64_t *hours_us;
-    size_t hour_count;
-    int64_t at_us, until_us; /* by time: the step under way is from the one to the other */
-    char *after;  /* behind the row of this id; by time, of the rows of `at_us`; NULL: none yet */
-    int64_t step; /* how large the next one is: microseconds, or rows */
-    int64_t sent_ms; /* when the statement under way was sent */
-};
-
-/* A walk from `from_us` to `to_us` (excluded), years 1 to 9999. `hours_us`: only over these hours
- * of the range, their beginnings, sorted, which stay the caller's and are kept; NULL: over all. */
-void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int64_t to_us,
-                     const int64_t *hours_us, size_t hour_count);
-void order_walk_release(struct order_walk *walk);
+#include "services/clients/postgres/order_walk.h"
 
 /* The rows of an hour, or those of them that a step has read: an hour may come in several steps,
  * and by key in any order. */
