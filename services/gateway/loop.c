@@ -157,6 +157,10 @@ static void on_search_index(void *arg, const struct search_index *index)
 {
     struct gateway_loop *loop = arg;
     struct error reason;
+    if (index == NULL) {
+        dependency_report(loop->search_index, false, "not known: no connection to PostgreSQL");
+        return;
+    }
     bool wrong = search_index_wrong(index, &reason);
     loop->api.search_incomplete = index->incomplete;
     loop->api.search_missing = index->missing;

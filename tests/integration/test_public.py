@@ -20,7 +20,7 @@ from wait import eventually
 
 ORDER = {"product_name": "Laptop", "amount": 1299.99}
 SERVERS = {"rabbitmq", "postgres", "redis", "elasticsearch"}
-NAMES = SERVERS | {"accepting_orders", "scheduler"}
+NAMES = SERVERS | {"accepting_orders", "scheduler", "search_index"}
 
 # Addresses, names of servers and libraries, SQL and what servers say, files, errors of the system, secrets.
 INTERNAL = re.compile(

@@ -36,7 +36,8 @@ struct refresh_jobs {
     struct asker *askers;
     size_t asker_count;
     bool requesting, looking, reading_index; /* the statement is under way */
-    int64_t index_at_ms;                     /* read then for the next time */
+    bool index_known;
+    int64_t index_at_ms; /* read then for the next time */
     bool up, state_told;
     int64_t seen_ms; /* when a scheduler was known to be there */
 };
@@ -175,8 +176,10 @@ static void on_index(void *arg, const struct database_answer *answer)
     jobs->reading_index = false;
     if (answer->status == DATABASE_FAILED)
         log_refusal(answer);
-    if (search_index_row(answer, &index) == 0)
-        jobs->options.on_index(jobs->options.index_arg, &index);
+    if (search_index_row(answer, &index) != 0)
+        return;
+    jobs->index_known = true;
+    jobs->options.on_index(jobs->options.index_arg, &index);
 }
 
 static void read_index(struct refresh_jobs *jobs, int64_t now_ms)
@@ -228,6 +231,8 @@ static void on_connection(void *arg, bool up, const char *reason)
     jobs->options.on_connection(jobs->options.connection_arg, up, reason);
     if (up)
         loop_timer_start(jobs->timer, 0);
+    else if (!jobs->index_known)
+        jobs->options.on_index(jobs->options.index_arg, NULL);
 }
 
 struct sales_refresh *refresh_jobs_new(struct event_loop *loop,

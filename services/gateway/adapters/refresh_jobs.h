@@ -20,7 +20,8 @@ struct refresh_jobs_options {
     /* Called on each change of state (a scheduler is there, or none is), NULL reason when up. */
     void (*on_state)(void *arg, bool up, const char *reason);
     void *arg;
-    /* What is known of the search index: about each second. */
+    /* What is known of the search index: about each second. NULL: nothing ever was, because there
+     * is no connection. */
     void (*on_index)(void *arg, const struct search_index *index);
     void *index_arg;
     /* As database_options.on_state. */

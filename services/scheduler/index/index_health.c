@@ -10,6 +10,7 @@
 
 struct index_health {
     struct health_check *check;
+    bool known; /* how the index is, at some time */
     struct metric_gauge *missing, *fault, *documents, *verified, *verified_full;
     struct metric_gauge *found_missing, *found_extra, *found_different;
 };
@@ -49,6 +50,24 @@ static void set_count(struct metric_gauge *gauge, int64_t count)
     metric_set(gauge, count < 0 ? NAN : (double)count);
 }
 
+static void set(struct index_health *health, const char *reason)
+{
+    if (!health_set(health->check, reason == NULL, reason))
+        return;
+    if (reason == NULL)
+        log_info("the search index is complete, as far as known");
+    else
+        log_warn("the search index is not right", log_text("reason", reason));
+}
+
+void index_health_unknown(struct index_health *health, const char *reason)
+{
+    struct error unknown;
+    error_set(&unknown, "not known: %s", reason);
+    if (!health->known)
+        set(health, unknown.message);
+}
+
 void index_health_tell(struct index_health *health, const struct search_index *index,
                        const char *foreign)
 {
@@ -56,12 +75,8 @@ void index_health_tell(struct index_health *health, const struct search_index *i
     const char *reason = foreign;
     if (reason == NULL && search_index_wrong(index, &wrong))
         reason = wrong.message;
-    if (health_set(health->check, reason == NULL, reason)) {
-        if (reason == NULL)
-            log_info("the search index is complete, as far as known");
-        else
-            log_warn("the search index is not right", log_text("reason", reason));
-    }
+    health->known = true;
+    set(health, reason);
     metric_set(health->missing, index->incomplete ? index->missing : 0);
     metric_set(health->fault, foreign != NULL || index->fault[0] != '\0' ? 1 : 0);
     set_count(health->documents, index->documents);

@@ -10,6 +10,9 @@ struct index_health;
 struct index_health *index_health_new(void);
 void index_health_free(struct index_health *health); /* NULL is legal */
 
+/* There is no connection to PostgreSQL, for this reason. What was known before still counts. */
+void index_health_unknown(struct index_health *health, const char *reason);
+
 /* What the row says, and `foreign`: why the index is none of this deployment, or NULL. */
 void index_health_tell(struct index_health *health, const struct search_index *index,
                        const char *foreign);

@@ -2,7 +2,8 @@
  *
  *   read the row ─▶ look at the index ─▶ claim it ─▶ its statistics ─▶ count it ─▶ write
  *
- * The row is read each turn, for health. The rest follows when a look is due, and ends as soon as
+ * The row is read each turn, for health. While PostgreSQL is away, a look tells no more than how
+ * Elasticsearch is. The rest follows when a look is due, and ends as soon as
  * there is nothing new: an index that is idle must not be searched, because it would be refreshed
  * for that, so its documents are counted only after their statistics have changed. What is written
  * depends on what was read before the look, so a swap of the index that falls between them changes
@@ -14,41 +15,27 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/index_look.h"
-#include "services/clients/elasticsearch/server_error.h"
 #include "services/clients/postgres/search_index_watch.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/index/index_health.h"
 #include "services/scheduler/index/verify_schedule.h"
 #include "services/scheduler/index/watch_answers.h"
-#include <stdio.h>
+#include "services/scheduler/index/watch_requests.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define REQUEST_TIMEOUT_MS 4000
 #define STATEMENT_TIMEOUT_MS 5000
-#define STATEMENTS_MAX 2                   /* of a round, and of the schedules */
-#define ANSWER_MAX_BYTES (4 * 1024 * 1024) /* a mapping may have many fields */
-#define PATH_SIZE (ELASTICSEARCH_PATH_SIZE + sizeof INDEX_LOOK_QUERY)
+#define STATEMENTS_MAX 2 /* of a round, and of the schedules */
 
-enum watch_step { STEP_NONE, STEP_READ, STEP_LOOK, STEP_CLAIM, STEP_STATS, STEP_COUNT, STEP_WRITE };
-
-/* Of Elasticsearch's; what privilege each needs. */
-static const struct {
-    const char *method, *path_format, *privilege;
-} requests[] = {
-    [STEP_LOOK] = {"GET", "/%s?" INDEX_LOOK_QUERY, "view_index_metadata"},
-    [STEP_CLAIM] = {"PUT", "/%s/_mapping", "manage"},
-    [STEP_STATS] = {"GET", "/%s/_stats/docs?" WATCH_STATISTICS_QUERY, "monitor"},
-    [STEP_COUNT] = {"GET", "/%s/_count", "read"},
-};
+enum watch_step { STEP_NONE, STEP_READ, STEP_ASK, STEP_WRITE };
 
 struct index_watch {
     bool repair;
     char *index;
     struct loop_timer *timer;
     struct database *database;
-    struct elasticsearch *client;
+    struct watch_requests *requests; /* to Elasticsearch */
     struct verify_schedule *schedule;
     struct index_health *health;
     struct health_check *elasticsearch_health;
@@ -57,8 +44,9 @@ struct index_watch {
 
     enum watch_step step;
     int64_t look_at_ms;
-    bool has_looked;                   /* once, and knows whose index it is */
-    struct search_index read;          /* of this round */
+    bool has_looked; /* once, and knows whose index it is */
+    bool has_read;   /* in this round: */
+    struct search_index read;
     struct index_look look;            /* of this round; or of none: INDEX_ABSENT */
     struct watch_statistics now, then; /* of this round, and when the documents were last counted */
     char counted[INDEX_IDENTITY_SIZE]; /* the index that `then` is of */
@@ -86,19 +74,11 @@ static void report(struct index_watch *watch, bool up, const char *reason)
         log_warn("no use of Elasticsearch", log_text("reason", reason));
 }
 
-static http_done_fn on_answer;
-
-static void ask(struct index_watch *watch, enum watch_step step, const char *index,
+static void ask(struct index_watch *watch, enum watch_request request, const char *index,
                 const char *body)
 {
-    char path[PATH_SIZE];
-    (void)snprintf(path, sizeof path, requests[step].path_format, index); /* fits */
-    watch->step = step;
-    if (elasticsearch_request(watch->client, requests[step].method, path,
-                              body == NULL ? NULL : "application/json", body,
-                              body == NULL ? 0 : strlen(body), false, REQUEST_TIMEOUT_MS, on_answer,
-                              watch) != 0)
-        end_round(watch, INDEX_WATCH_TURN_MS); /* none is under way, so there is room */
+    watch->step = STEP_ASK;
+    watch_requests_send(watch->requests, request, index, body);
 }
 
 static void fail(struct index_watch *watch, const char *reason)
@@ -209,7 +189,7 @@ static void count_if_new(struct index_watch *watch)
                   watch->now.documents != watch->then.documents ||
                   watch->now.deleted != watch->then.deleted;
     if (is_new || watch->statistics_refused)
-        ask(watch, STEP_COUNT, watch->index, NULL);
+        ask(watch, WATCH_COUNT, watch->index, NULL);
     else
         end_unchanged(watch);
 }
@@ -219,14 +199,14 @@ static void ask_statistics(struct index_watch *watch)
     if (watch->statistics_refused)
         count_if_new(watch);
     else
-        ask(watch, STEP_STATS, watch->index, NULL);
+        ask(watch, WATCH_STATISTICS, watch->index, NULL);
 }
 
 /* The index says of no deployment that it belongs to it: write this one's id there. */
 static void claim(struct index_watch *watch, const char *body, size_t body_len)
 {
     char *text = watch_answers_claim(body, body_len, watch->look.name, watch->read.deployment);
-    ask(watch, STEP_CLAIM, watch->look.name, text);
+    ask(watch, WATCH_CLAIM, watch->look.name, text);
     free(text);
 }
 
@@ -287,13 +267,16 @@ static void saw_one(struct index_watch *watch, const char *body, size_t body_len
     }
 }
 
-static void looked(struct index_watch *watch, long status, const char *body, size_t body_len)
+static void looked(struct index_watch *watch, bool absent, const char *body, size_t body_len)
 {
-    if (status == 200) {
-        saw_one(watch, body, body_len);
-    } else {
+    if (!watch->has_read) {
+        report(watch, true, NULL);
+        end_round(watch, INDEX_WATCH_LOOK_MS);
+    } else if (absent) {
         report(watch, true, NULL);
         saw_none(watch);
+    } else {
+        saw_one(watch, body, body_len);
     }
 }
 
@@ -318,65 +301,67 @@ static void read_statistics(struct index_watch *watch, const char *body, size_t 
     count_if_new(watch);
 }
 
-static void on_answer(void *arg, long status, enum http_end end, const char *body, size_t body_len,
-                      const struct error *err)
+static void on_answer(void *arg, enum watch_request request, enum watch_verdict verdict,
+                      const char *body, size_t body_len, const char *reason)
 {
-    (void)end; /* `err` says it */
     struct index_watch *watch = arg;
-    enum watch_step step = watch->step;
-    struct server_error said = {.type = ""};
-    struct error reason;
-    bool refused = status == 401 || status == 403;
-    if (status == 0)
-        said.words = *err;
-    else if (status != 200)
-        server_error_parse(body, body_len, &said);
-    server_error_name_privilege(&said, status, requests[step].privilege);
-    error_set(&reason, "%s", said.words.message);
-    if (status != 0)
-        error_set(&reason, "it answers with status %ld: %s", status, said.words.message);
-
-    if (step == STEP_LOOK && (status == 200 || index_look_is_absent(status, said.type)))
-        looked(watch, status, body, body_len);
-    else if (step == STEP_CLAIM && (status == 200 || refused))
-        claimed(watch, refused ? reason.message : NULL);
-    else if (step == STEP_STATS && (status == 200 || refused))
-        read_statistics(watch, body, body_len, refused ? reason.message : NULL);
-    else if (step == STEP_COUNT && status == 200)
+    bool refused = verdict == WATCH_REFUSED;
+    if (request == WATCH_LOOK && (verdict == WATCH_ANSWERED || verdict == WATCH_ABSENT))
+        looked(watch, verdict == WATCH_ABSENT, body, body_len);
+    else if (request == WATCH_CLAIM && (verdict == WATCH_ANSWERED || refused))
+        claimed(watch, reason);
+    else if (request == WATCH_STATISTICS && (verdict == WATCH_ANSWERED || refused))
+        read_statistics(watch, body, body_len, reason);
+    else if (request == WATCH_COUNT && verdict == WATCH_ANSWERED)
         counted(watch, body, body_len);
     else
-        fail(watch, reason.message);
+        fail(watch, reason);
 }
 
 /* ---- turns ---- */
+
+static void look_if_due(struct index_watch *watch)
+{
+    if (clock_monotonic_ms() >= watch->look_at_ms)
+        ask(watch, WATCH_LOOK, watch->index, NULL);
+}
 
 static void on_read(void *arg, const struct database_answer *answer)
 {
     struct index_watch *watch = arg;
     watch->step = STEP_NONE;
-    if (search_index_row(answer, &watch->read) != 0)
-        return; /* PostgreSQL's health tells why */
-    index_health_tell(watch->health, &watch->read,
-                      watch->is_foreign ? watch->foreign.message : NULL);
-    if (watch->has_looked && !watch->is_foreign)
-        verify_schedule_turn(watch->schedule, watch->database);
-    if (clock_monotonic_ms() >= watch->look_at_ms)
-        ask(watch, STEP_LOOK, watch->index, NULL);
+    watch->has_read = search_index_row(answer, &watch->read) == 0; /* else health tells why */
+    if (watch->has_read) {
+        index_health_tell(watch->health, &watch->read,
+                          watch->is_foreign ? watch->foreign.message : NULL);
+        if (watch->has_looked && !watch->is_foreign)
+            verify_schedule_turn(watch->schedule, watch->database);
+    }
+    look_if_due(watch);
 }
 
 static void on_turn(void *arg)
 {
     struct index_watch *watch = arg;
     loop_timer_start(watch->timer, INDEX_WATCH_TURN_MS);
-    if (watch->step == STEP_NONE && search_index_read(watch->database, on_read, watch) == 0)
+    if (watch->step != STEP_NONE)
+        return;
+    watch->has_read = false;
+    if (search_index_read(watch->database, on_read, watch) == 0)
         watch->step = STEP_READ;
+    else
+        look_if_due(watch);
 }
 
 static void on_database_state(void *arg, bool up, const char *reason)
 {
     struct index_watch *watch = arg;
-    if (up)
+    if (up) {
+        watch->look_at_ms = 0;
         loop_timer_start(watch->timer, 0);
+    } else {
+        index_health_unknown(watch->health, reason);
+    }
     watch->on_state(watch->arg, up, reason);
 }
 
@@ -384,14 +369,11 @@ struct index_watch *index_watch_new(struct event_loop *loop,
                                     const struct index_watch_options *options)
 {
     struct index_watch *watch = memory_new(sizeof *watch);
-    struct elasticsearch_options server = *options->server;
-    server.max_in_flight = 1;
-    server.max_response_bytes = ANSWER_MAX_BYTES;
     *watch = (struct index_watch){
         .repair = options->repair,
         .index = memory_copy_text(options->index),
         .timer = event_loop_timer(loop, on_turn, watch),
-        .client = elasticsearch_new(loop, &server),
+        .requests = watch_requests_new(loop, options->server, on_answer, watch),
         .schedule = verify_schedule_new(options->verify, options->verify_full, options->repair),
         .health = index_health_new(),
         .elasticsearch_health = health_check("elasticsearch", HEALTH_DEGRADED),
@@ -417,7 +399,7 @@ void index_watch_free(struct index_watch *watch)
     if (watch == NULL)
         return;
     database_free(watch->database);
-    elasticsearch_free(watch->client);
+    watch_requests_free(watch->requests);
     verify_schedule_free(watch->schedule);
     index_health_free(watch->health);
     loop_timer_free(watch->timer);

@@ -102,19 +102,24 @@ static void look_again(struct stand *stand)
         pass(stand);
 }
 
-static void watch(struct stand *stand, bool repair)
+static void watch_without_waiting(struct stand *stand, bool repair, const char *dsn)
 {
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)http_peer_port(stand->peer));
     stand->watch = index_watch_new(
         stand->fixture->loop,
-        &(struct index_watch_options){.dsn = stand->fixture->dsn,
+        &(struct index_watch_options){.dsn = dsn,
                                       .server = &(struct elasticsearch_options){.url = url},
                                       .index = "orders",
                                       .repair = repair,
                                       .verify = stand->verify,
                                       .verify_full = stand->verify_full,
                                       .on_state = on_state});
+}
+
+static void watch(struct stand *stand, bool repair)
+{
+    watch_without_waiting(stand, repair, stand->fixture->dsn);
     wait_until(index_watch_up(stand->watch), pass(stand));
 }
 
@@ -422,6 +427,20 @@ static void test_elasticsearch_is_away(void **state)
     stop(&stand);
 }
 
+static void test_postgres_is_away(void **state)
+{
+    struct stand stand;
+    prepare(&stand, *state);
+    atomic_store(&stand.up, false);
+    watch_without_waiting(&stand, true, "host=127.0.0.1 port=1 user=nobody dbname=none");
+    wait_until(!is_up("elasticsearch") && !is_up("search_index"), pass(&stand));
+    assert_reason("not known: ");
+    atomic_store(&stand.up, true);
+    wait_until(is_up("elasticsearch"), pass(&stand));
+    assert_false(is_up("search_index"));
+    stop(&stand);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -440,6 +459,7 @@ int main(void)
         DATABASE_TEST(test_a_refill_that_failed),
         DATABASE_TEST(test_schedules),
         DATABASE_TEST(test_elasticsearch_is_away),
+        DATABASE_TEST(test_postgres_is_away),
     };
     int failures = cmocka_run_group_tests_name("index watch", tests, NULL, NULL);
     postgres_server_stop();
