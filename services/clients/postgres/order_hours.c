@@ -3,6 +3,7 @@
 #include "services/clients/postgres/order_hours.h"
 #include "proto/timestamp.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/order_rows.h"
 #include "services/clients/postgres/row_value.h"
@@ -15,6 +16,8 @@ _Static_assert(ORDER_WALK_TIME_MAX / ORDER_HOUR_US + 1 <= ORDER_HOURS_MAX, "a st
 _Static_assert(ORDER_WALK_KEYS_MAX <= ORDER_HOURS_MAX, "a step's hours fit");
 
 #define HOURS_NAMED_MAX 1000 /* of more hours the rows are chosen here alone */
+
+#define SQLSTATE_CANCELED "57014"
 
 /* The cents of a row that is an order, as order_row_decode() has them; else NULL. */
 #define CENTS                                                                                      \
@@ -113,6 +116,16 @@ static void end_keys(struct order_walk *walk, const PGresult *result, bool binar
     order_walk_end_keys(walk, rows, PQgetvalue(result, 0, columns - 2));
 }
 
+/* A statement that was canceled took too long. Any other failure says nothing about its size. */
+static void adapt(struct order_walk *walk, const struct database_answer *answer,
+                  enum order_walk_found found)
+{
+    if (answer->status == DATABASE_OK)
+        order_walk_adapt(walk, found);
+    else if (answer_has_sqlstate(answer, SQLSTATE_CANCELED))
+        order_walk_adapt(walk, ORDER_WALK_TOO_LONG);
+}
+
 /* ---- hours ---- */
 
 int order_hours_next(struct database *database, struct order_walk *walk, database_done_fn *on_done,
@@ -138,6 +151,7 @@ size_t order_hours_read(struct order_walk *walk, const struct database_answer *a
 {
     const PGresult *result = answer->result;
     size_t count = 0;
+    int64_t rows = 0;
     bool good = answer->status == DATABASE_OK;
     for (int row = 0; good && row < PQntuples(result) && count < ORDER_HOURS_MAX; row++) {
         struct order_hour hour = {
@@ -147,6 +161,7 @@ size_t order_hours_read(struct order_walk *walk, const struct database_answer *a
             .magnitude_cents = number(result, row, COLUMN_MAGNITUDE),
             .others = number(result, row, COLUMN_OTHERS),
         };
+        rows += hour.orders + hour.others;
         if (!PQgetisnull(result, row, COLUMN_START) && order_walk_wants(walk, hour.start_us))
             hours[count++] = hour;
     }
@@ -154,7 +169,7 @@ size_t order_hours_read(struct order_walk *walk, const struct database_answer *a
         end_keys(walk, result, false);
     else if (good)
         order_walk_end_time(walk);
-    order_walk_adapt(walk, good, false, true);
+    adapt(walk, answer, rows < ORDER_WALK_FEW_ROWS ? ORDER_WALK_FEW : ORDER_WALK_SOME);
     return count;
 }
 
@@ -226,8 +241,11 @@ void order_hours_rows_read(struct order_walk *walk, const struct database_answer
         end_keys(walk, result, true);
     else if (good)
         order_walk_end_time(walk);
-    bool much = full && (!walk->by_key || walk->step > ORDER_ROWS_MAX);
-    order_walk_adapt(walk, good, much, rows < ORDER_ROWS_MAX / 2);
+    bool many = full && (!walk->by_key || walk->step > ORDER_ROWS_MAX);
+    adapt(walk, answer,
+          many                         ? ORDER_WALK_MANY
+          : rows < ORDER_WALK_FEW_ROWS ? ORDER_WALK_FEW
+                                       : ORDER_WALK_ENOUGH);
 }
 
 /* ---- by id ---- */

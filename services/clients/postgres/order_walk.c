@@ -13,6 +13,8 @@
 
 #define TIME_STEP_FIRST (INT64_C(600) * 1000000)
 #define TIME_STEP_MIN 1000
+#define TIME_STEP_SHORT 1000000 /* no statement should be canceled that reads so much */
+#define IN_VAIN_MAX 5
 #define KEY_STEP_FIRST 2000
 #define KEY_STEP_MIN 200
 
@@ -121,16 +123,31 @@ void order_walk_pause(struct order_walk *walk, const char *id, int64_t created_a
         walk->at_us = created_at_us;
 }
 
-void order_walk_adapt(struct order_walk *walk, bool good, bool much, bool little)
+/* What was read by time is not read again, but for rows of the instant `at_us`. */
+static void go_on_by_key(struct order_walk *walk)
+{
+    walk->by_key = true;
+    walk->from_us = walk->at_us;
+    walk->step = KEY_STEP_FIRST;
+    free(walk->after);
+    walk->after = NULL;
+}
+
+void order_walk_adapt(struct order_walk *walk, enum order_walk_found found)
 {
     int64_t took_ms = clock_monotonic_ms() - walk->begun_ms;
     int64_t min = walk->by_key ? KEY_STEP_MIN : TIME_STEP_MIN,
             max = walk->by_key ? ORDER_WALK_KEYS_MAX : ORDER_WALK_TIME_MAX;
-    if (!good)
+    bool canceled = found == ORDER_WALK_TOO_LONG, slow = took_ms > SLOW_MS && !canceled;
+    bool in_vain = canceled ? walk->step < TIME_STEP_SHORT : slow && found == ORDER_WALK_FEW;
+    if (canceled)
         walk->step /= 4;
-    else if (took_ms > SLOW_MS || much)
+    else if (slow || found == ORDER_WALK_MANY)
         walk->step /= 2;
-    else if (took_ms < QUICK_MS && little)
+    else if (took_ms < QUICK_MS && found != ORDER_WALK_ENOUGH)
         walk->step *= 2;
     walk->step = walk->step < min ? min : walk->step > max ? max : walk->step;
+    walk->in_vain = in_vain && !walk->by_key ? walk->in_vain + 1 : 0;
+    if (walk->in_vain == IN_VAIN_MAX && !walk->ended)
+        go_on_by_key(walk);
 }

@@ -1,6 +1,8 @@
 /* A walk over the orders whose created_at lies in a range, in steps that are short whatever the
  * table is like. Either it goes by time, for which there must be an index on created_at, or by key,
- * over the whole table. Its steps adapt to how long they take. */
+ * over the whole table. Its steps adapt to how long they take. A walk by time whose steps take long
+ * all the same goes on by key: the table is not in the order of created_at, so a BRIN is of no use.
+ */
 #ifndef CLIENTS_POSTGRES_ORDER_WALK_H
 #define CLIENTS_POSTGRES_ORDER_WALK_H
 
@@ -22,6 +24,7 @@ struct order_walk {
     char *after;  /* behind the row of this id; by time, of the rows of `at_us`; NULL: none yet */
     int64_t step; /* how large the next one is: microseconds, or rows */
     int64_t begun_ms; /* when the step under way was begun */
+    unsigned in_vain; /* by time: steps in a row that took long for few rows */
 };
 
 /* A walk from `from_us` to `to_us` (excluded), years 1 to 9999. `hours_us`: only over these hours
@@ -53,8 +56,16 @@ void order_walk_end_keys(struct order_walk *walk, int64_t rows, const char *last
 /* It is read to this row, which was created then. */
 void order_walk_pause(struct order_walk *walk, const char *id, int64_t created_at_us);
 
-/* How large the next step is to be. `good`: the step did not fail; `much`: it found more than it
- * may read, `little`: less than half of it. */
-void order_walk_adapt(struct order_walk *walk, bool good, bool much, bool little);
+#define ORDER_WALK_FEW_ROWS 500
+enum order_walk_found {
+    ORDER_WALK_FEW,  /* rows: the next step may be larger; few are fewer than ORDER_WALK_FEW_ROWS */
+    ORDER_WALK_SOME, /* the next step may be larger */
+    ORDER_WALK_ENOUGH,   /* the next one is to find as many */
+    ORDER_WALK_MANY,     /* more than it may read */
+    ORDER_WALK_TOO_LONG, /* nothing: the step was canceled */
+};
+
+/* How large the next step is to be, after one that found so much. */
+void order_walk_adapt(struct order_walk *walk, enum order_walk_found found);
 
 #endif

@@ -149,8 +149,11 @@ bool hour_count_step(struct hour_count *count)
         ask_documents(count);
         break;
     case COUNT_ORDERS:
-        if (count->walk.ended)
+        if (count->walk.ended) {
+            if (!count->all) /* the walk may have found that created_at is in no order */
+                count->options.by_time = !count->walk.by_key;
             return false;
+        }
         job_run_sent(run, order_hours_next(run->database, &count->walk, on_order_hours, count));
         break;
     }

@@ -313,8 +313,8 @@ static void test_other_tables(void **state)
     assert_false(order_row_same_instant(us, us + 1, 6));
 }
 
-/* A step that takes too long is tried again, smaller, and no row is passed over. */
-static void test_slow(void **state)
+/* A step that fails is tried again, and no row is passed over. */
+static void test_failed(void **state)
 {
     struct fixture *fixture = *state;
     struct connection connection;
@@ -338,6 +338,39 @@ static void test_slow(void **state)
         walk_hours(&connection, &walk, &day);
         assert_int_equal(day.hours[0].orders, 84);
     }
+    connection_close(&connection);
+}
+
+/* A statement that takes too long is canceled by the server, and tried again in smaller steps. */
+static void test_too_long(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open_hasty(&connection, fixture);
+    insert_orders(fixture);
+    execute(fixture,
+            "ALTER TABLE orders RENAME TO stored; DELETE FROM stored WHERE id >"
+            " (SELECT id FROM stored ORDER BY id OFFSET 1199 LIMIT 1);"
+            "CREATE VIEW orders AS SELECT * FROM stored WHERE pg_sleep(0.001) IS NOT NULL");
+    struct order_walk walk;
+    struct reading reading = {.walk = &walk,
+                              .hours = calloc(ORDER_HOURS_MAX, sizeof(struct order_hour))};
+    assert_non_null(reading.hours);
+    order_walk_init(&walk, true, at("2025-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"), NULL, 0);
+    int64_t orders = 0, canceled = 0;
+    while (!walk.ended) {
+        reading.done = false;
+        assert_int_equal(order_hours_next(connection.database, &walk, on_read, &reading), 0);
+        run_until(fixture, &reading.done);
+        canceled += reading.status != DATABASE_OK;
+        assert_true(canceled < 20);
+        for (size_t i = 0; i < reading.count; i++)
+            orders += reading.hours[i].orders;
+    }
+    assert_int_equal(orders, 1200);
+    assert_true(canceled > 0);
+    free(reading.hours);
+    order_walk_release(&walk);
     connection_close(&connection);
 }
 
@@ -422,8 +455,8 @@ int run_order_hours_tests(void)
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_uuid_ids),   DATABASE_TEST(test_text_ids),
         DATABASE_TEST(test_many_hours), DATABASE_TEST(test_other_tables),
-        DATABASE_TEST(test_slow),       DATABASE_TEST(test_find_uuid),
-        DATABASE_TEST(test_find_text),
+        DATABASE_TEST(test_failed),     DATABASE_TEST(test_too_long),
+        DATABASE_TEST(test_find_uuid),  DATABASE_TEST(test_find_text),
     };
     return cmocka_run_group_tests_name("order_hours", tests, NULL, NULL);
 }

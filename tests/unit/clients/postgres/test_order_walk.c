@@ -8,7 +8,7 @@
 #define MINUTE (HOUR / 60)
 
 /* A step of this duration, read to its end. */
-static void step(struct order_walk *walk, int64_t took_ms, bool little)
+static void step(struct order_walk *walk, int64_t took_ms, enum order_walk_found found)
 {
     order_walk_begin(walk);
     test_clock_advance(took_ms);
@@ -16,7 +16,7 @@ static void step(struct order_walk *walk, int64_t took_ms, bool little)
         order_walk_end_keys(walk, walk->step, "last");
     else
         order_walk_end_time(walk);
-    order_walk_adapt(walk, true, false, little);
+    order_walk_adapt(walk, found);
 }
 
 /* Steps follow each other without a gap to the end of the range, the first one 10 minutes long. */
@@ -34,7 +34,7 @@ static void test_by_time(void **state)
         assert_int_equal(walk.until_us - at_us, walk.step < left_us ? walk.step : left_us);
         at_us = walk.until_us;
         order_walk_end_time(&walk);
-        order_walk_adapt(&walk, true, false, true);
+        order_walk_adapt(&walk, ORDER_WALK_FEW);
     }
     assert_int_equal(at_us, 20 * HOUR);
     assert_int_equal(steps, 8); /* 10, 20, 40, … minutes */
@@ -53,33 +53,68 @@ static void test_sizes(void **state)
         struct order_walk walk;
         order_walk_init(&walk, by_key != 0, 0, INT64_MAX / 2, NULL, 0);
         int64_t first = walk.step;
-        step(&walk, 99, true);
+        step(&walk, 99, ORDER_WALK_FEW);
         assert_int_equal(walk.step, 2 * first);
-        step(&walk, 99, false); /* it found enough */
+        step(&walk, 99, ORDER_WALK_ENOUGH);
         assert_int_equal(walk.step, 2 * first);
-        step(&walk, 250, true);
+        step(&walk, 250, ORDER_WALK_FEW);
         assert_int_equal(walk.step, 2 * first);
-        step(&walk, 401, true);
+        step(&walk, 401, ORDER_WALK_SOME);
         assert_int_equal(walk.step, first);
         order_walk_begin(&walk);
-        order_walk_adapt(&walk, true, true, false);
+        order_walk_adapt(&walk, ORDER_WALK_MANY);
         assert_int_equal(walk.step, first / 2);
-        step(&walk, 0, true);
+        step(&walk, 0, ORDER_WALK_SOME);
         order_walk_begin(&walk);
         int64_t at_us = walk.at_us, until_us = walk.until_us;
-        order_walk_adapt(&walk, false, false, true);
+        order_walk_adapt(&walk, ORDER_WALK_TOO_LONG);
         assert_int_equal(walk.step, first / 4);
         order_walk_begin(&walk); /* the same rows, fewer of them */
         assert_int_equal(walk.at_us, at_us);
         assert_true(by_key || walk.until_us < until_us);
         for (int i = 0; i < 40; i++)
-            step(&walk, 0, true);
+            step(&walk, 0, ORDER_WALK_SOME);
         assert_int_equal(walk.step, by_key ? ORDER_WALK_KEYS_MAX : ORDER_WALK_TIME_MAX);
         for (int i = 0; i < 60; i++)
-            step(&walk, 1000, true);
+            step(&walk, 1000, ORDER_WALK_SOME);
         assert_in_range(walk.step, 1, first / 8);
         order_walk_release(&walk);
     }
+}
+
+/* Steps that take long for few rows: the walk goes on by key, with what is left. */
+static void test_in_vain(void **state)
+{
+    (void)state;
+    struct order_walk walk;
+    order_walk_init(&walk, false, 0, 1000 * HOUR, NULL, 0);
+    for (int i = 0; i < 4; i++)
+        step(&walk, 500, ORDER_WALK_FEW);
+    step(&walk, 500, ORDER_WALK_SOME); /* there was something to read */
+    for (int i = 0; i < 5; i++) {
+        assert_false(walk.by_key);
+        step(&walk, 500, ORDER_WALK_FEW);
+    }
+    assert_true(walk.by_key);
+    assert_int_equal(walk.from_us, walk.at_us);
+    assert_true(walk.from_us > 0);
+    assert_int_equal(walk.to_us, 1000 * HOUR);
+    assert_int_equal(walk.step, 2000);
+    assert_null(walk.after);
+    for (int i = 0; i < 9; i++) /* by key there is nothing better */
+        step(&walk, 500, ORDER_WALK_FEW);
+    assert_true(walk.by_key);
+    order_walk_release(&walk);
+
+    /* Statements that fail however short their time is. */
+    order_walk_init(&walk, false, 0, 1000 * HOUR, NULL, 0);
+    for (int i = 0; i < 12 && !walk.by_key; i++) {
+        order_walk_begin(&walk);
+        order_walk_adapt(&walk, ORDER_WALK_TOO_LONG);
+    }
+    assert_true(walk.by_key);
+    assert_int_equal(walk.from_us, 0);
+    order_walk_release(&walk);
 }
 
 /* Only over these hours: without the gaps between them, and not beyond the range. */
@@ -155,10 +190,9 @@ static void test_paused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_time),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_hours),
-        cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_by_time), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_hours),   cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_in_vain),
     };
     return cmocka_run_group_tests_name("order walk", tests, NULL, NULL);
 }
