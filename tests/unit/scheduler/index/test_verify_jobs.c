@@ -1,0 +1,378 @@
+/* Verifications and repairs of a real PostgreSQL against a fake Elasticsearch, on the test's clock:
+ * what is waited for, and what does not fit into memory. */
+#include "services/clients/elasticsearch/elasticsearch.h"
+#include "services/scheduler/index/index_context.h"
+#include "services/scheduler/index/verify_jobs.h"
+#include "tests/unit/clients/postgres/fixture.h"
+#include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/support/http_peer.h"
+#include "tests/unit/support/real_time.h"
+#include "tests/unit/support/test_clock.h"
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ORDERS_MAX 105000 /* more than the candidates of a round */
+#define PER_HOUR 5000
+
+/* Orders have the numbers from 1 on, in the first 8 digits of their ids. */
+struct stand {
+    struct fixture *fixture;
+    struct http_peer *peer;
+    char url[64];
+    struct elasticsearch_options server;
+    struct index_context context;
+    struct job_kind kinds[2];
+    struct job_runner *runner;
+    atomic_bool present[ORDERS_MAX + 1]; /* in the index */
+    atomic_uint written[ORDERS_MAX + 1]; /* how often */
+    atomic_uint requests;
+    atomic_uint refused; /* this order's document cannot be indexed; 0: none */
+    atomic_bool another; /* the index is another deployment's */
+};
+
+/* ---- the fake: the alias "orders" of an index ---- */
+
+static unsigned number_of(const char *id)
+{
+    char digits[9] = "";
+    memcpy(digits, id, 8);
+    return (unsigned)strtoul(digits, NULL, 16);
+}
+
+static size_t write_hours(struct stand *stand, char *body, size_t size)
+{
+    size_t len = (size_t)snprintf(body, size,
+                                  "{\"timed_out\":false,\"aggregations\":{\"hours\":"
+                                  "{\"buckets\":[");
+    const char *comma = "";
+    for (int hour = 0; hour <= ORDERS_MAX / PER_HOUR; hour++) {
+        unsigned count = 0;
+        for (int n = hour * PER_HOUR; n < (hour + 1) * PER_HOUR && n <= ORDERS_MAX; n++)
+            count += atomic_load(&stand->present[n]);
+        if (count == 0)
+            continue;
+        len += (size_t)snprintf(body + len, size - len,
+                                "%s{\"key\":{\"hour\":%lld},\"doc_count\":%u,"
+                                "\"sum\":{\"value\":%u}}",
+                                comma, (1577836800LL + hour * 3600LL) * 1000, count, count);
+        comma = ",";
+    }
+    return len + (size_t)snprintf(body + len, size - len, "]}}}");
+}
+
+/* Of an order's own content. */
+static void write_documents(struct stand *stand, const char *ids, char *body, size_t size)
+{
+    size_t len = (size_t)snprintf(body, size, "{\"docs\":[");
+    const char *comma = "";
+    for (const char *id = strstr(ids, "[\"") + 1; *id == '"'; id += 39) {
+        unsigned n = number_of(id + 1);
+        len += (size_t)snprintf(
+            body + len, size - len,
+            "%s{\"_index\":\"orders-000001\",\"_id\":\"%.36s\",\"found\":", comma, id + 1);
+        comma = ",";
+        if (!atomic_load(&stand->present[n])) {
+            len += (size_t)snprintf(body + len, size - len, "false}");
+            continue;
+        }
+        unsigned hour = n / PER_HOUR;
+        len += (size_t)snprintf(body + len, size - len,
+                                "true,\"_seq_no\":1,\"_primary_term\":1,\"_source\":{\"id\":"
+                                "\"%.36s\",\"product_name\":\"order\",\"amount\":1,"
+                                "\"created_at\":\"2020-01-%02uT%02u:00:00Z\"}}",
+                                id + 1, 1 + hour / 24, hour % 24);
+        if (id[38] != ',')
+            break;
+    }
+    (void)snprintf(body + len, size - len, "]}");
+}
+
+static void write_bulk(struct stand *stand, const char *request, char *body, size_t size)
+{
+    static const char
+        action[] = "{\"index\":{\"_id\":\"",
+        refusal[] =
+            ",\"error\":{\"type\":\"document_parsing_exception\",\"reason\":\"it is poison\"}";
+    size_t len = (size_t)snprintf(body, size, "{\"items\":[");
+    const char *comma = "";
+    for (const char *line = strstr(request, action); line != NULL;
+         line = strstr(line + 1, action)) {
+        const char *id = line + sizeof action - 1;
+        unsigned n = number_of(id);
+        bool refused = n == atomic_load(&stand->refused);
+        len += (size_t)snprintf(body + len, size - len,
+                                "%s{\"index\":{\"_id\":\"%.36s\",\"status\":%d%s}}", comma, id,
+                                refused ? 400 : 201, refused ? refusal : "");
+        comma = ",";
+        if (refused)
+            continue;
+        atomic_fetch_add(&stand->written[n], 1);
+        atomic_store(&stand->present[n], true);
+    }
+    (void)snprintf(body + len, size - len, "]}");
+}
+
+static int serve(void *arg, const char *request, char *body, size_t size)
+{
+    struct stand *stand = arg;
+    atomic_fetch_add(&stand->requests, 1);
+    if (strncmp(request, "GET /orders?", 12) == 0)
+        snprintf(
+            body, size,
+            "{\"orders-000001\":{\"aliases\":{\"orders\":{\"is_write_index\":true}},"
+            "\"mappings\":{\"_meta\":{%s},\"properties\":{\"product_name\":{\"type\":\"text\"},"
+            "\"amount\":{\"type\":\"double\"},\"created_at\":{\"type\":\"date\"}}},"
+            "\"settings\":{\"index\":{\"uuid\":\"u\"}}}}",
+            atomic_load(&stand->another) ? "\"deployment\":\"not this one\"" : "");
+    else if (strstr(request, "\"composite\"") != NULL)
+        write_hours(stand, body, size);
+    else if (strstr(request, "\"undated\"") != NULL)
+        snprintf(body, size,
+                 "{\"timed_out\":false,\"hits\":{\"total\":{\"value\":0}},"
+                 "\"aggregations\":{\"undated\":{\"doc_count\":0}}}");
+    else if (strncmp(request, "POST /orders/_mget", 18) == 0)
+        write_documents(stand, strstr(request, "{\"ids\":"), body, size);
+    else if (strncmp(request, "POST /orders/_bulk?", 19) == 0)
+        write_bulk(stand, request, body, size);
+    else /* a walk: no documents that are extra */
+        snprintf(body, size, "{\"_scroll_id\":\"s\",\"timed_out\":false,\"hits\":{\"hits\":[]}}");
+    return 200;
+}
+
+/* ---- the stand ---- */
+
+static void on_state(void *arg, bool up, const char *reason)
+{
+    (void)arg, (void)up, (void)reason;
+}
+
+static void pass(struct stand *stand)
+{
+    test_clock_advance(10);
+    event_loop_turn(stand->fixture->loop, 2);
+}
+
+/* The lease is long, since no beat renews it here. */
+static void turn(struct stand *stand)
+{
+    static unsigned turns;
+    if (turns++ % 20 == 0)
+        execute(stand->fixture,
+                "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
+    pass(stand);
+}
+
+static void start_runner(struct stand *stand)
+{
+    struct fixture *fixture = stand->fixture;
+    stand->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
+                                                      .dsn = fixture->dsn,
+                                                      .name = "runner under test",
+                                                      .kinds = stand->kinds,
+                                                      .kind_count = 2,
+                                                      .on_state = on_state,
+                                                  });
+    wait_until(job_runner_up(stand->runner), pass(stand));
+}
+
+/* Orders up to this number; those above `present_from` have documents. */
+static struct stand *start(struct fixture *fixture, unsigned orders, unsigned present_from)
+{
+    struct stand *stand = calloc(1, sizeof *stand);
+    char sql[400];
+    assert_non_null(stand);
+    stand->fixture = fixture;
+    stand->peer = http_peer_new_answering(serve, stand);
+    snprintf(stand->url, sizeof stand->url, "http://127.0.0.1:%u",
+             (unsigned)http_peer_port(stand->peer));
+    stand->server.url = stand->url;
+    stand->context = (struct index_context){
+        .loop = fixture->loop, .server = &stand->server, .index = "orders", .dsn = fixture->dsn};
+    stand->kinds[0] = verify_kind(&stand->context);
+    stand->kinds[1] = repair_kind(&stand->context);
+    start_runner(stand);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO orders SELECT (lpad(to_hex(n), 8, '0') ||"
+             " '-0000-4000-8000-000000000000')::uuid, 'order', 1,"
+             " '2020-01-01 00:00:00Z'::timestamptz + n / %d * interval '1 h'"
+             " FROM generate_series(1, %u) AS n; ANALYZE orders",
+             PER_HOUR, orders);
+    execute(fixture, sql);
+    for (unsigned n = present_from; n <= orders; n++)
+        atomic_store(&stand->present[n], true);
+    return stand;
+}
+
+static void stop(struct stand *stand)
+{
+    job_runner_free(stand->runner);
+    http_peer_free(stand->peer);
+    free(stand);
+}
+
+static void ask(struct stand *stand, const char *kind, const char *parameters)
+{
+    char sql[200];
+    snprintf(sql, sizeof sql, "INSERT INTO jobs (kind, parameters) VALUES ('%s', '%s')", kind,
+             parameters);
+    execute(stand->fixture, sql);
+}
+
+#define LAST "(SELECT * FROM jobs ORDER BY id DESC LIMIT 1) AS last"
+
+static bool is(struct stand *stand, const char *sql)
+{
+    return strcmp(query(stand->fixture, sql), "t") == 0;
+}
+
+/* Some seconds at a time, so that no statement under way is too old. */
+static void pass_seconds(struct stand *stand, int seconds)
+{
+    for (int passed = 0; passed < seconds; passed += 2) {
+        test_clock_advance(2000);
+        for (int i = 0; i < 10; i++)
+            turn(stand);
+    }
+}
+
+/* Until nothing is asked any more: the job waits for the second look. */
+static void wait_for_pause(struct stand *stand)
+{
+    unsigned before;
+    wait_until(is(stand, "SELECT state = 'running' AND done = total AND total > 0 FROM " LAST),
+               turn(stand));
+    do {
+        before = atomic_load(&stand->requests);
+        for (int i = 0; i < 50; i++)
+            turn(stand);
+    } while (atomic_load(&stand->requests) != before);
+}
+
+static const char *wait_for_end(struct stand *stand)
+{
+    wait_until(is(stand, "SELECT finished IS NOT NULL FROM " LAST), turn(stand));
+    return query(stand->fixture,
+                 "SELECT concat_ws(' ', state, done = total, result->'missing'->>'count',"
+                 " jsonb_array_length(result->'missing'->'ids'), result->'extra'->>'count',"
+                 " result->'different'->>'count', result->>'repaired', result->>'approximate',"
+                 " error) FROM " LAST);
+}
+
+static unsigned written(struct stand *stand, unsigned times)
+{
+    unsigned count = 0;
+    for (unsigned n = 1; n <= ORDERS_MAX; n++)
+        count += atomic_load(&stand->written[n]) == times;
+    return count;
+}
+
+/* ---- the tests ---- */
+
+/* A difference is one that is still there 30 s later. */
+static void test_settles(void **state)
+{
+    struct stand *stand = start(*state, 10000, 11);
+    ask(stand, "verify", "{\"full\":true}");
+    wait_for_pause(stand);
+    for (unsigned n = 3; n <= 10; n++)
+        atomic_store(&stand->present[n], true); /* it was in flight */
+    unsigned before = atomic_load(&stand->requests);
+    pass_seconds(stand, 24);
+    assert_int_equal(atomic_load(&stand->requests), before);
+    pass_seconds(stand, 8);
+    assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 0 false");
+    assert_int_equal(written(stand, 0), ORDERS_MAX);
+    assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', verified_missing, missing,"
+                                              " fault IS NULL, verified_full_at IS NOT NULL)"
+                                              " FROM search_index"),
+                        "2 0.0002 t t");
+
+    /* A scheduler by itself mends what is little. One document cannot be. */
+    atomic_store(&stand->refused, 2);
+    ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 1 false");
+    assert_int_equal(atomic_load(&stand->written[1]), 1);
+    assert_int_equal(written(stand, 0), ORDERS_MAX - 1);
+    stop(stand);
+}
+
+/* More than fits is told by hours, or repaired in rounds. */
+static void test_does_not_fit(void **state)
+{
+    struct stand *stand = start(*state, ORDERS_MAX, ORDERS_MAX + 1);
+    ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
+    wait_until(is(stand, "SELECT done >= 204000 FROM " LAST), turn(stand));
+    for (int i = 0; i < 50; i++)
+        turn(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 105000 100 0 0 0 true");
+    assert_int_equal(written(stand, 0), ORDERS_MAX);
+    assert_string_equal(
+        query(stand->fixture, "SELECT fault FROM search_index"),
+        "search lacks 105000 of 105000 orders and shows 0 wrongly. Unless somebody wants that: "
+        "orderctl verify --full --repair");
+
+    ask(stand, "repair", "{\"full\":true}");
+    wait_until(is(stand, "SELECT done >= 204000 FROM " LAST), turn(stand));
+    pass_seconds(stand, 32);
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 105000 100 0 0 105000 false");
+    assert_int_equal(written(stand, 1), ORDERS_MAX);
+    assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', verified_missing, missing,"
+                                              " fault) FROM search_index"),
+                        "0");
+    stop(stand);
+}
+
+/* A scheduler that takes over goes on with the same time span. */
+static void test_goes_on(void **state)
+{
+    struct stand *stand = start(*state, 10000, 3);
+    ask(stand, "repair", "{\"full\":true,\"fields\":true}");
+    wait_for_pause(stand);
+    job_runner_free(stand->runner);
+    execute(stand->fixture, "UPDATE jobs SET lease = now(), checkpoint = jsonb_set("
+                            "checkpoint::jsonb, '{result,to}', '\"2020-01-01T01:00:00Z\"')::text");
+    start_runner(stand);
+    wait_until(is(stand, "SELECT total < 10000 FROM " LAST), turn(stand));
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 2 false");
+    assert_string_equal(query(stand->fixture, "SELECT result->>'orders' FROM " LAST), "4999");
+    stop(stand);
+}
+
+static void test_another_deployment(void **state)
+{
+    struct stand *stand = start(*state, 10, 1);
+    atomic_store(&stand->another, true);
+    ask(stand, "repair", "{\"full\":true}");
+    const char *end = wait_for_end(stand);
+    assert_non_null(strstr(end, "failed"));
+    assert_non_null(strstr(end, "belongs to the deployment not this one, and this is "));
+    stop(stand);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+    postgres_server_start();
+    const struct CMUnitTest tests[] = {
+        DATABASE_TEST(test_settles),
+        DATABASE_TEST(test_does_not_fit),
+        DATABASE_TEST(test_goes_on),
+        DATABASE_TEST(test_another_deployment),
+    };
+    int failures = cmocka_run_group_tests_name("verify", tests, NULL, NULL);
+    postgres_server_stop();
+    curl_global_cleanup();
+    return failures != 0;
+}
