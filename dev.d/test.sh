@@ -289,7 +289,7 @@ run_simulate() {
 }
 
 # What a version must keep: the contract that clients and foreign programs rely on, and every accepted order.
-CONTRACT=(orders amounts bulk dashboard idempotency queue_sharing search index_alias health versions)
+CONTRACT=(orders amounts bulk dashboard idempotency queue_sharing search index_alias document_reader health versions)
 # Most tests that start a second system take longer than all others together.
 CONTRACT_WITHOUT='empty_view or another_deployment or foreign_consumer or drained_by_both or another_type'
 NGINX_ANSWERS=' or an_encoded_id or TRACE or two_tokens' # itself, with pages of its own
@@ -299,7 +299,7 @@ help_versions() {
 Usage: ./dev test versions [NAME...]
 
 Starts the system on each version of the servers, one after the other. Runs the integration tests of the
-contract on it: ${CONTRACT[*]::8}, ${CONTRACT[8]}.
+contract on it: ${CONTRACT[*]::9}, ${CONTRACT[9]}.
 Then kills every process under load, and compares an independent ledger with the stores. Prints a line for each.
 A run that was interrupted, or in which something failed, goes on with what has not passed yet. Each takes some
 three minutes; the first time, the servers are fetched before. Needs root.
