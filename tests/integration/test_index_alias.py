@@ -14,16 +14,12 @@ def number(index):
     return f"{ALIAS}-{index:06}"
 
 
-@pytest.fixture(scope="module")
-def numbered(system, tmp_path_factory):
-    """Two indexers that begin at the same moment, without an index."""
-    file = tmp_path_factory.mktemp("index") / "settings.json"
+def settings_file(folder):
+    file = folder / "settings.json"
     analysis = {"analyzer": {"parts": {"tokenizer": "standard", "filter": ["lowercase"]}}}
     mapping = {"properties": {"product_name": {"analyzer": "parts"}}}
     file.write_text(json.dumps({"settings": {"analysis": analysis}, "mappings": mapping}))
-    delete_indices(system.elasticsearch, f"{ALIAS},{ALIAS}-*")
-    with system.sibling(ALIAS, {"indexer": 2}, ORDER_INDEX_SETTINGS_FILE=str(file)) as ours:
-        yield ours
+    return str(file)
 
 
 def wait_behind_alias(system, index):
@@ -35,58 +31,61 @@ def wait_behind_alias(system, index):
     )
 
 
-def test_the_index_is_made_behind_its_alias(numbered):
+def test_the_index_is_behind_an_alias(system, tmp_path):
+    """In one go: a second system takes long to start. Its two indexers begin at the same moment."""
+    client = system.elasticsearch
+    delete_indices(client, f"{ALIAS},{ALIAS}-*")
+    settings = {"ORDER_INDEX_SETTINGS_FILE": settings_file(tmp_path)}
+    with system.sibling(ALIAS, {"indexer": 2}, **settings) as ours:
+        is_made(ours, client)
+        is_made_again(ours, client)
+        the_alias_is_deleted(ours, client)
+        an_index_has_its_name(ours, client)
+        assert ours.queues.dead() == 0
+
+
+def is_made(ours, client):
     """With the settings of the file, and by one of the indexers."""
-    numbered.wait_stored(numbered.api.accept())
-    wait_behind_alias(numbered, number(1))
-    made = numbered.elasticsearch.indices.get(index=ALIAS)[number(1)]
+    ours.wait_stored(ours.api.accept())
+    wait_behind_alias(ours, number(1))
+    made = client.indices.get(index=ALIAS)[number(1)]
     assert made["mappings"]["properties"]["product_name"] == {"type": "text", "analyzer": "parts"}
     assert made["mappings"]["properties"]["amount"] == {"type": "double"}
     assert made["settings"]["index"]["refresh_interval"] == "1s"
 
 
-def test_the_index_is_deleted(numbered):
+def is_made_again(ours, client):
     """_bulk makes none meanwhile, and of two indexers one makes the next."""
     for _ in range(2):
-        delete_indices(numbered.elasticsearch, ALIAS)
-        orders = [numbered.api.accept() for _ in range(10)]
-        for order in orders:
-            numbered.wait_stored(order)
-        wait_behind_alias(numbered, number(1))
-
-
-def test_an_index_that_does_not_exist_is_empty(numbered):
-    with numbered.stopped("indexer-1"), numbered.stopped("indexer-2"):
-        delete_indices(numbered.elasticsearch, ALIAS)
-        answer = numbered.api.search("laptop")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["hits"]["total"]["value"] == 0
-    wait_behind_alias(numbered, number(1))
-
-
-def test_the_alias_is_deleted(numbered):
-    """What had it is left alone; the next number is taken."""
-    indices = numbered.elasticsearch.indices
-    indices.delete_alias(index=number(1), name=ALIAS)
-    order = numbered.api.accept()
-    numbered.wait_stored(order)
-    wait_behind_alias(numbered, number(2))
-    assert indices_of(numbered.elasticsearch, f"{ALIAS}-*") == [number(1), number(2)]
-
-
-def test_an_index_has_the_name_of_the_alias(numbered):
-    """It is used as it is, and once it is deleted, made behind the alias again."""
-    client = numbered.elasticsearch
-    with numbered.stopped("indexer-1"), numbered.stopped("indexer-2"):
-        delete_indices(client, f"{ALIAS},{ALIAS}-*")
-        client.indices.create(index=ALIAS)
-    numbered.wait_stored(numbered.api.accept())
-    assert indices_of(client, ALIAS) == [ALIAS]
-    with numbered.stopped("indexer-1"), numbered.stopped("indexer-2"):
         delete_indices(client, ALIAS)
-    numbered.wait_stored(numbered.api.accept())
-    wait_behind_alias(numbered, number(1))
-    assert numbered.queues.dead() == 0
+        for order in [ours.api.accept() for _ in range(10)]:
+            ours.wait_stored(order)
+        wait_behind_alias(ours, number(1))
+
+
+def the_alias_is_deleted(ours, client):
+    """What had it is left alone; the next number is taken."""
+    client.indices.delete_alias(index=number(1), name=ALIAS)
+    ours.wait_stored(ours.api.accept())
+    wait_behind_alias(ours, number(2))
+    assert indices_of(client, f"{ALIAS}-*") == [number(1), number(2)]
+
+
+def an_index_has_its_name(ours, client):
+    """Without an index a search finds nothing. An index of that name is used as it is. Once it is deleted,
+    another one is made behind the alias."""
+    with ours.stopped("indexer-1"), ours.stopped("indexer-2"):
+        delete_indices(client, f"{ALIAS},{ALIAS}-*")
+        answer = ours.api.search("laptop")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["hits"]["total"]["value"] == 0
+        client.indices.create(index=ALIAS)
+    ours.wait_stored(ours.api.accept())
+    assert indices_of(client, ALIAS) == [ALIAS]
+    with ours.stopped("indexer-1"), ours.stopped("indexer-2"):
+        delete_indices(client, ALIAS)
+    ours.wait_stored(ours.api.accept())
+    wait_behind_alias(ours, number(1))
 
 
 @pytest.mark.parametrize(
