@@ -8,6 +8,7 @@ import pytest
 from secured import Secured
 from system import binary, free_port
 from test_index_faults import reasons
+from test_index_watch import a_scheduler
 from wait import eventually
 
 pytestmark = pytest.mark.attack
@@ -19,6 +20,7 @@ ROLES = {
     "run": RUN,
     "unaliased": {"index": [*RUN["index"], "create_index"]},
     "create": {"index": [*RUN["index"], "manage"]},
+    "watch": {"index": [*RUN["index"], "monitor", "manage"]},
     "search": {"index": ["read"]},
     "blind": {"index": ["write"]},
     "mute": {"index": ["read", "view_index_metadata"]},
@@ -43,27 +45,44 @@ def test_least_privilege(system, secured, unique):
     assert made[INDEX]["mappings"]["properties"]["product_name"]["type"] == "text"
 
     with system.sibling(NAME, ELASTICSEARCH_URL=secured.url("run")) as ours:
-        order = ours.api.accept(unique)
-        eventually(lambda: found(ours, unique) == [order], "the order is found")
+        orders = [ours.api.accept(unique)]
+        eventually(lambda: found(ours, unique) == orders, "the order is found")
+        for warning in (
+            "cannot write into the index which deployment it belongs to",
+            "cannot read the statistics of the index",
+        ):
+            eventually(lambda warning=warning: warning in ours.log("scheduler-1"), "the scheduler warns")
 
         # Orders wait until somebody creates a deleted index again.
         assert secured.ask("DELETE", f"/{INDEX}").ok
-        order = ours.api.accept(unique)
+        orders.append(ours.api.accept(unique))
         eventually(
             lambda: "the privilege manage is missing" in reasons(ours, "indexer-1").get("elasticsearch", ""),
             "the indexer names the privilege",
         )
         assert found(ours, unique) == []
         assert_indexer(ours, secured, "create", "the index is in place")
-        eventually(lambda: found(ours, unique) == [order], "the order is found")
+        eventually(lambda: found(ours, unique) == orders, "it is found, and so is what was deleted")
 
         # Also with an index of the name itself.
         ours.supervisor.stop("indexer-1")
         assert secured.ask("DELETE", f"/{INDEX}").ok
         assert secured.ask("PUT", f"/{NAME}").ok
         ours.supervisor.start("indexer-1")
-        order = ours.api.accept(unique)
-        eventually(lambda: found(ours, unique) == [order], "the order is found")
+        orders.append(ours.api.accept(unique))
+        eventually(lambda: found(ours, unique) == orders, "all are found")
+
+        # The index says whose it is as soon as the scheduler may write that.
+        with a_scheduler(ours, ELASTICSEARCH_URL=secured.url("watch")):
+            ask = "SELECT deployment::text FROM search_index"
+            deployment = ours.postgres.execute(ask).fetchone()[0]
+            eventually(
+                lambda: (
+                    secured.ask("GET", f"/{NAME}/_mapping").json()[NAME]["mappings"].get("_meta")
+                    == {"deployment": deployment}
+                ),
+                "the index says it",
+            )
 
         for user, service, says in (
             ("run", "indexer", "ok    elasticsearch"),
@@ -88,7 +107,7 @@ def test_least_privilege(system, secured, unique):
 def found(system, word):
     """None while the search fails, as it does for a moment with a new index."""
     answer = system.api.search(word)
-    return [hit["_id"] for hit in answer.json()["hits"]["hits"]] if answer.ok else None
+    return sorted(hit["_id"] for hit in answer.json()["hits"]["hits"]) if answer.ok else None
 
 
 def assert_indexer(system, secured, user, says, **changes):
