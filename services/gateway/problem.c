@@ -1,6 +1,6 @@
 /* The table of problems, and their JSON. */
 #include "services/gateway/problem.h"
-#include <jansson.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 static const struct problem_kind {
@@ -30,6 +30,8 @@ static const struct problem_kind {
     [PROBLEM_ARCHIVE_OFF] = {409, "archive_off",
                              "Dead letters are not archived now, so many cannot be replayed"},
     [PROBLEM_JOB_FINISHED] = {409, "job_finished", "The job cannot be canceled any more"},
+    [PROBLEM_JOB_UNFINISHED] = {409, "job_unfinished",
+                                "A job about the search index has not ended"},
     [PROBLEM_ORDER_DEAD] = {409, "order_dead", "The order was accepted and could not be stored"},
     [PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "The body is too large"},
     [PROBLEM_URI_TOO_LONG] = {414, "uri_too_long", "The request target is too long"},
@@ -95,7 +97,8 @@ enum problem problem_of_status(int status)
     }
 }
 
-char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id)
+char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id,
+                     const json_t *more)
 {
     char trace[TRACE_ID_TEXT_LEN + 1];
     trace_id_format(trace_id, trace);
@@ -108,7 +111,9 @@ char *problem_render(enum problem problem, const char *detail, const struct trac
     if (json == NULL)
         json = json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", kind->title,
                          "status", kind->status, "code", kind->code, "trace_id", trace);
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = NULL;
+    if (more == NULL || json_object_update(json, (json_t *)(uintptr_t)more) == 0)
+        text = json_dumps(json, JSON_COMPACT);
     if (text == NULL)
         abort(); /* out of memory */
     json_decref(json);

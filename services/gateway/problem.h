@@ -4,6 +4,7 @@
 #define GATEWAY_PROBLEM_H
 
 #include "proto/trace_context.h"
+#include <jansson.h>
 
 enum problem {
     PROBLEM_MALFORMED_REQUEST,
@@ -23,6 +24,7 @@ enum problem {
     PROBLEM_DEAD_LETTER_SETTLED,
     PROBLEM_ARCHIVE_OFF,
     PROBLEM_JOB_FINISHED,
+    PROBLEM_JOB_UNFINISHED,
     PROBLEM_ORDER_DEAD,
     PROBLEM_BODY_TOO_LARGE,
     PROBLEM_URI_TOO_LONG,
@@ -60,9 +62,11 @@ enum problem problem_of_status(int status);
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
 /* The problem's status, code and JSON. `detail` is for a person, and NULL when the title says it
- * all; `trace_id` is the request's. The text is malloc'd: free() it. */
+ * all; `trace_id` is the request's; `more` is an object of further members, or NULL. The text is
+ * malloc'd: free() it. */
 int problem_status(enum problem problem);
 const char *problem_code(enum problem problem);
-char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id);
+char *problem_render(enum problem problem, const char *detail, const struct trace_id *trace_id,
+                     const json_t *more);
 
 #endif

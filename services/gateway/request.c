@@ -372,13 +372,22 @@ void reply_send_kept(struct request *request, int status, const char *content_ty
 
 void reply_problem(struct request *request, enum problem problem, const char *detail)
 {
-    if (request == NULL)
+    reply_problem_with(request, problem, detail, NULL);
+}
+
+void reply_problem_with(struct request *request, enum problem problem, const char *detail,
+                        json_t *more)
+{
+    if (request == NULL) {
+        json_decref(more);
         return;
+    }
     int status = problem_status(problem);
     if (status == 503)
         reply_header(request, "retry-after", "1");
     reply_header(request, "cache-control", "no-store");
-    char *text = problem_render(problem, detail, &request->trace.id);
+    char *text = problem_render(problem, detail, &request->trace.id, more);
+    json_decref(more);
     reply_send(request, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
     free(text);
 }

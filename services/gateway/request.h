@@ -113,6 +113,10 @@ void reply_send_kept(struct request *request, int status, const char *content_ty
  * status 503 carries Retry-After. */
 void reply_problem(struct request *request, enum problem problem, const char *detail);
 
+/* As reply_problem(), with the members of the object `more`, which is freed. */
+void reply_problem_with(struct request *request, enum problem problem, const char *detail,
+                        json_t *more);
+
 /* The headers that every answer carries, also the answers that libh2o makes by itself. */
 void reply_common_headers(h2o_req_t *req, const struct api *api, bool admin);
 

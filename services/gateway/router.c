@@ -57,6 +57,8 @@ static const struct route {
      discard_dead_letter, STATUSES(200, 401, 403, 404, 409, 422, 500)},
     {"list_jobs", "/api/admin/jobs", READ, ORDER_MAX_BYTES, ADMIN, list_jobs,
      STATUSES(200, 401, 403, 500)},
+    {"begin_index_job", "/api/admin/jobs", WRITE, ORDER_MAX_BYTES, ADMIN, begin_index_job,
+     STATUSES(202, 401, 403, 409, 500)},
     {"show_job", "/api/admin/jobs/{}", READ, ORDER_MAX_BYTES, ADMIN, show_job,
      STATUSES(200, 401, 403, 404, 500)},
     {"cancel_job", "/api/admin/jobs/{}/cancel", WRITE, ORDER_MAX_BYTES, ADMIN, cancel_job,
@@ -295,7 +297,7 @@ static void on_own_answer(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
         H2O_STRUCT_FROM_MEMBER(struct problem_filter, super, self)->router;
     enum problem problem = problem_of_status(req->res.status);
     const struct trace_context trace = request_trace(req);
-    char *text = problem_render(problem, NULL, &trace.id);
+    char *text = problem_render(problem, NULL, &trace.id, NULL);
     h2o_iovec_t body = h2o_strdup(&req->pool, text, SIZE_MAX);
     free(text);
 

@@ -20,4 +20,11 @@ struct job_record {
     bool cancel_requested;
 };
 
+/* What is asked for about the search index. */
+struct index_job_request {
+    const char *kind;
+    const char *parameters; /* a JSON object */
+    const char *by;
+};
+
 #endif

@@ -27,13 +27,17 @@ enum job_column {
     TOTAL,
     CANCEL,
     AUTOMATIC,
-    CANCELED /* job_records_cancel() alone */
+    CHANGED /* job_records_begin() and job_records_cancel() alone */
 };
+
+/* job_begun_fn and job_canceled_fn. */
+typedef void job_changed_fn(void *arg, const struct job_record *job, bool changed,
+                            const struct database_answer *answer);
 
 struct read {
     union {
         jobs_listed_fn *listed;
-        job_canceled_fn *canceled;
+        job_changed_fn *changed;
     } on_done;
     void *arg;
 };
@@ -121,17 +125,44 @@ int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_d
     return list(database, sql, 1, id, 0, on_done, arg);
 }
 
-static void on_canceled(void *arg, const struct database_answer *answer)
+static void on_changed(void *arg, const struct database_answer *answer)
 {
     struct read read = *(struct read *)arg;
     free(arg);
     if (answer->status != DATABASE_OK || PQntuples(answer->result) == 0) {
-        read.on_done.canceled(read.arg, NULL, false, answer);
+        read.on_done.changed(read.arg, NULL, false, answer);
         return;
     }
     struct job_record job = job_at(answer->result, 0);
-    bool canceled = PQgetvalue(answer->result, 0, CANCELED)[0] != 0;
-    read.on_done.canceled(read.arg, &job, canceled, answer);
+    bool changed = PQgetvalue(answer->result, 0, CHANGED)[0] != 0;
+    read.on_done.changed(read.arg, &job, changed, answer);
+}
+
+static int change(struct database *database, const char *sql,
+                  const struct database_parameters *parameters, job_changed_fn *on_done, void *arg)
+{
+    struct read *read = read_new(arg);
+    read->on_done.changed = on_done;
+    if (database_call(database, sql, parameters, true, on_changed, free, read) == 0)
+        return 0;
+    free(read);
+    return -1;
+}
+
+int job_records_begin(struct database *database, const struct index_job_request *request,
+                      job_begun_fn *on_done, void *arg)
+{
+    /* A conflict is with a job that was begun after this statement: then nothing is answered. */
+    static const char sql[] =
+        "WITH first AS (SELECT * FROM jobs WHERE finished IS NULL AND kind IN (" JOB_KINDS_INDEX
+        ") ORDER BY state <> 'running', id LIMIT 1),"
+        " added AS (INSERT INTO jobs (kind, parameters, requested_by) SELECT $1, $2::jsonb, $3"
+        " WHERE NOT EXISTS (SELECT FROM first) ON CONFLICT DO NOTHING RETURNING *)"
+        " SELECT " JOB_COLUMNS ", true FROM added"
+        " UNION ALL SELECT " JOB_COLUMNS ", false FROM first";
+    const char *const values[] = {request->kind, request->parameters, request->by};
+    const struct database_parameters parameters = {.count = 3, .values = values};
+    return change(database, sql, &parameters, on_done, arg);
 }
 
 int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *on_done, void *arg)
@@ -151,10 +182,5 @@ int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *o
     snprintf(text, sizeof text, "%" PRId64, id);
     const char *const values[] = {text};
     const struct database_parameters parameters = {.count = 1, .values = values};
-    struct read *read = read_new(arg);
-    read->on_done.canceled = on_done;
-    if (database_call(database, sql, &parameters, true, on_canceled, free, read) == 0)
-        return 0;
-    free(read);
-    return -1;
+    return change(database, sql, &parameters, on_done, arg);
 }

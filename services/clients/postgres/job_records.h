@@ -1,5 +1,6 @@
-/* The table of jobs for people: what there is, and an end to it. Each function is one statement,
- * and returns 0 or -1 as database_send(). What a callback is given lives during the callback. */
+/* The table of jobs for people: what there is, a new one about the search index, and an end to one.
+ * Each function is one statement, and returns 0 or -1 as database_send(). What a callback is given
+ * lives during the callback. */
 #ifndef CLIENTS_POSTGRES_JOB_RECORDS_H
 #define CLIENTS_POSTGRES_JOB_RECORDS_H
 
@@ -25,6 +26,14 @@ int job_records_overview(struct database *database, jobs_listed_fn *on_done, voi
 /* The job of this id, or none. */
 int job_records_find(struct database *database, int64_t id, jobs_listed_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
+
+/* Begin a job about the search index (JOB_KINDS_INDEX), unless there is one that has not ended.
+ * `job` is the new one, or the one that stands in the way; NULL when another was begun or ended
+ * just now: ask again. */
+typedef void job_begun_fn(void *arg, const struct job_record *job, bool begun,
+                          const struct database_answer *answer);
+int job_records_begin(struct database *database, const struct index_job_request *request,
+                      job_begun_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
 /* Cancel a job that takes long: one that waits ends at once, one that runs is ended by its
  * scheduler. The job afterwards, or as it was when it cannot be canceled; or none. */

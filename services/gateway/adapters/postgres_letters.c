@@ -18,6 +18,7 @@
 #define IN_FLIGHT 16 /* letters with their bodies among them */
 #define LOCK_TIMEOUT_MS 4000
 #define AGAIN_MS 100
+#define BEGIN_ATTEMPTS 10
 
 struct postgres_letters {
     struct dead_letters port;
@@ -40,6 +41,7 @@ struct call {
         dead_letters_job_fn *job;
         job_records_listed_fn *jobs_listed;
         job_records_canceled_fn *canceled;
+        job_records_begun_fn *begun;
     } on_done;
 
     /* Of a settling alone. */
@@ -47,6 +49,10 @@ struct call {
     bool unknown; /* the answer to an earlier attempt was lost */
     int64_t deadline_ms;
     struct loop_timer *again;
+
+    /* Of the beginning of a job alone. */
+    const struct index_job_request *request;
+    unsigned attempts;
 };
 
 static struct log_limit failure_limit;
@@ -205,6 +211,31 @@ static int cancel_job(void *self, int64_t id, job_records_canceled_fn *on_done, 
     return call_sent(call, job_records_cancel(letters->database, id, on_canceled, call));
 }
 
+static void on_begun(void *arg, const struct job_record *job, bool begun,
+                     const struct database_answer *answer)
+{
+    struct call *call = arg;
+    enum order_store_status status = change_status_of(answer);
+    if (status == ORDER_STORE_OK && job == NULL) {
+        status = ORDER_STORE_UNAVAILABLE; /* another one was quicker */
+        if (++call->attempts < BEGIN_ATTEMPTS &&
+            job_records_begin(call->letters->database, call->request, on_begun, call) == 0)
+            return;
+    }
+    struct call ended = call_end(call);
+    ended.on_done.begun(ended.arg, status, job, begun);
+}
+
+static int begin_index_job(void *self, const struct index_job_request *request,
+                           job_records_begun_fn *on_done, void *arg)
+{
+    struct postgres_letters *letters = self;
+    struct call *call = call_new(letters, arg);
+    call->on_done.begun = on_done;
+    call->request = request;
+    return call_sent(call, job_records_begin(letters->database, request, on_begun, call));
+}
+
 static void on_job(void *arg, int64_t job, int64_t total, const struct database_answer *answer)
 {
     struct call call = call_end(arg);
@@ -284,8 +315,11 @@ struct dead_letters *postgres_letters_new(struct event_loop *loop,
         .settle = settle,
         .begin_job = begin_job,
     };
-    letters->jobs = (struct job_records){
-        .self = letters, .list = list_jobs, .find = find_job, .cancel = cancel_job};
+    letters->jobs = (struct job_records){.self = letters,
+                                         .list = list_jobs,
+                                         .find = find_job,
+                                         .begin = begin_index_job,
+                                         .cancel = cancel_job};
     letters->loop = loop;
     letters->outbox_wake_fd = options->outbox_wake_fd;
     letters->database = database_new(

@@ -14,6 +14,11 @@ typedef void job_records_listed_fn(void *arg, enum order_store_status status,
 typedef void job_records_canceled_fn(void *arg, enum order_store_status status,
                                      const struct job_record *job, bool canceled);
 
+/* `job` is the new one (`begun`), or the one about the index that has not ended and stands in the
+ * way; NULL unless the status is OK. ORDER_STORE_UNKNOWN: there may be a new one. */
+typedef void job_records_begun_fn(void *arg, enum order_store_status status,
+                                  const struct job_record *job, bool begun);
+
 /* All return -1 at once without a connection or when too much is under way. */
 struct job_records {
     void *self;
@@ -24,6 +29,10 @@ struct job_records {
 
     /* The job of this id, or none. */
     int (*find)(void *self, int64_t id, job_records_listed_fn *on_done, void *arg);
+
+    /* Begin a job about the search index. `request` must live, unchanged, until the answer. */
+    int (*begin)(void *self, const struct index_job_request *request, job_records_begun_fn *on_done,
+                 void *arg);
 
     /* Safe to repeat, so it is never ORDER_STORE_UNKNOWN. */
     int (*cancel)(void *self, int64_t id, job_records_canceled_fn *on_done, void *arg);

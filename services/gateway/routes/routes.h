@@ -31,8 +31,9 @@ void discard_dead_letter(struct request *request, h2o_iovec_t rest);
 void replay_dead_letters(struct request *request, h2o_iovec_t rest);
 void discard_dead_letters(struct request *request, h2o_iovec_t rest);
 
-/* GET /api/admin/jobs, and {id}; POST /api/admin/jobs/{id}/cancel */
+/* GET and POST /api/admin/jobs, GET {id}, POST {id}/cancel; the id is `rest` */
 void list_jobs(struct request *request, h2o_iovec_t rest);
+void begin_index_job(struct request *request, h2o_iovec_t rest);
 void show_job(struct request *request, h2o_iovec_t rest);
 void cancel_job(struct request *request, h2o_iovec_t rest);
 

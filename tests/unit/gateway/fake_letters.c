@@ -17,6 +17,7 @@ struct later {
         dead_letters_job_fn *job;
         job_records_listed_fn *jobs_listed;
         job_records_canceled_fn *canceled;
+        job_records_begun_fn *begun;
     } done;
     void *arg;
     int64_t id;
@@ -236,6 +237,26 @@ static int find_job(void *self, int64_t id, job_records_listed_fn *done, void *a
     return 0;
 }
 
+static void call_begun(struct later *later)
+{
+    struct fake_letters *letters = later->letters;
+    bool ok = letters->status == ORDER_STORE_OK;
+    later->done.begun(later->arg, letters->status, ok ? &letters->jobs[0] : NULL,
+                      ok && letters->begins);
+}
+
+static int begin(void *self, const struct index_job_request *request, job_records_begun_fn *done,
+                 void *arg)
+{
+    struct fake_letters *letters = self;
+    if (letters->refuses)
+        return -1;
+    snprintf(letters->asked, sizeof(letters->asked), "begin %s %s by=%s", request->kind,
+             request->parameters, request->by);
+    answer_later(letters, "begin", call_begun, arg)->done.begun = done;
+    return 0;
+}
+
 static void call_canceled(struct later *later)
 {
     struct fake_letters *letters = later->letters;
@@ -282,7 +303,8 @@ void fake_letters_reset(struct fake_letters *letters)
 
 void fake_letters_init(struct fake_letters *letters, struct fakes *fakes)
 {
-    *letters = (struct fake_letters){.fakes = fakes, .job = 7, .total = 3, .cancels = true};
+    *letters = (struct fake_letters){
+        .fakes = fakes, .job = 7, .total = 3, .begins = true, .cancels = true};
     letters->port = (struct dead_letters){.self = letters,
                                           .list = list,
                                           .find = find,
@@ -290,5 +312,5 @@ void fake_letters_init(struct fake_letters *letters, struct fakes *fakes)
                                           .settle = settle,
                                           .begin_job = begin_job};
     letters->jobs_port = (struct job_records){
-        .self = letters, .list = list_jobs, .find = find_job, .cancel = cancel};
+        .self = letters, .list = list_jobs, .find = find_job, .begin = begin, .cancel = cancel};
 }

@@ -32,7 +32,7 @@ struct fake_letters {
     int64_t job, total; /* of the next job */
     struct job_record jobs[FAKE_LETTERS_MAX];
     size_t job_count;
-    bool cancels;
+    bool begins, cancels;
 };
 
 void fake_letters_init(struct fake_letters *letters, struct fakes *fakes);

@@ -173,6 +173,8 @@ static void test_methods(void **state)
         {"TRACE", "/api/search", "GET, HEAD"},
         {"BREW", "/readyz", "GET, HEAD"},
         {"get", "/metrics", "GET, HEAD"},
+        {"PUT", "/api/admin/jobs", "GET, HEAD, POST"},
+        {"GET", "/api/admin/dead-letters/replay", "POST"},
         {"TRACE", "/", "GET, HEAD, POST"},
         {"CONNECT", "example.org:443", "GET, HEAD, POST"},
     };

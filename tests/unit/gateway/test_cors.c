@@ -211,10 +211,15 @@ static void test_preflights(void **state)
     static const struct {
         const char *path, *methods;
     } routes[] = {
-        {"/api/orders", "POST"},          {"/api/orders/" ID, "GET, HEAD"},
-        {"/api/search?q=a", "GET, HEAD"}, {"/api/dashboard/sales", "GET, HEAD"},
-        {"/api/admin/refresh", "POST"},   {"/api/bulk-orders", "POST"},
-        {"/livez", "GET, HEAD"},          {"/readyz", "GET, HEAD"},
+        {"/api/orders", "POST"},
+        {"/api/orders/" ID, "GET, HEAD"},
+        {"/api/search?q=a", "GET, HEAD"},
+        {"/api/dashboard/sales", "GET, HEAD"},
+        {"/api/admin/refresh", "POST"},
+        {"/api/bulk-orders", "POST"},
+        {"/livez", "GET, HEAD"},
+        {"/readyz", "GET, HEAD"},
+        {"/api/admin/jobs", "GET, HEAD, POST"},
     };
     allow(SHOP);
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {

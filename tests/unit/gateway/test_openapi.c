@@ -90,18 +90,20 @@ static void test_routes(void **state)
 {
     (void)state;
     struct route_description route;
-    size_t count = 0;
+    size_t count = 0, described_count = 0;
     for (; router_describe(count, &route); count++) {
         const char *method = strcmp(route.methods, "POST") == 0 ? "post" : "get";
-        const json_t *path = find_path(route.path), *operation = json_object_get(path, method);
+        const json_t *operation = json_object_get(find_path(route.path), method);
         if (operation == NULL)
             fail_msg("%s %s is not described", method, route.path);
-        size_t others = json_object_size(path) - 1;
-        if (others != (json_object_get(path, "parameters") != NULL))
-            fail_msg("%s: a method is described that it does not have", route.path);
         assert_statuses(route.path, operation, route.statuses);
     }
-    assert_int_equal(json_object_size(json_object_get(api, "paths")), count);
+    const char *name;
+    json_t *path;
+    json_object_foreach(json_object_get(api, "paths"), name, path) described_count +=
+        json_object_size(path) - (json_object_get(path, "parameters") != NULL);
+    if (described_count != count)
+        fail_msg("a method is described that its path does not have");
 }
 
 /* ---- problems ---- */

@@ -123,6 +123,60 @@ static void test_overview(void **state)
     connection_close(&connection);
 }
 
+static struct seen begin(struct connection *connection, const char *kind)
+{
+    struct seen seen = {.done = false};
+    const struct index_job_request request = {kind, "{\"full\":true}", "ada"};
+    assert_int_equal(job_records_begin(connection->database, &request, on_canceled, &seen), 0);
+    run_until(connection->fixture, &seen.done);
+    return seen;
+}
+
+static void test_begin(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    execute(fixture, "INSERT INTO jobs (kind, finished) VALUES ('verify', now()), ('replay', NULL),"
+                     " ('refresh', NULL)");
+    struct seen seen = begin(&connection, "verify");
+    assert_true(seen.canceled && seen.first.id == 4 && !seen.first.automatic);
+    assert_string_equal(seen.text, "verify waiting {\"full\": true} - ada -");
+    seen = begin(&connection, "reindex");
+    assert_true(!seen.canceled && seen.first.id == 4);
+
+    /* One that a scheduler began by itself is in the way, too; the one that runs is named. */
+    execute(fixture, "UPDATE jobs SET finished = now() WHERE id = 4;"
+                     "INSERT INTO jobs (kind, automatic, state) VALUES ('verify', true, 'waiting'),"
+                     " ('repair', true, 'running')");
+    seen = begin(&connection, "reindex");
+    assert_true(!seen.canceled && seen.first.automatic);
+    assert_string_equal(seen.text, "repair running - - - -");
+    execute(fixture, "UPDATE jobs SET finished = now(), state = 'done'");
+    assert_true(begin(&connection, "repair").canceled);
+    connection_close(&connection);
+}
+
+/* Another is begun, and nobody has seen it yet: no job is answered, and the next time it is. */
+static void test_begin_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct seen seen = {.done = false};
+    const struct index_job_request request = {"verify", "{}", "ada"};
+    execute(fixture, "BEGIN; INSERT INTO jobs (kind) VALUES ('reindex')");
+    assert_int_equal(job_records_begin(connection.database, &request, on_canceled, &seen), 0);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
+    assert_false(seen.done);
+    execute(fixture, "COMMIT");
+    run_until(fixture, &seen.done);
+    assert_true(seen.count == 0 && !seen.canceled);
+    seen = begin(&connection, "verify");
+    assert_true(!seen.canceled && seen.first.id == 1);
+    connection_close(&connection);
+}
+
 static void test_cancel(void **state)
 {
     struct fixture *fixture = *state;
@@ -152,9 +206,8 @@ static void test_cancel(void **state)
 int run_job_records_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_records),
-        DATABASE_TEST(test_overview),
-        DATABASE_TEST(test_cancel),
+        DATABASE_TEST(test_records),       DATABASE_TEST(test_overview), DATABASE_TEST(test_begin),
+        DATABASE_TEST(test_begin_at_once), DATABASE_TEST(test_cancel),
     };
     return cmocka_run_group_tests_name("job records", tests, NULL, NULL);
 }

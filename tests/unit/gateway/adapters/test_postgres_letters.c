@@ -237,6 +237,36 @@ static void test_reads_and_jobs(void **state)
     adapter_close(&adapter);
 }
 
+static void on_begun(void *arg, enum order_store_status status, const struct job_record *job,
+                     bool begun)
+{
+    *(struct answer *)arg = (struct answer){
+        .done = true, .status = status, .number = job != NULL ? (begun ? job->id : -job->id) : 0};
+}
+
+/* Whoever loses the race is told which job has won it. */
+static void test_begin_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct adapter adapter;
+    struct answer answer = {.done = false};
+    const struct index_job_request verify = {"verify", "{}", "ada"};
+    adapter_open(&adapter, fixture);
+    execute(fixture, "BEGIN; INSERT INTO jobs (kind) VALUES ('reindex')");
+    assert_int_equal(adapter.jobs->begin(adapter.jobs->self, &verify, on_begun, &answer), 0);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
+    execute(fixture, "COMMIT");
+    run_until(fixture, &answer.done);
+    assert_true(answer.status == ORDER_STORE_OK && answer.number == -1);
+
+    execute(fixture, "UPDATE jobs SET finished = now()");
+    answer.done = false;
+    assert_int_equal(adapter.jobs->begin(adapter.jobs->self, &verify, on_begun, &answer), 0);
+    run_until(fixture, &answer.done);
+    assert_true(answer.status == ORDER_STORE_OK && answer.number > 1);
+    adapter_close(&adapter);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +275,7 @@ int main(void)
         DATABASE_TEST(test_lost_after_the_commit),
         DATABASE_TEST(test_lost_for_good),
         DATABASE_TEST(test_reads_and_jobs),
+        DATABASE_TEST(test_begin_at_once),
     };
     postgres_server_start();
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,78 @@ static void test_show(void **state)
     assert_problem(&reply, 503, "store_unavailable");
 }
 
+static void post(const char *body)
+{
+    http_request(fixture, "POST", JOBS, TOKEN "X-Operator: ada\r\n", body, &reply);
+}
+
+static void test_begin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *asked;
+    } cases[] = {
+        {"{\"kind\":\"reindex\"}", "begin reindex {\"keep_old\":false} by=ada"},
+        {"{\"kind\":\"reindex\",\"parameters\":{\"keep_old\":true}}",
+         "begin reindex {\"keep_old\":true} by=ada"},
+        {"{\"kind\":\"verify\",\"parameters\":{}}",
+         "begin verify {\"full\":false,\"fields\":false} by=ada"},
+        {"{\"kind\":\"verify\",\"parameters\":{\"fields\":true,\"full\":true}}",
+         "begin verify {\"full\":true,\"fields\":true} by=ada"},
+        {"{\"kind\":\"repair\",\"parameters\":{\"delete_extra\":true}}",
+         "begin repair {\"full\":false,\"fields\":false,\"delete_extra\":true} by=ada"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        post(cases[i].body);
+        assert_int_equal(reply.status, 202);
+        assert_string_equal(reply.body, FIRST);
+        assert_string_equal(reply_header_value(&reply, "location"), JOBS "/1");
+        assert_string_equal(letters->asked, cases[i].asked);
+    }
+    letters->begins = false;
+    post(cases[0].body);
+    assert_problem(&reply, 409, "job_unfinished");
+    assert_non_null(strstr(reply.body, "\"detail\":\"job 1 (replay) runs\""));
+    assert_non_null(strstr(reply.body, "\"job\":" FIRST));
+    letters->jobs[0].state = "waiting";
+    post(cases[0].body);
+    assert_non_null(strstr(reply.body, "\"detail\":\"job 1 (replay) waits\""));
+    letters->status = ORDER_STORE_UNKNOWN;
+    post(cases[0].body);
+    assert_problem(&reply, 503, "outcome_unknown");
+    letters->status = ORDER_STORE_FAILED;
+    post(cases[0].body);
+    assert_problem(&reply, 500, "store_failed");
+    letters->refuses = true;
+    post(cases[0].body);
+    assert_problem(&reply, 503, "store_unavailable");
+}
+
+/* What a scheduler begins by itself, too, is nothing to ask for. */
+static void test_begin_refused(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"kind\":7}",
+        "{\"kind\":\"replay\"}",
+        "{\"kind\":\"refresh\"}",
+        "{\"kind\":\"reindex\",\"full\":true}",
+        "{\"kind\":\"reindex\",\"parameters\":null}",
+        "{\"kind\":\"reindex\",\"parameters\":{\"full\":true}}",
+        "{\"kind\":\"verify\",\"parameters\":{\"full\":1}}",
+        "{\"kind\":\"verify\",\"parameters\":{\"repair\":\"within_limits\"}}",
+        "{\"kind\":\"repair\",\"parameters\":{\"refill\":true}}",
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        post(bodies[i]);
+        assert_problem(&reply, 400, "malformed_request");
+        assert_string_equal(letters->asked, "");
+    }
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -97,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_list, with_jobs),
         cmocka_unit_test_setup(test_show, with_jobs),
+        cmocka_unit_test_setup(test_begin, with_jobs),
+        cmocka_unit_test_setup(test_begin_refused, with_jobs),
         cmocka_unit_test_setup(test_cancel, with_jobs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
