@@ -19,6 +19,7 @@ int command_choose(struct session *session, int argc, char **argv, const struct 
                    size_t count, const char *doc, command_fn *otherwise);
 
 command_fn status_command, trace_command, dead_command, dead_list_command, dead_show_command,
-    dead_replay_command, dead_discard_command, jobs_command, refresh_command, submit_command;
+    dead_replay_command, dead_discard_command, jobs_command, refresh_command, reindex_command,
+    verify_command, submit_command;
 
 #endif

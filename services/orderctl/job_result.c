@@ -38,7 +38,8 @@ static long long left(long long found, long long mended)
 
 static long long orders_left(const json_t *result)
 {
-    return left(count_of(result, "missing") + count_of(result, "different"),
+    return left(count_of(result, "missing") + count_of(result, "different") +
+                    count_of(result, "dead_at_index"),
                 field_number(result, "repaired", 0));
 }
 
@@ -146,6 +147,17 @@ static void print_copy(const json_t *result)
     if (count_of(result, "refused") > 0) {
         print_tally(result, "refused", "refused");
         fputs("               Elasticsearch refuses these orders, and search does not find them.\n",
+              stdout);
+    }
+    if (field_number(result, "unreadable", 0) > 0) {
+        print_label("unreadable");
+        field_print_number(result, "unreadable");
+        fputs(" rows, which can be no orders\n", stdout);
+    }
+    if (field_number(result, "transactions_left", 0) > 0) {
+        print_label("open");
+        field_print_number(result, "transactions_left");
+        fputs(" transactions had not ended: what they commit is found by orderctl verify\n",
               stdout);
     }
 }

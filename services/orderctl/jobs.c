@@ -23,8 +23,10 @@ static const struct command commands[] = {
 
 int jobs_command(struct session *session, int argc, char **argv)
 {
-    return command_choose(session, argc, argv, commands, sizeof(commands) / sizeof(commands[0]),
-                          "Long jobs: refreshes, and mass replays and discards.", list_command);
+    return command_choose(
+        session, argc, argv, commands, sizeof(commands) / sizeof(commands[0]),
+        "Jobs: refreshes, mass replays and discards, and those about the search index.",
+        list_command);
 }
 
 /* What takes no argument, or the id of a job. */

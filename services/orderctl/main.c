@@ -15,6 +15,8 @@ static const struct command commands[] = {
     {"dead", "list, show, replay or discard dead letters", dead_command},
     {"jobs", "list, show, watch or cancel long jobs", jobs_command},
     {"refresh", "refresh the daily sales now", refresh_command},
+    {"reindex", "rebuild the search index, and swap it in", reindex_command},
+    {"verify", "compare the search index with PostgreSQL, and repair it", verify_command},
     {"submit", "send orders from a file; may be run again", submit_command},
 };
 

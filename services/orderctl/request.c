@@ -37,6 +37,7 @@ static const struct hint {
      "The scheduler does not archive dead letters: orderctl status says why. Mass replay waits for "
      "that."},
     {409, "job_finished", "See how it ended: orderctl jobs show ID"},
+    {409, "job_unfinished", "Wait until it has ended: orderctl jobs watch ID"},
     {422, "not_an_order",
      "Save its body (orderctl dead show ID --body >FILE), correct it, and replay with --order "
      "FILE, "

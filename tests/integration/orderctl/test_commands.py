@@ -31,7 +31,7 @@ from orderctl.samples import (
 from orderctl.stub_gateway import problem
 from system import ROOT
 
-COMMANDS = [[], ["status"], ["trace"], ["dead"], ["jobs"], ["refresh"], ["submit"]]
+COMMANDS = [[], ["status"], ["trace"], ["dead"], ["jobs"], ["refresh"], ["reindex"], ["verify"], ["submit"]]
 COMMANDS += [["dead", verb] for verb in ("list", "show", "replay", "discard")]
 COMMANDS += [["jobs", verb] for verb in ("list", "show", "watch", "cancel")]
 
@@ -107,6 +107,11 @@ def test_the_manual_is_well_formed():
         ["jobs", "watch", "x"],
         ["jobs", "list", "1"],
         ["refresh", "now"],
+        ["reindex", "orders"],
+        ["reindex", "--full"],
+        ["verify", "7"],
+        ["verify", "--delete-extra"],
+        ["verify", "--keep-old"],
         ["submit"],
         ["submit", "orders"],
         ["submit", "-", "--format", "csv"],
@@ -195,6 +200,7 @@ def test_redirects_are_not_followed(orderctl, gateway):
         (problem(404, "dead_letter_not_found"), WRONG, "orderctl dead list"),
         (problem(400, "invalid_parameter"), USAGE, "invalid_parameter"),
         (problem(409, "dead_letter_settled", detail="\33[2J", trace_id="cd"), WRONG, r"\u001b[2J"),
+        (problem(409, "job_unfinished", detail="job 7 (verify) runs"), WRONG, "job 7 (verify) runs"),
         (problem(500, "store_failed"), UNAVAILABLE, "store_failed"),
         (problem(503, "store_unavailable"), UNAVAILABLE, "orderctl status"),
         ((200, "hello", {}), NOT_UNDERSTOOD, "address"),
