@@ -59,3 +59,5 @@ def test_schemathesis(system, spawn, tmp_path):
         assert tried.returncode == 0, tried.stdout[-20000:] + tried.stderr[-5000:]
     finally:
         system.queues.take_dead()
+    query = "SELECT id FROM jobs WHERE finished IS NULL"
+    eventually(lambda: system.postgres.execute(query).fetchone() is None, "what was asked for has ended", 120)
