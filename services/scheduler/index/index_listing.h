@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The alias by which a job writes to the index that it builds, until the swap; and the one that the
- * index has instead, from the swap until nothing of the old indices is left to be deleted. */
+ * index has instead, with the old ones, from the swap until these are deleted or left alone. */
 #define INDEX_BUILT_ALIAS_FORMAT "%s-reindex-%" PRId64
 #define INDEX_SWAPPED_ALIAS_FORMAT "%s-reindexed-%" PRId64
 #define INDEX_BUILT_ALIAS_SIZE (INDEX_NAME_SIZE + 32)

@@ -130,10 +130,15 @@ static void move(struct reindex *reindex)
                                 reindex->own, "must_exist", 1);
     for (size_t i = 0; i < at->old_count; i++) {
         const char *name = at->old[i].name;
-        json_array_append_new(actions, strcmp(name, index) == 0
-                                           ? json_pack("{s:{s:s}}", "remove_index", "index", name)
-                                           : json_pack("{s:{s:s,s:s,s:b}}", "remove", "index", name,
-                                                       "alias", index, "must_exist", 1));
+        if (strcmp(name, index) == 0) {
+            json_array_append_new(actions,
+                                  json_pack("{s:{s:s}}", "remove_index", "index", name));
+            continue;
+        }
+        json_array_append_new(actions, json_pack("{s:{s:s,s:s,s:b}}", "remove", "index", name,
+                                                 "alias", index, "must_exist", 1));
+        json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "add", "index", name, "alias",
+                                                 reindex->swapped));
     }
     json_array_append_new(
         actions, json_pack("{s:{s:s,s:s}}", "add", "index", at->name, "alias", reindex->swapped));
@@ -197,8 +202,8 @@ static void on_old_deleted(void *arg, long status, const char *body, size_t body
                  status, said->words.message);
 }
 
-/* Which of the old indices are to be deleted; those that are there and are not, are kept. One that
- * has the alias again, because somebody moved it back, is left alone. */
+/* What becomes of the old indices: those that are kept lose the second alias of the job. One that
+ * has the alias of the orders again, because somebody moved it back, is kept. */
 static json_t *deletions(struct reindex *reindex)
 {
     struct reindex_checkpoint *at = &reindex->at;
@@ -206,14 +211,18 @@ static json_t *deletions(struct reindex *reindex)
     json_t *actions = json_array();
     at->old_kept = false;
     for (size_t i = 0; i < at->old_count; i++) {
-        const struct listed_index *index = index_listing_find(&reindex->listing, at->old[i].name);
+        const char *name = at->old[i].name;
+        const struct listed_index *index = index_listing_find(&reindex->listing, name);
         if (index == NULL || index->is_concrete)
             continue;
-        if (deletes && at->old[i].ours)
+        if (deletes && at->old[i].ours) {
             json_array_append_new(actions,
-                                  json_pack("{s:{s:s}}", "remove_index", "index", at->old[i].name));
-        else
-            at->old_kept = true;
+                                  json_pack("{s:{s:s}}", "remove_index", "index", name));
+            continue;
+        }
+        at->old_kept = true;
+        json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "remove", "index", name, "alias",
+                                                 reindex->swapped));
     }
     return actions;
 }
@@ -230,7 +239,8 @@ static void tell_kept(struct reindex *reindex)
                                          : "");
 }
 
-/* In one request with the second alias of the job, which is gone when it was executed. */
+/* In one request with the second alias of the job, which is gone when it was executed: it is refused
+ * then. */
 void reindex_delete_old(struct reindex *reindex)
 {
     const struct reindex_checkpoint *at = &reindex->at;
@@ -238,18 +248,16 @@ void reindex_delete_old(struct reindex *reindex)
         reindex_list(reindex);
         return;
     }
-    json_t *actions = deletions(reindex);
     const struct listed_index *own = index_listing_find(&reindex->listing, at->name);
-    if (own == NULL || !own->is_swapped) {
-        reindex->at.old_kept |= json_array_size(actions) > 0;
-        json_decref(actions);
+    if (own == NULL || !own->is_swapped) { /* the request was executed */
         tell_kept(reindex);
         reindex_enter(reindex, REINDEX_END);
         return;
     }
-    if (json_array_size(actions) > 0)
-        log_info("deletes the old index", log_number("job", reindex->run->job->id),
-                 log_text("index", at->old[0].name));
+    json_t *actions = deletions(reindex);
+    log_info("ends the use of the old index", log_number("job", reindex->run->job->id),
+             log_text("index", at->old_count > 0 ? at->old[0].name : ""),
+             log_text("kept", at->old_kept ? "yes" : "no"));
     json_array_append_new(actions, json_pack("{s:{s:s,s:s,s:b}}", "remove", "index", at->name,
                                              "alias", reindex->swapped, "must_exist", 1));
     send_actions(reindex, actions, on_old_deleted);

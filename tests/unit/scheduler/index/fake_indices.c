@@ -40,15 +40,35 @@ static size_t count_of(json_t *indices, const char *name)
     return count;
 }
 
+static bool begins_so(const char *name)
+{
+    return strcmp(name, "orders") == 0 || strncmp(name, "orders-", 7) == 0;
+}
+
+static bool is_listed(const char *index, json_t *about)
+{
+    const char *alias;
+    json_t *properties;
+    bool listed = begins_so(index);
+    json_object_foreach(json_object_get(about, "aliases"), alias, properties)
+    {
+        listed |= begins_so(alias);
+    }
+    return listed;
+}
+
 static int get(struct fake_indices *fake, char *name, char *body, size_t size)
 {
     json_t *found = json_object(), *about;
     const char *index;
-    bool all = strchr(name, '*') != NULL;
-    json_object_foreach(fake->indices, index,
-                        about) if (all || strcmp(index, name) == 0 ||
-                                   json_object_get(json_object_get(about, "aliases"), name) != NULL)
-        json_object_set(found, index, about);
+    bool all = strchr(name, '*') != NULL; /* the list: ORDERS,ORDERS-* */
+    json_object_foreach(fake->indices, index, about)
+    {
+        bool is_named = strcmp(index, name) == 0 ||
+                        json_object_get(json_object_get(about, "aliases"), name) != NULL;
+        if (all ? is_listed(index, about) : is_named)
+            json_object_set(found, index, about);
+    }
     int status = 200;
     if (json_object_size(found) == 0 && !all) {
         status = refuse(body, size, 404, "index_not_found_exception");
