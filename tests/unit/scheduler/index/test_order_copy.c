@@ -341,6 +341,30 @@ static void test_tail_ends(void **state)
     stop(stand);
 }
 
+/* The table is written anew while its changes are read: its rows have other places then, and all
+ * changes are read once more. */
+static void test_rewritten(void **state)
+{
+    struct stand *stand = start(*state);
+    (void)copy_all(stand);
+    insert(stand, 1, 5000, "order");
+    atomic_store(&stand->index.status, 503);
+    execute(stand->fixture, "INSERT INTO jobs (kind, checkpoint) SELECT 'repair', checkpoint"
+                            " FROM jobs");
+    wait_until(stand->copy != NULL, pass(stand->fixture));
+    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
+    unsigned before = atomic_load(&stand->index.requests);
+    wait_until(atomic_load(&stand->index.requests) >= before + 3, pass(stand->fixture));
+    execute(stand->fixture, "VACUUM FULL orders");
+    atomic_store(&stand->index.status, 200);
+    (void)wait_for_end(stand);
+    assert_string_equal(query(stand->fixture, "SELECT state || ' ' || (result->>'copied')"
+                                              " FROM " LAST),
+                        "done 10000");
+    check_written(stand, 1, 5000, 2);
+    stop(stand);
+}
+
 /* Nobody can tell what was committed meanwhile. */
 static void test_compare_needed(void **state)
 {
@@ -367,10 +391,11 @@ int main(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_copy),      DATABASE_TEST(test_nothing_to_copy),
-        DATABASE_TEST(test_obstacles), DATABASE_TEST(test_blocked),
-        DATABASE_TEST(test_goes_on),   DATABASE_TEST(test_tail),
-        DATABASE_TEST(test_tail_ends), DATABASE_TEST(test_compare_needed),
+        DATABASE_TEST(test_copy),           DATABASE_TEST(test_nothing_to_copy),
+        DATABASE_TEST(test_obstacles),      DATABASE_TEST(test_blocked),
+        DATABASE_TEST(test_goes_on),        DATABASE_TEST(test_tail),
+        DATABASE_TEST(test_tail_ends),      DATABASE_TEST(test_rewritten),
+        DATABASE_TEST(test_compare_needed),
     };
     int failures = cmocka_run_group_tests_name("order_copy", tests, NULL, NULL);
     postgres_server_stop();
