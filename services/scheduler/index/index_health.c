@@ -60,6 +60,11 @@ static void set(struct index_health *health, const char *reason)
         log_warn("the search index is not right", log_text("reason", reason));
 }
 
+void index_health_wrong(struct index_health *health, const char *reason)
+{
+    set(health, reason);
+}
+
 void index_health_unknown(struct index_health *health, const char *reason)
 {
     struct error unknown;

@@ -10,6 +10,8 @@ struct index_health;
 struct index_health *index_health_new(void);
 void index_health_free(struct index_health *health); /* NULL is legal */
 
+void index_health_wrong(struct index_health *health, const char *reason);
+
 /* There is no connection to PostgreSQL, for this reason. What was known before still counts. */
 void index_health_unknown(struct index_health *health, const char *reason);
 

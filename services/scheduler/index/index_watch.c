@@ -2,12 +2,11 @@
  *
  *   read the row ─▶ look at the index ─▶ claim it ─▶ its statistics ─▶ count it ─▶ write
  *
- * The row is read each turn, for health. While PostgreSQL is away, a look tells no more than how
- * Elasticsearch is. The rest follows when a look is due, and ends as soon as
+ * The row is read each turn, for health. The rest follows when a look is due, and ends as soon as
  * there is nothing new: an index that is idle must not be searched, because it would be refreshed
  * for that, so its documents are counted only after their statistics have changed. What is written
  * depends on what was read before the look, so a swap of the index that falls between them changes
- * nothing.
+ * nothing. While PostgreSQL is away, a look tells no more than how Elasticsearch is.
  *
  * That another index is there, or none, is believed when two looks have seen it. */
 #include "services/scheduler/index/index_watch.h"
@@ -242,6 +241,7 @@ static bool confirm(struct index_watch *watch)
 static void saw_none(struct index_watch *watch)
 {
     watch->look = (struct index_look){.form = INDEX_ABSENT};
+    watch->is_foreign = false;
     if (!confirm(watch))
         end_round(watch, INDEX_WATCH_TURN_MS);
     else if (watch->read.recorded && !same_identity(watch))
@@ -330,12 +330,16 @@ static void on_read(void *arg, const struct database_answer *answer)
 {
     struct index_watch *watch = arg;
     watch->step = STEP_NONE;
-    watch->has_read = search_index_row(answer, &watch->read) == 0; /* else health tells why */
+    watch->has_read =
+        search_index_row(answer, &watch->read) == 0; /* else PostgreSQL's health tells why */
     if (watch->has_read) {
         index_health_tell(watch->health, &watch->read,
                           watch->is_foreign ? watch->foreign.message : NULL);
         if (watch->has_looked && !watch->is_foreign)
             verify_schedule_turn(watch->schedule, watch->database);
+    } else if (answer->status == DATABASE_OK) {
+        index_health_wrong(watch->health, "the table search_index is empty: INSERT INTO "
+                                          "search_index DEFAULT VALUES");
     }
     look_if_due(watch);
 }

@@ -427,6 +427,21 @@ static void test_elasticsearch_is_away(void **state)
     stop(&stand);
 }
 
+/* By whoever thought that it was of no use. */
+static void test_the_row_is_gone(void **state)
+{
+    struct stand stand;
+    start(&stand, *state, true);
+    wait_until(strcmp(row(&stand), "index-1 4") == 0, pass(&stand));
+    execute(*state, "DELETE FROM search_index");
+    wait_until(!is_up("search_index"), pass(&stand));
+    assert_reason("the table search_index is empty");
+    execute(*state, "INSERT INTO search_index DEFAULT VALUES");
+    execute(*state, "UPDATE search_index SET deployment = '" DEPLOYMENT "'");
+    wait_until(is_up("search_index"), pass(&stand));
+    stop(&stand);
+}
+
 static void test_postgres_is_away(void **state)
 {
     struct stand stand;
@@ -459,6 +474,7 @@ int main(void)
         DATABASE_TEST(test_a_refill_that_failed),
         DATABASE_TEST(test_schedules),
         DATABASE_TEST(test_elasticsearch_is_away),
+        DATABASE_TEST(test_the_row_is_gone),
         DATABASE_TEST(test_postgres_is_away),
     };
     int failures = cmocka_run_group_tests_name("index watch", tests, NULL, NULL);
