@@ -3,6 +3,7 @@
 #include "services/scheduler/index/verify_jobs.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
+#include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/index_look.h"
 #include "services/clients/postgres/jobs.h"
@@ -207,6 +208,10 @@ static void tell_index(struct verify *verify)
         .missing_share = -1,
         .fault = fault[0] == '\0' ? NULL : fault,
     };
+    if (verified.missing + verified.extra + verified.different > 0)
+        log_warn("the search index is not what PostgreSQL says",
+                 log_number("missing", verified.missing), log_number("extra", verified.extra),
+                 log_number("different", verified.different));
     if (verified.missing > 0)
         verified.missing_share = (double)verified.missing / (double)result->orders;
     job_run_sent(run,

@@ -57,7 +57,8 @@ static void test_shown(void **state)
     compare_result_release(&loaded);
 
     result.from_us = INT64_MIN;
-    assert_true(json_is_null(json_object_get(saved = compare_result_to_json(&result), "from")));
+    saved = compare_result_to_json(&result);
+    assert_true(json_is_null(json_object_get(saved, "from")));
     json_decref(saved);
 }
 
