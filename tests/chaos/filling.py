@@ -18,7 +18,7 @@ SHOWN = 5
 ROWS = """
 INSERT INTO orders (id, product_name, amount, created_at)
 SELECT gen_random_uuid(), %(token)s || '-' || lpad(number::text, 7, '0') || ' Filled lamp',
-       (random() * 5000 + 0.01)::numeric(12, 2), now() - random() * interval '20 days'
+       (random() * 5000 + 0.01)::numeric(12, 2), now() - interval '1 hour' - random() * interval '20 days'
 FROM generate_series(1, %(count)s) AS number
 """
 DOCUMENTS = """

@@ -78,9 +78,9 @@ class Gaps:
 
     def __str__(self) -> str:
         gap = f"{self.longest:.1f} s ({self.longest_what})" if self.longest else "none"
-        return (
-            f"{self.answers} answers, longest gap {gap}, no answer for {self.longest_silence:.1f} s at most"
-        )
+        missing = f", {len(self.missing)} still missing" if self.missing else ""
+        silence = f"no answer for {self.longest_silence:.1f} s at most"
+        return f"{self.answers} answers, longest gap {gap}{missing}, {silence}"
 
 
 class Prober:
