@@ -131,14 +131,13 @@ static void move(struct reindex *reindex)
     for (size_t i = 0; i < at->old_count; i++) {
         const char *name = at->old[i].name;
         if (strcmp(name, index) == 0) {
-            json_array_append_new(actions,
-                                  json_pack("{s:{s:s}}", "remove_index", "index", name));
+            json_array_append_new(actions, json_pack("{s:{s:s}}", "remove_index", "index", name));
             continue;
         }
         json_array_append_new(actions, json_pack("{s:{s:s,s:s,s:b}}", "remove", "index", name,
                                                  "alias", index, "must_exist", 1));
-        json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "add", "index", name, "alias",
-                                                 reindex->swapped));
+        json_array_append_new(
+            actions, json_pack("{s:{s:s,s:s}}", "add", "index", name, "alias", reindex->swapped));
     }
     json_array_append_new(
         actions, json_pack("{s:{s:s,s:s}}", "add", "index", at->name, "alias", reindex->swapped));
@@ -216,8 +215,7 @@ static json_t *deletions(struct reindex *reindex)
         if (index == NULL || index->is_concrete)
             continue;
         if (deletes && at->old[i].ours) {
-            json_array_append_new(actions,
-                                  json_pack("{s:{s:s}}", "remove_index", "index", name));
+            json_array_append_new(actions, json_pack("{s:{s:s}}", "remove_index", "index", name));
             continue;
         }
         at->old_kept = true;
@@ -239,8 +237,8 @@ static void tell_kept(struct reindex *reindex)
                                          : "");
 }
 
-/* In one request with the second alias of the job, which is gone when it was executed: it is refused
- * then. */
+/* In one request with the second alias of the job, which is gone when it was executed: it is
+ * refused then. */
 void reindex_delete_old(struct reindex *reindex)
 {
     const struct reindex_checkpoint *at = &reindex->at;

@@ -483,6 +483,41 @@ static void test_what_the_comparison_finds(void **state)
     stop(&stand);
 }
 
+/* An indexer makes it in a moment. */
+static void test_no_index_yet(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    add_job(&stand, "{}");
+    wait_until(strcmp(query(*state, STATE), "running") == 0, run_lease(*state));
+    run_for(*state, 300);
+    assert_string_equal(fake_indices_changes(stand.fake), "");
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    run_until_ended(&stand, "done");
+    assert_string_equal(fake_indices_text(stand.fake), "orders-000002[orders*]");
+    stop(&stand);
+}
+
+/* For want of a privilege. The next job removes what could not be removed. */
+static void test_the_swap_is_refused(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    fake_indices_refuse(stand.fake, "POST /_aliases", 403, "security_exception");
+    add_job(&stand, "{}");
+    run_until_ended(&stand, "failed");
+    assert_error(&stand, "the swap was refused: HTTP status 403: the privilege manage is missing");
+    assert_string_equal(fake_indices_text(stand.fake),
+                        "orders-000001[orders*] orders-000002[orders-reindex-1*]");
+    assert_string_equal(query(*state, "SELECT building IS NULL FROM search_index"), "t");
+    fake_indices_refuse(stand.fake, NULL, 0, NULL);
+    add_job(&stand, "{}");
+    run_until_ended(&stand, "done");
+    assert_string_equal(fake_indices_text(stand.fake), "orders-000003[orders*]");
+    stop(&stand);
+}
+
 /* The orders are in a view, for example: what is committed until the swap is not found by
  * transaction. */
 static void test_a_comparison_after_the_swap(void **state)
@@ -625,6 +660,8 @@ int main(void)
         DATABASE_TEST(test_cancel_after_the_swap),
         DATABASE_TEST(test_failure),
         DATABASE_TEST(test_what_the_comparison_finds),
+        DATABASE_TEST(test_no_index_yet),
+        DATABASE_TEST(test_the_swap_is_refused),
         DATABASE_TEST(test_a_comparison_after_the_swap),
         DATABASE_TEST(test_dies_at_each_request),
         DATABASE_TEST(test_dies_while_cleaning_up),
