@@ -49,7 +49,7 @@ static void on_down(void *arg, const char *reason)
     struct watched_queue *queue = arg;
     queue->depth = (struct queue_depth){.known = false};
     queue->seen_ms = 0;
-    log_warn_limited(&limit, "jobs about the index do not know how many orders wait",
+    log_info_limited(&limit, "jobs about the index do not know how many orders wait",
                      log_text("queue", queue->name), log_text("reason", reason));
 }
 
