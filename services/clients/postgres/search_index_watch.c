@@ -34,25 +34,26 @@ int search_index_changed(struct database *database, const struct search_index *r
                          const char *identity, int64_t documents, bool repair, const char *fault,
                          database_done_fn *on_done, void *arg)
 {
-    /* Orders are counted as far as 10,000; then the statistics are near. A reindex that was begun
+    /* Orders are counted as far as 10,000; then the statistics are near. Of a first index that is
+     * empty only orders can be missing that are not on their way to it. A reindex that was begun
      * looks after its index until it ends. */
     static const char sql[] =
         "WITH locked AS MATERIALIZED (SELECT id FROM jobs WHERE finished IS NULL"
         " AND kind IN ('verify', 'repair') ORDER BY id FOR UPDATE),"
-        " few AS (SELECT count(*) AS n FROM (SELECT FROM orders LIMIT 10000) AS first),"
-        " orders_now AS (SELECT CASE WHEN n < 10000 THEN n ELSE greatest(n, (SELECT"
+        " few AS (SELECT count(*) AS n, bool_or(created_at < now() - interval '60 s') AS old"
+        " FROM (SELECT created_at FROM orders LIMIT 10000) AS first),"
+        " orders_now AS (SELECT n > 0 AND ($1::text IS NOT NULL OR $4::bigint = 0 AND old)"
+        " AS lacking, CASE WHEN n < 10000 THEN n ELSE greatest(n, (SELECT"
         " CASE WHEN reltuples >= 0 THEN reltuples::bigint ELSE pg_stat_get_live_tuples(oid) END"
         " FROM pg_class WHERE oid = to_regclass('orders'))) END AS n FROM few),"
         " changed AS (UPDATE search_index SET identity = $3::text, documents = $4::bigint,"
         " seen_at = clock_timestamp(), building = NULL,"
-        " missing = CASE WHEN n > 0 AND ($1::text IS NOT NULL OR $4::bigint = 0)"
-        " THEN greatest(0, 1 - $4::float8 / n) ELSE missing END,"
-        " fault = CASE WHEN n > 0 AND ($1::text IS NOT NULL OR $4::bigint = 0) THEN $6::text ELSE "
-        "fault END"
+        " missing = CASE WHEN lacking THEN greatest(0, 1 - $4::float8 / n) ELSE missing END,"
+        " fault = CASE WHEN lacking THEN $6::text ELSE fault END"
         " FROM orders_now WHERE " AS_READ " AND (SELECT count(*) FROM locked) >= 0"
         " AND NOT (building IS NOT DISTINCT FROM $3::text AND EXISTS (SELECT FROM jobs"
         " WHERE kind = 'reindex' AND finished IS NULL AND started IS NOT NULL))"
-        " RETURNING n > 0 AND ($1::text IS NOT NULL OR $4::bigint = 0) AS incomplete),"
+        " RETURNING lacking AS incomplete),"
         " canceled AS (UPDATE jobs SET cancel = true,"
         " state = CASE WHEN token IS NULL THEN 'canceled' ELSE state END,"
         " finished = CASE WHEN token IS NULL THEN clock_timestamp() END"

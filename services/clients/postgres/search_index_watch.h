@@ -8,11 +8,11 @@
 #include "services/clients/postgres/search_index.h"
 
 /* Another index is there than `read` tells, or none (SEARCH_INDEX_GONE), or the first one. Records
- * it. When there are orders, and nothing was recorded of an index that has documents, then search
- * is incomplete: the share that is missing is set, verifications and repairs are to be canceled,
- * and, with `repair` and an index, a refill is asked for; else `fault` waits for a person (NULL:
- * nothing does). Nothing happens to an index that a reindex is about to swap in. The number: 1 when
- * search is incomplete by this, else 0. */
+ * it. Search is incomplete by this when there are orders; of a first one only when it is empty, and
+ * an order is a minute old. Then the share that is missing is set, verifications and repairs are to
+ * be canceled, and, with `repair` and an index, a refill is asked for; else `fault` waits for a
+ * person (NULL: nothing does). Nothing happens to an index that a reindex is about to swap in. The
+ * number: 1 when search is incomplete by this, else 0. */
 int search_index_changed(struct database *database, const struct search_index *read,
                          const char *identity, int64_t documents, bool repair, const char *fault,
                          database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
