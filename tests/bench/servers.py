@@ -87,6 +87,10 @@ class Servers:
             return 0
         return self.search("GET", f"/{INDEX}/_count")["count"]
 
+    def used_index(self) -> str:
+        """The name of the index that orders are searched in."""
+        return next(iter(self.search("GET", f"/{INDEX}?filter_path=*.settings.index.uuid")))
+
     def make_index(self, name: str) -> None:
         self.delete_indices(name)
         self.search("PUT", f"/{name}", INDEX_BODY)

@@ -9,6 +9,7 @@ from measures.fate import status, wait, waiting
 from measures.idle import idle
 from measures.reads import reads, search
 from measures.refresh import refresh
+from measures.reindex import reindex
 from measures.sustained import sustained
 from measures.taking import accept, overload
 from samples import Sample
@@ -25,5 +26,6 @@ MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
     "wait": (wait, 15),
     "waiting": (waiting, 60),
     "refresh": (refresh, 48),
+    "reindex": (reindex, 200),
     "idle": (idle, 30),
 }
