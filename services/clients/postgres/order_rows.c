@@ -133,11 +133,7 @@ const char *order_row_decode(const PGresult *result, int row, struct order *ret_
 {
     if (!id_decode(result, row, &ret_order->id))
         return "id";
-    return order_row_decode_rest(result, row, ret_order);
-}
 
-const char *order_row_decode_rest(const PGresult *result, int row, struct order *ret_order)
-{
     int name_len = PQgetlength(result, row, 1);
     if (PQgetisnull(result, row, 1) || name_len > ORDER_NAME_MAX_BYTES)
         return "product_name";

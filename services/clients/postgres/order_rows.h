@@ -53,9 +53,6 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
  * then in the order of the columns. */
 const char *order_row_decode(const PGresult *result, int row, struct order *ret_order);
 
-/* The same without the first column. */
-const char *order_row_decode_rest(const PGresult *result, int row, struct order *ret_order);
-
 /* The instant that a column of so many digits holds when it is given this one. */
 int64_t created_at_held_us(int64_t created_at_us, int digits);
 

@@ -33,20 +33,11 @@ void order_page_release(struct order_page *page)
     forget(page);
 }
 
-/* The original program's tables have the id as text. */
-static bool read_id(const PGresult *result, int row, struct order_id *ret_id)
-{
-    if (PQftype(result, 0) == OID_UUID)
-        return row_uuid(result, row, 0, ret_id);
-    return order_id_parse(PQgetvalue(result, row, 0), (size_t)PQgetlength(result, row, 0),
-                          ret_id) == 0;
-}
-
 static void read_row(const PGresult *result, int row, struct order_page *page)
 {
     struct order *order = &page->orders[page->count];
     page->rows++;
-    if (read_id(result, row, &order->id) && order_row_decode_rest(result, row, order) == NULL)
+    if (order_row_decode(result, row, order) == NULL)
         page->count++;
 }
 
