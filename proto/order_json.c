@@ -138,6 +138,22 @@ static enum decode_result read_name(const json_t *object, const char *member, st
     return DECODE_OK;
 }
 
+static enum decode_result read_name_of_row(const json_t *object, struct order *order,
+                                           struct error *err)
+{
+    const char *name;
+    size_t len;
+    enum decode_result result = read_text(object, "product_name", &name, &len, err);
+    if (result != DECODE_OK)
+        return result;
+    if (len > ORDER_NAME_MAX_BYTES) {
+        error_set(err, "product_name is longer than %d bytes", ORDER_NAME_MAX_BYTES);
+        return DECODE_UNACCEPTABLE;
+    }
+    order_set_name(order, name, len);
+    return DECODE_OK;
+}
+
 static enum decode_result read_amount(struct json_span object, int64_t min_cents,
                                       struct order *order, struct error *err)
 {
@@ -253,8 +269,8 @@ static bool read_canonical(const char *json, size_t len_bytes, struct order *ret
     return true;
 }
 
-enum decode_result order_from_json(const char *json, size_t len_bytes, struct order *ret_order,
-                                   struct error *err)
+static enum decode_result read_order(const char *json, size_t len_bytes, bool of_row,
+                                     struct order *ret_order, struct error *err)
 {
     if (read_canonical(json, len_bytes, ret_order))
         return DECODE_OK;
@@ -264,7 +280,8 @@ enum decode_result order_from_json(const char *json, size_t len_bytes, struct or
     struct order order;
     enum decode_result result = read_id(root, &order, err);
     if (result == DECODE_OK)
-        result = read_name(root, "product_name", &order, err);
+        result = of_row ? read_name_of_row(root, &order, err)
+                        : read_name(root, "product_name", &order, err);
     if (result == DECODE_OK)
         result = read_amount((struct json_span){json, len_bytes}, -AMOUNT_MAX_CENTS, &order, err);
     if (result == DECODE_OK)
@@ -273,6 +290,18 @@ enum decode_result order_from_json(const char *json, size_t len_bytes, struct or
         order_copy(ret_order, &order);
     json_decref(root);
     return result;
+}
+
+enum decode_result order_from_json(const char *json, size_t len_bytes, struct order *ret_order,
+                                   struct error *err)
+{
+    return read_order(json, len_bytes, false, ret_order, err);
+}
+
+enum decode_result order_of_row_from_json(const char *json, size_t len_bytes,
+                                          struct order *ret_order, struct error *err)
+{
+    return read_order(json, len_bytes, true, ret_order, err);
 }
 
 bool order_id_from_json(const char *json, size_t len_bytes, struct order_id *ret_id)

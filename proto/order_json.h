@@ -42,6 +42,12 @@ enum decode_result bulk_request_from_json(const char *json, size_t len_bytes,
 enum decode_result order_from_json(const char *json, size_t len_bytes, struct order *ret_order,
                                    struct error *err) __attribute__((warn_unused_result));
 
+/* The same for what was made of a row, which may have a name that nobody may send: an empty one,
+ * one with control characters, or any other of up to ORDER_NAME_MAX_BYTES. */
+enum decode_result order_of_row_from_json(const char *json, size_t len_bytes,
+                                          struct order *ret_order, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Read the id of a JSON object that need not be an order otherwise. Returns false when `json` is no
  * such object, or has no UUID as its id; then *ret_id is untouched. */
 bool order_id_from_json(const char *json, size_t len_bytes, struct order_id *ret_id)

@@ -113,11 +113,12 @@ int document_order(struct json_span source, struct order *ret_order)
     struct error why;
     if (source.len == 0)
         return -1;
-    if (order_from_json(source.text, source.len, ret_order, &why) == DECODE_OK)
+    if (order_of_row_from_json(source.text, source.len, ret_order, &why) == DECODE_OK)
         return 0;
     json_t *json = json_loadb(source.text, source.len, 0, NULL);
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(AMOUNT_DIGITS));
-    bool good = text != NULL && order_from_json(text, strlen(text), ret_order, &why) == DECODE_OK;
+    bool good =
+        text != NULL && order_of_row_from_json(text, strlen(text), ret_order, &why) == DECODE_OK;
     free(text);
     json_decref(json);
     return good ? 0 : -1;

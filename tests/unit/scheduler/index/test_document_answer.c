@@ -1,6 +1,8 @@
 /* Answers about documents, as Elasticsearch 8 gives them and as it should not. */
+#include "proto/order_json.h"
 #include "services/scheduler/index/document_answer.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +148,33 @@ static void test_amounts(void **state)
     }
 }
 
+/* Of a row that nobody has sent: its document is read as it was written. */
+static void test_names_of_rows(void **state)
+{
+    (void)state;
+    char longest[ORDER_NAME_MAX_BYTES + 1];
+    memset(longest, 'x', sizeof longest);
+    const struct {
+        const char *name;
+        size_t len;
+    } cases[] = {{"", 0}, {"a\nb\x01\x7f", 5}, {longest, ORDER_NAME_MAX_BYTES}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct order row = {.amount_cents = 1}, order;
+        char json[ORDER_JSON_SIZE + 1];
+        order_set_name(&row, cases[i].name, cases[i].len);
+        size_t len = order_to_json(&row, json);
+        assert_int_equal(document_order((struct json_span){json, len}, &order), 0);
+        assert_true(order_equal(&order, &row));
+    }
+    char json[2 * ORDER_NAME_MAX_BYTES];
+    struct order order;
+    snprintf(json, sizeof json,
+             "{\"id\":\"" ID "\",\"product_name\":\"%.*s\",\"amount\":1,"
+             "\"created_at\":\"2026-11-23T06:45:12Z\"}",
+             ORDER_NAME_MAX_BYTES + 1, longest);
+    assert_int_equal(document_order((struct json_span){json, strlen(json)}, &order), -1);
+}
+
 static int hours(const char *body, struct document_hour *ret_hours, size_t *ret_count)
 {
     struct error err;
@@ -221,10 +250,10 @@ static void test_totals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_multi_get), cmocka_unit_test(test_search),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_amounts),
-        cmocka_unit_test(test_hours),     cmocka_unit_test(test_too_many_hours),
-        cmocka_unit_test(test_totals),
+        cmocka_unit_test(test_multi_get),      cmocka_unit_test(test_search),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_amounts),
+        cmocka_unit_test(test_names_of_rows),  cmocka_unit_test(test_hours),
+        cmocka_unit_test(test_too_many_hours), cmocka_unit_test(test_totals),
     };
     return cmocka_run_group_tests_name("document answer", tests, NULL, NULL);
 }
