@@ -108,8 +108,8 @@ bool binary_timestamp(const char *bytes, int64_t *ret_us)
     return true;
 }
 
-/* A text that is no UUID in the form that order_id_format() writes is no order's: nothing that is
- * asked by id finds it. */
+/* A text that is no UUID in the form that order_id_format() writes is no order's, such as one in
+ * capitals: nothing that is asked by id finds it. */
 static bool id_decode(const PGresult *result, int row, struct order_id *ret_id)
 {
     const char *value = PQgetvalue(result, row, 0);

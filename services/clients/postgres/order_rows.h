@@ -50,7 +50,8 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
 
 /* Decode the first four columns of a row. Returns NULL, or which column holds what no order can
  * (NULL, an amount that is not a whole number of cents, …), with *ret_order half filled: id first,
- * then in the order of the columns. */
+ * then in the order of the columns. Whoever reads rows asks this, so that all mean the same
+ * orders. */
 const char *order_row_decode(const PGresult *result, int row, struct order *ret_order);
 
 /* The instant that a column of so many digits holds when it is given this one. */
