@@ -74,18 +74,23 @@ int search_index_changed(struct database *database, const struct search_index *r
 int search_index_counted(struct database *database, const struct search_index *read,
                          int64_t documents, bool repair, database_done_fn *on_done, void *arg)
 {
-    /* A repair deletes documents, and its last ones may not have been counted before it ended. */
+    /* A repair that deletes is the reason itself, also when its last documents were not counted
+     * before it ended. */
     static const char sql[] =
         "WITH before AS (SELECT documents FROM search_index WHERE " AS_READ " FOR UPDATE),"
         " changed AS (UPDATE search_index AS i SET documents = $3::bigint,"
         " seen_at = clock_timestamp() FROM before"
         " RETURNING coalesce($3::bigint < before.documents, false) AS fewer),"
         " verify AS (SELECT 'verify' AS kind, " VERIFY_PARAMETERS(
-            "true", "$4") " AS parameters FROM changed WHERE fewer AND NOT EXISTS (SELECT FROM jobs"
-                          " WHERE kind IN " INDEX_KINDS " AND (finished IS NULL"
-                          " OR kind = 'repair' AND finished > now() - interval '30 s'))),"
-                          " asked AS (" ASK_FOR("verify") " RETURNING id)"
-                                                          " SELECT count(*) FROM asked";
+            "true",
+            "$4") " AS parameters FROM changed WHERE fewer AND NOT EXISTS (SELECT FROM jobs"
+                  " WHERE kind = 'verify' AND automatic AND finished IS NULL AND token IS NULL"
+                  " AND parameters @> '{\"full\":true}')"
+                  " AND NOT EXISTS (SELECT FROM jobs WHERE kind = 'repair'"
+                  " AND parameters @> '{\"delete_extra\":true}' AND started IS NOT NULL"
+                  " AND (finished IS NULL OR finished > now() - interval '30 s'))),"
+                  " asked AS (" ASK_FOR("verify") " RETURNING id)"
+                                                  " SELECT count(*) FROM asked";
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, documents);
     const char *const values[] = {recorded(read), building(read), text, repair ? "true" : "false"};

@@ -289,10 +289,11 @@ static void test_fewer_documents(void **state)
     assert_string_equal(unfinished(*state),
                         "1 verify {\"full\": true, \"repair\": \"within_limits\"}");
     assert_int_equal(counted(&connection, 9), 0); /* one waits */
-    execute(*state, "UPDATE jobs SET finished = now(), kind = 'repair'");
+    execute(*state, "UPDATE jobs SET finished = now(), started = now(), kind = 'repair',"
+                    " parameters = '{\"delete_extra\": true}'");
     assert_int_equal(counted(&connection, 8), 0); /* the repair's deletions */
-    execute(*state, "UPDATE jobs SET finished = now() - interval '40 s'");
-    assert_int_equal(counted(&connection, 7), 1);
+    execute(*state, "UPDATE jobs SET parameters = '{\"refill\": true}'");
+    assert_int_equal(counted(&connection, 7), 1); /* a refill deletes nothing */
     /* Of another index than the one that is there now, nothing is known. */
     struct search_index old = read_index(&connection);
     execute(*state, "UPDATE search_index SET identity = 'b'");
