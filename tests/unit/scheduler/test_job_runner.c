@@ -232,8 +232,8 @@ static void test_one_index_job(void **state)
 {
     struct running running = {.counting = {.begun = 0}};
     start(&running, *state, ((struct fixture *)*state)->dsn);
-    execute(*state, "INSERT INTO jobs (kind, state, started, token, lease) VALUES"
-                    " ('verify', 'running', now(), 5, now() + interval '1 h')");
+    execute(*state, "INSERT INTO jobs (kind, automatic, state, started, token, lease) VALUES"
+                    " ('verify', true, 'running', now(), 5, now() + interval '1 h')");
     execute(*state, "INSERT INTO jobs (kind) VALUES ('reindex'), ('count')");
     run_until_query(*state, "SELECT state FROM jobs WHERE kind = 'count'", "done");
     run_for(*state, 500); /* time for turns */
