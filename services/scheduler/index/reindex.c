@@ -206,8 +206,9 @@ static void copy(struct reindex *reindex, enum reindex_phase next)
     free_engines(reindex);
 }
 
-/* Before the swap live orders go to the old index, and the last ones are copied later. After it,
- * those that are on their way are there when what differs is looked up again. */
+/* Before the swap live orders go to the old index, and the last ones are copied later. A document
+ * without a row is that of a row that was deleted while the job ran: search must not find it again.
+ * After the swap, orders that are on their way are there when what differs is looked up again. */
 static void begin_compare(struct reindex *reindex)
 {
     struct timespec now;
@@ -222,6 +223,7 @@ static void begin_compare(struct reindex *reindex)
             .full = true,
             .to_us = ((int64_t)now.tv_sec * 1000 - (swapped ? 0 : RECENT_MS)) * 1000,
             .mode = INDEX_COMPARE_REPAIR,
+            .delete_extra = !swapped,
             .checkpoint = reindex->at.compare,
         });
 }
