@@ -50,7 +50,7 @@ int order_page_ask(struct database *database, const char *after, const char *unt
     static const char first[] = "SELECT " COLUMNS " FROM orders ORDER BY id" LIMIT,
                       next[] = "SELECT " COLUMNS " FROM orders WHERE id > $1 ORDER BY id" LIMIT,
                       within[] = "SELECT " COLUMNS
-                                 " FROM orders WHERE id > $1 AND id < $2 ORDER BY id" LIMIT;
+                                 " FROM orders WHERE id > $1 AND id < $2 ORDER BY id DESC" LIMIT;
     assert(after != NULL || until == NULL);
     const char *const values[] = {after, until};
     const struct database_parameters parameters = {.count = (after != NULL) + (until != NULL),

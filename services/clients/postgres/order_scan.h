@@ -24,9 +24,10 @@ void order_page_release(struct order_page *page);
 
 /* ---- by id ---- */
 
-/* The first ORDER_PAGE_ROWS rows, by id, with ids above `after` and, if there is one, below
- * `until`. Fewer rows: these are the last. NULL: from the beginning, to the end. Ids are text of
- * the column's type: `after` is the `last_id` of the page before. */
+/* The first ORDER_PAGE_ROWS rows, by id, with ids above `after` (NULL: from the beginning), which
+ * is the `last_id` of the page before. With `until`: those with ids between the two, the highest
+ * first; then `until` is the `last_id` of the page before. Fewer rows: these are the last. Ids are
+ * text of the column's type. */
 int order_page_ask(struct database *database, const char *after, const char *until,
                    database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 

@@ -44,9 +44,9 @@ struct order_copy {
 
     struct order_page *written, *read; /* being written, and after it */
     bool read_filled;
-    bool read_all; /* of this phase */
-    char *after;   /* PHASE_IDS, PHASE_YOUNG_IDS: the next page's */
-    char until[ORDER_ID_TEXT_LEN + 1];
+    bool read_all;      /* of this phase */
+    char *after;        /* PHASE_IDS, PHASE_YOUNG_IDS: the next page's, */
+    char *until;        /* PHASE_YOUNG_IDS: likewise; the newest orders come first */
     int64_t place, end; /* PHASE_CHANGES: likewise */
 
     struct order_pass pass; /* by the last look, */
@@ -73,10 +73,10 @@ static void enter(struct order_copy *copy, enum copy_phase phase)
     job_run_step_in(copy->run, 0);
 }
 
-static void set_after(struct order_copy *copy, const char *after)
+static void set_text(char **text, const char *value)
 {
-    char *old = copy->after;
-    copy->after = after != NULL ? memory_copy_text(after) : NULL;
+    char *old = *text;
+    *text = value != NULL ? memory_copy_text(value) : NULL;
     free(old);
 }
 
@@ -92,16 +92,17 @@ static void finish(struct order_copy *copy, bool compare_needed)
 
 static void begin_ids(struct order_copy *copy)
 {
-    set_after(copy, copy->progress.after);
+    set_text(&copy->after, copy->progress.after);
     enter(copy, PHASE_IDS);
 }
 
 static void begin_young_ids(struct order_copy *copy)
 {
-    char from[ORDER_ID_TEXT_LEN + 1];
-    order_page_id_of(copy->progress.looked_ms - YOUNG_BEFORE_MS, from);
-    order_page_id_of(copy->looked_ms + YOUNG_AFTER_MS, copy->until);
-    set_after(copy, from);
+    char id[ORDER_ID_TEXT_LEN + 1];
+    order_page_id_of(copy->progress.looked_ms - YOUNG_BEFORE_MS, id);
+    set_text(&copy->after, id);
+    order_page_id_of(copy->looked_ms + YOUNG_AFTER_MS, id);
+    set_text(&copy->until, id);
     enter(copy, PHASE_YOUNG_IDS);
 }
 
@@ -228,7 +229,7 @@ static void on_page(void *arg, const struct database_answer *answer)
     copy->read_filled = copy->read->rows > 0;
     copy->read_all = copy->read->rows < ORDER_PAGE_ROWS;
     if (copy->read_filled)
-        set_after(copy, copy->read->last_id);
+        set_text(copy->phase == PHASE_YOUNG_IDS ? &copy->until : &copy->after, copy->read->last_id);
 }
 
 static void on_changes(void *arg, const struct database_answer *answer)
@@ -388,6 +389,7 @@ void order_copy_free(struct order_copy *copy)
     free(copy->written);
     free(copy->read);
     free(copy->after);
+    free(copy->until);
     free(copy->checkpoint);
     copy_progress_release(&copy->progress);
     free(copy);

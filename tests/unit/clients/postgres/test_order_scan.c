@@ -208,10 +208,13 @@ static void test_ids_by_time(void **state)
     struct scan *scan = scan_new(fixture);
     int64_t now_ms = INT64_C(1800000000123);
     char sql[300], from[ORDER_ID_TEXT_LEN + 1], until[ORDER_ID_TEXT_LEN + 1];
+    char last[ORDER_ID_TEXT_LEN + 1] = "";
     for (int64_t ms = now_ms - 2; ms <= now_ms + 2; ms++) {
         struct order_id id = order_id_new(ms);
         char text[ORDER_ID_TEXT_LEN + 1];
         order_id_format(&id, text);
+        if (ms == now_ms - 1)
+            snprintf(last, sizeof last, "%s", text);
         snprintf(sql, sizeof sql, "INSERT INTO orders VALUES ('%s', '%" PRId64 "', 1, now())", text,
                  ms - now_ms);
         execute(fixture, sql);
@@ -221,8 +224,9 @@ static void test_ids_by_time(void **state)
     order_page_id_of(now_ms + 1, until);
     read_page(scan, from, until);
     assert_int_equal(scan->page.count, 2);
-    assert_string_equal(scan->page.orders[0].product_name, "-1");
-    assert_string_equal(scan->page.orders[1].product_name, "0");
+    assert_string_equal(scan->page.orders[0].product_name, "0");
+    assert_string_equal(scan->page.orders[1].product_name, "-1");
+    assert_string_equal(scan->page.last_id, last);
     scan_free(scan);
 }
 
