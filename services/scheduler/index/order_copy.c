@@ -56,6 +56,8 @@ struct order_copy {
     bool rewritten;
 
     bool tail, young_copied;
+    bool settled;      /* no _bulk of before the swap is under way any more: at the last look, */
+    bool settled_pass; /* and when a pass has begun since */
     int64_t tail_ms, wait_until_ms; /* on clock_monotonic_ms() */
 };
 
@@ -138,8 +140,8 @@ static void begin_pass(struct order_copy *copy)
         return;
     }
     progress->transactions_left = copy->tail && pass->running_from < progress->swapped_at;
-    if (progress->transactions_left && copy->passes > 0 && pass->running_from == progress->since &&
-        !tail_is_late(copy))
+    if (progress->transactions_left && copy->settled_pass &&
+        pass->running_from == progress->since && !tail_is_late(copy))
         wait(copy, clock_monotonic_ms() + TAIL_LOOK_MS); /* none of them has ended */
     else
         begin_changes(copy);
@@ -149,6 +151,7 @@ static void looked(struct order_copy *copy)
 {
     struct copy_progress *progress = &copy->progress;
     copy->looked_ms = timestamp_now_us() / 1000;
+    copy->settled = clock_monotonic_ms() - copy->tail_ms >= TAIL_SETTLE_MS;
     if (copy->tail && progress->swapped_at == 0)
         progress->swapped_at = copy->pass.next;
     if (!progress->begun) {
@@ -178,11 +181,13 @@ static void changes_are_copied(struct order_copy *copy)
     bool done = copy->found <= FEW_ROWS || copy->passes >= PASSES_MAX ||
                 (copy->passes > 1 && copy->found > copy->found_before / 2);
     if (copy->tail)
-        done = !progress->transactions_left || tail_is_late(copy);
+        done = copy->settled && (!progress->transactions_left || tail_is_late(copy));
+    copy->settled_pass = copy->settled;
     if (done)
         finish(copy, false);
     else if (copy->tail)
-        wait(copy, clock_monotonic_ms() + TAIL_LOOK_MS);
+        wait(copy,
+             copy->settled ? clock_monotonic_ms() + TAIL_LOOK_MS : copy->tail_ms + TAIL_SETTLE_MS);
     else
         enter(copy, PHASE_LOOK);
 }
@@ -198,7 +203,7 @@ static void phase_is_through(struct order_copy *copy)
         return;
     case PHASE_YOUNG_IDS:
         copy->young_copied = true;
-        wait(copy, copy->tail_ms + TAIL_SETTLE_MS);
+        enter(copy, PHASE_LOOK); /* and then at once those whose ids do not tell the time */
         return;
     case PHASE_CHANGES:
         changes_are_copied(copy);

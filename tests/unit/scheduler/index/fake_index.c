@@ -1,5 +1,6 @@
 /* Serves on the threads of the connections: what a test changes meanwhile is atomic. */
 #include "tests/unit/scheduler/index/fake_index.h"
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static int look(struct fake_index *index, char *body, size_t size)
 static int serve(void *arg, const char *request, char *body, size_t size)
 {
     struct fake_index *index = arg;
-    atomic_fetch_add(&index->requests, 1);
+    if (atomic_fetch_add(&index->requests, 1) >= atomic_load(&index->requests_max))
+        return 503;
     int status = atomic_load(&index->status);
     if (status == 403)
         snprintf(body, size, BLOCKED);
@@ -76,6 +78,7 @@ void fake_index_start(struct fake_index *index)
 {
     atomic_store(&index->status, 200);
     atomic_store(&index->items_max, 2000);
+    atomic_store(&index->requests_max, UINT_MAX);
     index->peer = http_peer_new_answering(serve, index);
     snprintf(index->url, sizeof index->url, "http://127.0.0.1:%u",
              (unsigned)http_peer_port(index->peer));
