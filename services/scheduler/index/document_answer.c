@@ -2,12 +2,14 @@
  * read by its own digits, and an order that this project wrote without the parser. */
 #include "services/scheduler/index/document_answer.h"
 #include "proto/order_json.h"
+#include "proto/timestamp.h"
 #include "services/base/memory.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define AMOUNT_DIGITS 15
+#define HOUR_US (INT64_C(3600) * 1000000)
 
 struct document_answer {
     json_t *root;
@@ -126,6 +128,16 @@ int document_order(struct json_span source, struct order *ret_order)
 
 /* ---- sums ---- */
 
+/* Of what is dated before the year 1 or after 9999: the first hour, or the last one. A double holds
+ * them all. */
+static int64_t hour_us(double ms)
+{
+    const int64_t first_us = TIMESTAMP_MIN_US, last_us = TIMESTAMP_MAX_US + 1 - HOUR_US;
+    return ms < (double)(first_us / 1000)  ? first_us
+           : ms > (double)(last_us / 1000) ? last_us
+                                           : (int64_t)ms * 1000;
+}
+
 /* A bucket is {"key": {"hour": ms}, "doc_count": n, "sum": {"value": x}}. */
 static int read_hour(const json_t *bucket, struct document_hour *ret_hour)
 {
@@ -134,7 +146,7 @@ static int read_hour(const json_t *bucket, struct document_hour *ret_hour)
     if (!json_is_number(ms) || !json_is_integer(count))
         return -1;
     *ret_hour = (struct document_hour){
-        .start_us = (int64_t)json_number_value(ms) * 1000, /* a double holds them all */
+        .start_us = hour_us(json_number_value(ms)),
         .documents = json_integer_value(count),
         .sum = json_number_value(json_object_get(json_object_get(bucket, "sum"), "value")),
     };

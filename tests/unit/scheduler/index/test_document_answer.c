@@ -201,6 +201,14 @@ static void test_hours(void **state)
     assert_true(read[1].sum == 0);
     assert_int_equal(hours("{\"timed_out\":false,\"_shards\":{\"failed\":0}}", read, &count), 0);
     assert_int_equal(count, 0);
+    /* Whatever Elasticsearch takes for a date. */
+    assert_int_equal(hours("{\"aggregations\":{\"hours\":{\"buckets\":["
+                           "{\"key\":{\"hour\":-9223372036854000000},\"doc_count\":1},"
+                           "{\"key\":{\"hour\":9.2E18},\"doc_count\":1}]}}}",
+                           read, &count),
+                     0);
+    assert_int_equal(read[0].start_us, INT64_C(-62135596800000000));
+    assert_int_equal(read[1].start_us, INT64_C(253402297200000000));
     static const char *const buckets[] = {"1", "{}", "{\"key\":{\"hour\":\"x\"},\"doc_count\":1}",
                                           "{\"key\":{\"hour\":1},\"doc_count\":1.5}"};
     for (size_t i = 0; i < sizeof buckets / sizeof buckets[0]; i++) {
