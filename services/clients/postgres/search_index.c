@@ -131,14 +131,15 @@ int search_index_verified(struct database *database, const struct long_job *job,
                           void *arg)
 {
     static const char sql[] =
-        JOB_HELD ", changed AS (UPDATE search_index SET verified_at = clock_timestamp(),"
-                 " verified_full_at = CASE WHEN $3::boolean THEN clock_timestamp()"
+        JOB_HELD ", instant AS MATERIALIZED (SELECT clock_timestamp() AS now),"
+                 " changed AS (UPDATE search_index SET verified_at = instant.now,"
+                 " verified_full_at = CASE WHEN $3::boolean THEN instant.now"
                  " ELSE verified_full_at END,"
                  " verified_missing = $4::bigint, verified_extra = $5::bigint,"
                  " verified_different = $6::bigint,"
                  " missing = CASE WHEN $3::boolean THEN $7::float8 ELSE missing END,"
                  " fault = CASE WHEN $3::boolean THEN $8 ELSE coalesce($8, fault) END"
-                 " FROM held WHERE NOT cancel)" JOB_HOLD;
+                 " FROM held, instant WHERE NOT cancel)" JOB_HOLD;
     char missing[24], extra[24], different[24], share[32];
     snprintf(missing, sizeof missing, "%" PRId64, verified->missing);
     snprintf(extra, sizeof extra, "%" PRId64, verified->extra);
