@@ -48,8 +48,9 @@ _Static_assert(ORDER_NAME_MAX_BYTES == 1020, "the length of a name");
     " DESC LIMIT 1) AS last, (SELECT count(*) FROM chunk) AS read) "
 #define WANTED                                                                                     \
     "chunk WHERE created_at >= $2 AND created_at < $3"                                             \
+    " AND NOT (created_at >= $5 AND created_at < $6)"                                              \
     " AND ($4::timestamptz[] IS NULL OR date_trunc('hour', created_at) = ANY ($4::timestamptz[]))"
-#define BEHIND " WHERE id > $5"
+#define BEHIND " WHERE id > $7"
 
 #define ROWS_OF_CHUNK                                                                              \
     "SELECT " ORDER_ROW_COLUMNS ", " CREATED_AT_DIGITS ", last, read FROM place LEFT JOIN"         \
@@ -82,7 +83,8 @@ static int send_step(struct database *database, struct order_walk *walk, const c
                      bool rows, database_done_fn *on_done, void *arg)
 {
     char from[TIMESTAMP_TEXT_SIZE], to[TIMESTAMP_TEXT_SIZE], step[24];
-    const char *values[5], *sql;
+    char out_from[TIMESTAMP_TEXT_SIZE], out_to[TIMESTAMP_TEXT_SIZE];
+    const char *values[7], *sql;
     struct database_parameters parameters = {.values = values};
     char *hours = NULL;
     order_walk_begin(walk);
@@ -90,9 +92,12 @@ static int send_step(struct database *database, struct order_walk *walk, const c
         hours = hours_text(walk);
         timestamp_format(walk->from_us, from);
         timestamp_format(walk->to_us, to);
+        timestamp_format(walk->out_from_us, out_from);
+        timestamp_format(walk->out_to_us, out_to);
         snprintf(step, sizeof step, "%" PRId64, walk->step);
-        memcpy(values, (const char *[]){step, from, to, hours, walk->after}, sizeof values);
-        parameters.count = walk->after == NULL ? 4 : 5;
+        memcpy(values, (const char *[]){step, from, to, hours, out_from, out_to, walk->after},
+               sizeof values);
+        parameters.count = walk->after == NULL ? 6 : 7;
         sql = sqls[walk->after == NULL ? 1 : 2];
     } else {
         timestamp_format(walk->at_us, from);

@@ -44,15 +44,23 @@ bool order_walk_wants(const struct order_walk *walk, int64_t hour_us)
     return hour != NULL && *hour == hour_us;
 }
 
+/* This instant, or the next one that is in a wanted hour. */
+static int64_t wanted_from(const struct order_walk *walk, int64_t us)
+{
+    if (walk->hours_us == NULL)
+        return us;
+    const int64_t *hour = wanted_hour(walk, order_hour_of(us));
+    return hour == NULL ? walk->to_us : *hour > us ? *hour : us;
+}
+
 /* By time: the walk goes on from this instant, or from the next one that is wanted. */
 static void move_to(struct order_walk *walk, int64_t us)
 {
     free(walk->after);
     walk->after = NULL;
-    if (walk->hours_us != NULL) {
-        const int64_t *hour = wanted_hour(walk, order_hour_of(us));
-        us = hour == NULL ? walk->to_us : *hour > us ? *hour : us;
-    }
+    us = wanted_from(walk, us);
+    if (us >= walk->out_from_us && us < walk->out_to_us)
+        us = wanted_from(walk, walk->out_to_us);
     walk->at_us = us;
     walk->ended = us >= walk->to_us;
 }
@@ -62,6 +70,8 @@ static int64_t step_end(const struct order_walk *walk)
 {
     int64_t end_us =
         walk->step < walk->to_us - walk->at_us ? walk->at_us + walk->step : walk->to_us;
+    if (walk->at_us < walk->out_from_us && walk->out_from_us < end_us)
+        end_us = walk->out_from_us;
     if (walk->hours_us == NULL)
         return end_us;
     const int64_t *hour = wanted_hour(walk, order_hour_of(walk->at_us)),
@@ -79,10 +89,19 @@ void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int6
         .from_us = from_us,
         .to_us = to_us,
         .hours_us = hours_us,
+        .out_from_us = to_us,
+        .out_to_us = to_us,
         .hour_count = hour_count,
         .step = by_key ? KEY_STEP_FIRST : TIME_STEP_FIRST,
     };
     move_to(walk, from_us); /* which also sees that there is nothing to read */
+}
+
+void order_walk_leave_out(struct order_walk *walk, int64_t from_us, int64_t to_us)
+{
+    walk->out_from_us = from_us;
+    walk->out_to_us = to_us;
+    move_to(walk, walk->from_us);
 }
 
 void order_walk_release(struct order_walk *walk)

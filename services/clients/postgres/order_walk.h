@@ -18,6 +18,7 @@ struct order_walk {
     /* Private. */
     bool by_key;
     int64_t from_us, to_us;
+    int64_t out_from_us, out_to_us; /* this is left out; nothing if they are the same */
     const int64_t *hours_us;
     size_t hour_count;
     int64_t at_us, until_us; /* by time: the step under way is from the one to the other */
@@ -31,6 +32,9 @@ struct order_walk {
  * of the range, their beginnings, sorted, which stay the caller's and are kept; NULL: over all. */
 void order_walk_init(struct order_walk *walk, bool by_key, int64_t from_us, int64_t to_us,
                      const int64_t *hours_us, size_t hour_count);
+/* Leave out what was created from `from_us` to `to_us` (excluded); at most once, before the first
+ * step. */
+void order_walk_leave_out(struct order_walk *walk, int64_t from_us, int64_t to_us);
 void order_walk_release(struct order_walk *walk);
 
 /* ---- inside the database module ---- */

@@ -1,6 +1,7 @@
 /* Additions are appended. When the array is full, it is sorted and the entries of the same hour
  * become one, so that its size follows the number of hours. */
 #include "services/scheduler/index/compare_hours.h"
+#include "proto/timestamp.h"
 #include "services/base/memory.h"
 #include <math.h>
 #include <stdlib.h>
@@ -94,6 +95,20 @@ bool compare_hour_differs(const struct compare_hour *hour, struct compare_choice
            error =
                (double)hour->magnitude_cents / 100 * (choice.floats ? FLOAT_ERROR : DOUBLE_ERROR);
     return !(off < 0.005 + error); /* a NaN differs */
+}
+
+bool compare_range_has(const struct compare_range *range, int64_t us)
+{
+    return us >= range->from_us && (us < range->to_us || us >= range->later_us);
+}
+
+void compare_range_clip(const struct compare_range *range, struct compare_span *span)
+{
+    int64_t end_us = span->to_us > range->later_us ? TIMESTAMP_MAX_US : range->to_us;
+    if (span->from_us < range->from_us)
+        span->from_us = range->from_us;
+    if (span->to_us > end_us)
+        span->to_us = end_us;
 }
 
 static bool chosen(const struct compare_hour *hour, struct compare_choice choice)

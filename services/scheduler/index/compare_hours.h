@@ -51,6 +51,17 @@ struct compare_span {
     int64_t from_us, to_us; /* `to_us` is excluded */
 };
 
+/* Which instants of created_at are compared: from `from_us` to `to_us` (excluded), and from
+ * `later_us` on. An hour at least lies between the two, of which the table has nothing. */
+struct compare_range {
+    int64_t from_us, to_us;
+    int64_t later_us; /* INT64_MAX: only the former */
+};
+
+bool compare_range_has(const struct compare_range *range, int64_t us);
+/* Cut off what a span has outside the range: its ends. */
+void compare_range_clip(const struct compare_range *range, struct compare_span *span);
+
 /* The next span at `at` or after it: hours to look into without a gap, `longest` at most; or, with
  * `longest` 0, all from the first to the last, gaps included. Returns false when there is none. */
 bool compare_hours_next(const struct compare_hours *hours, struct compare_choice choice, size_t at,

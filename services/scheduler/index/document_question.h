@@ -21,6 +21,7 @@ struct document_reader {
     struct index_requests *requests;
     char *index;
     union {
+        document_refreshed_fn *refreshed;
         document_hours_fn *hours;
         document_count_fn *count;
         documents_fn *documents;

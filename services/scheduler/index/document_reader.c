@@ -48,19 +48,50 @@ const struct error *document_failure(long status, const struct server_error *sai
     return ret_failure;
 }
 
-/* Without a bound where there is none: a field of the type date_nanos takes no date of the year 1.
- */
+/* Without a bound where there is none: a field of the type date_nanos takes no date of the year 1,
+ * nor of the year 9999. */
 void document_range_write(char text[DOCUMENT_RANGE_SIZE], int64_t from_us, int64_t to_us)
 {
-    char from[TIMESTAMP_TEXT_SIZE], to[TIMESTAMP_TEXT_SIZE];
+    char instant[TIMESTAMP_TEXT_SIZE];
     size_t len = (size_t)snprintf(text, DOCUMENT_RANGE_SIZE, "{\"range\":{\"created_at\":{");
     if (from_us > TIMESTAMP_MIN_US) {
-        timestamp_format(from_us, from);
-        len += (size_t)snprintf(text + len, DOCUMENT_RANGE_SIZE - len, "\"gte\":\"%s\",", from);
+        timestamp_format(from_us, instant);
+        len += (size_t)snprintf(text + len, DOCUMENT_RANGE_SIZE - len, "\"gte\":\"%s\",", instant);
     }
-    timestamp_format(to_us, to);
+    if (to_us < TIMESTAMP_MAX_US) {
+        timestamp_format(to_us, instant);
+        len += (size_t)snprintf(text + len, DOCUMENT_RANGE_SIZE - len, "\"lt\":\"%s\",", instant);
+    }
     (void)snprintf(text + len, DOCUMENT_RANGE_SIZE - len,
-                   "\"lt\":\"%s\",\"format\":\"strict_date_optional_time\"}}}", to);
+                   "\"format\":\"strict_date_optional_time\"}}}");
+}
+
+/* ---- refreshing ---- */
+
+static void on_refreshed(void *arg, long status, const char *body, size_t body_len,
+                         const struct server_error *said)
+{
+    (void)body, (void)body_len;
+    struct document_reader *reader = arg;
+    struct error words;
+    if (said != NULL)
+        error_set(&words, "Elasticsearch refuses to refresh (status %ld): %s", status,
+                  said->words.message);
+    reader->on_done.refreshed(reader->arg, said != NULL ? &words : NULL);
+}
+
+void document_reader_refresh(struct document_reader *reader, document_refreshed_fn *on_done,
+                             void *arg)
+{
+    char path[PATH_SIZE];
+    reader->on_done.refreshed = on_done;
+    reader->arg = arg;
+    (void)snprintf(path, sizeof path, "/%s/_refresh", reader->index); /* it fits */
+    index_requests_send(
+        reader->requests,
+        &(struct index_request){
+            .method = "POST", .path = path, .timeout_ms = TIMEOUT_MS, .privilege = "maintenance"},
+        on_refreshed, reader);
 }
 
 /* ---- hours ---- */

@@ -22,6 +22,14 @@ struct document_reader *document_reader_new(struct index_requests *requests, con
  * is legal. */
 void document_reader_free(struct document_reader *reader);
 
+/* ---- refreshing ---- */
+
+typedef void document_refreshed_fn(void *arg, const struct error *failure);
+
+/* Let searches find what was written before; needs the privilege `maintenance`. */
+void document_reader_refresh(struct document_reader *reader, document_refreshed_fn *on_done,
+                             void *arg);
+
 /* ---- hours ---- */
 
 struct document_hour {
@@ -30,13 +38,15 @@ struct document_hour {
     double sum; /* of `amount`, in whole units; 0 unless sums were asked for */
 };
 
-/* The hours that have documents, in order; when `more`, go on from the last hour's end. */
+/* The hours that have documents, in order; when `more`, go on from the last hour's end. Documents
+ * dated before the year 1 or after 9999 belong to the first hour of all, or to the last one. */
 typedef void document_hours_fn(void *arg, const struct document_hour *hours, size_t count,
                                bool more, const struct error *failure);
 
 /* Count the documents by the hour of their created_at, which must be a date in the index's mapping,
- * from `from_us` to `to_us` (excluded; whole milliseconds, as a date has), DOCUMENT_HOURS_MAX hours
- * at most. `sums`: `amount` is a number in the mapping. */
+ * from `from_us` to `to_us` (excluded; whole milliseconds, as a date has; TIMESTAMP_MIN_US,
+ * TIMESTAMP_MAX_US: no bound), DOCUMENT_HOURS_MAX hours at most. `sums`: `amount` is a number in
+ * the mapping. */
 #define DOCUMENT_HOURS_MAX 10000
 void document_reader_hours(struct document_reader *reader, int64_t from_us, int64_t to_us,
                            bool sums, document_hours_fn *on_done, void *arg);

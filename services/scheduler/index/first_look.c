@@ -32,13 +32,14 @@ struct seen_document {
 
 struct first_look {
     struct compare_parts *parts;
+    const struct compare_range *range;
     const struct compare_hours *hours;
     struct compare_choice choice;
     struct compare_candidates *candidates;
     enum look_phase phase;
     struct compare_span span, walked; /* of documents, a part of the span */
     size_t next_hour;                 /* behind `walked` */
-    enum document_range range;
+    enum document_range documents_range;
     bool walking, last_page; /* a walk over documents has begun; its last page is here */
     bool suspicious;         /* an order of the span has no document as it should be */
     bool nameless;           /* there are rows whose id is no order's */
@@ -144,13 +145,14 @@ static void read_documents(struct first_look *look)
     if (look->walking)
         document_reader_next_page(look->parts->reader, on_documents, look);
     else
-        document_reader_first_page(look->parts->reader, look->range, look->walked.from_us,
+        document_reader_first_page(look->parts->reader, look->documents_range, look->walked.from_us,
                                    look->walked.to_us, on_documents, look);
 }
 
 static bool in_span(const struct first_look *look, int64_t created_at_us)
 {
-    return created_at_us >= look->span.from_us && created_at_us < look->span.to_us;
+    return created_at_us >= look->span.from_us && created_at_us < look->span.to_us &&
+           compare_range_has(look->range, created_at_us);
 }
 
 static void judge_documents(struct first_look *look)
@@ -166,7 +168,7 @@ static void judge_documents(struct first_look *look)
         if (row == NULL && (document->is_order_id || !look->nameless))
             add(look, document->id, &candidate);
         /* The document has another created_at than its order, which is in another span. */
-        if (row != NULL && row->is_order && look->range == DOCUMENTS_DATED &&
+        if (row != NULL && row->is_order && look->documents_range == DOCUMENTS_DATED &&
             !in_span(look, row->order.created_at_us))
             add(look, document->id, &candidate);
     }
@@ -204,15 +206,12 @@ static void choose_hours(struct first_look *look)
 {
     struct compare_span next;
     look->phase = LOOK_DONE;
-    if (look->range != DOCUMENTS_DATED ||
+    if (look->documents_range != DOCUMENTS_DATED ||
         !compare_hours_next(look->hours, look->choice, look->next_hour, DOCUMENT_HOURS, &next) ||
         next.first >= look->span.end)
         return;
     look->next_hour = next.end;
-    if (next.from_us < look->span.from_us)
-        next.from_us = look->span.from_us;
-    if (next.to_us > look->span.to_us)
-        next.to_us = look->span.to_us;
+    compare_range_clip(look->range, &next);
     look->walked = next;
     look->walking = false;
     look->phase = LOOK_DOCUMENTS;
@@ -260,19 +259,21 @@ void first_look_span(struct first_look *look, const struct compare_span *span, b
 {
     look->span = *span;
     look->next_hour = span->first;
-    look->range = DOCUMENTS_DATED;
+    look->documents_range = DOCUMENTS_DATED;
     look->suspicious = false;
     order_walk_release(&look->walk);
     free(look->walk_hours);
     look->walk_hours = memory_new_array(span->end - span->first, sizeof *look->walk_hours);
     size_t count = compare_hours_list(look->hours, look->choice, span, look->walk_hours);
     order_walk_init(&look->walk, by_key, span->from_us, span->to_us, look->walk_hours, count);
+    if (span->to_us > look->range->later_us)
+        order_walk_leave_out(&look->walk, look->range->to_us, look->range->later_us);
     look->phase = LOOK_ORDERS;
 }
 
 void first_look_undated(struct first_look *look)
 {
-    look->range = DOCUMENTS_UNDATED;
+    look->documents_range = DOCUMENTS_UNDATED;
     look->walking = false;
     look->phase = LOOK_DOCUMENTS;
 }
@@ -287,12 +288,13 @@ bool first_look_repeats(const struct first_look *look)
     return look->repeats;
 }
 
-struct first_look *first_look_new(struct compare_parts *parts, const struct compare_hours *hours,
-                                  struct compare_choice choice,
+struct first_look *first_look_new(struct compare_parts *parts, const struct compare_range *range,
+                                  const struct compare_hours *hours, struct compare_choice choice,
                                   struct compare_candidates *candidates)
 {
     struct first_look *look = memory_new(sizeof *look);
     look->parts = parts;
+    look->range = range;
     look->hours = hours;
     look->choice = choice;
     look->candidates = candidates;

@@ -10,13 +10,13 @@
 struct first_look;
 
 /* All of these outlive it. The candidates are added to. */
-struct first_look *first_look_new(struct compare_parts *parts, const struct compare_hours *hours,
-                                  struct compare_choice choice,
+struct first_look *first_look_new(struct compare_parts *parts, const struct compare_range *range,
+                                  const struct compare_hours *hours, struct compare_choice choice,
                                   struct compare_candidates *candidates);
 void first_look_free(struct first_look *look); /* NULL is legal */
 
-/* Look into the hours of a span; its instants may be narrower than its hours. `by_key`: the orders
- * are not read by their time. */
+/* Look into the hours of a span, which is clipped to the range. `by_key`: the orders are not read
+ * by their time. */
 void first_look_span(struct first_look *look, const struct compare_span *span, bool by_key);
 
 /* Look at the documents that have no created_at. */

@@ -14,6 +14,7 @@
 
 enum count_phase {
     COUNT_PREPARE,   /* see to the index on created_at */
+    COUNT_REFRESH,   /* of Elasticsearch: what was written before is counted */
     COUNT_UNDATED,   /* documents that belong to no hour */
     COUNT_DOCUMENTS, /* by hour */
     COUNT_ORDERS,    /* by hour */
@@ -24,11 +25,10 @@ struct hour_count {
     struct compare_parts *parts;
     struct compare_hours *hours;
     struct hour_count_options options;
-    bool all;
     enum count_phase phase;
     struct created_at_index *created_at;
     int64_t prepare_until_ms;
-    int64_t next_us; /* of the next request for documents */
+    int64_t next_us, until_us; /* of the next request for documents */
     int64_t undated;
     struct order_walk walk;
     struct order_hour walked[ORDER_HOURS_MAX];
@@ -49,7 +49,7 @@ static void on_created_at_index(void *arg, bool usable, const char *reason)
     if (!usable)
         log_warn("orders are read by key, which takes longer: there is no index on created_at",
                  log_text("reason", reason));
-    next_step(count, COUNT_UNDATED);
+    next_step(count, COUNT_REFRESH);
 }
 
 /* While an old transaction is open, the index cannot be made. */
@@ -57,7 +57,7 @@ static void prepare(struct hour_count *count)
 {
     int64_t now_ms = clock_monotonic_ms();
     if (!count->options.by_time) {
-        next_step(count, COUNT_UNDATED);
+        next_step(count, COUNT_REFRESH);
         return;
     }
     if (count->created_at == NULL) {
@@ -77,6 +77,24 @@ static void prepare(struct hour_count *count)
 
 /* ---- documents ---- */
 
+/* Where this is refused, the numbers are those of the last refresh, which the index does by itself.
+ */
+static void on_refreshed(void *arg, const struct error *failure)
+{
+    struct hour_count *count = arg;
+    if (failure != NULL)
+        log_warn("what has just been written to the index is compared the next time",
+                 log_text("reason", failure->message));
+    count->parts->asking = false;
+    next_step(count, COUNT_UNDATED);
+}
+
+static void refresh(struct hour_count *count)
+{
+    count->parts->asking = true;
+    document_reader_refresh(count->parts->reader, on_refreshed, count);
+}
+
 static void on_undated(void *arg, int64_t documents, int64_t undated, const struct error *failure)
 {
     (void)documents; /* the hours tell them */
@@ -93,6 +111,28 @@ static void ask_undated(struct hour_count *count)
     document_reader_count(count->parts->reader, on_undated, count);
 }
 
+/* What is dated later is counted behind the rest. Returns whether it is to be counted. */
+static bool next_documents(struct hour_count *count)
+{
+    const struct compare_range *range = &count->options.range;
+    if (count->until_us == TIMESTAMP_MAX_US || range->later_us >= TIMESTAMP_MAX_US)
+        return false;
+    count->next_us = range->later_us;
+    count->until_us = TIMESTAMP_MAX_US;
+    return true;
+}
+
+static void begin_orders(struct hour_count *count)
+{
+    const struct compare_range *range = &count->options.range;
+    bool later = range->later_us < TIMESTAMP_MAX_US;
+    order_walk_init(&count->walk, !count->options.by_time || count->options.all, range->from_us,
+                    later ? TIMESTAMP_MAX_US : range->to_us, NULL, 0);
+    if (later)
+        order_walk_leave_out(&count->walk, range->to_us, range->later_us);
+    count->phase = COUNT_ORDERS;
+}
+
 static void on_document_hours(void *arg, const struct document_hour *hours, size_t hour_count,
                               bool more, const struct error *failure)
 {
@@ -102,19 +142,15 @@ static void on_document_hours(void *arg, const struct document_hour *hours, size
     for (size_t i = 0; i < hour_count; i++)
         compare_hours_add_documents(count->hours, hours[i].start_us, hours[i].documents,
                                     hours[i].sum);
-    if (more && hour_count > 0) {
-        count->next_us = hours[hour_count - 1].start_us + ORDER_HOUR_US;
-        return;
-    }
-    order_walk_init(&count->walk, !count->options.by_time || count->all, count->options.from_us,
-                    count->options.to_us, NULL, 0);
-    count->phase = COUNT_ORDERS;
+    count->next_us = more ? hours[hour_count - 1].start_us + ORDER_HOUR_US : count->until_us;
+    if (count->next_us >= count->until_us && !next_documents(count))
+        begin_orders(count);
 }
 
 static void ask_documents(struct hour_count *count)
 {
     count->parts->asking = true;
-    document_reader_hours(count->parts->reader, count->next_us, count->options.to_us,
+    document_reader_hours(count->parts->reader, count->next_us, count->until_us,
                           count->options.sums, on_document_hours, count);
 }
 
@@ -139,8 +175,11 @@ bool hour_count_step(struct hour_count *count)
     case COUNT_PREPARE:
         prepare(count);
         break;
+    case COUNT_REFRESH:
+        refresh(count);
+        break;
     case COUNT_UNDATED:
-        if (count->all)
+        if (count->options.all)
             ask_undated(count);
         else
             next_step(count, COUNT_DOCUMENTS);
@@ -150,7 +189,7 @@ bool hour_count_step(struct hour_count *count)
         break;
     case COUNT_ORDERS:
         if (count->walk.ended) {
-            if (!count->all) /* the walk may have found that created_at is in no order */
+            if (!count->options.all) /* the walk may have found that created_at is in no order */
                 count->options.by_time = !count->walk.by_key;
             return false;
         }
@@ -179,10 +218,8 @@ struct hour_count *hour_count_new(const struct index_context *context, struct co
     count->parts = parts;
     count->hours = hours;
     count->options = *options;
-    count->all = options->from_us == INT64_MIN;
-    if (count->all)
-        count->options.from_us = TIMESTAMP_MIN_US;
-    count->next_us = count->options.from_us;
+    count->next_us = options->range.from_us;
+    count->until_us = options->range.to_us;
     return count;
 }
 

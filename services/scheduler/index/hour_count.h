@@ -9,7 +9,8 @@ struct hour_count;
 struct index_context;
 
 struct hour_count_options {
-    int64_t from_us, to_us; /* of created_at; `from_us` is INT64_MIN: all before `to_us` */
+    struct compare_range range;
+    bool all; /* the range begins with the first order, and documents without created_at count */
     bool by_time; /* orders will be read by created_at, for which an index is made if there is none
                    */
     bool sums;    /* of documents, too */

@@ -9,6 +9,7 @@
  * memory that is needed does not follow the number of differences. Where nothing is mended, and
  * there is no room for more, the rest is told by hours instead. */
 #include "services/scheduler/index/index_compare.h"
+#include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/scheduler/index/first_look.h"
@@ -36,6 +37,7 @@ struct index_compare {
     enum index_compare_mode mode;
     struct compare_parts parts;
     enum compare_phase phase;
+    struct compare_range range;
     struct compare_choice choice;
     struct compare_hours hours;
     struct compare_result result;
@@ -55,6 +57,11 @@ struct index_compare {
     int64_t first_ms, last_ms; /* when the first and the last candidate of the round came */
     char *checkpoint;
 };
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
 
 static void next_step(struct index_compare *compare, enum compare_phase phase)
 {
@@ -91,6 +98,20 @@ static void load_checkpoint(struct index_compare *compare,
     keep_checkpoint(compare);
 }
 
+/* Of all orders, those dated later than the coming hour are compared, too. Those in between are
+ * orders that come while the comparison runs. */
+static struct compare_range range_of(const struct compare_result *result)
+{
+    struct compare_range range = {
+        .from_us = result->from_us, .to_us = result->to_us, .later_us = INT64_MAX};
+    if (range.from_us == INT64_MIN) {
+        int64_t now_us = timestamp_now_us();
+        range.from_us = TIMESTAMP_MIN_US;
+        range.later_us = order_hour_of(larger(range.to_us, now_us)) + 2 * ORDER_HOUR_US;
+    }
+    return range;
+}
+
 static void plan(struct index_compare *compare)
 {
     if (hour_count_step(compare->count))
@@ -124,9 +145,8 @@ static void end_round(struct index_compare *compare, bool full, enum compare_pha
 /* All that was begun is through, and no candidate is left. */
 static void note_progress(struct index_compare *compare)
 {
-    compare->after_us = compare->at < compare->hours.count
-                            ? compare->hours.hours[compare->at].start_us
-                            : compare->result.to_us;
+    compare->after_us =
+        compare->at < compare->hours.count ? compare->hours.hours[compare->at].start_us : INT64_MAX;
     keep_checkpoint(compare);
 }
 
@@ -136,10 +156,7 @@ static void next_span(struct index_compare *compare)
     if (compare_hours_next(&compare->hours, compare->choice, compare->at,
                            compare->by_time ? SPAN_HOURS : 0, &span)) {
         compare->at = span.end;
-        if (span.from_us < compare->result.from_us)
-            span.from_us = compare->result.from_us;
-        if (span.to_us > compare->result.to_us)
-            span.to_us = compare->result.to_us;
+        compare_range_clip(&compare->range, &span);
         first_look_span(compare->first, &span, !compare->by_time);
         next_step(compare, COMPARE_FIRST_LOOK);
     } else if (compare->undated > 0) {
@@ -192,11 +209,6 @@ static void settle(struct index_compare *compare)
     }
     second_look_judge(compare->second);
     next_step(compare, COMPARE_JUDGE);
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 static bool may_mend(const struct index_compare *compare)
@@ -329,16 +341,17 @@ struct index_compare *index_compare_new(const struct index_context *context, str
     compare->parts.requests = index_requests_new(context->loop, context->server, ANSWER_MAX_BYTES);
     compare->parts.reader = document_reader_new(compare->parts.requests, options->index);
     load_checkpoint(compare, options);
+    compare->range = range_of(&compare->result);
     compare_candidates_init(&compare->candidates);
     compare->count = hour_count_new(context, &compare->parts, &compare->hours,
                                     &(struct hour_count_options){
-                                        .from_us = compare->result.from_us,
-                                        .to_us = compare->result.to_us,
+                                        .range = compare->range,
+                                        .all = compare->result.from_us == INT64_MIN,
                                         .by_time = options->by_time,
                                         .sums = !options->counts_only,
                                     });
-    compare->first =
-        first_look_new(&compare->parts, &compare->hours, compare->choice, &compare->candidates);
+    compare->first = first_look_new(&compare->parts, &compare->range, &compare->hours,
+                                    compare->choice, &compare->candidates);
     compare->second =
         second_look_new(context, &compare->parts, &compare->candidates, &compare->result,
                         &(struct second_look_options){.index = options->index,

@@ -29,7 +29,8 @@ struct index_compare_options {
         float_amounts; /* its mapping keeps `amount` as float: sums are compared with a tolerance */
     bool counts_only;  /* `amount` is no number in its mapping: no sums are compared */
     bool by_time;      /* orders are read by created_at, for which an index in PostgreSQL is made */
-    bool full;         /* whatever created_at says, up to `to_us`; else from `from_us` on */
+    bool full; /* up to `to_us`, and what is dated later than the coming hour; else from `from_us`
+                  on */
     int64_t from_us, to_us; /* of created_at; `to_us` is excluded */
     bool fields;            /* look up every order, also in hours that agree */
     enum index_compare_mode mode;

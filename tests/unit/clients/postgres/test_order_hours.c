@@ -204,6 +204,21 @@ static void walks_agree(struct fixture *fixture, bool text_ids)
             bool is_wanted = hour == 4 || hour == 5 || hour == 7;
             assert_int_equal(some.hours[hour].orders, is_wanted ? day.hours[hour].orders : 0);
         }
+        /* But for an hour and a half. */
+        order_walk_init(&walk, by_key != 0, at(FROM), at(TO), NULL, 0);
+        order_walk_leave_out(&walk, at("2026-01-01T04:00:00Z"), at("2026-01-01T05:30:00Z"));
+        walk_hours(&connection, &walk, &some);
+        for (int hour = 0; hour < 24; hour++)
+            if (hour != 4 && hour != 5)
+                assert_int_equal(some.hours[hour].orders, day.hours[hour].orders);
+        assert_int_equal(some.hours[4].orders, 0);
+        assert_true(some.hours[5].orders >= 5000 && some.hours[5].orders < day.hours[5].orders);
+        int64_t kept = 7000 - day.hours[4].orders - day.hours[5].orders + some.hours[5].orders;
+        order_walk_init(&walk, by_key != 0, at(FROM), at(TO), NULL, 0);
+        order_walk_leave_out(&walk, at("2026-01-01T04:00:00Z"), at("2026-01-01T05:30:00Z"));
+        walk_rows(&connection, &walk, &walked);
+        assert_int_equal(walked.orders, kept);
+
         /* None of them lies in the range. */
         order_walk_init(&walk, by_key != 0, at(FROM), at("2026-01-01T04:00:00Z"), hours,
                         COUNT(hours));

@@ -146,6 +146,19 @@ static void test_hours(void **state)
     }
     assert_int_equal(steps, 7);
 
+    /* Without what is left out. */
+    static const int64_t around[][2] = {{2 * HOUR, 3 * HOUR + 5}, {9 * HOUR, 10 * HOUR}};
+    order_walk_init(&walk, false, 0, 20 * HOUR, hours, COUNT(hours));
+    order_walk_leave_out(&walk, 3 * HOUR + 5, 8 * HOUR);
+    walk.step = 20 * HOUR;
+    for (size_t i = 0; i < COUNT(around); i++) {
+        order_walk_begin(&walk);
+        assert_int_equal(walk.at_us, around[i][0]);
+        assert_int_equal(walk.until_us, around[i][1]);
+        order_walk_end_time(&walk);
+    }
+    assert_true(walk.ended);
+
     order_walk_init(&walk, true, 5 * HOUR, 9 * HOUR, hours, COUNT(hours));
     assert_true(walk.ended);
     assert_true(order_walk_wants(&walk, 3 * HOUR));

@@ -154,6 +154,13 @@ static void test_hours(void **state)
     assert_string_equal(scene->failure, "");
     assert_false(asked_for(scene, 0, "\"gte\""));
     assert_false(asked_for(scene, 0, "amount"));
+
+    begin(scene, (struct answer[]){{200, BUCKETS("")}, {0}});
+    document_reader_hours(scene->reader, INT64_C(1767225600000000), TIMESTAMP_MAX_US, false,
+                          on_hours, scene);
+    await(scene);
+    assert_true(asked_for(scene, 0, "\"gte\":\"2026-01-01T00:00:00Z\",\"format\""));
+    assert_false(asked_for(scene, 0, "\"lt\""));
 }
 
 /* What Elasticsearch refuses is told in the words of a shard; what is no answer, too. */

@@ -5,20 +5,16 @@
 #include "services/scheduler/index/verify_jobs.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/scheduler/index/fake_documents.h"
 #include "tests/unit/support/http_peer.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"
 #include <curl/curl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDERS_MAX 105000 /* more than the candidates of a round */
-#define PER_HOUR 5000
-
-/* Orders have the numbers from 1 on, in the first 8 digits of their ids. */
 struct stand {
     struct fixture *fixture;
     struct http_peer *peer;
@@ -27,121 +23,8 @@ struct stand {
     struct index_context context;
     struct job_kind kinds[2];
     struct job_runner *runner;
-    atomic_bool present[ORDERS_MAX + 1]; /* in the index */
-    atomic_uint written[ORDERS_MAX + 1]; /* how often */
-    atomic_uint requests;
-    atomic_uint refused; /* this order's document cannot be indexed; 0: none */
-    atomic_bool another; /* the index is another deployment's */
+    struct fake_documents documents;
 };
-
-/* ---- the fake: the alias "orders" of an index ---- */
-
-static unsigned number_of(const char *id)
-{
-    char digits[9] = "";
-    memcpy(digits, id, 8);
-    return (unsigned)strtoul(digits, NULL, 16);
-}
-
-static size_t write_hours(struct stand *stand, char *body, size_t size)
-{
-    size_t len = (size_t)snprintf(body, size,
-                                  "{\"timed_out\":false,\"aggregations\":{\"hours\":"
-                                  "{\"buckets\":[");
-    const char *comma = "";
-    for (int hour = 0; hour <= ORDERS_MAX / PER_HOUR; hour++) {
-        unsigned count = 0;
-        for (int n = hour * PER_HOUR; n < (hour + 1) * PER_HOUR && n <= ORDERS_MAX; n++)
-            count += atomic_load(&stand->present[n]);
-        if (count == 0)
-            continue;
-        len += (size_t)snprintf(body + len, size - len,
-                                "%s{\"key\":{\"hour\":%lld},\"doc_count\":%u,"
-                                "\"sum\":{\"value\":%u}}",
-                                comma, (1577836800LL + hour * 3600LL) * 1000, count, count);
-        comma = ",";
-    }
-    return len + (size_t)snprintf(body + len, size - len, "]}}}");
-}
-
-/* Of an order's own content. */
-static void write_documents(struct stand *stand, const char *ids, char *body, size_t size)
-{
-    size_t len = (size_t)snprintf(body, size, "{\"docs\":[");
-    const char *comma = "";
-    for (const char *id = strstr(ids, "[\"") + 1; *id == '"'; id += 39) {
-        unsigned n = number_of(id + 1);
-        len += (size_t)snprintf(
-            body + len, size - len,
-            "%s{\"_index\":\"orders-000001\",\"_id\":\"%.36s\",\"found\":", comma, id + 1);
-        comma = ",";
-        if (!atomic_load(&stand->present[n])) {
-            len += (size_t)snprintf(body + len, size - len, "false}");
-            continue;
-        }
-        unsigned hour = n / PER_HOUR;
-        len += (size_t)snprintf(body + len, size - len,
-                                "true,\"_seq_no\":1,\"_primary_term\":1,\"_source\":{\"id\":"
-                                "\"%.36s\",\"product_name\":\"order\",\"amount\":1,"
-                                "\"created_at\":\"2020-01-%02uT%02u:00:00Z\"}}",
-                                id + 1, 1 + hour / 24, hour % 24);
-        if (id[38] != ',')
-            break;
-    }
-    (void)snprintf(body + len, size - len, "]}");
-}
-
-static void write_bulk(struct stand *stand, const char *request, char *body, size_t size)
-{
-    static const char
-        action[] = "{\"index\":{\"_id\":\"",
-        refusal[] =
-            ",\"error\":{\"type\":\"document_parsing_exception\",\"reason\":\"it is poison\"}";
-    size_t len = (size_t)snprintf(body, size, "{\"items\":[");
-    const char *comma = "";
-    for (const char *line = strstr(request, action); line != NULL;
-         line = strstr(line + 1, action)) {
-        const char *id = line + sizeof action - 1;
-        unsigned n = number_of(id);
-        bool refused = n == atomic_load(&stand->refused);
-        len += (size_t)snprintf(body + len, size - len,
-                                "%s{\"index\":{\"_id\":\"%.36s\",\"status\":%d%s}}", comma, id,
-                                refused ? 400 : 201, refused ? refusal : "");
-        comma = ",";
-        if (refused)
-            continue;
-        atomic_fetch_add(&stand->written[n], 1);
-        atomic_store(&stand->present[n], true);
-    }
-    (void)snprintf(body + len, size - len, "]}");
-}
-
-static int serve(void *arg, const char *request, char *body, size_t size)
-{
-    struct stand *stand = arg;
-    atomic_fetch_add(&stand->requests, 1);
-    if (strncmp(request, "GET /orders?", 12) == 0)
-        snprintf(
-            body, size,
-            "{\"orders-000001\":{\"aliases\":{\"orders\":{\"is_write_index\":true}},"
-            "\"mappings\":{\"_meta\":{%s},\"properties\":{\"product_name\":{\"type\":\"text\"},"
-            "\"amount\":{\"type\":\"double\"},\"created_at\":{\"type\":\"date\"}}},"
-            "\"settings\":{\"index\":{\"uuid\":\"u\"}}}}",
-            atomic_load(&stand->another) ? "\"deployment\":\"not this one\"" : "");
-    else if (strstr(request, "\"composite\"") != NULL)
-        write_hours(stand, body, size);
-    else if (strstr(request, "\"undated\"") != NULL)
-        snprintf(body, size,
-                 "{\"timed_out\":false,\"hits\":{\"total\":{\"value\":0}},"
-                 "\"aggregations\":{\"undated\":{\"doc_count\":0}}}");
-    else if (strncmp(request, "POST /orders/_mget", 18) == 0)
-        write_documents(stand, strstr(request, "{\"ids\":"), body, size);
-    else if (strncmp(request, "POST /orders/_bulk?", 19) == 0)
-        write_bulk(stand, request, body, size);
-    else /* a walk: no documents that are extra */
-        snprintf(body, size, "{\"_scroll_id\":\"s\",\"timed_out\":false,\"hits\":{\"hits\":[]}}");
-    return 200;
-}
 
 /* ---- the stand ---- */
 
@@ -186,7 +69,7 @@ static struct stand *start(struct fixture *fixture, unsigned orders, unsigned pr
     char sql[400];
     assert_non_null(stand);
     stand->fixture = fixture;
-    stand->peer = http_peer_new_answering(serve, stand);
+    stand->peer = http_peer_new_answering(fake_documents_serve, &stand->documents);
     snprintf(stand->url, sizeof stand->url, "http://127.0.0.1:%u",
              (unsigned)http_peer_port(stand->peer));
     stand->server.url = stand->url;
@@ -203,7 +86,7 @@ static struct stand *start(struct fixture *fixture, unsigned orders, unsigned pr
              PER_HOUR, orders);
     execute(fixture, sql);
     for (unsigned n = present_from; n <= orders; n++)
-        atomic_store(&stand->present[n], true);
+        atomic_store(&stand->documents.present[n], true);
     return stand;
 }
 
@@ -246,10 +129,10 @@ static void wait_for_pause(struct stand *stand)
     wait_until(is(stand, "SELECT state = 'running' AND done = total AND total > 0 FROM " LAST),
                turn(stand));
     do {
-        before = atomic_load(&stand->requests);
+        before = atomic_load(&stand->documents.requests);
         for (int i = 0; i < 50; i++)
             turn(stand);
-    } while (atomic_load(&stand->requests) != before);
+    } while (atomic_load(&stand->documents.requests) != before);
 }
 
 static const char *wait_for_end(struct stand *stand)
@@ -266,7 +149,7 @@ static unsigned written(struct stand *stand, unsigned times)
 {
     unsigned count = 0;
     for (unsigned n = 1; n <= ORDERS_MAX; n++)
-        count += atomic_load(&stand->written[n]) == times;
+        count += atomic_load(&stand->documents.written[n]) == times;
     return count;
 }
 
@@ -279,10 +162,10 @@ static void test_settles(void **state)
     ask(stand, "verify", "{\"full\":true}");
     wait_for_pause(stand);
     for (unsigned n = 3; n <= 10; n++)
-        atomic_store(&stand->present[n], true); /* it was in flight */
-    unsigned before = atomic_load(&stand->requests);
+        atomic_store(&stand->documents.present[n], true); /* it was in flight */
+    unsigned before = atomic_load(&stand->documents.requests);
     pass_seconds(stand, 24);
-    assert_int_equal(atomic_load(&stand->requests), before);
+    assert_int_equal(atomic_load(&stand->documents.requests), before);
     pass_seconds(stand, 8);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 0 false");
     assert_int_equal(written(stand, 0), ORDERS_MAX);
@@ -292,12 +175,12 @@ static void test_settles(void **state)
                         "2 0.0002 t t");
 
     /* A scheduler by itself mends what is little. One document cannot be. */
-    atomic_store(&stand->refused, 2);
+    atomic_store(&stand->documents.refused, 2);
     ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
     wait_for_pause(stand);
     pass_seconds(stand, 32);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 1 false");
-    assert_int_equal(atomic_load(&stand->written[1]), 1);
+    assert_int_equal(atomic_load(&stand->documents.written[1]), 1);
     assert_int_equal(written(stand, 0), ORDERS_MAX - 1);
     stop(stand);
 }
@@ -349,10 +232,56 @@ static void test_goes_on(void **state)
     stop(stand);
 }
 
+/* All orders are also those that are dated in the future, but for the hour that comes: its orders
+ * are on their way. */
+static void test_dated_in_the_future(void **state)
+{
+    struct stand *stand = start(*state, 10, 1);
+    atomic_store(&stand->documents.extra, true);
+    execute(stand->fixture,
+            "INSERT INTO orders VALUES"
+            " ('0000000b-0000-4000-8000-000000000000', 'order', 1, '2150-02-01 00:30:00Z'),"
+            " ('0000000c-0000-4000-8000-000000000000', 'order', 1, now() + interval '1 min'),"
+            " ('0000000d-0000-4000-8000-000000000000', 'order', 1, now() + interval '3 h')");
+    ask(stand, "verify", "{\"full\":true}");
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 2 2 1 0 0 false");
+    assert_string_equal(query(stand->fixture,
+                              "SELECT concat_ws(' ', result->'missing'->'ids',"
+                              " result->'extra'->'ids', result->'orders') FROM " LAST),
+                        "[\"0000000b-0000-4000-8000-000000000000\","
+                        " \"0000000d-0000-4000-8000-000000000000\"] [\"" EXTRA_ID "\"] 12");
+    ask(stand, "verify", "{}");
+    assert_string_equal(wait_for_end(stand), "done t 0 0 0 0 0 false");
+    stop(stand);
+}
+
+/* Counted is what was written before, also when a search does not find it so yet. */
+static void test_refreshes(void **state)
+{
+    struct stand *stand = start(*state, 10, 1);
+    atomic_store(&stand->documents.present[5], false);
+    atomic_store(&stand->documents.gone, 5);
+    ask(stand, "verify", "{\"full\":true}");
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 1 1 0 0 0 false");
+    assert_int_equal(atomic_load(&stand->documents.refreshes), 1);
+
+    /* Without the privilege it is compared as a search finds it. */
+    atomic_store(&stand->documents.refuses_refresh, true);
+    atomic_store(&stand->documents.gone, 5);
+    ask(stand, "verify", "{\"full\":true}");
+    assert_string_equal(wait_for_end(stand), "done t 0 0 0 0 0 false");
+    assert_int_equal(atomic_load(&stand->documents.refreshes), 2);
+    stop(stand);
+}
+
 static void test_another_deployment(void **state)
 {
     struct stand *stand = start(*state, 10, 1);
-    atomic_store(&stand->another, true);
+    atomic_store(&stand->documents.another, true);
     ask(stand, "repair", "{\"full\":true}");
     const char *end = wait_for_end(stand);
     assert_non_null(strstr(end, "failed"));
@@ -366,10 +295,9 @@ int main(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_settles),
-        DATABASE_TEST(test_does_not_fit),
-        DATABASE_TEST(test_goes_on),
-        DATABASE_TEST(test_another_deployment),
+        DATABASE_TEST(test_settles),   DATABASE_TEST(test_does_not_fit),
+        DATABASE_TEST(test_goes_on),   DATABASE_TEST(test_dated_in_the_future),
+        DATABASE_TEST(test_refreshes), DATABASE_TEST(test_another_deployment),
     };
     int failures = cmocka_run_group_tests_name("verify", tests, NULL, NULL);
     postgres_server_stop();
