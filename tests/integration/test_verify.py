@@ -72,9 +72,9 @@ class World:
 
     # --- orders -------------------------------------------------------------------------------
 
-    def add(self, count, age=timedelta(days=3), documents=True):
-        """Orders that are up to so old; returns their ids."""
-        now = datetime.now(UTC) - timedelta(minutes=2)
+    def add(self, count, age=timedelta(days=3), ahead=timedelta(minutes=-2), documents=True):
+        """Orders that are up to so much older than an instant; returns their ids."""
+        now = datetime.now(UTC) + ahead
         made = {}
         for _ in range(count):
             order = str(uuid.uuid4())
@@ -231,8 +231,13 @@ def test_differences(world):
     flying = told.add(50, documents=False)
     verify = told.begin("verify", fields=True)
 
-    # One is killed in the middle. An extra document that somebody writes now is kept.
+    # One is killed in the middle. An extra document that somebody writes now is kept. What is dated in
+    # the future is compared, too.
     expected_mended = damage(mended, mended.add(3000))
+    expected_mended["missing"] |= set(mended.add(1, ahead=timedelta(days=400), documents=False))
+    future = str(uuid.uuid4())
+    mended.put_extra(future, created_at="2150-01-01T00:00:00Z")
+    expected_mended["extra"].add(future)
     written = str(uuid.uuid4())
     mended.put_extra(written)
     mended.elasticsearch.indices.refresh(index=mended.name)
@@ -274,10 +279,10 @@ def test_differences(world):
 
     result = mended.done(repair)
     assert found(result) == expected_mended | {"extra": expected_mended["extra"] | {written}}
-    assert (result["repaired"], result["deleted"]) == (6, 3)
+    assert (result["repaired"], result["deleted"]) == (7, 4)
     assert mended.read(written)["product_name"] == "Coffee"
     mended.elasticsearch.delete(index=mended.name, id=written, refresh=True)
     result = mended.done(mended.begin("verify", full=True, fields=True))
     assert found(result) == {}
-    assert result["orders"] == result["documents"] == 3000
+    assert result["orders"] == result["documents"] == 3001
     assert mended.known() == (0, 0, 0, None, None)
