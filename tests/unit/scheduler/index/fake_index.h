@@ -18,7 +18,7 @@ struct fake_index {
     atomic_bool absent;      /* there is no index */
     atomic_uint incarnation; /* of the index */
     atomic_uint requests;
-    atomic_uint requests_max; /* more are answered with 503 */
+    atomic_uint requests_max;                /* more are answered with 503 */
     atomic_uint written[FAKE_INDEX_NUMBERS]; /* how often */
 };
 
