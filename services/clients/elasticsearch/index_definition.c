@@ -144,6 +144,11 @@ static int lay_file_over(struct index_definition *definition, const char *path, 
     lay_over(definition->settings, given);
     lay_over(definition->mappings, json_object_get(file, "mappings"));
     rc = index_look_judge_mapping(definition->mappings, &why);
+    if (rc == 0 && !index_look_created_at_is_date(definition->mappings)) {
+        error_set(&why,
+                  "created_at is no date, or has no doc_values, by which a verification counts");
+        rc = -1;
+    }
     if (rc != 0)
         error_set(err, "the mapping does not fit: %s", why.message);
 done:

@@ -87,19 +87,29 @@ static void read_identity(const json_t *settings, struct index_look *look)
         (void)snprintf(look->identity, sizeof look->identity, "%s/%s", uuid, history);
 }
 
+/* The type of a field whose values can be counted and summed, else "". */
+static const char *type_of(const json_t *mappings, const char *name)
+{
+    const json_t *field = json_object_get(json_object_get(mappings, "properties"), name);
+    return json_is_false(json_object_get(field, "doc_values")) ? "" : text_at(field, "type", "");
+}
+
+bool index_look_created_at_is_date(const json_t *mappings)
+{
+    const char *type = type_of(mappings, "created_at");
+    return strcmp(type, "date") == 0 || strcmp(type, "date_nanos") == 0;
+}
+
 static void read_mapping(const json_t *mappings, struct index_look *look)
 {
     const json_t *meta = json_object_get(mappings, "_meta");
-    const json_t *properties = json_object_get(mappings, "properties");
-    const char *amount = text_at(json_object_get(properties, "amount"), "type", "");
-    const char *created_at = text_at(json_object_get(properties, "created_at"), "type", "");
+    const char *amount = type_of(mappings, "amount");
     copy(look->deployment, sizeof look->deployment, text_at(meta, "deployment", ""));
     look->reindex_job = json_integer_value(json_object_get(meta, "reindex"));
     look->amount_is_float = strcmp(amount, "float") == 0;
     look->amount_is_number = look->amount_is_float || strcmp(amount, "double") == 0 ||
                              strcmp(amount, "scaled_float") == 0;
-    look->created_at_is_date =
-        strcmp(created_at, "date") == 0 || strcmp(created_at, "date_nanos") == 0;
+    look->created_at_is_date = index_look_created_at_is_date(mappings);
 }
 
 int index_look_read(const char *name, const char *body, size_t len_bytes,

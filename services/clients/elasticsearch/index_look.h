@@ -52,4 +52,7 @@ bool index_look_is_absent(long status, const char *error_type);
 int index_look_judge_mapping(const json_t *mappings, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Else the documents cannot be counted by the hour, and so not compared with PostgreSQL. */
+bool index_look_created_at_is_date(const json_t *mappings);
+
 #endif

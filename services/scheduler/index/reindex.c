@@ -220,6 +220,7 @@ static void begin_compare(struct reindex *reindex)
             .index = swapped ? reindex->context->index : reindex->own,
             .require_alias = true,
             .float_amounts = reindex->float_amounts,
+            .counts_only = reindex->counts_only,
             .full = true,
             .to_us = ((int64_t)now.tv_sec * 1000 - (swapped ? 0 : RECENT_MS)) * 1000,
             .mode = INDEX_COMPARE_REPAIR,
@@ -229,14 +230,21 @@ static void begin_compare(struct reindex *reindex)
 }
 
 /* What was committed since the copy's last pass is mended here. Only what Elasticsearch refuses may
- * be left. */
+ * be left: orders that it has refused before, and few others, or the mapping is wrong. */
 static void judge_comparison(struct reindex *reindex, enum reindex_phase next)
 {
     const struct compare_result *result = index_compare_result(reindex->compare);
+    const json_t *copied = reindex->at.copied;
     int64_t left = compare_result_differences(result);
-    int64_t refused = json_integer_value(
-        json_object_get(json_object_get(reindex->at.copied, "refused"), "count"));
-    if (left > refused)
+    int64_t refused =
+        json_integer_value(json_object_get(json_object_get(copied, "refused"), "count"));
+    int64_t orders = refused + json_integer_value(json_object_get(copied, "copied"));
+    if (!is_swapped(reindex) && refused - result->dead_at_index.count > orders / 100)
+        reindex_fail(reindex,
+                     "Elasticsearch refuses %" PRId64 " of %" PRId64
+                     " orders: does the mapping of ORDER_INDEX_SETTINGS_FILE fit?",
+                     refused, orders);
+    else if (left > refused)
         reindex_fail(reindex,
                      "the new index lacks %" PRId64 " orders or has them wrong, and Elasticsearch "
                      "refused %" PRId64,

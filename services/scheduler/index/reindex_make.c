@@ -228,6 +228,7 @@ static void on_own(void *arg, long status, const char *body, size_t body_len,
     if (at->phase != REINDEX_MAKE) {
         reindex->owned = there && strcmp(look.identity, at->identity) == 0;
         reindex->float_amounts = look.amount_is_float;
+        reindex->counts_only = !look.amount_is_number;
         if (!reindex->owned) {
             log_warn("the new index was lost; a reindex begins anew",
                      log_number("job", reindex->run->job->id), log_text("index", at->name));
@@ -241,6 +242,7 @@ static void on_own(void *arg, long status, const char *body, size_t body_len,
         (void)snprintf(at->identity, sizeof at->identity, "%s", look.identity);
         reindex->owned = true;
         reindex->float_amounts = look.amount_is_float;
+        reindex->counts_only = !look.amount_is_number;
         reindex_enter(reindex, REINDEX_COPY);
     }
 }

@@ -38,7 +38,8 @@ struct reindex {
     struct index_listing listing; /* while `listed` */
     bool listed;
     bool owned;         /* the new index is the one of the checkpoint */
-    bool float_amounts; /* owned: its mapping has them */
+    bool float_amounts; /* owned: its mapping has them, */
+    bool counts_only;   /* or amounts that cannot be summed */
     struct order_copy *copy;
     struct index_compare *compare;
     char left[400]; /* what a canceled job leaves behind; empty: nothing */

@@ -158,6 +158,11 @@ static void test_refused(void **state)
         {MAPPED("\"amount\":{\"type\":\"long\"}"),
          "the mapping does not fit: amount is long, not double"},
         {MAPPED("\"product_name\":null"), "the mapping does not fit: it lacks product_name"},
+        {MAPPED("\"created_at\":null"), "the mapping does not fit: created_at is no date"},
+        {MAPPED("\"created_at\":{\"type\":\"keyword\"}"),
+         "the mapping does not fit: created_at is no date"},
+        {MAPPED("\"created_at\":{\"doc_values\":false}"),
+         "the mapping does not fit: created_at is no date, or has no doc_values"},
         {MAPPED("\"created_at\":5"), "the mapping does not fit: created_at is object, not date"},
     };
     struct error err;

@@ -27,7 +27,7 @@ static struct {
     const char *fails;         /* the copy, for this reason */
     unsigned copies, tails;
     char index[300], tail_index[300], checkpoint[20]; /* of the last copy */
-    int64_t refused, differences;
+    int64_t refused, dead, differences;
     unsigned compared;
     char compared_index[300];
 } engines;
@@ -128,7 +128,9 @@ struct index_compare *index_compare_new(const struct index_context *context, str
     assert_int_equal(options->delete_extra, strcmp(options->index, "orders") != 0);
     engines.compared++;
     job_run_step_in(run, 0);
-    return memory_new(sizeof(struct index_compare));
+    struct index_compare *compare = memory_new(sizeof *compare);
+    compare->result.dead_at_index.count = engines.dead;
+    return compare;
 }
 
 void index_compare_free(struct index_compare *compare)
@@ -471,7 +473,7 @@ static void test_what_the_comparison_finds(void **state)
     struct stand stand;
     start(&stand, *state);
     fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
-    engines.refused = 2;
+    engines.refused = engines.dead = 2;
     engines.differences = 3;
     add_job(&stand, "{}");
     run_until_ended(&stand, "failed");
@@ -480,6 +482,21 @@ static void test_what_the_comparison_finds(void **state)
     engines.differences = 2;
     add_job(&stand, "{}");
     run_until_ended(&stand, "done");
+    stop(&stand);
+}
+
+/* A mapping that refuses orders that the one before took must not come into use. */
+static void test_refused_by_the_mapping(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    engines.refused = engines.differences = 2;
+    engines.dead = 1;
+    add_job(&stand, "{}");
+    run_until_ended(&stand, "failed");
+    assert_error(&stand, "Elasticsearch refuses 2 of 32 orders");
+    assert_string_equal(fake_indices_text(stand.fake), "orders-000001[orders*]");
     stop(&stand);
 }
 
@@ -661,6 +678,7 @@ int main(void)
         DATABASE_TEST(test_failure),
         DATABASE_TEST(test_what_the_comparison_finds),
         DATABASE_TEST(test_no_index_yet),
+        DATABASE_TEST(test_refused_by_the_mapping),
         DATABASE_TEST(test_the_swap_is_refused),
         DATABASE_TEST(test_a_comparison_after_the_swap),
         DATABASE_TEST(test_dies_at_each_request),
