@@ -153,7 +153,7 @@ int search_index_verified(struct database *database, const struct long_job *job,
 int search_index_fault(struct database *database, const struct long_job *job, const char *fault,
                        database_done_fn *on_done, void *arg)
 {
-    static const char sql[] =
-        JOB_HELD ", changed AS (UPDATE search_index SET fault = $3 FROM held)" JOB_HOLD;
+    static const char sql[] = JOB_HELD ", changed AS (UPDATE search_index SET fault = $3 FROM held"
+                                       " WHERE NOT cancel)" JOB_HOLD;
     return job_send(database, sql, job, &fault, 1, false, on_done, arg);
 }

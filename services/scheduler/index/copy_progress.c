@@ -1,6 +1,7 @@
 /* The checkpoint is a JSON object with the members of the struct. */
 #include "services/scheduler/index/copy_progress.h"
 #include "services/base/memory.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,4 +111,15 @@ json_t *copy_progress_result(const struct copy_progress *progress)
                      "unreadable", (json_int_t)progress->unreadable, "passes",
                      (json_int_t)progress->passes, "transactions_left",
                      (int)progress->transactions_left);
+}
+
+bool copy_result_is_refused(const json_t *result, int64_t dead, struct error *ret_reason)
+{
+    int64_t refused = number(json_object_get(result, "refused"), "count");
+    int64_t orders = refused + number(result, "copied");
+    error_set(ret_reason,
+              "Elasticsearch refuses %" PRId64 " of %" PRId64 " orders: does the mapping, such as "
+              "that of ORDER_INDEX_SETTINGS_FILE, fit?",
+              refused, orders);
+    return refused - dead > orders / 100;
 }

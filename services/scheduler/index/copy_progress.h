@@ -45,4 +45,8 @@ void copy_progress_refused(struct copy_progress *progress, const struct order_id
 /* As a job's result shows it; a new reference. */
 json_t *copy_progress_result(const struct copy_progress *progress);
 
+/* Does such a result tell that the mapping is wrong, rather than single orders: more than 1 % are
+ * refused, not counting those that were refused before, whose letters are `dead`? */
+bool copy_result_is_refused(const json_t *result, int64_t dead, struct error *ret_reason);
+
 #endif

@@ -8,6 +8,7 @@
 #include "services/clients/elasticsearch/index_look.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/search_index.h"
+#include "services/scheduler/index/copy_progress.h"
 #include "services/scheduler/index/index_compare.h"
 #include "services/scheduler/index/index_context.h"
 #include "services/scheduler/index/index_requests.h"
@@ -42,6 +43,7 @@ struct refill {
     int64_t tell_at_ms, share_at_ms;
     double share; /* that was told last; below 0: none yet */
     bool told;    /* REFILL_END: the result */
+    struct error refusal;
 };
 
 /* ---- which index is there ---- */
@@ -266,11 +268,23 @@ static void on_complete(void *arg, const struct database_answer *answer)
         job_run_done(refill->run);
 }
 
+static void on_fault(void *arg, const struct database_answer *answer)
+{
+    struct refill *refill = arg;
+    if (job_run_answered(refill->run, answer, true))
+        job_run_fail(refill->run, refill->refusal.message);
+}
+
+/* What is refused for its mapping is refused again: that waits for a person, and the index stays
+ * incomplete. */
 static void finish(struct refill *refill)
 {
     struct job_run *run = refill->run;
     if (!refill->told)
         tell(refill);
+    else if (copy_result_is_refused(refill->copied, 0, &refill->refusal))
+        job_run_sent(run, search_index_fault(run->database, run->job, refill->refusal.message,
+                                             on_fault, refill));
     else
         job_run_sent(run, search_index_rebuilt(run->database, run->job, refill->look.identity,
                                                on_complete, refill));

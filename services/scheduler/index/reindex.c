@@ -8,6 +8,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/reindex_jobs.h"
+#include "services/scheduler/index/copy_progress.h"
 #include "services/scheduler/index/index_compare.h"
 #include "services/scheduler/index/order_copy.h"
 #include "services/scheduler/index/reindex_work.h"
@@ -235,15 +236,13 @@ static void judge_comparison(struct reindex *reindex, enum reindex_phase next)
 {
     const struct compare_result *result = index_compare_result(reindex->compare);
     const json_t *copied = reindex->at.copied;
+    struct error reason;
     int64_t left = compare_result_differences(result);
     int64_t refused =
         json_integer_value(json_object_get(json_object_get(copied, "refused"), "count"));
-    int64_t orders = refused + json_integer_value(json_object_get(copied, "copied"));
-    if (!is_swapped(reindex) && refused - result->dead_at_index.count > orders / 100)
-        reindex_fail(reindex,
-                     "Elasticsearch refuses %" PRId64 " of %" PRId64
-                     " orders: does the mapping of ORDER_INDEX_SETTINGS_FILE fit?",
-                     refused, orders);
+    if (!is_swapped(reindex) &&
+        copy_result_is_refused(copied, result->dead_at_index.count, &reason))
+        reindex_fail(reindex, "%s", reason.message);
     else if (left > refused)
         reindex_fail(reindex,
                      "the new index lacks %" PRId64 " orders or has them wrong, and Elasticsearch "

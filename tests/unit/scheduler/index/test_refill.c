@@ -204,16 +204,34 @@ static void test_refused(void **state)
     stop(stand);
 }
 
+/* An index that refuses more than a few orders is not told to be complete. */
+static void test_many_refused(void **state)
+{
+    struct stand *stand = start(*state);
+    execute(stand->fixture, "UPDATE orders SET product_name = 'poison'"
+                            " WHERE id IN (SELECT id FROM orders ORDER BY id LIMIT 101)");
+    ask(stand, "{\"refill\":true}");
+    (void)wait_for_end(stand);
+    assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', state, error = fault, error)"
+                                              " FROM search_index, " LAST),
+                        "failed t Elasticsearch refuses 101 of 10000 orders: does the mapping, such"
+                        " as that of ORDER_INDEX_SETTINGS_FILE, fit?");
+    execute(stand->fixture, "UPDATE orders SET product_name = 'good'"
+                            " WHERE id IN (SELECT id FROM orders ORDER BY id LIMIT 1)");
+    ask(stand, "{\"refill\":true}");
+    assert_string_equal(wait_for_end(stand), "done 10000 10000 orders-000001 9900 complete");
+    assert_string_equal(query(stand->fixture, "SELECT fault IS NULL FROM search_index"), "t");
+    stop(stand);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_refill),
-        DATABASE_TEST(test_goes_on),
-        DATABASE_TEST(test_absent),
-        DATABASE_TEST(test_refused),
+        DATABASE_TEST(test_refill),  DATABASE_TEST(test_goes_on),      DATABASE_TEST(test_absent),
+        DATABASE_TEST(test_refused), DATABASE_TEST(test_many_refused),
     };
     int failures = cmocka_run_group_tests_name("refill", tests, NULL, NULL);
     postgres_server_stop();
