@@ -253,7 +253,7 @@ def test_differences(world):
     )
     original.elasticsearch.delete(index=original.name, id=tea[0])
     original.put(tea[1], amount=10**7)
-    original.put_extra("an id")
+    original.put_extra("an id", amount=1)  # in the hour of the missing one: the sum tells
     original.elasticsearch.indices.refresh(index=original.name)
     taken_over = original.begin("repair", full=True)
 
