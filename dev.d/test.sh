@@ -161,9 +161,10 @@ test_sanitize() {
     run_ctest asan
 }
 
+# One more at once than there are cores: most of a test's time is waiting.
 run_ctest() {
     LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0 \
-        ctest --preset "$1" -j "$(nproc)" --output-junit "$results/unit.xml" "${@:2}"
+        ctest --preset "$1" -j $(($(nproc) + 1)) --output-junit "$results/unit.xml" "${@:2}"
 }
 
 prepare_integration() {
@@ -172,8 +173,8 @@ prepare_integration() {
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
-    # Two workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 2 tests/integration tests/bench -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" \
+    # Three workers with a system each: most of a test's time is waiting.
+    "$VENV/bin/pytest" -n 3 tests/integration tests/bench -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
 }
 
