@@ -273,8 +273,8 @@ static void die(struct stand *stand)
 static void assert_error(struct stand *stand, const char *words)
 {
     const char *error = query(stand->fixture, ERROR);
-    if (strstr(error, words) == NULL)
-        fail_msg("\"%s\" is not in: %s", words, error);
+    if (error == NULL || strstr(error, words) == NULL)
+        fail_msg("\"%s\" is not in: %s", words, error != NULL ? error : "no error");
 }
 
 /* ---- the tests ---- */
