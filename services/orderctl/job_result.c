@@ -108,6 +108,12 @@ static void print_comparison(const json_t *job, const json_t *result)
               "index: orderctl dead list --stage index\n",
               stdout);
     }
+    if (count_of(result, "refused") > 0) {
+        print_tally(result, "refused", "refused");
+        fputs("               The mapping of the index does not take those: mend "
+              "ORDER_INDEX_SETTINGS_FILE, then orderctl reindex\n",
+              stdout);
+    }
     if (field_number(result, "repaired", 0) > 0 || field_number(result, "deleted", 0) > 0) {
         print_label("repaired");
         field_print_number(result, "repaired");
@@ -122,7 +128,7 @@ static void print_comparison(const json_t *job, const json_t *result)
         return;
     const char *full = field_true(parameters, "full") ? " --full" : "",
                *fields = field_true(parameters, "fields") ? " --fields" : "";
-    if (orders_left(result) > 0)
+    if (orders_left(result) > count_of(result, "refused"))
         printf("  Index them again: orderctl verify%s%s --repair\n", full, fields);
     if (documents_left(result) > 0)
         printf("  Delete the documents that have no order: orderctl verify%s%s --repair "

@@ -19,6 +19,7 @@ void compare_result_release(struct compare_result *result)
     release_tally(&result->extra);
     release_tally(&result->different);
     release_tally(&result->dead_at_index);
+    release_tally(&result->refused);
     *result = (struct compare_result){.orders = 0};
 }
 
@@ -63,12 +64,12 @@ json_t *compare_result_to_json(const struct compare_result *result)
 {
     const struct compare_tally *missing = &result->missing, *extra = &result->extra,
                                *different = &result->different, *dead = &result->dead_at_index;
-    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "from",
+    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "from",
                      instant_to_json(result->from_us), "to", instant_to_json(result->to_us),
                      "orders", (json_int_t)result->orders, "documents",
                      (json_int_t)result->documents, "missing", tally_to_json(missing), "extra",
                      tally_to_json(extra), "different", tally_to_json(different), "dead_at_index",
-                     tally_to_json(dead), "repaired",
+                     tally_to_json(dead), "refused", tally_to_json(&result->refused), "repaired",
                      (json_int_t)(missing->mended + different->mended + dead->mended), "deleted",
                      (json_int_t)extra->mended, "approximate", result->approximate);
 }
@@ -103,13 +104,18 @@ static int read_instant(const json_t *json, const char *name, int64_t *ret_us)
     return timestamp_parse(json_string_value(value), json_string_length(value), ret_us);
 }
 
-static int read_tally(const json_t *json, const char *name, struct compare_tally *ret_tally)
+static int read_found(const json_t *json, const char *name, struct compare_tally *ret_tally)
 {
     const json_t *tally = json_object_get(json, name), *ids = json_object_get(tally, "ids"), *id;
     size_t i;
     json_array_foreach(ids, i, id) if (json_is_string(id))
         compare_tally_add(ret_tally, json_string_value(id));
-    return read_number(tally, "count", &ret_tally->count) == 0 &&
+    return read_number(tally, "count", &ret_tally->count);
+}
+
+static int read_tally(const json_t *json, const char *name, struct compare_tally *ret_tally)
+{
+    return read_found(json, name, ret_tally) == 0 &&
                    read_number(json_object_get(json, "mended"), name, &ret_tally->mended) == 0
                ? 0
                : -1;
@@ -126,7 +132,8 @@ int compare_result_load(const json_t *json, struct compare_result *ret_result)
         read_tally(json, "missing", &result.missing) == 0 &&
         read_tally(json, "extra", &result.extra) == 0 &&
         read_tally(json, "different", &result.different) == 0 &&
-        read_tally(json, "dead_at_index", &result.dead_at_index) == 0) {
+        read_tally(json, "dead_at_index", &result.dead_at_index) == 0 &&
+        read_found(json, "refused", &result.refused) == 0) {
         *ret_result = result;
         return 0;
     }
@@ -149,7 +156,13 @@ void compare_result_fault(const struct compare_result *result, char fault[COMPAR
             extra = compare_tally_left(&result->extra);
     size_t len = 0;
     fault[0] = '\0';
-    if (!compare_within_limits(missing + different, result->orders))
+    if (!compare_within_limits(result->refused.count, result->orders))
+        len = (size_t)snprintf(fault, COMPARE_FAULT_SIZE,
+                               "Elasticsearch refuses %" PRId64 " of %" PRId64 " orders, which the "
+                               "mapping of the index does not take. Mend "
+                               "ORDER_INDEX_SETTINGS_FILE, then: orderctl reindex",
+                               result->refused.count, result->orders);
+    else if (!compare_within_limits(missing + different, result->orders))
         len = (size_t)snprintf(fault, COMPARE_FAULT_SIZE,
                                "search lacks %" PRId64 " of %" PRId64 " orders and shows %" PRId64
                                " wrongly. Unless somebody wants that: orderctl verify --full "

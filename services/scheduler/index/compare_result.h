@@ -24,6 +24,7 @@ struct compare_result {
     struct compare_tally extra;   /* a document without an order */
     struct compare_tally different;     /* the document says something else than the order */
     struct compare_tally dead_at_index; /* without a document, because its letter died there */
+    struct compare_tally refused;       /* by Elasticsearch, when they were to be mended */
     bool approximate; /* there was too much to look up again: counts by hour, of what is left */
 };
 

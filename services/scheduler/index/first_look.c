@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOCUMENT_HOURS 24 /* that are walked over at once */
+#define DOCUMENT_HOURS (7 * 24) /* that are walked over at once */
 
 _Static_assert(ORDER_ROWS_MAX <= DOCUMENTS_MAX, "a page's documents are read at once");
 _Static_assert(DOCUMENTS_MAX <= ORDER_ROWS_MAX, "a page's rows are found at once");

@@ -156,9 +156,12 @@ static void delete_documents(struct second_look *look)
 static void on_refused(void *arg, const struct order_id *id)
 {
     struct second_look *look = arg;
+    char text[ORDER_ID_TEXT_LEN + 1];
     for (size_t i = 0; i < look->order_count; i++)
         if (order_id_equal(id, &look->orders[i].id))
             look->repaired[i] = NULL;
+    order_id_format(id, text);
+    compare_tally_add(&look->result->refused, text);
 }
 
 static void on_written(void *arg, const struct error *failure)

@@ -24,6 +24,7 @@ static void test_shown(void **state)
     compare_tally_add(&result.missing, "b");
     compare_tally_add(&result.extra, "\"");
     compare_tally_add(&result.dead_at_index, "c");
+    compare_tally_add(&result.refused, "d");
     result.missing.mended = 2;
     result.dead_at_index.mended = 1;
     result.extra.mended = 1;
@@ -31,7 +32,8 @@ static void test_shown(void **state)
                 "{\"from\":\"1970-01-01T00:00:00Z\",\"to\":\"1970-01-01T01:00:00Z\",\"orders\":10,"
                 "\"documents\":9,\"missing\":{\"count\":2,\"ids\":[\"a\",\"b\"]},"
                 "\"extra\":{\"count\":1,\"ids\":[\"\\\"\"]},\"different\":{\"count\":0,\"ids\":[]},"
-                "\"dead_at_index\":{\"count\":1,\"ids\":[\"c\"]},\"repaired\":3,\"deleted\":1,"
+                "\"dead_at_index\":{\"count\":1,\"ids\":[\"c\"]},"
+                "\"refused\":{\"count\":1,\"ids\":[\"d\"]},\"repaired\":3,\"deleted\":1,"
                 "\"approximate\":true}");
     assert_int_equal(compare_result_differences(&result), 0);
 
@@ -42,8 +44,8 @@ static void test_shown(void **state)
     assert_json(compare_result_save(&loaded), text);
     free(text);
 
-    static const char *const needed[] = {"from",          "to",     "orders",   "missing", "extra",
-                                         "dead_at_index", "mended", "different"};
+    static const char *const needed[] = {"from",          "to",     "orders",    "missing", "extra",
+                                         "dead_at_index", "mended", "different", "refused"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         json_t *damaged = json_copy(saved);
         json_object_set_new(damaged, needed[i], json_string("?"));
@@ -103,6 +105,13 @@ static void assert_fault(int64_t missing, int64_t different, int64_t extra, int6
 static void test_fault(void **state)
 {
     (void)state;
+    struct compare_result refused = {
+        .orders = 200000, .missing = {.count = 2001}, .refused = {.count = 2001}};
+    char words[COMPARE_FAULT_SIZE];
+    compare_result_fault(&refused, words);
+    assert_string_equal(words, "Elasticsearch refuses 2001 of 200000 orders, which the mapping of "
+                               "the index does not take. Mend ORDER_INDEX_SETTINGS_FILE, then: "
+                               "orderctl reindex");
     assert_fault(2000, 0, 2000, 0, "");
     assert_fault(3000, 0, 0, 3000, "");
     assert_fault(1999, 2, 0, 0,

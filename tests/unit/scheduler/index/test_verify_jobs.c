@@ -180,6 +180,8 @@ static void test_settles(void **state)
     wait_for_pause(stand);
     pass_seconds(stand, 32);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 1 false");
+    assert_string_equal(query(stand->fixture, "SELECT result #>> '{refused,count}' FROM " LAST),
+                        "1");
     assert_int_equal(atomic_load(&stand->documents.written[1]), 1);
     assert_int_equal(written(stand, 0), ORDERS_MAX - 1);
     stop(stand);
