@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from victim import Moment, Victim
 
-DEATH_SECONDS = 30
+DEATH_SECONDS = 90  # a reindex may look at what differs once more, half a minute later
 READY_SECONDS = 30
 
 
