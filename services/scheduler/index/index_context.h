@@ -18,7 +18,7 @@ struct index_context {
     const char *index;                          /* ORDER_INDEX: an index, or an alias */
     const char *dsn; /* of PostgreSQL, for what needs a connection of its own */
     const struct index_definition *definition; /* of a new index */
-    const struct live_pressure *pressure;      /* how much of the live traffic waits */
+    struct live_pressure *pressure;            /* how much of the live traffic waits */
 };
 
 #endif

@@ -34,6 +34,7 @@ struct watched_queue {
 };
 
 struct live_pressure {
+    unsigned users;
     size_t count;
     struct watched_queue *queues;
 };
@@ -79,6 +80,24 @@ static void on_turn(void *arg)
     (void)arg;
 }
 
+static void hold(struct live_pressure *pressure, bool held)
+{
+    for (size_t i = 0; i < pressure->count; i++)
+        broker_link_hold(pressure->queues[i].link, held);
+}
+
+void live_pressure_begin(struct live_pressure *pressure)
+{
+    if (pressure->users++ == 0)
+        hold(pressure, false);
+}
+
+void live_pressure_end(struct live_pressure *pressure)
+{
+    if (--pressure->users == 0)
+        hold(pressure, true);
+}
+
 struct queue_depth live_pressure_depth(const struct live_pressure *pressure)
 {
     struct queue_depth all = {.known = true};
@@ -119,7 +138,6 @@ struct live_pressure *live_pressure_new(struct event_loop *loop,
                                                 .on_turn = on_turn,
                                                 .arg = queue,
                                             });
-        broker_link_hold(queue->link, false);
     }
     pressure->count = count;
     return pressure;

@@ -42,6 +42,11 @@ struct live_pressure *live_pressure_new(struct event_loop *loop,
                                         const struct live_pressure_options *options);
 void live_pressure_free(struct live_pressure *pressure); /* NULL is legal */
 
+/* It will be asked for until live_pressure_end(): who writes to the index says so. Only then is a
+ * connection that is lost made again, the first one too: a process has others that come first. */
+void live_pressure_begin(struct live_pressure *pressure);
+void live_pressure_end(struct live_pressure *pressure);
+
 /* Of all queues together; known when that of each is. */
 struct queue_depth live_pressure_depth(const struct live_pressure *pressure);
 

@@ -23,7 +23,7 @@
 
 struct order_writer {
     struct order_writer_options options;
-    const struct live_pressure *pressure; /* or NULL */
+    struct live_pressure *pressure; /* or NULL */
     char *path;
     struct index_requests *requests;
     struct loop_timer *go_on;
@@ -208,6 +208,8 @@ struct order_writer *order_writer_new(const struct index_context *context,
     writer->go_on = event_loop_timer(context->loop, go_on, writer);
     writer->backoff = (struct backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     writer->part_max = ORDER_WRITER_MAX;
+    if (writer->pressure != NULL)
+        live_pressure_begin(writer->pressure);
     return writer;
 }
 
@@ -215,6 +217,8 @@ void order_writer_free(struct order_writer *writer)
 {
     if (writer == NULL)
         return;
+    if (writer->pressure != NULL)
+        live_pressure_end(writer->pressure);
     index_requests_free(writer->requests);
     loop_timer_free(writer->go_on);
     free(writer->path);
