@@ -1,8 +1,8 @@
 /* A kind that is canceled and does not come to an end: the runner ends its job after 60 s, by the
  * test's own clock. */
-#include "services/scheduler/job_runner.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/scheduler/test_runner.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"
 #include <string.h>
@@ -34,11 +34,6 @@ static void end(void *work)
     endless->ended++;
 }
 
-static void on_state(void *arg, bool up, const char *reason)
-{
-    (void)arg, (void)up, (void)reason;
-}
-
 /* A turn of the runner. */
 static void pass(struct fixture *fixture)
 {
@@ -51,13 +46,7 @@ static void test_the_limit(void **state)
     struct fixture *fixture = *state;
     struct endless endless = {.ended = 0};
     const struct job_kind kind = {"reindex", &endless, begin, step, cancel, end};
-    struct job_runner *runner = job_runner_new(fixture->loop, &(struct job_runner_options){
-                                                                  .dsn = fixture->dsn,
-                                                                  .name = "runner under test",
-                                                                  .kinds = &kind,
-                                                                  .kind_count = 1,
-                                                                  .on_state = on_state,
-                                                              });
+    struct job_runner *runner = test_runner_new(fixture, &kind, 1, NULL);
     wait_until(job_runner_up(runner), pass(fixture));
     execute(fixture, "INSERT INTO jobs (kind) VALUES ('reindex')");
     wait_until(strcmp(query(fixture, "SELECT state FROM jobs"), "running") == 0, pass(fixture));

@@ -6,6 +6,7 @@
 #include "services/scheduler/order_documents.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
+#include "tests/unit/scheduler/test_runner.h"
 #include "tests/unit/support/http_peer.h"
 #include "tests/unit/support/real_time.h"
 #include <curl/curl.h>
@@ -69,11 +70,6 @@ static int serve(void *arg, const char *request, char *body, size_t size)
 
 /* ---- the stand ---- */
 
-static void on_state(void *arg, bool up, const char *reason)
-{
-    (void)arg, (void)up, (void)reason;
-}
-
 static void on_stopped(void *arg)
 {
     (void)arg;
@@ -92,14 +88,7 @@ static void start(struct stand *stand, struct fixture *fixture)
         fixture->loop, &(const struct elasticsearch_options){.url = url}, "orders");
     stand->kinds[0] = discard_kind();
     stand->kinds[1] = replay_kind(stand->documents);
-    stand->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
-                                                      .dsn = fixture->dsn,
-                                                      .name = "runner under test",
-                                                      .kinds = stand->kinds,
-                                                      .kind_count = 2,
-                                                      .on_state = on_state,
-                                                      .on_stopped = on_stopped,
-                                                  });
+    stand->runner = test_runner_new(fixture, stand->kinds, 2, on_stopped);
     run_until_query(fixture, "SELECT to_regclass('job_items') IS NOT NULL", "t");
     execute(fixture, "CREATE TABLE documents (id text PRIMARY KEY, json text)");
 }

@@ -5,6 +5,7 @@
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include "tests/unit/scheduler/index/fake_index.h"
+#include "tests/unit/scheduler/test_runner.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"
 #include <curl/curl.h>
@@ -45,11 +46,6 @@ static void end(void *work)
 
 /* ---- the stand ---- */
 
-static void on_state(void *arg, bool up, const char *reason)
-{
-    (void)arg, (void)up, (void)reason;
-}
-
 static void pass(struct fixture *fixture)
 {
     test_clock_advance(10);
@@ -59,13 +55,7 @@ static void pass(struct fixture *fixture)
 static void start_runner(struct stand *stand)
 {
     struct fixture *fixture = stand->fixture;
-    stand->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
-                                                      .dsn = fixture->dsn,
-                                                      .name = "runner under test",
-                                                      .kinds = &stand->kind,
-                                                      .kind_count = 1,
-                                                      .on_state = on_state,
-                                                  });
+    stand->runner = test_runner_new(fixture, &stand->kind, 1, NULL);
     wait_until(job_runner_up(stand->runner), pass(fixture));
 }
 

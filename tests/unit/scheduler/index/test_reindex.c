@@ -10,6 +10,7 @@
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include "tests/unit/scheduler/index/fake_indices.h"
+#include "tests/unit/scheduler/test_runner.h"
 #include "tests/unit/support/real_time.h"
 #include <curl/curl.h>
 #include <signal.h>
@@ -183,20 +184,9 @@ struct stand {
     struct job_runner *runner;
 };
 
-static void on_state(void *arg, bool up, const char *reason)
-{
-    (void)arg, (void)up, (void)reason;
-}
-
 static void start_runner(struct stand *stand)
 {
-    stand->runner = job_runner_new(stand->fixture->loop, &(struct job_runner_options){
-                                                             .dsn = stand->fixture->dsn,
-                                                             .name = "runner under test",
-                                                             .kinds = &stand->kind,
-                                                             .kind_count = 1,
-                                                             .on_state = on_state,
-                                                         });
+    stand->runner = test_runner_new(stand->fixture, &stand->kind, 1, NULL);
 }
 
 static void start(struct stand *stand, struct fixture *fixture)

@@ -6,6 +6,7 @@
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include "tests/unit/scheduler/index/fake_documents.h"
+#include "tests/unit/scheduler/test_runner.h"
 #include "tests/unit/support/http_peer.h"
 #include "tests/unit/support/real_time.h"
 #include "tests/unit/support/test_clock.h"
@@ -28,11 +29,6 @@ struct stand {
 
 /* ---- the stand ---- */
 
-static void on_state(void *arg, bool up, const char *reason)
-{
-    (void)arg, (void)up, (void)reason;
-}
-
 static void pass(struct stand *stand)
 {
     test_clock_advance(10);
@@ -52,13 +48,7 @@ static void turn(struct stand *stand)
 static void start_runner(struct stand *stand)
 {
     struct fixture *fixture = stand->fixture;
-    stand->runner = job_runner_new(fixture->loop, &(struct job_runner_options){
-                                                      .dsn = fixture->dsn,
-                                                      .name = "runner under test",
-                                                      .kinds = stand->kinds,
-                                                      .kind_count = 2,
-                                                      .on_state = on_state,
-                                                  });
+    stand->runner = test_runner_new(fixture, stand->kinds, 2, NULL);
     wait_until(job_runner_up(stand->runner), pass(stand));
 }
 
