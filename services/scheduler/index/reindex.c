@@ -76,6 +76,13 @@ void reindex_fail(struct reindex *reindex, const char *format, ...)
     reindex_enter(reindex, is_swapped(reindex) ? REINDEX_END : REINDEX_CLEAN);
 }
 
+void reindex_refused(struct reindex *reindex, const char *what, long status,
+                     const struct server_error *said)
+{
+    reindex_fail(reindex, "%s: HTTP status %ld: %s", what, status,
+                 said == NULL ? "" : said->words.message);
+}
+
 void reindex_send(struct reindex *reindex, const char *method, const char *path, const char *body,
                   const char *privilege, index_answer_fn *on_answer)
 {

@@ -25,8 +25,7 @@ static void on_listed(void *arg, long status, const char *body, size_t body_len,
     struct error err;
     reindex_answered(reindex);
     if (status != 200)
-        reindex_fail(reindex, "cannot list the indices: HTTP status %ld: %s", status,
-                     said == NULL ? "" : said->words.message);
+        reindex_refused(reindex, "cannot list the indices", status, said);
     else if (index_listing_read(reindex->context->index, body, body_len, &reindex->listing, &err) !=
              0)
         reindex_fail(reindex, "%s", err.message);
@@ -132,8 +131,7 @@ static void on_stale_gone(void *arg, long status, const char *body, size_t body_
     reindex_answered(reindex);
     reindex_forget_listing(reindex);
     if (said != NULL && status != 404)
-        reindex_fail(reindex, "cannot remove what an earlier reindex has left: HTTP status %ld: %s",
-                     status, said->words.message);
+        reindex_refused(reindex, "cannot remove what an earlier reindex has left", status, said);
 }
 
 /* What a job has left that did not come to its end, because nobody could delete it then. Only one
@@ -164,8 +162,7 @@ static void on_made(void *arg, long status, const char *body, size_t body_len,
     reindex_forget_listing(reindex); /* it shows what there is now, also if the answer was lost */
     bool exists = status == 400 && server_error_is(said, "resource_already_exists_exception");
     if (said != NULL && !(exists && ++reindex->attempts < ATTEMPTS_MAX))
-        reindex_fail(reindex, "cannot make the new index: HTTP status %ld: %s", status,
-                     said->words.message);
+        reindex_refused(reindex, "cannot make the new index", status, said);
 }
 
 void reindex_make(struct reindex *reindex)
@@ -217,33 +214,28 @@ static void on_own(void *arg, long status, const char *body, size_t body_len,
     reindex_forget_listing(reindex);
     bool there = status == 200;
     if (!there && !index_look_is_absent(status, said->type)) {
-        reindex_fail(reindex, "cannot look at the new index: HTTP status %ld: %s", status,
-                     said->words.message);
+        reindex_refused(reindex, "cannot look at the new index", status, said);
         return;
     }
     if (there && index_look_read(reindex->own, body, body_len, &look, &err) != 0) {
         reindex_fail(reindex, "%s", err.message);
         return;
     }
-    if (at->phase != REINDEX_MAKE) {
-        reindex->owned = there && strcmp(look.identity, at->identity) == 0;
-        reindex->float_amounts = look.amount_is_float;
-        reindex->counts_only = !look.amount_is_number;
-        if (!reindex->owned) {
-            log_warn("the new index was lost; a reindex begins anew",
-                     log_number("job", reindex->run->job->id), log_text("index", at->name));
-            reindex_checkpoint_set(&at->copy, NULL);
-            reindex_checkpoint_set(&at->compare, NULL);
-            at->name[0] = '\0';
-            reindex_enter(reindex, REINDEX_MAKE);
-        }
-    } else if (there) {
+    bool made = at->phase != REINDEX_MAKE;
+    reindex->owned = there && (!made || strcmp(look.identity, at->identity) == 0);
+    reindex->float_amounts = look.amount_is_float;
+    reindex->counts_only = !look.amount_is_number;
+    if (!made && there) {
         (void)snprintf(at->name, sizeof at->name, "%s", look.name);
         (void)snprintf(at->identity, sizeof at->identity, "%s", look.identity);
-        reindex->owned = true;
-        reindex->float_amounts = look.amount_is_float;
-        reindex->counts_only = !look.amount_is_number;
         reindex_enter(reindex, REINDEX_COPY);
+    } else if (made && !reindex->owned) {
+        log_warn("the new index was lost; a reindex begins anew",
+                 log_number("job", reindex->run->job->id), log_text("index", at->name));
+        reindex_checkpoint_set(&at->copy, NULL);
+        reindex_checkpoint_set(&at->compare, NULL);
+        at->name[0] = '\0';
+        reindex_enter(reindex, REINDEX_MAKE);
     }
 }
 
@@ -263,8 +255,7 @@ static void on_refreshed(void *arg, long status, const char *body, size_t body_l
     struct reindex *reindex = arg;
     reindex_answered(reindex);
     if (said != NULL)
-        reindex_fail(reindex, "cannot give the new index its settings: HTTP status %ld: %s", status,
-                     said->words.message);
+        reindex_refused(reindex, "cannot give the new index its settings", status, said);
     else
         reindex->step++;
 }

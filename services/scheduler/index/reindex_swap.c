@@ -26,8 +26,7 @@ static void on_refreshed(void *arg, long status, const char *body, size_t body_l
     struct reindex *reindex = arg;
     reindex_answered(reindex);
     if (said != NULL)
-        reindex_fail(reindex, "cannot refresh the new index: HTTP status %ld: %s", status,
-                     said->words.message);
+        reindex_refused(reindex, "cannot refresh the new index", status, said);
     else
         reindex->step = TELL;
 }
@@ -196,9 +195,8 @@ static void on_old_deleted(void *arg, long status, const char *body, size_t body
     if (said == NULL || (status == 404 && ++reindex->attempts < ATTEMPTS_MAX))
         return;
     reindex->at.old_kept = true;
-    reindex_fail(reindex,
-                 "the new index is in use; the old one cannot be deleted: HTTP status %ld: %s",
-                 status, said->words.message);
+    reindex_refused(reindex, "the new index is in use; the old one cannot be deleted", status,
+                    said);
 }
 
 /* What becomes of the old indices: those that are kept lose the second alias of the job. One that

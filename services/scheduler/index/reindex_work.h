@@ -52,6 +52,10 @@ void reindex_enter(struct reindex *reindex, enum reindex_phase phase);
 void reindex_fail(struct reindex *reindex, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Likewise, because Elasticsearch has refused something; `said` NULL: without a word. */
+void reindex_refused(struct reindex *reindex, const char *what, long status,
+                     const struct server_error *said);
+
 /* Send a request with a JSON body (NULL: none); the callback calls for the next step by
  * reindex_answered(). `privilege`: that it needs. */
 void reindex_send(struct reindex *reindex, const char *method, const char *path, const char *body,
