@@ -12,7 +12,8 @@
 #include "services/clients/postgres/settings.h"
 #include "services/clients/postgres/statement.h"
 
-#define PREPARED_MAX 16 /* more kinds of statements work, but are parsed each time */
+/* Of a connection. More kinds of statements work, but are parsed each time. */
+#define PREPARED_MAX 64
 
 struct pipeline {
     PGconn *conn; /* NULL: none, and all statements are held */
