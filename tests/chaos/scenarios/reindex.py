@@ -94,7 +94,8 @@ def reindex_between_steps(run):
     orders = fill(run, count)
     points = [addressed(run, point) for point in STEPS]
     if not run.long:
-        points = [point for point in points if point in run.random.sample(points, SHORT_STEPS)]
+        chosen = run.random.sample(points, SHORT_STEPS)
+        points = [point for point in points if point in chosen]
     ended_job(run, start_job(run, "reindex"), 90)
     with (
         run.load(rate=50),
