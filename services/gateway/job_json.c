@@ -1,3 +1,4 @@
+/* The members in the order in which people read them. */
 #include "services/gateway/job_json.h"
 #include "services/gateway/json_members.h"
 

@@ -1,3 +1,4 @@
+/* Writes the text of an answer, and frees the JSON that it was made of. */
 #include "services/gateway/json_answer.h"
 #include <stdlib.h>
 #include <string.h>

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The look is GET /INDEX with this query, for which view_index_metadata is enough. The uuid is
- * there so that each index is named in the answer, whatever else it has. */
+/* The look is GET /INDEX with this query, for which view_index_metadata is enough. The answer
+ * leaves out an index that has nothing of this list. The uuid is in the list because each index has
+ * one. */
 #define INDEX_LOOK_QUERY                                                                           \
     "filter_path=error,*.aliases,*.mappings.dynamic,*.mappings.properties.*.type,"                 \
     "*.mappings._meta,*.settings.index.uuid,*.settings.index.history.uuid,"                        \

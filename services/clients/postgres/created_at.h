@@ -1,12 +1,12 @@
-/* The index on orders.created_at: what there is, and the statements that change it. Each function
- * returns 0 or -1 as database_send(). */
+/* The index on orders.created_at: whether there is one, and the statements that make, drop and
+ * summarize it. Each function returns 0 or -1 as database_send(). */
 #ifndef CLIENTS_POSTGRES_CREATED_AT_H
 #define CLIENTS_POSTGRES_CREATED_AT_H
 
 #include "services/clients/postgres/connection.h"
 
-/* What is to be done, so that orders are read by created_at? Any index on it that all rows are in
- * will do, whoever made it. Only looks. */
+/* Ask what has to be done before orders can be read by created_at. Any index on it that holds all
+ * rows is enough, whoever made it. Changes nothing. */
 int created_at_look(struct database *database, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 

@@ -1,4 +1,4 @@
-/* The table of jobs for people: what there is, a new one about the search index, and an end to one.
+/* The table of jobs, for people: lists jobs, begins one about the search index, and cancels one.
  * Each function is one statement, and returns 0 or -1 as database_send(). What a callback is given
  * lives during the callback. */
 #ifndef CLIENTS_POSTGRES_JOB_RECORDS_H

@@ -18,9 +18,9 @@ struct long_job {
 #define LONG_JOB_KINDS_MAX 16
 
 /* Claim a job of these kinds that waits or whose lease has ended: the oldest that was begun before,
- * else the oldest. Of the kinds about the index one runs at a time, whatever schedulers there are:
- * while one runs, the others are passed over, and when two are claimed at once, the later claim is
- * refused (long_jobs_claim_lost()). */
+ * else the oldest. Only one job about the index runs at a time, of all schedulers together. While
+ * one runs, a claim passes over the others. When two schedulers claim at once, the later claim is
+ * refused: long_jobs_claim_lost(). */
 int long_jobs_claim(struct database *database, const char *const *kinds, size_t count,
                     int64_t token, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));

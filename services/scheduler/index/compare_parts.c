@@ -1,3 +1,4 @@
+/* The failure of a comparison, and a page of rows sorted by id. */
 #include "services/scheduler/index/compare_parts.h"
 #include <stdlib.h>
 #include <string.h>
@@ -43,19 +44,15 @@ void compare_rows_sort(struct compare_rows *rows, const struct order_row_page *p
         qsort(rows->rows, page->count, sizeof rows->rows[0], by_id);
 }
 
+static int id_to_row(const void *id, const void *row)
+{
+    return memcmp(id, &(*(const struct order_row *const *)row)->order.id, sizeof(struct order_id));
+}
+
 const struct order_row *compare_rows_find(const struct compare_rows *rows,
                                           const struct order_id *id)
 {
-    size_t low = 0, high = rows->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int side = memcmp(id, &rows->rows[middle]->order.id, sizeof *id);
-        if (side == 0)
-            return rows->rows[middle];
-        if (side < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    const struct order_row *const *found =
+        bsearch(id, rows->rows, rows->count, sizeof rows->rows[0], id_to_row);
+    return found == NULL ? NULL : *found;
 }
