@@ -76,7 +76,7 @@ int search_index_verified(struct database *database, const struct long_job *job,
                           const struct search_index_verified *verified, database_done_fn *on_done,
                           void *arg) __attribute__((warn_unused_result));
 
-/* What waits for a person; NULL: nothing. */
+/* What waits for a person; NULL: nothing. Writes nothing once the job is to be canceled, either. */
 int search_index_fault(struct database *database, const struct long_job *job, const char *fault,
                        database_done_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
