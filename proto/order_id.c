@@ -60,6 +60,19 @@ int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
     return 0;
 }
 
+int order_id_parse_lower(const char *text, size_t len, struct order_id *ret_id)
+{
+    struct order_id id;
+    char lower[ORDER_ID_TEXT_LEN + 1];
+    if (order_id_parse(text, len, &id) != 0)
+        return -1;
+    order_id_format(&id, lower);
+    if (memcmp(text, lower, ORDER_ID_TEXT_LEN) != 0)
+        return -1;
+    *ret_id = id;
+    return 0;
+}
+
 void order_id_format(const struct order_id *id, char text[ORDER_ID_TEXT_LEN + 1])
 {
     uuid_unparse_lower(id->bytes, text);

@@ -24,6 +24,11 @@ struct order_id order_id_from_key(const struct order_id *name_space, const char 
 int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
     __attribute__((warn_unused_result));
 
+/* Likewise, but only in lower case, as order_id_format() writes it: what is found by its id has it
+ * in this form. */
+int order_id_parse_lower(const char *text, size_t len, struct order_id *ret_id)
+    __attribute__((warn_unused_result));
+
 /* Write the lower-case form and a NUL. */
 void order_id_format(const struct order_id *id, char text[ORDER_ID_TEXT_LEN + 1]);
 

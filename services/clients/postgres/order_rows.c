@@ -114,18 +114,9 @@ static bool id_decode(const PGresult *result, int row, struct order_id *ret_id)
 {
     const char *value = PQgetvalue(result, row, 0);
     size_t len = (size_t)PQgetlength(result, row, 0);
-    struct order_id id;
-    if (PQftype(result, 0) == OID_UUID && len == sizeof id.bytes) {
-        memcpy(id.bytes, value, sizeof id.bytes);
-    } else {
-        char again[ORDER_ID_TEXT_LEN + 1];
-        if (order_id_parse(value, len, &id) != 0)
-            return false;
-        order_id_format(&id, again);
-        if (memcmp(again, value, ORDER_ID_TEXT_LEN) != 0)
-            return false;
-    }
-    *ret_id = id;
+    if (PQftype(result, 0) != OID_UUID || len != sizeof ret_id->bytes)
+        return order_id_parse_lower(value, len, ret_id) == 0;
+    memcpy(ret_id->bytes, value, sizeof ret_id->bytes);
     return true;
 }
 

@@ -19,15 +19,6 @@ void compare_fail(struct compare_parts *parts, const char *reason)
     error_set(&parts->reason, "%s", reason);
 }
 
-bool compare_order_id(const char *text, struct order_id *ret_id)
-{
-    char lower_case[ORDER_ID_TEXT_LEN + 1];
-    if (order_id_parse(text, strlen(text), ret_id) != 0)
-        return false;
-    order_id_format(ret_id, lower_case);
-    return strcmp(text, lower_case) == 0;
-}
-
 static int by_id(const void *a, const void *b)
 {
     const struct order_row *left = *(const struct order_row *const *)a,

@@ -26,9 +26,6 @@ bool compare_answered(struct compare_parts *parts, const struct error *failure)
 
 void compare_fail(struct compare_parts *parts, const char *reason);
 
-/* The id of an order, when `text` is its _id: documents of orders have it in lower case. */
-bool compare_order_id(const char *text, struct order_id *ret_id);
-
 /* Rows of a page by their ids. */
 struct compare_rows {
     size_t count;

@@ -84,7 +84,7 @@ void document_reader_get(struct document_reader *reader, const char *const *ids,
 
 struct document_place {
     const char *id, *index;
-    bool is_order_id; /* `id` is an order's: */
+    bool is_order_id; /* `id` is an order's, order_id_parse_lower(): */
     struct order_id order_id;
     int64_t seq_no, primary_term;
 };

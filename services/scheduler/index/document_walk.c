@@ -45,15 +45,12 @@ static void read_places(struct document_reader *reader, struct document_answer *
     struct document_place *places = memory_new_array(most, sizeof *places);
     struct document_item item;
     while (count < most && document_answer_next(answer, &item)) {
-        char again[ORDER_ID_TEXT_LEN + 1] = "";
         struct document_place *place = &places[count++];
         *place = (struct document_place){.id = item.id,
                                          .index = item.index,
                                          .seq_no = item.seq_no,
                                          .primary_term = item.primary_term};
-        if (order_id_parse(item.id, strlen(item.id), &place->order_id) == 0)
-            order_id_format(&place->order_id, again);
-        place->is_order_id = strcmp(again, item.id) == 0;
+        place->is_order_id = order_id_parse_lower(item.id, strlen(item.id), &place->order_id) == 0;
     }
     reader->on_done.places(reader->arg, DOCUMENT_PAGE, places, count, NULL);
     free(places);

@@ -132,7 +132,8 @@ static void on_documents(void *arg, enum document_page page, const struct docume
         size_t len = strnlen(places[i].id, DOCUMENT_ID_SIZE - 1);
         memcpy(document->id, places[i].id, len);
         document->id[len] = '\0';
-        document->is_order_id = compare_order_id(document->id, &document->order_id);
+        document->is_order_id = places[i].is_order_id;
+        document->order_id = places[i].order_id;
         document->seq_no = places[i].seq_no;
         document->primary_term = places[i].primary_term;
     }

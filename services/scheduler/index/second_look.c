@@ -38,10 +38,18 @@ struct second_look {
     char deleted_from[BATCH][INDEX_NAME_SIZE];
 };
 
+/* Whether a candidate of the batch has the id of an order. */
+static bool order_id_of(const struct second_look *look, size_t i, struct order_id *ret_id)
+{
+    const char *id = compare_candidates_id(look->candidates, look->batch[i]);
+    return order_id_parse_lower(id, strlen(id), ret_id) == 0;
+}
+
 static const struct order_row *row_of(const struct second_look *look, const char *id)
 {
     struct order_id order_id;
-    return compare_order_id(id, &order_id) ? compare_rows_find(&look->rows, &order_id) : NULL;
+    bool is_order_id = order_id_parse_lower(id, strlen(id), &order_id) == 0;
+    return is_order_id ? compare_rows_find(&look->rows, &order_id) : NULL;
 }
 
 static struct compare_tally *tally_of(struct second_look *look,
@@ -87,10 +95,8 @@ static void on_dead(void *arg, const struct database_answer *answer)
     qsort(dead, count, sizeof dead[0], compare_ids);
     for (size_t i = 0; i < look->batch_count; i++) {
         struct compare_candidate *candidate = &look->candidates->list[look->batch[i]];
-        candidate->dead =
-            candidate->verdict == COMPARE_MISSING &&
-            compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &id) &&
-            bsearch(&id, dead, count, sizeof dead[0], compare_ids) != NULL;
+        candidate->dead = candidate->verdict == COMPARE_MISSING && order_id_of(look, i, &id) &&
+                          bsearch(&id, dead, count, sizeof dead[0], compare_ids) != NULL;
     }
     tell_verdicts(look);
 }
@@ -102,7 +108,7 @@ static void ask_dead(struct second_look *look)
     size_t count = 0;
     for (size_t i = 0; i < look->batch_count; i++)
         if (look->candidates->list[look->batch[i]].verdict == COMPARE_MISSING &&
-            compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &ids[count]))
+            order_id_of(look, i, &ids[count]))
             count++;
     if (count > 0) {
         job_run_sent(run, order_rows_dead(run->database, ids, count, on_dead, look));
@@ -248,7 +254,7 @@ static void find_rows(struct second_look *look)
     struct order_id ids[BATCH];
     size_t count = 0;
     for (size_t i = 0; i < look->batch_count; i++)
-        if (compare_order_id(compare_candidates_id(look->candidates, look->batch[i]), &ids[count]))
+        if (order_id_of(look, i, &ids[count]))
             count++;
     if (count > 0) {
         job_run_sent(run, order_rows_find(run->database, ids, count, on_rows, look));

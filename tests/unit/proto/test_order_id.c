@@ -102,9 +102,22 @@ static void test_text(void **state)
     assert_int_equal(order_id_parse("0190163d-8694-739b-aea5-966c26f8\0d91", 36, &id), -1);
 }
 
+static void test_parse_lower(void **state)
+{
+    (void)state;
+    static const char lower[] = "0190163d-8694-739b-aea5-966c26f8ad91";
+    struct order_id id, untouched;
+    assert_int_equal(order_id_parse_lower(lower, 36, &id), 0);
+    untouched = id;
+    assert_int_equal(order_id_parse_lower("0190163D-8694-739b-aea5-966c26f8ad92", 36, &id), -1);
+    assert_int_equal(order_id_parse_lower(lower, 35, &id), -1);
+    assert_true(order_id_equal(&untouched, &id));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_lower),
         cmocka_unit_test(test_new_is_a_uuid_v7_of_the_time),
         cmocka_unit_test(test_new_ids_order_by_time_and_differ),
         cmocka_unit_test(test_random_bits_are_all_used),
