@@ -10,7 +10,7 @@ help() {
     cat <<TEXT
 Usage: ./dev format
 
-Formats all C and Python sources in place.
+Formats all C, JavaScript and Python sources in place.
 TEXT
 }
 
@@ -19,6 +19,7 @@ main() {
     cd "$ROOT" || exit
     need_packages "${LINT_PACKAGES[@]}"
     step "Formatting C" c_sources clang-format -i
+    step "Formatting JavaScript" js_sources clang-format -i
     step "Tools for Python" make_python_environment
     step "Sorting imports" ruff check --select I --fix
     step "Formatting Python" ruff format

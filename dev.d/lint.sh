@@ -10,8 +10,8 @@ help() {
     cat <<TEXT
 Usage: ./dev lint
 
-Checks without changing anything: format of C, builds with gcc and with clang where every
-warning is an error, shell (shellcheck), Python (ruff). ./dev format repairs the format.
+Checks without changing anything: format of C and JavaScript, builds with gcc and with clang where every
+warning is an error, types of JavaScript (tsc), shell (shellcheck), Python (ruff). ./dev format repairs the format.
 TEXT
 }
 
@@ -20,6 +20,8 @@ main() {
     cd "$ROOT" || exit
     need_build_packages "${LINT_PACKAGES[@]}"
     step "Format of C" c_sources clang-format --dry-run -Werror
+    step "Format of JavaScript" js_sources clang-format --dry-run -Werror
+    step "Types of JavaScript" tsc --project services/gateway/console/jsconfig.json
     step "Shell" shell_sources shellcheck
     step "Tools for Python" make_python_environment
     step "Python" ruff check

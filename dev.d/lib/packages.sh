@@ -14,7 +14,7 @@ TEST_PACKAGES=(python3-venv libfaketime nginx-light pgbouncer)
 BENCH_PACKAGES=(wrk redis-tools)
 CONTAINER_PACKAGES=(buildah podman runc netavark aardvark-dns iptables debootstrap)
 DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
-LINT_PACKAGES=(clang clang-format shellcheck python3-venv)
+LINT_PACKAGES=(clang clang-format shellcheck python3-venv node-typescript)
 
 missing_packages() {
     local package known

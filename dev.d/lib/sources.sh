@@ -13,6 +13,10 @@ c_sources() {
     tracked_files '*.c' '*.h' | xargs -0 -r "$@"
 }
 
+js_sources() {
+    tracked_files '*.js' | xargs -0 -r "$@"
+}
+
 shell_sources() {
     tracked_files '*.sh' dev .ci/run deploy/make-env 'deploy/debian/p*' tests/containers/build \
         'tests/containers/stand_ins/[ms]*' tests/debian13/order |

@@ -1,0 +1,137 @@
+/* Requests to the gateway that served the page, the operator's token, and what went wrong. */
+
+const TIMEOUT_MS = 10000;
+const STORED_AS = 'token'; // in sessionStorage: it ends with the tab
+
+/** An answer that is none of success, or no answer. */
+export class Problem extends Error {
+    /**
+     * @param {number} status 0: there was no answer
+     * @param {string} code as in openapi.yaml; `unreachable` without an answer
+     * @param {string} title
+     * @param {any} [body] the whole problem (RFC 9457)
+     */
+    constructor(status, code, title, body = {}) {
+        super(body.detail ? `${title}: ${body.detail}` : title);
+        this.status = status;
+        this.code = code;
+        this.body = body;
+    }
+}
+
+/** @returns {string|null} the token that was typed in, if there is one */
+export function token() {
+    return sessionStorage.getItem(STORED_AS);
+}
+
+/** @param {string|null} value null forgets it */
+export function setToken(value) {
+    if (value === null)
+        sessionStorage.removeItem(STORED_AS);
+    else
+        sessionStorage.setItem(STORED_AS, value);
+}
+
+/**
+ * @typedef {object} Options
+ * @property {any} [body] sent as JSON
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal] ends the request: what is thrown then is no Problem
+ * @property {number} [timeoutMs]
+ */
+
+/**
+ * Sends a request, and throws a Problem when the answer is none of success or does not come in
+ * time.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<{status: number, headers: Headers, body: any}>} the body is JSON, else text
+ */
+export async function request(method, path, options = {}) {
+    const headers = new Headers(options.headers);
+    const secret = token();
+    if (secret !== null && path.startsWith('/api/admin/')) {
+        headers.set('authorization', `Bearer ${secret}`);
+        headers.set('x-operator', 'console');
+    }
+    if (options.body !== undefined)
+        headers.set('content-type', 'application/json');
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), options.timeoutMs ?? TIMEOUT_MS);
+    const cancel = () => limit.abort();
+    options.signal?.addEventListener('abort', cancel);
+    try {
+        const answer = await fetch(path, {
+            method,
+            headers,
+            body: options.body === undefined ? undefined : JSON.stringify(options.body),
+            signal: limit.signal,
+            credentials: 'omit',
+            redirect: 'error',
+        });
+        const written = await answer.text();
+        const body = isJson(answer) ? JSON.parse(written) : written;
+        if (answer.ok)
+            return {status: answer.status, headers: answer.headers, body};
+        throw new Problem(answer.status, body.code ?? 'unknown',
+                          body.title ?? `The gateway answered ${answer.status}`, body);
+    } catch (error) {
+        if (error instanceof Problem || options.signal?.aborted)
+            throw error;
+        throw new Problem(0, 'unreachable',
+                          limit.signal.aborted ? 'The gateway did not answer in time'
+                                               : 'The gateway does not answer');
+    } finally {
+        clearTimeout(timer);
+        options.signal?.removeEventListener('abort', cancel);
+    }
+}
+
+/** @param {Response} answer */
+function isJson(answer) {
+    return /^application\/(problem\+)?json\b/.test(answer.headers.get('content-type') ?? '');
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the body
+ */
+export async function get(path, signal) {
+    return (await request('GET', path, {signal})).body;
+}
+
+/**
+ * @param {string} path
+ * @param {any} [body]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} the body
+ */
+export async function post(path, body, signal) {
+    return (await request('POST', path, {body, signal})).body;
+}
+
+/**
+ * What to tell a person of an error: what went wrong, and what to do next if that is known.
+ * @param {unknown} error
+ * @returns {string}
+ */
+export function explain(error) {
+    if (!(error instanceof Problem))
+        return `The page is at fault: ${error}`;
+    const advice = ADVICE[error.code];
+    return advice ? `${error.message}. ${advice}` : `${error.message}.`;
+}
+
+/** @type {Record<string, string>} */
+const ADVICE = {
+    admin_disabled: 'Set ADMIN_TOKEN for the gateway, and start it again.',
+    unauthorized: 'Type in another one.',
+    read_only_token: 'This token may only look: type in the one of ADMIN_TOKEN.',
+    not_found:
+        'This port may lack the routes of operators (API_ADMIN=off): open the console on the admin port.',
+    outcome_unknown: 'It may have been done: look before you try again.',
+    overloaded: 'Try again in a moment.',
+    unreachable: 'Try again when it is back.',
+};

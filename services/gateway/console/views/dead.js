@@ -1,0 +1,13 @@
+/* Dead letters. */
+import {make, show} from '../dom.js';
+
+/**
+ * @param {HTMLElement} place
+ * @param {URLSearchParams} _parameters
+ * @param {string} _id
+ * @returns {import('../main.js').View}
+ */
+export function openDead(place, _parameters, _id) {
+    show(place, make('h2', {}, 'Dead letters'));
+    return {title: 'Dead letters'};
+}
