@@ -16,9 +16,9 @@
 
 # A kind of tests is a function prepare_KIND, which installs and builds what it needs, and test_KIND, which leaves JUnit
 # files in $results.
-KINDS=(quick unit sanitize integration attacks ipv6 faults chaos containers debian13)
+KINDS=(quick unit sanitize integration console attacks ipv6 faults chaos containers debian13)
 USUAL=(sanitize integration faults)
-ALL=(unit sanitize integration attacks chaos)
+ALL=(unit sanitize integration console attacks chaos)
 ALL_AS_ROOT=(ipv6 containers debian13)
 
 help() {
@@ -36,6 +36,7 @@ only if something ran and nothing failed.
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
                the tests beside whatever runs, in .run-test
+  console      the console in a browser: every view, what it says while servers fail, whom it does not serve
   attacks      what must be alone on the machine: clients and strangers that take all that they can get, thousands of
                right and wrong requests made of openapi.yaml, and systems behind a pooler, with a standby, and with
                users of little privilege
@@ -176,6 +177,16 @@ test_integration() {
     # Three workers with a system each: most of a test's time is waiting.
     "$VENV/bin/pytest" -n 3 tests/integration tests/bench -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" \
         "${pytest_arguments[@]}"
+}
+
+prepare_console() {
+    prepare_whole_system
+    need_browser
+}
+
+test_console() {
+    say '' "${BOLD}The console in a browser$PLAIN"
+    "$VENV/bin/pytest" tests/console --junitxml "$results/console.xml" "${pytest_arguments[@]}"
 }
 
 prepare_attacks() {

@@ -12,6 +12,8 @@ QUICK_TEST_PACKAGES=(python3-venv openssl tzdata)
 UNIT_TEST_PACKAGES=(postgresql pgbouncer redis-server rabbitmq-server openssl tzdata)
 TEST_PACKAGES=(python3-venv libfaketime nginx-light pgbouncer)
 BENCH_PACKAGES=(wrk redis-tools)
+# Chromium draws no text without a font, and without its sandbox only as root.
+BROWSER_PACKAGES=(chromium chromium-sandbox fonts-dejavu-core)
 CONTAINER_PACKAGES=(buildah podman runc netavark aardvark-dns iptables debootstrap)
 DEMO_PACKAGES=(python3 python3-pika python3-psycopg2)
 LINT_PACKAGES=(clang clang-format shellcheck python3-venv node-typescript)

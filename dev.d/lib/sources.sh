@@ -34,6 +34,13 @@ make_python_environment() {
     cp "$ROOT/tests/requirements.txt" "$VENV/requirements.txt"
 }
 
+# A browser that Python drives.
+need_browser() {
+    need_packages "${BROWSER_PACKAGES[@]}"
+    step "Tools for a browser" "$VENV/bin/pip" install -q --disable-pip-version-check \
+        -r "$ROOT/tests/console/requirements.txt"
+}
+
 ruff() {
     "$VENV/bin/ruff" "$@" "$ROOT/dev.d" "$ROOT/deploy" "$ROOT/services" "$ROOT/tests"
 }

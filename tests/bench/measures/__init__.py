@@ -12,6 +12,7 @@ from measures.refresh import refresh
 from measures.reindex import reindex
 from measures.sustained import sustained
 from measures.taking import accept, overload
+from measures.viewers import viewers
 from samples import Sample
 
 MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
@@ -27,5 +28,6 @@ MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
     "waiting": (waiting, 60),
     "refresh": (refresh, 48),
     "reindex": (reindex, 200),
+    "viewers": (viewers, 125),
     "idle": (idle, 30),
 }
