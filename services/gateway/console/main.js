@@ -10,6 +10,7 @@ import {openLetter} from './views/letter.js';
 import {openSales} from './views/sales.js';
 import {openTry} from './views/try.js';
 import {openWay} from './views/way.js';
+import {withTimes} from './words.js';
 
 /**
  * @typedef {object} View
@@ -105,13 +106,16 @@ function openNothing(section) {
 
 const symbol = make('span', {class: 'symbol', 'aria-hidden': 'true'});
 const words = make('span');
+let told = '';
 show(sentence, symbol, words);
 
 /** @param {import('./poll.js').State} state */
 function onState(state) {
     sentence.className = state.condition;
     text(symbol, SYMBOLS[state.condition]);
-    text(words, state.sentence);
+    if (state.sentence !== told)
+        show(words, withTimes(state.sentence));
+    told = state.sentence;
     showAccess(state.refused);
     view?.onState?.(state);
 }
@@ -120,7 +124,7 @@ function onState(state) {
 
 const field =
     make('input', {type: 'password', required: true, autocomplete: 'off', spellcheck: 'false'});
-const refused = make('span', {class: 'error', role: 'alert'});
+const refused = make('span', {class: 'refused error', role: 'alert'});
 const signIn =
     make('form', {
         on: {

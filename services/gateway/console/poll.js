@@ -1,9 +1,10 @@
 /* Asks once a second how the system is, with one request: with a token the whole status, without
  * one what is public. Nothing is asked while the page is hidden. */
-import {explain, get, Problem, setToken, token} from './api.js';
+import {explain, Problem, request, setToken, token} from './api.js';
 import {clock} from './words.js';
 
-const EACH_MS = 1000;
+export const EACH_MS = 1000;
+const PATIENCE_MS = 3000; // then the gateway counts as lost
 export const HISTORY_MS = 120000;
 
 /**
@@ -28,11 +29,11 @@ const state = {
     refused: '',
 };
 
-/** @type {((state: State) => void)[]} */
-const listeners = [];
+/** @type {(state: State) => void} */
+let tell = () => {};
 let lostSince = 0;
 let timer = 0;
-let asking = false;
+let question = new AbortController(); // the one that is under way, or the last
 
 /** @returns {State} what is known now */
 export function known() {
@@ -44,41 +45,52 @@ export function known() {
  * @param {(state: State) => void} onState called after each answer, and when none comes
  */
 export function startPolling(onState) {
-    listeners.push(onState);
+    tell = onState;
     document.addEventListener('visibilitychange', askNow);
     askNow();
 }
 
-/** Asks at once, as after another token; later ones follow a second apart. */
+/** Asks at once, as after another token; later questions follow a second apart. */
 export function askNow() {
     clearTimeout(timer);
-    if (!document.hidden && !asking)
+    question.abort(); // its answer may be of the token before
+    if (!document.hidden)
         void ask();
 }
 
 async function ask() {
     const begun = Date.now();
-    asking = true;
+    const {signal} = question = new AbortController();
     try {
         if (token() === null)
-            onReadiness(await readiness());
+            onReadiness(await readiness(signal));
         else
-            onReport(await get('/api/admin/status'), begun);
+            onReport((await look('/api/admin/status', signal)).body, begun);
         lostSince = 0;
     } catch (error) {
+        if (signal.aborted)
+            return;
         onProblem(error);
     }
-    asking = false;
-    for (const listener of listeners)
-        listener(state);
-    if (!document.hidden)
-        timer = setTimeout(ask, Math.max(0, begun + EACH_MS - Date.now()));
+    timer = setTimeout(ask, Math.max(0, begun + EACH_MS - Date.now()));
+    tell(state);
 }
 
-/** A gateway that is not ready answers 503 with the same body. */
-async function readiness() {
+/**
+ * @param {string} path
+ * @param {AbortSignal} signal
+ */
+function look(path, signal) {
+    return request('GET', path, {signal, timeoutMs: PATIENCE_MS});
+}
+
+/**
+ * A gateway that is not ready answers 503 with the same body.
+ * @param {AbortSignal} signal
+ */
+async function readiness(signal) {
     try {
-        return await get('/readyz');
+        return (await look('/readyz', signal)).body;
     } catch (error) {
         if (error instanceof Problem && error.body.dependencies)
             return error.body;
@@ -126,6 +138,7 @@ function onProblem(error) {
     state.condition = 'lost';
     state.report = null;
     state.readiness = null;
+    const title = error instanceof Problem ? error.message : explain(error);
     state.sentence =
-        `${explain(error)} Asked again every second since ${clock(new Date(lostSince))}.`;
+        `${title} (since ${clock(new Date(lostSince))}). It is asked again every second.`;
 }

@@ -90,9 +90,18 @@ export function time(instant) {
     const date = new Date(instant);
     const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
     const today = date.toDateString() === new Date().toDateString();
-    return make('time',
-                {datetime: instant, title: `${instant.replace('T', ' ').replace('Z', '')} UTC`},
+    return make('time', {datetime: instant, title: `${instant.slice(0, 19).replace('T', ' ')} UTC`},
                 today ? clock(date) : `${day} ${clock(date)}`);
+}
+
+/**
+ * A sentence of the gateway, with the instants in it as `time` shows them.
+ * @param {string} sentence
+ * @returns {(string|HTMLElement)[]}
+ */
+export function withTimes(sentence) {
+    return sentence.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/)
+        .map((piece, i) => i % 2 === 0 ? piece : time(piece));
 }
 
 /**
