@@ -6,7 +6,7 @@
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     libzmq3-dev libczmq-dev librabbitmq-dev libhiredis-dev libpq-dev libcurl4-openssl-dev
-    libmsgpack-dev uuid-dev libjansson-dev libutf8proc-dev libssl-dev libcmocka-dev python3-yaml)
+    libmsgpack-dev uuid-dev libjansson-dev libutf8proc-dev libssl-dev libcmocka-dev python3-yaml esbuild)
 RUN_PACKAGES=(supervisor curl postgresql redis-server rabbitmq-server default-jre-headless maven tzdata)
 QUICK_TEST_PACKAGES=(python3-venv openssl tzdata)
 UNIT_TEST_PACKAGES=(postgresql pgbouncer redis-server rabbitmq-server openssl tzdata)

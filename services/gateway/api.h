@@ -25,6 +25,7 @@ struct api_settings {
     bool admin_auth;              /* false: a refresh needs no token */
     bool public_admin;            /* /api/admin is on the API port too */
     bool public_metrics;          /* /metrics is, too */
+    bool public_console;          /* the console is, too */
     const struct cors *cors;      /* on the API port; NULL: no other origin may */
     struct order_id idempotency_namespace;
 };

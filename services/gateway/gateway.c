@@ -178,6 +178,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
                          .admin_auth = settings->admin_auth == SETTING_ON,
                          .public_admin = settings->api_admin == SETTING_ON,
                          .public_metrics = settings->api_metrics == SETTING_ON,
+                         .public_console = settings->api_console == SETTING_ON,
                          .idempotency_namespace =
                              namespace_from_text(settings->idempotency_namespace)},
         .reads = read_table_new(),

@@ -6,92 +6,36 @@
  * given twice the first counts (RFC 7240, 2). An element that is not in this form is skipped, up to
  * the next comma outside quotes. */
 #include "services/gateway/prefer.h"
-#include <string.h>
-
-struct text {
-    const char *at, *end;
-};
-
-static void skip_blanks(struct text *text)
-{
-    while (text->at < text->end && (*text->at == ' ' || *text->at == '\t'))
-        text->at++;
-}
-
-static bool take(struct text *text, char c)
-{
-    if (text->at == text->end || *text->at != c)
-        return false;
-    text->at++;
-    return true;
-}
-
-/* tchar of RFC 9110, 5.6.2 */
-static bool is_token_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-static bool take_token(struct text *text, h2o_iovec_t *ret_token)
-{
-    const char *begin = text->at;
-    while (text->at < text->end && is_token_char(*text->at))
-        text->at++;
-    *ret_token = h2o_iovec_init(begin, (size_t)(text->at - begin));
-    return ret_token->len > 0;
-}
-
-/* The value is what stands between the quotes, with its backslashes: no number has any. */
-static bool take_word(struct text *text, h2o_iovec_t *ret_word)
-{
-    if (!take(text, '"'))
-        return take_token(text, ret_word);
-    const char *begin = text->at;
-    for (; text->at < text->end && *text->at != '"'; text->at++)
-        if (*text->at == '\\' && text->at + 1 < text->end)
-            text->at++;
-    *ret_word = h2o_iovec_init(begin, (size_t)(text->at - begin));
-    return take(text, '"');
-}
+#include "services/gateway/header_text.h"
 
 /* token [ "=" word ], and the blanks after it. No value is the empty one. */
-static bool take_pair(struct text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
+static bool take_pair(struct header_text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
 {
     *ret_value = h2o_iovec_init("", 0);
-    if (!take_token(text, ret_name))
+    if (!header_take_token(text, ret_name))
         return false;
-    skip_blanks(text);
-    if (take(text, '=')) {
-        skip_blanks(text);
-        if (!take_word(text, ret_value))
+    header_skip_blanks(text);
+    if (header_take(text, '=')) {
+        header_skip_blanks(text);
+        if (!header_take_word(text, ret_value))
             return false;
-        skip_blanks(text);
+        header_skip_blanks(text);
     }
     return true;
 }
 
-static bool take_preference(struct text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
+static bool take_preference(struct header_text *text, h2o_iovec_t *ret_name, h2o_iovec_t *ret_value)
 {
     h2o_iovec_t name, value;
     if (!take_pair(text, ret_name, ret_value))
         return false;
-    while (take(text, ';')) {
-        skip_blanks(text);
-        if (text->at < text->end && is_token_char(*text->at) && !take_pair(text, &name, &value))
+    while (header_take(text, ';')) {
+        header_skip_blanks(text);
+        if (text->at < text->end && header_is_token_char(*text->at) &&
+            !take_pair(text, &name, &value))
             return false;
     }
     return text->at == text->end || *text->at == ',';
-}
-
-static void skip_element(struct text *text)
-{
-    h2o_iovec_t word;
-    while (text->at < text->end && *text->at != ',')
-        if (*text->at == '"')
-            (void)take_word(text, &word); /* one that does not end takes the rest */
-        else
-            text->at++;
 }
 
 /* 1*DIGIT, in the bounds, or 0. */
@@ -110,17 +54,17 @@ static unsigned seconds(h2o_iovec_t value)
 
 bool prefer_line_wait_s(const char *line, size_t len, unsigned *ret_wait_s)
 {
-    struct text text = {line, line + len};
+    struct header_text text = {line, line + len};
     h2o_iovec_t name, value;
     do {
-        skip_blanks(&text);
+        header_skip_blanks(&text);
         if (!take_preference(&text, &name, &value)) {
-            skip_element(&text); /* also an empty one */
+            header_skip_element(&text); /* also an empty one */
         } else if (h2o_lcstris(name.base, name.len, H2O_STRLIT("wait"))) {
             *ret_wait_s = seconds(value);
             return true;
         }
-    } while (take(&text, ','));
+    } while (header_take(&text, ','));
     return false;
 }
 

@@ -232,6 +232,7 @@ const char *http_reason(int status)
         {201, "Created"},
         {202, "Accepted"},
         {204, "No Content"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -333,10 +334,20 @@ void reply_send(struct request *request, int status, const char *content_type, c
         h2o_send_inline(request->req, body, body_len);
 }
 
+static void reply_empty(struct request *request, int status)
+{
+    if (begin_answer(request, status, NULL, SIZE_MAX)) /* no Content-Length: RFC 9110, 8.6 */
+        h2o_send_inline(request->req, "", 0);
+}
+
 void reply_no_content(struct request *request)
 {
-    if (begin_answer(request, 204, NULL, SIZE_MAX)) /* no Content-Length: RFC 9110, 8.6 */
-        h2o_send_inline(request->req, "", 0);
+    reply_empty(request, 204);
+}
+
+void reply_not_modified(struct request *request)
+{
+    reply_empty(request, 304);
 }
 
 /* libh2o disposes of the request. */

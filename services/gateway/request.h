@@ -100,8 +100,9 @@ void reply_header(struct request *request, const char *name, const char *value);
 void reply_send(struct request *request, int status, const char *content_type, const char *body,
                 size_t body_len);
 
-/* Answer 204. */
+/* Answer 204, and 304. */
 void reply_no_content(struct request *request);
+void reply_not_modified(struct request *request);
 
 /* Answer without a copy: the body stays as it is until `release`, which is called once: when the
  * client has taken the answer, is gone, or has not taken it in time (REPLY_KEPT_MS). */

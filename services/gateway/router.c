@@ -31,6 +31,7 @@ static const struct route {
     void (*handle)(struct request *request, h2o_iovec_t rest);
     const int *statuses; /* that it answers with, as do the checks below */
 } routes[] = {
+    {"index", "/", READ, ORDER_MAX_BYTES, ALWAYS, show_index, STATUSES(200, 304)},
     {"post_order", "/api/orders", WRITE, ORDER_MAX_BYTES, LIMITED, post_order,
      STATUSES(201, 202, 422)},
     {"get_order", "/api/orders/{}", READ, ORDER_MAX_BYTES, LIMITED, get_order,
@@ -90,22 +91,21 @@ bool router_describe(size_t index, struct route_description *ret)
     if (index >= ROUTE_COUNT)
         return false;
     const struct route *route = &routes[index];
-    *ret = (struct route_description){route->path, route->methods, route->statuses};
+    *ret = (struct route_description){route->name, route->path, route->methods, route->statuses};
     return true;
 }
 
-static bool has_route(const struct router *router, const struct route *route)
+bool router_shows(size_t index, const struct api_settings *settings, bool admin)
 {
-    const struct api_settings *settings = router->api->settings;
-    switch (route->access) {
+    switch (routes[index].access) {
     case LIMITED:
     case ALWAYS:
         break;
     case INTERNAL:
-        return router->admin || settings->public_metrics;
+        return admin || settings->public_metrics;
     case ADMIN:
     case ADMIN_OPEN:
-        return router->admin || settings->public_admin;
+        return admin || settings->public_admin;
     }
     return true;
 }
@@ -169,8 +169,8 @@ static size_t find_route(const struct router *router, const h2o_req_t *req, h2o_
                          h2o_iovec_t *ret_rest)
 {
     size_t i = 0;
-    while (i < ROUTE_COUNT &&
-           !(has_route(router, &routes[i]) && path_is(routes[i].path, path, ret_rest)))
+    while (i < ROUTE_COUNT && !(router_shows(i, router->api->settings, router->admin) &&
+                                path_is(routes[i].path, path, ret_rest)))
         i++;
     while (i < ROUTE_COUNT && same_path(i, i + 1) && !method_allowed(&routes[i], req->method))
         i++;

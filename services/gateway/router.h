@@ -15,6 +15,7 @@ void router_register_metrics(void);
 
 /* A row of the table. */
 struct route_description {
+    const char *name;
     const char *path;    /* "{}" stands for one segment */
     const char *methods; /* "GET, HEAD" or "POST" */
     const int *statuses; /* ends with 0 */
@@ -22,6 +23,9 @@ struct route_description {
 
 /* Returns whether there is a route of this index. */
 bool router_describe(size_t index, struct route_description *ret);
+
+/* Whether a port, the admin port or the API port, has the route of this index. */
+bool router_shows(size_t index, const struct api_settings *settings, bool admin);
 
 /* The time to receive a request, from its first byte to its last. */
 #define ROUTER_REQUEST_TIMEOUT_MS 10000

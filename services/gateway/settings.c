@@ -53,6 +53,9 @@ static const struct config_option options[] = {
     CONFIG_OPTION("API_METRICS", CONFIG_CHOICE, struct gateway_settings, api_metrics,
                   .default_text = "off", .help = "on: /metrics is on the API port too",
                   .choices = on_off),
+    CONFIG_OPTION(
+        "API_CONSOLE", CONFIG_CHOICE, struct gateway_settings, api_console, .default_text = "off",
+        .help = "on: the API port shows browsers the console too, at /", .choices = on_off),
     CONFIG_OPTION("API_CORS_ORIGINS", CONFIG_STRING, struct gateway_settings, cors_origins,
                   .help = "origins whose scripts may use the API, such as "
                           "https://shop.example,http://localhost:3000; or *",

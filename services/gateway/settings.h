@@ -11,7 +11,7 @@
 struct gateway_settings {
     char *api_address;
     int64_t api_port;
-    int api_admin, api_metrics; /* enum setting_switch */
+    int api_admin, api_metrics, api_console; /* enum setting_switch */
     char *cors_origins;
     char *admin_address;
     int64_t admin_port;

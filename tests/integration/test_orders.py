@@ -287,7 +287,7 @@ def test_the_case_of_an_id_does_not_matter(system, api):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/nothing", "/api/ordersx", "/api/orders/a/b", "/metricsx"]
+    "path", ["/api", "/api/nothing", "/api/ordersx", "/api/orders/a/b", "/metricsx"]
 )
 def test_unknown_paths(api, path):
     assert_problem(api.get(path), 404)

@@ -46,6 +46,9 @@ void admin_status(struct request *request, h2o_iovec_t rest);
 /* POST /api/bulk-orders */
 void bulk_orders(struct request *request, h2o_iovec_t rest);
 
+/* GET / */
+void show_index(struct request *request, h2o_iovec_t rest);
+
 /* GET /openapi.json */
 void show_openapi(struct request *request, h2o_iovec_t rest);
 
