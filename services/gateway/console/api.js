@@ -35,6 +35,7 @@ export function setToken(value) {
 /**
  * @typedef {object} Options
  * @property {any} [body] sent as JSON
+ * @property {string} [json] sent as it is, in place of `body`
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal] ends the request: what is thrown then is no Problem
  * @property {number} [timeoutMs]
@@ -55,7 +56,9 @@ export async function request(method, path, options = {}) {
         headers.set('authorization', `Bearer ${secret}`);
         headers.set('x-operator', 'console');
     }
-    if (options.body !== undefined)
+    const sent =
+        options.json ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+    if (sent !== undefined)
         headers.set('content-type', 'application/json');
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), options.timeoutMs ?? TIMEOUT_MS);
@@ -65,7 +68,7 @@ export async function request(method, path, options = {}) {
         const answer = await fetch(path, {
             method,
             headers,
-            body: options.body === undefined ? undefined : JSON.stringify(options.body),
+            body: sent,
             signal: limit.signal,
             credentials: 'omit',
             redirect: 'error',

@@ -1,0 +1,91 @@
+/* JSON as it is written: numbers keep each of their digits, which a double would not. */
+
+const TOKEN = /\s*("[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s"{}[\]:,]+)/suy;
+const INDENT = '  ', INDENTS_MAX = 40; // deeper ones stand below each other: lines stay short
+
+/**
+ * The tokens, up to where the text is no JSON.
+ * @param {string} written
+ * @returns {Generator<string>}
+ */
+function* tokens(written) {
+    const pattern = new RegExp(TOKEN);
+    for (let match = pattern.exec(written); match; match = pattern.exec(written))
+        yield match[1];
+}
+
+/** @param {string} written */
+export function isJson(written) {
+    try {
+        JSON.parse(written);
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+/**
+ * With each member on a line.
+ * @param {string} written is JSON
+ * @param {number} most characters, about
+ * @returns {{text: string, cut: boolean}} cut: there is more
+ */
+export function pretty(written, most) {
+    let out = '', depth = 0, before = '';
+    const newLine = () => `\n${INDENT.repeat(Math.min(depth, INDENTS_MAX))}`;
+    for (const token of tokens(written)) {
+        if (out.length > most)
+            return {text: out.slice(0, most), cut: true};
+        const closes = token === '}' || token === ']';
+        const empty = closes && (before === '{' || before === '[');
+        if (closes)
+            depth--;
+        if (before === ':')
+            out += ' ';
+        else if (before === ',' || (closes && !empty) ||
+                 ((before === '{' || before === '[') && !empty))
+            out += newLine();
+        out += token;
+        if (token === '{' || token === '[')
+            depth++;
+        before = token;
+    }
+    return {text: out.slice(0, most), cut: out.length > most};
+}
+
+/**
+ * The members of an object, as far as the text can be read: text is decoded, anything else is as it
+ * is written.
+ * @param {string} written need not be JSON
+ * @returns {Map<string, string>}
+ */
+export function members(written) {
+    /** @type {Map<string, string>} */
+    const found = new Map();
+    let depth = 0, name = '', before = '';
+    for (const token of tokens(written)) {
+        if (depth === 1 && token === ':')
+            name = decoded(before);
+        else if (depth === 1 && before === ':' && !'{['.includes(token))
+            found.set(name, decoded(token));
+        if ('{['.includes(token))
+            depth++;
+        else if ('}]'.includes(token))
+            depth--;
+        before = token;
+    }
+    return found;
+}
+
+/** @param {string} token */
+function decoded(token) {
+    return token.startsWith('"') && isJson(token) ? JSON.parse(token) : token;
+}
+
+/**
+ * A number as JSON, with its digits; what is none as a text, so that the gateway can say so.
+ * @param {string} digits
+ */
+export function numberOrText(digits) {
+    return /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(digits) ? digits : JSON.stringify(digits);
+}
