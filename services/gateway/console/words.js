@@ -94,6 +94,11 @@ export function time(instant) {
                 today ? clock(date) : `${day} ${clock(date)}`);
 }
 
+/** @param {string} written */
+export function isOrderId(written) {
+    return /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(written);
+}
+
 /**
  * A sentence of the gateway, with the instants in it as `time` shows them.
  * @param {string} sentence

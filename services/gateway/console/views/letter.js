@@ -164,7 +164,7 @@ function data(written) {
  */
 function list(entries) {
     const given = entries.filter(([, value]) => value);
-    return make('dl', {class: 'letter'},
+    return make('dl', {class: 'facts'},
                 given.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
 }
 
