@@ -3,6 +3,7 @@
 #include "services/clients/elasticsearch/index_look.h"
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define TYPES_MAX 6
 
@@ -147,4 +148,9 @@ int index_look_read(const char *name, const char *body, size_t len_bytes,
 bool index_look_is_absent(long status, const char *error_type)
 {
     return status == 404 && strcmp(error_type, "index_not_found_exception") == 0;
+}
+
+bool index_is_foreign(const char *of_index, const char *deployment)
+{
+    return of_index[0] != '\0' && strcasecmp(of_index, deployment) != 0;
 }

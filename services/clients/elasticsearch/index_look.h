@@ -48,6 +48,10 @@ int index_look_read(const char *name, const char *body, size_t len_bytes,
 /* Whether the answer to a look says that nothing has the name. */
 bool index_look_is_absent(long status, const char *error_type);
 
+/* Whether an index whose _meta names `of_index` (empty: no deployment) is another deployment's than
+ * that of this id. */
+bool index_is_foreign(const char *of_index, const char *deployment);
+
 /* Whether a mapping takes every order, and search finds products. Returns 0, or -1 with `err`
  * saying which field does not fit. */
 int index_look_judge_mapping(const json_t *mappings, struct error *err)

@@ -104,8 +104,7 @@ const struct listed_index *index_listing_foreign(const struct index_listing *lis
 {
     for (size_t i = 0; i < listing->count; i++) {
         const struct listed_index *index = &listing->indices[i];
-        if (index->in_use && index->deployment[0] != '\0' &&
-            strcmp(index->deployment, deployment) != 0)
+        if (index->in_use && index_is_foreign(index->deployment, deployment))
             return index;
     }
     return NULL;

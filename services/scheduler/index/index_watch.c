@@ -22,7 +22,6 @@
 #include "services/scheduler/index/watch_requests.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define STATEMENT_TIMEOUT_MS 5000
 #define STATEMENTS_MAX 2 /* of a round, and of the schedules */
@@ -213,8 +212,7 @@ static void claim(struct index_watch *watch, const char *body, size_t body_len)
 static bool judge_owner(struct index_watch *watch)
 {
     const struct index_look *look = &watch->look;
-    watch->is_foreign =
-        look->deployment[0] != '\0' && strcasecmp(look->deployment, watch->read.deployment) != 0;
+    watch->is_foreign = index_is_foreign(look->deployment, watch->read.deployment);
     watch->has_looked = true;
     if (watch->is_foreign)
         error_set(&watch->foreign,

@@ -1,41 +1,33 @@
-/* Looks which index is there, as long as there is none; copies all orders into it; where the copy
- * cannot tell what was committed meanwhile, compares. The checkpoint is the copy's, or the
- * comparison's after it, beside the identity of the index: in another index the job begins anew. */
+/* Finds the index, which may not be there yet; copies all orders into it; where the copy cannot
+ * tell what was committed meanwhile, compares. The checkpoint is the copy's, or the comparison's
+ * after it, beside the identity of the index: in another index the job begins anew. */
 #include "services/scheduler/index/refill.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
-#include "services/clients/elasticsearch/index_look.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/search_index.h"
 #include "services/scheduler/index/copy_progress.h"
 #include "services/scheduler/index/index_compare.h"
 #include "services/scheduler/index/index_context.h"
-#include "services/scheduler/index/index_requests.h"
+#include "services/scheduler/index/index_target.h"
 #include "services/scheduler/index/order_copy.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_TIMEOUT_MS 5000
-#define LOOK_MAX_BYTES (256 * 1024)
-#define LOOK_PATH_SIZE (INDEX_NAME_SIZE + sizeof INDEX_LOOK_QUERY + 8)
-#define LOOK_AGAIN_MS 1000
 #define ABSENT_MAX_MS (5 * 60 * 1000)     /* indexers make an index within seconds */
 #define RECENT_US (INT64_C(60) * 1000000) /* orders so young may be in flight */
 #define TELL_MS 1000
 #define SHARE_STEP 0.0005 /* smaller steps are not told */
 
-enum refill_phase { REFILL_READ_ROW, REFILL_LOOK, REFILL_COPY, REFILL_COMPARE, REFILL_END };
+enum refill_phase { REFILL_COPY, REFILL_COMPARE, REFILL_END };
 
 struct refill {
     const struct index_context *context;
     struct job_run *run;
     enum refill_phase phase;
-    struct index_requests *requests;
-    int64_t absent_until_ms;
-    struct search_index row;
-    struct index_look look;
+    struct index_target *target;
+    const struct index_look *look; /* once it is found */
     struct order_copy *copy;
     struct index_compare *compare;
     json_t *copied; /* the copy's result, once it is done */
@@ -45,68 +37,6 @@ struct refill {
     bool told;    /* REFILL_END: the result */
     struct error refusal;
 };
-
-/* ---- which index is there ---- */
-
-static void on_row(void *arg, const struct database_answer *answer)
-{
-    struct refill *refill = arg;
-    if (!job_run_answered(refill->run, answer, false))
-        return;
-    if (search_index_row(answer, &refill->row) == 0)
-        refill->phase = REFILL_LOOK;
-    else
-        job_run_fail(refill->run, "the table search_index is empty");
-}
-
-static void fail(struct refill *refill, const char *doing, const char *why)
-{
-    struct error reason;
-    error_set(&reason, "%s%s", doing, why);
-    job_run_fail(refill->run, reason.message);
-}
-
-static void judge_look(struct refill *refill, const char *body, size_t len)
-{
-    struct index_look *look = &refill->look;
-    struct error err;
-    if (index_look_read(refill->context->index, body, len, look, &err) != 0)
-        fail(refill, "", err.message);
-    else if (look->deployment[0] != '\0' &&
-             strcasecmp(look->deployment, refill->row.deployment) != 0)
-        fail(refill, "the index belongs to another deployment: ", look->deployment);
-    else
-        refill->phase = REFILL_COPY;
-    job_run_step_in(refill->run, 0);
-}
-
-static void on_look(void *arg, long status, const char *body, size_t len,
-                    const struct server_error *said)
-{
-    struct refill *refill = arg;
-    if (said == NULL) {
-        judge_look(refill, body, len);
-        return;
-    }
-    if (!index_look_is_absent(status, said->type))
-        fail(refill, "looking for the index: ", said->words.message);
-    else if (clock_monotonic_ms() >= refill->absent_until_ms)
-        fail(refill, "there is no index ", refill->context->index);
-    else
-        job_run_step_in(refill->run, LOOK_AGAIN_MS);
-}
-
-static void look(struct refill *refill)
-{
-    char path[LOOK_PATH_SIZE];
-    (void)snprintf(path, sizeof path, "/%s?" INDEX_LOOK_QUERY, refill->context->index); /* fits */
-    index_requests_send(refill->requests,
-                        &(struct index_request){.method = "GET",
-                                                .path = path,
-                                                .timeout_ms = LOOK_TIMEOUT_MS,
-                                                .privilege = "view_index_metadata"},
-                        on_look, refill);
-}
 
 /* ---- telling ---- */
 
@@ -121,14 +51,14 @@ static json_t *result_of(const struct refill *refill)
 {
     json_t *result =
         refill->copy != NULL ? order_copy_result(refill->copy) : json_deep_copy(refill->copied);
-    (void)json_object_set_new(result, "index", json_string(refill->look.name));
+    (void)json_object_set_new(result, "index", json_string(refill->look->name));
     return result;
 }
 
 static void tell(struct refill *refill)
 {
     struct job_run *run = refill->run;
-    json_t *at = json_pack("{ss ss* so*}", "identity", refill->look.identity, "copy",
+    json_t *at = json_pack("{ss ss* so*}", "identity", refill->look->identity, "copy",
                            refill->copy != NULL ? order_copy_checkpoint(refill->copy) : NULL,
                            "copied", refill->copied != NULL ? json_incref(refill->copied) : NULL);
     if (refill->compare != NULL)
@@ -178,7 +108,7 @@ static void begin_engine(struct refill *refill)
     const char *text = refill->run->job->checkpoint;
     json_t *at = text != NULL ? json_loads(text, 0, NULL) : NULL;
     const char *identity = json_string_value(json_object_get(at, "identity"));
-    bool same = identity != NULL && strcmp(identity, refill->look.identity) == 0;
+    bool same = identity != NULL && strcmp(identity, refill->look->identity) == 0;
     if (refill->phase == REFILL_COPY && same && json_object_get(at, "copied") != NULL) {
         refill->copied = json_deep_copy(json_object_get(at, "copied"));
         refill->phase = REFILL_COMPARE;
@@ -188,7 +118,7 @@ static void begin_engine(struct refill *refill)
             refill->context, refill->run,
             &(struct order_copy_options){
                 .index = refill->context->index,
-                .require_alias = refill->look.form == INDEX_ALIAS,
+                .require_alias = refill->look->form == INDEX_ALIAS,
                 .checkpoint = same ? json_string_value(json_object_get(at, "copy")) : NULL,
             });
     else
@@ -196,9 +126,9 @@ static void begin_engine(struct refill *refill)
             refill->context, refill->run,
             &(struct index_compare_options){
                 .index = refill->context->index,
-                .require_alias = refill->look.form == INDEX_ALIAS,
-                .float_amounts = refill->look.amount_is_float,
-                .counts_only = !refill->look.amount_is_number,
+                .require_alias = refill->look->form == INDEX_ALIAS,
+                .float_amounts = refill->look->amount_is_float,
+                .counts_only = !refill->look->amount_is_number,
                 .full = true,
                 .to_us = timestamp_now_us() - RECENT_US,
                 .mode = INDEX_COMPARE_REPAIR,
@@ -286,20 +216,16 @@ static void finish(struct refill *refill)
         job_run_sent(run, search_index_fault(run->database, run->job, refill->refusal.message,
                                              on_fault, refill));
     else
-        job_run_sent(run, search_index_rebuilt(run->database, run->job, refill->look.identity,
+        job_run_sent(run, search_index_rebuilt(run->database, run->job, refill->look->identity,
                                                on_complete, refill));
 }
 
 static void refill_step(struct refill *refill)
 {
+    refill->look = index_target_step(refill->target);
+    if (refill->look == NULL)
+        return;
     switch (refill->phase) {
-    case REFILL_READ_ROW:
-        job_run_sent(refill->run, search_index_read(refill->run->database, on_row, refill));
-        return;
-    case REFILL_LOOK:
-        if (!index_requests_busy(refill->requests))
-            look(refill);
-        return;
     case REFILL_COPY:
     case REFILL_COMPARE:
         fill(refill);
@@ -315,8 +241,7 @@ static struct refill *refill_new(const struct index_context *context, struct job
     struct refill *refill = memory_new(sizeof *refill);
     refill->context = context;
     refill->run = run;
-    refill->requests = index_requests_new(context->loop, context->server, LOOK_MAX_BYTES);
-    refill->absent_until_ms = clock_monotonic_ms() + ABSENT_MAX_MS;
+    refill->target = index_target_new(context, run, ABSENT_MAX_MS);
     refill->total = -1;
     refill->share = -1;
     return refill;
@@ -326,7 +251,7 @@ static void refill_free(struct refill *refill)
 {
     order_copy_free(refill->copy);
     index_compare_free(refill->compare);
-    index_requests_free(refill->requests);
+    index_target_free(refill->target);
     json_decref(refill->copied);
     free(refill);
 }

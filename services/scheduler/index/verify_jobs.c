@@ -1,31 +1,22 @@
-/* Both kinds look which index is there, compare it, and tell the result. A look first: a wrong
- * address must not let a job judge, or write, the index of another system. */
+/* Both kinds find the index, compare it, and tell the result. */
 #include "services/scheduler/index/verify_jobs.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
-#include "services/clients/elasticsearch/index_look.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/search_index.h"
 #include "services/scheduler/index/index_compare.h"
 #include "services/scheduler/index/index_context.h"
-#include "services/scheduler/index/index_requests.h"
-#include <stdarg.h>
-#include <stdio.h>
+#include "services/scheduler/index/index_target.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define WINDOW_US (INT64_C(7) * 24 * 3600 * 1000000)
 #define RECENT_US (INT64_C(60) * 1000000) /* orders so young may be in flight */
-#define LOOK_TIMEOUT_MS 5000
-#define LOOK_MAX_BYTES (256 * 1024)
-#define LOOK_PATH_SIZE 640
-#define TELL_MS 1000 /* how far the job is */
+#define TELL_MS 1000                      /* how far the job is */
 
 enum verify_phase {
-    VERIFY_READ_ROW,
-    VERIFY_LOOK,
     VERIFY_COMPARE,
     VERIFY_TELL_INDEX,  /* what is known of it now */
     VERIFY_TELL_RESULT, /* of the job */
@@ -37,84 +28,23 @@ struct verify {
     struct job_run *run;
     struct index_compare_options options;
     enum verify_phase phase;
-    bool looking; /* the look is under way */
-    struct index_requests *requests;
-    struct search_index row;
-    struct index_look look;
+    struct index_target *target;
+    const struct index_look *look; /* once it is found */
     struct index_compare *compare;
     char *told; /* the last checkpoint that was told; or NULL */
     int64_t tell_at_ms;
 };
 
-static void fail(struct verify *verify, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void fail(struct verify *verify, const char *format, ...)
+static bool find(struct verify *verify)
 {
-    char reason[400];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
-    va_end(arguments);
-    job_run_fail(verify->run, reason);
-}
-
-/* ---- which index is there ---- */
-
-static void on_row(void *arg, const struct database_answer *answer)
-{
-    struct verify *verify = arg;
-    if (!job_run_answered(verify->run, answer, false))
-        return;
-    if (search_index_row(answer, &verify->row) == 0)
-        verify->phase = VERIFY_LOOK;
-    else
-        fail(verify, "PostgreSQL does not say which deployment this is: the table search_index is "
-                     "empty");
-}
-
-static void judge_look(struct verify *verify, long status, const char *body, size_t body_len,
-                       const struct server_error *said)
-{
-    const char *index = verify->context->index;
-    const struct index_look *look = &verify->look;
-    struct error err;
-    if (said != NULL && index_look_is_absent(status, said->type))
-        fail(verify, "there is no index %s", index);
-    else if (said != NULL)
-        fail(verify, "Elasticsearch does not tell of the index %s: %s", index, said->words.message);
-    else if (index_look_read(index, body, body_len, &verify->look, &err) != 0)
-        fail(verify, "%s", err.message);
-    else if (look->deployment[0] != '\0' && strcmp(look->deployment, verify->row.deployment) != 0)
-        fail(verify,
-             "the index %s belongs to the deployment %s, and this is %s: are ELASTICSEARCH_URL, "
-             "ORDER_INDEX and POSTGRES_DSN of one system?",
-             index, look->deployment, verify->row.deployment);
-    else if (!look->created_at_is_date)
-        fail(verify, "created_at is no date in the mapping of the index %s: reindex", index);
-    else
-        verify->phase = VERIFY_COMPARE;
-}
-
-static void on_look(void *arg, long status, const char *body, size_t body_len,
-                    const struct server_error *said)
-{
-    struct verify *verify = arg;
-    verify->looking = false;
-    job_run_step_in(verify->run, 0);
-    judge_look(verify, status, body, body_len, said);
-}
-
-static void look(struct verify *verify)
-{
-    char path[LOOK_PATH_SIZE];
-    snprintf(path, sizeof path, "/%s?" INDEX_LOOK_QUERY, verify->context->index);
-    verify->looking = true;
-    index_requests_send(verify->requests,
-                        &(struct index_request){.method = "GET",
-                                                .path = path,
-                                                .timeout_ms = LOOK_TIMEOUT_MS,
-                                                .privilege = "view_index_metadata"},
-                        on_look, verify);
+    struct error reason;
+    verify->look = index_target_step(verify->target);
+    if (verify->look == NULL || verify->look->created_at_is_date)
+        return verify->look != NULL;
+    error_set(&reason, "created_at is no date in the mapping of the index %.100s: reindex",
+              verify->context->index);
+    job_run_fail(verify->run, reason.message);
+    return false;
 }
 
 /* ---- comparing ---- */
@@ -123,9 +53,9 @@ static void begin_comparison(struct verify *verify)
 {
     struct index_compare_options *options = &verify->options;
     options->index = verify->context->index;
-    options->require_alias = verify->look.form == INDEX_ALIAS;
-    options->float_amounts = verify->look.amount_is_float;
-    options->counts_only = !verify->look.amount_is_number;
+    options->require_alias = verify->look->form == INDEX_ALIAS;
+    options->float_amounts = verify->look->amount_is_float;
+    options->counts_only = !verify->look->amount_is_number;
     options->by_time = true;
     options->to_us = timestamp_now_us() - RECENT_US;
     options->from_us = options->to_us - WINDOW_US;
@@ -222,15 +152,9 @@ static void step(void *work)
 {
     struct verify *verify = work;
     struct job_run *run = verify->run;
-    if (verify->looking)
+    if (!find(verify))
         return;
     switch (verify->phase) {
-    case VERIFY_READ_ROW:
-        job_run_sent(run, search_index_read(run->database, on_row, verify));
-        break;
-    case VERIFY_LOOK:
-        look(verify);
-        break;
     case VERIFY_COMPARE:
         compare(verify);
         break;
@@ -264,7 +188,7 @@ static struct verify *begin(const struct index_context *context, struct job_run 
     if (mode == INDEX_COMPARE_REPORT && json_object_get(parameters, "repair") != NULL)
         verify->options.mode = INDEX_COMPARE_WITHIN_LIMITS;
     json_decref(parameters);
-    verify->requests = index_requests_new(context->loop, context->server, LOOK_MAX_BYTES);
+    verify->target = index_target_new(context, run, 0);
     return verify;
 }
 
@@ -282,7 +206,7 @@ static void end(void *work)
 {
     struct verify *verify = work;
     index_compare_free(verify->compare);
-    index_requests_free(verify->requests);
+    index_target_free(verify->target);
     free(verify->told);
     free(verify);
 }

@@ -182,18 +182,6 @@ static void test_absent(void **state)
     stop(stand);
 }
 
-/* Another deployment's index is not written. */
-static void test_refused(void **state)
-{
-    struct stand *stand = start(*state);
-    atomic_store(&stand->index.status, 403);
-    ask(stand, "{\"refill\":true}");
-    assert_string_equal(
-        wait_for_end(stand),
-        "failed 0 looking for the index: cluster_block_exception: the disk is full 1");
-    stop(stand);
-}
-
 /* An index that refuses more than a few orders is not told to be complete. */
 static void test_many_refused(void **state)
 {
@@ -220,8 +208,10 @@ int main(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_refill),  DATABASE_TEST(test_goes_on),      DATABASE_TEST(test_absent),
-        DATABASE_TEST(test_refused), DATABASE_TEST(test_many_refused),
+        DATABASE_TEST(test_refill),
+        DATABASE_TEST(test_goes_on),
+        DATABASE_TEST(test_absent),
+        DATABASE_TEST(test_many_refused),
     };
     int failures = cmocka_run_group_tests_name("refill", tests, NULL, NULL);
     postgres_server_stop();
