@@ -248,8 +248,8 @@ void reindex_look_at_own(struct reindex *reindex)
 
 /* ---- refreshing ---- */
 
-static void on_refreshed(void *arg, long status, const char *body, size_t body_len,
-                         const struct server_error *said)
+static void on_settings(void *arg, long status, const char *body, size_t body_len,
+                        const struct server_error *said)
 {
     (void)body, (void)body_len;
     struct reindex *reindex = arg;
@@ -257,28 +257,16 @@ static void on_refreshed(void *arg, long status, const char *body, size_t body_l
     if (said != NULL)
         reindex_refused(reindex, "cannot give the new index its settings", status, said);
     else
-        reindex->step++;
+        reindex_enter(reindex, REINDEX_COMPARE); /* which refreshes it */
 }
 
 void reindex_refresh(struct reindex *reindex)
 {
     char path[PATH_SIZE];
-    const char *name = reindex->at.name;
-    char *settings;
-    switch (reindex->step) {
-    case 0:
-        (void)snprintf(path, sizeof path, "/%s/_settings", name);
-        settings = index_definition_refresh(reindex->context->definition);
-        reindex_send(reindex, "PUT", path, settings, "manage", on_refreshed);
-        free(settings);
-        return;
-    case 1:
-        (void)snprintf(path, sizeof path, "/%s/_refresh", name);
-        reindex_send(reindex, "POST", path, NULL, "maintenance", on_refreshed);
-        return;
-    default:
-        reindex_enter(reindex, REINDEX_COMPARE);
-    }
+    (void)snprintf(path, sizeof path, "/%s/_settings", reindex->at.name);
+    char *settings = index_definition_refresh(reindex->context->definition);
+    reindex_send(reindex, "PUT", path, settings, "manage", on_settings);
+    free(settings);
 }
 
 /* ---- cleaning up ---- */

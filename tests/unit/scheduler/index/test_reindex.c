@@ -289,8 +289,8 @@ static void test_reindex(void **state)
     assert_string_equal(query(*state, "SELECT done || ' ' || total FROM jobs"), "30 30");
     assert_string_equal(fake_indices_changes(stand.fake),
                         "PUT /orders-000002, PUT /orders-000002/_settings,"
-                        " POST /orders-000002/_refresh, POST /orders-000002/_refresh,"
-                        " POST /_aliases, POST /_aliases, PUT /orders-000002/_mapping");
+                        " POST /orders-000002/_refresh, POST /_aliases, POST /_aliases, PUT "
+                        "/orders-000002/_mapping");
     assert_string_equal(engines.index, "orders");
     assert_int_equal(engines.copies, 3);
     assert_int_equal(engines.tails, 1);
