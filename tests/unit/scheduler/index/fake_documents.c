@@ -12,17 +12,18 @@ static unsigned number_of(const char *id)
 
 #define LATER "\"gte\":\"20" /* only what is dated in the future begins after 2020-01-01 */
 
-static void write_later_hours(struct fake_documents *fake, char *body, size_t size)
+static void write_later_hours(struct fake_documents *fake, const char *request, char *body,
+                              size_t size)
 {
     snprintf(body, size, "{\"timed_out\":false,\"aggregations\":{\"hours\":{\"buckets\":[%s]}}}",
-             atomic_load(&fake->extra)
+             atomic_load(&fake->extra) && strstr(request, "\"lt\":\"20") == NULL
                  ? "{\"key\":{\"hour\":5680281600000},\"doc_count\":1,\"sum\":{\"value\":1}}"
                  : "");
 }
 
 static void write_walk(struct fake_documents *fake, const char *request, char *body, size_t size)
 {
-    bool found = atomic_load(&fake->extra) && strstr(request, LATER) != NULL;
+    bool found = atomic_load(&fake->extra) && strstr(request, "\"gte\":\"2150-01-01T00") != NULL;
     snprintf(body, size, "{\"_scroll_id\":\"s\",\"timed_out\":false,\"hits\":{\"hits\":[%s]}}",
              found ? "{\"_index\":\"orders-000001\",\"_id\":\"" EXTRA_ID
                      "\",\"_seq_no\":7,\"_primary_term\":1}"
@@ -104,6 +105,15 @@ static void write_bulk(struct fake_documents *fake, const char *request, char *b
     (void)snprintf(body + len, size - len, "]}");
 }
 
+static void write_deletion(struct fake_documents *fake, const char *request, char *body,
+                           size_t size)
+{
+    if (strstr(request, "{\"delete\":{\"_index\":\"orders-000001\",\"_id\":\"" EXTRA_ID
+                        "\",\"if_seq_no\":7,\"if_primary_term\":1}}\n") != NULL)
+        atomic_store(&fake->extra, false);
+    snprintf(body, size, "{\"items\":[{\"delete\":{\"_id\":\"" EXTRA_ID "\",\"status\":200}}]}");
+}
+
 static int answer_refresh(struct fake_documents *fake, char *body, size_t size)
 {
     atomic_fetch_add(&fake->refreshes, 1);
@@ -131,7 +141,7 @@ int fake_documents_serve(void *arg, const char *request, char *body, size_t size
     else if (strncmp(request, "POST /orders/_refresh ", 22) == 0)
         return answer_refresh(fake, body, size);
     else if (strstr(request, "\"composite\"") != NULL && strstr(request, LATER) != NULL)
-        write_later_hours(fake, body, size);
+        write_later_hours(fake, request, body, size);
     else if (strstr(request, "\"composite\"") != NULL)
         write_hours(fake, body, size);
     else if (strstr(request, "\"undated\"") != NULL)
@@ -140,8 +150,11 @@ int fake_documents_serve(void *arg, const char *request, char *body, size_t size
                  "\"aggregations\":{\"undated\":{\"doc_count\":0}}}");
     else if (strncmp(request, "POST /orders/_mget", 18) == 0)
         write_documents(fake, strstr(request, "{\"ids\":"), body, size);
-    else if (strncmp(request, "POST /orders/_bulk?", 19) == 0)
+    else if (strncmp(request, "POST /orders/_bulk?", 19) == 0 &&
+             strstr(request, "&require_alias=true&") != NULL)
         write_bulk(fake, request, body, size);
+    else if (strncmp(request, "POST /_bulk?", 12) == 0)
+        write_deletion(fake, request, body, size);
     else
         write_walk(fake, request, body, size);
     return 200;

@@ -111,8 +111,10 @@ static int put(struct fake_indices *fake, char *name, const json_t *given, char 
     return 200;
 }
 
-/* Returns 0, or the status of the refusal. */
-static int act(json_t *indices, const char *action, const json_t *given, char *body, size_t size)
+/* Returns 0, or the status of the refusal; counts in *actions what it does. An alias that is not
+ * there is no reason to refuse, unless it must exist. */
+static int act(json_t *indices, const char *action, const json_t *given, unsigned *actions,
+               char *body, size_t size)
 {
     const char *name = json_string_value(json_object_get(given, "index"));
     const char *alias = json_string_value(json_object_get(given, "alias"));
@@ -123,8 +125,10 @@ static int act(json_t *indices, const char *action, const json_t *given, char *b
     if (strcmp(action, "remove_index") == 0) {
         json_object_del(indices, name);
     } else if (strcmp(action, "remove") == 0) {
-        if (json_object_del(aliases, alias) != 0)
+        bool existed = json_object_del(aliases, alias) == 0;
+        if (!existed && json_is_true(json_object_get(given, "must_exist")))
             return refuse(body, size, 404, "aliases_not_found_exception");
+        *actions -= !existed;
     } else {
         json_object_set_new(
             aliases, alias,
@@ -132,6 +136,7 @@ static int act(json_t *indices, const char *action, const json_t *given, char *b
         if (json_object_get(indices, alias) != NULL)
             return refuse(body, size, 400, "invalid_alias_name_exception");
     }
+    ++*actions;
     return 0;
 }
 
@@ -141,9 +146,12 @@ static int aliases(struct fake_indices *fake, const json_t *given, char *body, s
     const char *name;
     size_t i;
     int status = 0;
+    unsigned actions = 0;
     json_array_foreach(json_object_get(given, "actions"), i, action)
         json_object_foreach(action, name, value) if (status == 0) status =
-            act(copy, name, value, body, size);
+            act(copy, name, value, &actions, body, size);
+    if (status == 0 && actions == 0)
+        status = refuse(body, size, 404, "aliases_not_found_exception");
     if (status == 0) {
         json_decref(fake->indices);
         fake->indices = json_incref(copy);
@@ -252,6 +260,17 @@ void fake_indices_alias(struct fake_indices *fake, const char *name, const char 
     pthread_mutex_lock(&fake->lock);
     json_t *about = json_object_get(fake->indices, name);
     json_object_set_new(json_object_get(about, "aliases"), alias, json_object());
+    pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_indices_move(struct fake_indices *fake, const char *alias, const char *from,
+                       const char *to)
+{
+    pthread_mutex_lock(&fake->lock);
+    json_t *old = json_object_get(json_object_get(fake->indices, from), "aliases");
+    json_t *new = json_object_get(json_object_get(fake->indices, to), "aliases");
+    json_object_set(new, alias, json_object_get(old, alias));
+    json_object_del(old, alias);
     pthread_mutex_unlock(&fake->lock);
 }
 

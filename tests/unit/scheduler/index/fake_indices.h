@@ -19,6 +19,9 @@ void fake_indices_add(struct fake_indices *fake, const char *name, const char *a
                       const char *deployment);
 /* An alias more, through which nothing is written. */
 void fake_indices_alias(struct fake_indices *fake, const char *name, const char *alias);
+/* The alias moves from one index to another. */
+void fake_indices_move(struct fake_indices *fake, const char *alias, const char *from,
+                       const char *to);
 /* This job builds it. */
 void fake_indices_mark(struct fake_indices *fake, const char *name, int64_t job);
 void fake_indices_remove(struct fake_indices *fake, const char *name);

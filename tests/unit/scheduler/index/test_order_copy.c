@@ -279,7 +279,42 @@ static void commit(PGconn *conn)
     PQfinish(conn);
 }
 
-/* A transaction is open when the copy begins, and is committed after the swap. */
+/* The swap has come: the job goes on from what `checkpoint` makes of its checkpoint. Returns after
+ * the first pass. */
+static void begin_tail(struct stand *stand, const char *checkpoint)
+{
+    char sql[300];
+    snprintf(sql, sizeof sql,
+             "WITH last AS (SELECT checkpoint FROM jobs)"
+             " INSERT INTO jobs (kind, checkpoint) SELECT 'repair', %s FROM last",
+             checkpoint);
+    execute(stand->fixture, sql);
+    stand->tail = true;
+    wait_until(stand->copy != NULL, pass(stand->fixture));
+    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
+    wait_until(atoi(query(stand->fixture, "SELECT result->>'passes' FROM " LAST)) >= 2,
+               pass(stand->fixture));
+}
+
+/* Young orders are found by their ids at once: here all are young. What is committed until the last
+ * _bulk of before the swap has ended is found, too. */
+static void test_after_the_swap(void **state)
+{
+    struct stand *stand = start(*state);
+    insert(stand, 1, 10, "order");
+    (void)copy_all(stand);
+    begin_tail(stand, "jsonb_set(checkpoint::jsonb, '{looked_ms}', '60000')::text");
+    check_written(stand, 1, 10, 2);
+    insert(stand, 20, 29, "its document went to the old index");
+    (void)wait_for_end(stand);
+    assert_string_equal(query(stand->fixture, "SELECT state FROM " LAST), "done");
+    check_written(stand, 20, 29, 1);
+    check_written(stand, 1, 10, 2);
+    stop(stand);
+}
+
+/* A transaction is open when the copy begins, and is committed after the swap. Others do not wait
+ * for it. */
 static void test_tail(void **state)
 {
     struct stand *stand = start(*state);
@@ -288,13 +323,10 @@ static void test_tail(void **state)
         begin_order(stand, "INSERT INTO orders VALUES (" ID("200") ", 'late', 1, now())");
     (void)copy_all(stand);
     insert(stand, 300, 309, "before the swap");
-    execute(stand->fixture, "WITH last AS (SELECT checkpoint FROM jobs)"
-                            " INSERT INTO jobs (kind, checkpoint) SELECT 'repair', checkpoint"
-                            " FROM last");
-    stand->tail = true;
-    wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
-    wait_until(atomic_load(&stand->index.written[309]) > 0, pass(stand->fixture));
+    begin_tail(stand, "checkpoint");
+    assert_int_equal(atomic_load(&stand->index.written[309]), 1);
+    insert(stand, 310, 310, "its document went to the old index");
+    wait_until(atomic_load(&stand->index.written[310]) > 0, pass(stand->fixture));
     for (int i = 0; i < 700; i++) /* more than 2 s of looks */
         pass(stand->fixture);
     assert_string_equal(query(stand->fixture, "SELECT state FROM " LAST), "running");
@@ -318,14 +350,7 @@ static void test_tail_ends(void **state)
     (void)copy_all(stand);
     PGconn *late =
         begin_order(stand, "INSERT INTO orders VALUES (" ID("200") ", 'late', 1, now())");
-    execute(stand->fixture, "WITH last AS (SELECT checkpoint FROM jobs)"
-                            " INSERT INTO jobs (kind, checkpoint) SELECT 'repair', checkpoint"
-                            " FROM last");
-    stand->tail = true;
-    wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
-    wait_until(atoi(query(stand->fixture, "SELECT result->>'passes' FROM " LAST)) >= 2,
-               pass(stand->fixture));
+    begin_tail(stand, "checkpoint");
     run_for(stand->fixture, 100); /* the clock stands still: no statement is under way then */
     test_clock_advance(10 * 60 * 1000);
     (void)wait_for_end(stand);
@@ -387,11 +412,11 @@ int main(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_copy),           DATABASE_TEST(test_nothing_to_copy),
-        DATABASE_TEST(test_obstacles),      DATABASE_TEST(test_blocked),
-        DATABASE_TEST(test_goes_on),        DATABASE_TEST(test_tail),
-        DATABASE_TEST(test_tail_ends),      DATABASE_TEST(test_rewritten),
-        DATABASE_TEST(test_compare_needed),
+        DATABASE_TEST(test_copy),      DATABASE_TEST(test_nothing_to_copy),
+        DATABASE_TEST(test_obstacles), DATABASE_TEST(test_blocked),
+        DATABASE_TEST(test_goes_on),   DATABASE_TEST(test_after_the_swap),
+        DATABASE_TEST(test_tail),      DATABASE_TEST(test_tail_ends),
+        DATABASE_TEST(test_rewritten), DATABASE_TEST(test_compare_needed),
     };
     int failures = cmocka_run_group_tests_name("order_copy", tests, NULL, NULL);
     postgres_server_stop();

@@ -612,6 +612,48 @@ static void test_dies_while_cleaning_up(void **state)
     stop(&stand);
 }
 
+/* Runs jobs until the swap of one gets no answer; the scheduler dies then. */
+static void die_at_the_swap(struct stand *stand, enum fake_loss loss)
+{
+    unsigned number = 0;
+    do {
+        if (number > 0) { /* another request */
+            fake_indices_lose(stand->fake, 0, loss);
+            run_until_ended(stand, "done");
+        }
+        fake_indices_lose(stand->fake, ++number, loss);
+        add_job(stand, "{}");
+        wait_until(fake_indices_lost(stand->fake), run_lease(stand->fixture));
+        job_runner_free(stand->runner);
+        execute(stand->fixture,
+                "UPDATE jobs SET lease = now() - interval '1 s' WHERE finished IS NULL");
+        if (strstr(fake_indices_lost_request(stand->fake), "/_aliases") == NULL)
+            start_runner(stand);
+    } while (strstr(fake_indices_lost_request(stand->fake), "/_aliases") == NULL);
+    fake_indices_lose(stand->fake, 0, loss);
+}
+
+/* Somebody moves the alias just before the swap is executed: then the swap does not happen, or two
+ * indices would have the alias. */
+static void test_the_alias_was_moved(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    die_at_the_swap(&stand, FAKE_NOT_EXECUTED);
+    char old[100], before[300];
+    snprintf(old, sizeof old, "%.13s", fake_indices_text(stand.fake));
+    fake_indices_add(stand.fake, "restored", NULL, OURS);
+    fake_indices_move(stand.fake, "orders", old, "restored");
+    snprintf(before, sizeof before, "%s", fake_indices_text(stand.fake));
+    assert_int_equal(fake_indices_execute_lost(stand.fake), 404);
+    assert_string_equal(fake_indices_text(stand.fake), before);
+    start_runner(&stand);
+    run_until_ended(&stand, "done"); /* in the place of the one that it finds */
+    assert_null(strstr(fake_indices_text(stand.fake), "restored"));
+    stop(&stand);
+}
+
 /* It is canceled where the swap was not answered: either it has happened, or it never happens. */
 static void test_canceled_at_the_swap(void **state)
 {
@@ -620,23 +662,9 @@ static void test_canceled_at_the_swap(void **state)
         start(&stand, *state);
         execute(*state, "TRUNCATE jobs");
         fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
-        unsigned number = 0;
-        do {
-            if (number > 0) { /* another request */
-                fake_indices_lose(stand.fake, 0, loss);
-                run_until_ended(&stand, "done");
-            }
-            fake_indices_lose(stand.fake, ++number, loss);
-            add_job(&stand, "{}");
-            wait_until(fake_indices_lost(stand.fake), run_lease(*state));
-            job_runner_free(stand.runner);
-            execute(*state,
-                    "UPDATE jobs SET lease = now() - interval '1 s' WHERE finished IS NULL");
-            if (strstr(fake_indices_lost_request(stand.fake), "/_aliases") != NULL)
-                execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
-            start_runner(&stand);
-        } while (strstr(fake_indices_lost_request(stand.fake), "/_aliases") == NULL);
-        fake_indices_lose(stand.fake, 0, loss);
+        die_at_the_swap(&stand, loss);
+        execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
+        start_runner(&stand);
         run_until_ended(&stand, "canceled");
         char before[100];
         snprintf(before, sizeof before, "%s", fake_indices_text(stand.fake));
@@ -673,6 +701,7 @@ int main(void)
         DATABASE_TEST(test_a_comparison_after_the_swap),
         DATABASE_TEST(test_dies_at_each_request),
         DATABASE_TEST(test_dies_while_cleaning_up),
+        DATABASE_TEST(test_the_alias_was_moved),
         DATABASE_TEST(test_canceled_at_the_swap),
     };
     int failures = cmocka_run_group_tests_name("reindex", tests, NULL, NULL);

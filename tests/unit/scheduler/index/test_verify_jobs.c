@@ -270,6 +270,43 @@ static void test_refreshes(void **state)
     stop(stand);
 }
 
+/* One letter has died, and a document has no order. A scheduler by itself mends what is little, and
+ * neither it nor a repair deletes anything unless that is asked for. */
+static void test_dead_and_extra(void **state)
+{
+    struct stand *stand = start(*state, 10, 1);
+    atomic_store(&stand->documents.present[1], false);
+    atomic_store(&stand->documents.extra, true);
+    execute(stand->fixture,
+            "INSERT INTO dead_letters (queue, reason, detail, stage, attempts, order_id, body,"
+            " body_bytes, properties, digest, died_at) SELECT 'q', 'test', 'test', 'index', 3,"
+            " '00000001-0000-4000-8000-000000000000', '', 0, '', '', now()");
+    static const struct {
+        const char *kind, *parameters, *result;
+    } jobs[] = {
+        {"verify", "{\"full\":true}", "0 1 1 0 0"},
+        {"verify", "{\"full\":true,\"repair\":\"within_limits\"}", "0 1 1 1 0"},
+        {"repair", "{\"full\":true}", "0 0 1 0 0"},
+        {"repair", "{\"full\":true,\"delete_extra\":true}", "0 0 1 0 1"},
+    };
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        assert_true(atomic_load(&stand->documents.extra));
+        ask(stand, jobs[i].kind, jobs[i].parameters);
+        wait_for_pause(stand);
+        pass_seconds(stand, 32);
+        (void)wait_for_end(stand);
+        assert_string_equal(query(stand->fixture,
+                                  "SELECT concat_ws(' ', result->'missing'->>'count',"
+                                  " result->'dead_at_index'->>'count', result->'extra'->>'count',"
+                                  " result->>'repaired', result->>'deleted') FROM " LAST),
+                            jobs[i].result);
+        assert_int_equal(atomic_load(&stand->documents.written[1]), i == 0 ? 0 : 1);
+    }
+    assert_false(atomic_load(&stand->documents.extra));
+    assert_int_equal(written(stand, 0), ORDERS_MAX - 1);
+    stop(stand);
+}
+
 static void test_another_deployment(void **state)
 {
     struct stand *stand = start(*state, 10, 1);
@@ -287,9 +324,13 @@ int main(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
     postgres_server_start();
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_settles),   DATABASE_TEST(test_does_not_fit),
-        DATABASE_TEST(test_goes_on),   DATABASE_TEST(test_dated_in_the_future),
-        DATABASE_TEST(test_refreshes), DATABASE_TEST(test_another_deployment),
+        DATABASE_TEST(test_settles),
+        DATABASE_TEST(test_does_not_fit),
+        DATABASE_TEST(test_goes_on),
+        DATABASE_TEST(test_dated_in_the_future),
+        DATABASE_TEST(test_refreshes),
+        DATABASE_TEST(test_dead_and_extra),
+        DATABASE_TEST(test_another_deployment),
     };
     int failures = cmocka_run_group_tests_name("verify", tests, NULL, NULL);
     postgres_server_stop();
