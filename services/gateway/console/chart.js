@@ -1,5 +1,5 @@
 /* Small charts, drawn as SVG. */
-import {draw} from './dom.js';
+import {draw, reconcile} from './dom.js';
 import {EACH_MS, HISTORY_MS} from './poll.js';
 
 const WIDTH = 120, HEIGHT = 28, LINE = 1.5;
@@ -61,4 +61,114 @@ function split(points) {
         last = at;
     }
     return pieces;
+}
+
+const SLOT = 10, GAP = 2, TALL = 100;
+
+/**
+ * @typedef {object} Bar
+ * @property {string} key each another one
+ * @property {string} label what it is, and how much
+ * @property {number} value
+ */
+
+/**
+ * Bars side by side. To a screen reader they are a list of which one is chosen: one stop of the
+ * tabulator, and then the arrow keys, Home and End.
+ * @param {string} label
+ * @param {(bar: Bar) => void} onChosen the one under the pointer, or that has the focus
+ * @returns {{element: SVGSVGElement, update: (list: Bar[]) => void}}
+ */
+export function bars(label, onChosen) {
+    /** @type {Bar[]} */
+    let shown = [];
+    let chosen = '';
+    const element = draw('svg', {
+        class: 'bars',
+        preserveAspectRatio: 'none',
+        role: 'listbox',
+        'aria-label': label,
+        'aria-orientation': 'horizontal',
+        on: {
+            keydown: (/** @type {KeyboardEvent} */ event) => {
+                const at = shown.findIndex(bar => bar.key === chosen);
+                const to = target(event, at, shown.length - 1);
+                if (to === null)
+                    return;
+                event.preventDefault();
+                /** @type {SVGElement} */ (element.children[to]).focus();
+            },
+        },
+    });
+
+    /** @param {string} key */
+    function choose(key) {
+        chosen = key;
+        for (const [index, bar] of shown.entries()) {
+            const slot = element.children[index];
+            slot.setAttribute('tabindex', bar.key === key ? '0' : '-1');
+            slot.setAttribute('aria-selected', String(bar.key === key));
+            if (bar.key === key)
+                onChosen(bar);
+        }
+    }
+
+    return {
+        element,
+        update(list) {
+            shown = list;
+            const highest = Math.max(...list.map(bar => bar.value), 0);
+            element.setAttribute('viewBox', `0 0 ${list.length * SLOT} ${TALL}`);
+            reconcile(element,
+                      list.map(({key, label, value}, index) =>
+                                   ({key, label, index, share: highest > 0 ? value / highest : 0})),
+                      bar => bar.key, bar => buildBar(() => choose(bar.key)));
+            choose(list.some(bar => bar.key === chosen) ? chosen : list.at(-1)?.key ?? '');
+        },
+    };
+}
+
+/**
+ * Where a key leads to.
+ * @param {KeyboardEvent} event
+ * @param {number} at
+ * @param {number} last
+ */
+function target(event, at, last) {
+    if (event.altKey || event.ctrlKey || event.metaKey)
+        return null;
+    switch (event.key) {
+    case 'ArrowLeft':
+        return Math.max(0, at - 1);
+    case 'ArrowRight':
+        return Math.min(last, at + 1);
+    case 'Home':
+        return 0;
+    case 'End':
+        return last;
+    default:
+        return null;
+    }
+}
+
+/**
+ * @param {() => void} onChosen
+ * @returns {import('./dom.js').Row<{label: string, index: number, share: number}>}
+ */
+function buildBar(onChosen) {
+    const slot = draw('rect', {class: 'slot', y: 0, width: SLOT, height: TALL});
+    const bar = draw('rect', {class: 'bar', width: SLOT - GAP});
+    const element =
+        draw('g', {role: 'option', on: {focus: onChosen, pointerenter: onChosen}}, slot, bar);
+    return {
+        element,
+        update({label, index, share}) {
+            const height = Math.max(0, share) * TALL;
+            element.setAttribute('aria-label', label);
+            slot.setAttribute('x', String(index * SLOT));
+            bar.setAttribute('x', String(index * SLOT + GAP / 2));
+            bar.setAttribute('y', String(TALL - height));
+            bar.setAttribute('height', String(height));
+        },
+    };
 }
