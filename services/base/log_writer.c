@@ -15,6 +15,8 @@
 
 #define RING_BYTES ((size_t)256 * 1024) /* over a thousand usual lines */
 
+#define STARVED_TURNS 10 /* of a flush, while it is not the reader that is late */
+
 typedef uint16_t line_len_t; /* stands before each line in the ring */
 
 static pthread_once_t started = PTHREAD_ONCE_INIT;
@@ -119,7 +121,15 @@ uint64_t log_writer_dropped(void)
     return dropped;
 }
 
-void log_writer_flush(int64_t patience_ms)
+/* Whether standard error takes a line now. Then the thread that has not written it wants for the
+ * processor, and there is no reader to give up. */
+static bool takes_lines(void)
+{
+    return poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, 0) > 0;
+}
+
+/* Returns whether something has happened within this time. */
+static bool wait_emptied(int64_t patience_ms)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail with this clock */
@@ -129,9 +139,14 @@ void log_writer_flush(int64_t patience_ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    int waited = 0;
+    return pthread_cond_clockwait(&emptied, &mutex, CLOCK_MONOTONIC, &until) == 0;
+}
+
+void log_writer_flush(int64_t patience_ms)
+{
     (void)pthread_mutex_lock(&mutex);
-    while ((used > 0 || writing) && waited == 0)
-        waited = pthread_cond_clockwait(&emptied, &mutex, CLOCK_MONOTONIC, &until);
+    for (int i = 0; i < STARVED_TURNS && (used > 0 || writing); i++)
+        if (!wait_emptied(patience_ms) && !takes_lines())
+            break;
     (void)pthread_mutex_unlock(&mutex);
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,19 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* Linked with --wrap=write. */
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+
+static _Atomic unsigned late_ms; /* what is written to standard error */
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+    if (fd == STDERR_FILENO)
+        (void)usleep(1000 * atomic_load(&late_ms));
+    return __real_write(fd, bytes, len);
+}
 
 static int real_stderr = -1, capture = -1;
 
@@ -252,6 +266,21 @@ static void nobody_waits_for_a_reader(void **state)
     close(ends[1]);
 }
 
+/* A machine so busy that the thread that writes comes late: the last lines are waited for. */
+static void test_a_late_writer(void **state)
+{
+    (void)state;
+    size_t len;
+    capture_start();
+    atomic_store(&late_ms, 700);
+    log_info("the last but one");
+    log_info("the last");
+    char *text = capture_end(&len);
+    atomic_store(&late_ms, 0);
+    assert_int_equal(parse_lines(text, len, NULL), 2);
+    free(text);
+}
+
 static void test_limited(void **state)
 {
     (void)state;
@@ -311,10 +340,11 @@ static void test_escape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line),      cmocka_unit_test(test_threshold),
-        cmocka_unit_test(test_threads),   cmocka_unit_test(test_hostile_values),
-        cmocka_unit_test(test_long_line), cmocka_unit_test(test_limited),
-        cmocka_unit_test(test_escape),    cmocka_unit_test(nobody_waits_for_a_reader),
+        cmocka_unit_test(test_line),          cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_threads),       cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_long_line),     cmocka_unit_test(test_limited),
+        cmocka_unit_test(test_escape),        cmocka_unit_test(nobody_waits_for_a_reader),
+        cmocka_unit_test(test_a_late_writer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
