@@ -679,6 +679,26 @@ static void test_canceled_at_the_swap(void **state)
     }
 }
 
+/* What was to come into use is left behind, because it cannot be deleted: the swap that comes late
+ * does not bring it into use. */
+static void test_a_late_swap(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    die_at_the_swap(&stand, FAKE_NOT_EXECUTED);
+    fake_indices_refuse(stand.fake, "DELETE", 403, "security_exception");
+    execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
+    start_runner(&stand);
+    run_until_ended(&stand, "canceled");
+    char before[300];
+    snprintf(before, sizeof before, "%s", fake_indices_text(stand.fake));
+    assert_non_null(strstr(before, "[orders*] orders-"));
+    assert_int_equal(fake_indices_execute_lost(stand.fake), 404);
+    assert_string_equal(fake_indices_text(stand.fake), before);
+    stop(&stand);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -703,6 +723,7 @@ int main(void)
         DATABASE_TEST(test_dies_while_cleaning_up),
         DATABASE_TEST(test_the_alias_was_moved),
         DATABASE_TEST(test_canceled_at_the_swap),
+        DATABASE_TEST(test_a_late_swap),
     };
     int failures = cmocka_run_group_tests_name("reindex", tests, NULL, NULL);
     postgres_server_stop();
