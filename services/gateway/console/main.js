@@ -10,7 +10,7 @@ import {openLetter} from './views/letter.js';
 import {openSales} from './views/sales.js';
 import {openTry} from './views/try.js';
 import {openWay} from './views/way.js';
-import {withTimes} from './words.js';
+import {say} from './words.js';
 
 /**
  * @typedef {object} View
@@ -106,16 +106,13 @@ function openNothing(section) {
 
 const symbol = make('span', {class: 'symbol', 'aria-hidden': 'true'});
 const words = make('span');
-let told = '';
 show(sentence, symbol, words);
 
 /** @param {import('./poll.js').State} state */
 function onState(state) {
     sentence.className = state.condition;
     text(symbol, SYMBOLS[state.condition]);
-    if (state.sentence !== told)
-        show(words, withTimes(state.sentence));
-    told = state.sentence;
+    say(words, state.sentence);
     showAccess(state.refused);
     view?.onState?.(state);
 }

@@ -1,7 +1,7 @@
 /* Asks once a second how the system is, with one request: with a token the whole status, without
  * one what is public. Nothing is asked while the page is hidden. */
 import {explain, Problem, request, setToken, token} from './api.js';
-import {clock} from './words.js';
+import {capital, nameOf, plain} from './words.js';
 
 export const EACH_MS = 1000;
 const PATIENCE_MS = 3000; // then the gateway counts as lost
@@ -101,7 +101,7 @@ async function readiness(signal) {
 /** @param {any} answer */
 function onReadiness(answer) {
     const down = answer.dependencies.filter((/** @type {any} */ one) => one.status !== 'up')
-                     .map((/** @type {any} */ one) => one.name.replaceAll('_', ' '));
+                     .map((/** @type {any} */ one) => nameOf(one.name));
     state.readiness = answer;
     state.report = null;
     state.history = [];
@@ -123,7 +123,7 @@ function onReport(answer, at) {
     state.history =
         [...state.history.filter(one => one.at > at - HISTORY_MS), {at, report: answer}];
     state.condition = answer.well ? 'well' : 'wrong';
-    state.sentence = answer.summary;
+    state.sentence = capital(plain(answer.summary));
 }
 
 /** @param {unknown} error */
@@ -140,5 +140,5 @@ function onProblem(error) {
     state.readiness = null;
     const title = error instanceof Problem ? error.message : explain(error);
     state.sentence =
-        `${title} (since ${clock(new Date(lostSince))}). It is asked again every second.`;
+        `${title} since ${new Date(lostSince).toISOString()}. It is asked again every second.`;
 }

@@ -1,5 +1,5 @@
 /* Numbers, times and texts as a person reads them. */
-import {make} from './dom.js';
+import {make, show} from './dom.js';
 
 export const UNKNOWN = '–';
 
@@ -99,14 +99,53 @@ export function isOrderId(written) {
     return /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(written);
 }
 
+/** @type {WeakMap<Element, string>} */
+const said = new WeakMap();
+
 /**
- * A sentence of the gateway, with the instants in it as `time` shows them.
+ * Changes what an element says if it differs. RFC 3339 instants in it are shown as `time` does.
+ * @param {Element} element
  * @param {string} sentence
- * @returns {(string|HTMLElement)[]}
  */
-export function withTimes(sentence) {
-    return sentence.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/)
-        .map((piece, i) => i % 2 === 0 ? piece : time(piece));
+export function say(element, sentence) {
+    if (said.get(element) === sentence)
+        return;
+    said.set(element, sentence);
+    const pieces = sentence.split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/);
+    show(element, pieces.map((piece, i) => i % 2 === 0 ? piece : time(piece)));
+}
+
+/** @param {string} sentence */
+export function capital(sentence) {
+    return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+}
+
+/**
+ * A message with what libcurl says in it made shorter.
+ * @param {string} message
+ */
+export function plain(message) {
+    return message.replace(/Failed to connect to (\S+) port (\d+) after \d+ ms: /, '');
+}
+
+/** @type {Record<string, string>} */
+const NAMES = {
+    accepting_orders: 'taking orders',
+    rabbitmq: 'RabbitMQ',
+    postgres: 'PostgreSQL',
+    redis: 'Redis',
+    elasticsearch: 'Elasticsearch',
+    search_index: 'search index',
+    dead_letter_queue: 'queue of dead letters',
+    dead_letter_archive: 'archive of dead letters',
+};
+
+/**
+ * What a person calls that on which a service depends.
+ * @param {string} dependency
+ */
+export function nameOf(dependency) {
+    return NAMES[dependency] ?? dependency.replaceAll('_', ' ');
 }
 
 /**
