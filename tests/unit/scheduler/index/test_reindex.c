@@ -24,8 +24,8 @@
 
 static struct {
     bool compare_needed;
-    bool stays, stays_in_tail; /* the copy does not go on */
-    const char *fails;         /* the copy, for this reason */
+    bool stays, stays_in_tail;         /* the copy does not go on */
+    const char *fails, *fails_in_tail; /* the copy, for this reason */
     unsigned copies, tails;
     char index[300], tail_index[300], checkpoint[20]; /* of the last copy */
     int64_t refused, dead, differences;
@@ -78,8 +78,9 @@ void order_copy_tail(struct order_copy *copy)
 
 enum order_copy_state order_copy_state(const struct order_copy *copy, const char **ret_reason)
 {
-    *ret_reason = engines.fails;
-    return engines.fails != NULL && !copy->tail  ? ORDER_COPY_FAILED
+    const char *fails = copy->tail ? engines.fails_in_tail : engines.fails;
+    *ret_reason = fails;
+    return fails != NULL                         ? ORDER_COPY_FAILED
            : engines.stays                       ? ORDER_COPY_RUNNING
            : engines.stays_in_tail && copy->tail ? ORDER_COPY_RUNNING
            : copy->done < ROWS                   ? ORDER_COPY_RUNNING
@@ -457,6 +458,22 @@ static void test_failure(void **state)
     stop(&stand);
 }
 
+/* Nobody knows then whether the new index, which is in use, has all: the old one is kept. */
+static void test_failure_after_the_swap(void **state)
+{
+    struct stand stand;
+    start(&stand, *state);
+    engines.fails_in_tail = "cluster_block_exception: disk usage exceeded flood-stage watermark";
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    add_job(&stand, "{}");
+    run_until_ended(&stand, "failed");
+    assert_error(&stand, "the new index is in use, and may lack orders of the last minutes, which "
+                         "a verification finds: cluster_block_exception");
+    assert_string_equal(fake_indices_text(stand.fake), "orders-000001[orders-reindexed-1] "
+                                                       "orders-000002[orders* orders-reindexed-1]");
+    stop(&stand);
+}
+
 /* Only what Elasticsearch refuses may be missing. */
 static void test_what_the_comparison_finds(void **state)
 {
@@ -612,8 +629,12 @@ static void test_dies_while_cleaning_up(void **state)
     stop(&stand);
 }
 
-/* Runs jobs until the swap of one gets no answer; the scheduler dies then. */
-static void die_at_the_swap(struct stand *stand, enum fake_loss loss)
+#define SWAP "/_aliases"
+#define DELETION "\"remove_index\""
+
+/* Runs jobs until a request of one, which has these words, gets no answer; the scheduler dies then.
+ */
+static void die_at(struct stand *stand, const char *words, enum fake_loss loss)
 {
     unsigned number = 0;
     do {
@@ -627,9 +648,9 @@ static void die_at_the_swap(struct stand *stand, enum fake_loss loss)
         job_runner_free(stand->runner);
         execute(stand->fixture,
                 "UPDATE jobs SET lease = now() - interval '1 s' WHERE finished IS NULL");
-        if (strstr(fake_indices_lost_request(stand->fake), "/_aliases") == NULL)
+        if (strstr(fake_indices_lost_request(stand->fake), words) == NULL)
             start_runner(stand);
-    } while (strstr(fake_indices_lost_request(stand->fake), "/_aliases") == NULL);
+    } while (strstr(fake_indices_lost_request(stand->fake), words) == NULL);
     fake_indices_lose(stand->fake, 0, loss);
 }
 
@@ -640,7 +661,7 @@ static void test_the_alias_was_moved(void **state)
     struct stand stand;
     start(&stand, *state);
     fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
-    die_at_the_swap(&stand, FAKE_NOT_EXECUTED);
+    die_at(&stand, SWAP, FAKE_NOT_EXECUTED);
     char old[100], before[300];
     snprintf(old, sizeof old, "%.13s", fake_indices_text(stand.fake));
     fake_indices_add(stand.fake, "restored", NULL, OURS);
@@ -662,7 +683,7 @@ static void test_canceled_at_the_swap(void **state)
         start(&stand, *state);
         execute(*state, "TRUNCATE jobs");
         fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
-        die_at_the_swap(&stand, loss);
+        die_at(&stand, SWAP, loss);
         execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
         start_runner(&stand);
         run_until_ended(&stand, "canceled");
@@ -686,12 +707,33 @@ static void test_a_late_swap(void **state)
     struct stand stand;
     start(&stand, *state);
     fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
-    die_at_the_swap(&stand, FAKE_NOT_EXECUTED);
+    die_at(&stand, SWAP, FAKE_NOT_EXECUTED);
     fake_indices_refuse(stand.fake, "DELETE", 403, "security_exception");
     execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
     start_runner(&stand);
     run_until_ended(&stand, "canceled");
     char before[300];
+    snprintf(before, sizeof before, "%s", fake_indices_text(stand.fake));
+    assert_non_null(strstr(before, "[orders*] orders-"));
+    assert_int_equal(fake_indices_execute_lost(stand.fake), 404);
+    assert_string_equal(fake_indices_text(stand.fake), before);
+    stop(&stand);
+}
+
+/* Somebody has moved the alias back, and the next scheduler has kept the old index. */
+static void test_a_late_deletion(void **state)
+{
+    struct stand stand;
+    char old[100], new[100], before[300];
+    start(&stand, *state);
+    fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
+    die_at(&stand, DELETION, FAKE_NOT_EXECUTED);
+    const char *text = fake_indices_text(stand.fake);
+    snprintf(old, sizeof old, "%.13s", text);
+    snprintf(new, sizeof new, "%.13s", strchr(text, ' ') + 1);
+    fake_indices_move(stand.fake, "orders", new, old);
+    start_runner(&stand);
+    run_until_ended(&stand, "done");
     snprintf(before, sizeof before, "%s", fake_indices_text(stand.fake));
     assert_non_null(strstr(before, "[orders*] orders-"));
     assert_int_equal(fake_indices_execute_lost(stand.fake), 404);
@@ -714,6 +756,7 @@ int main(void)
         DATABASE_TEST(test_cancel),
         DATABASE_TEST(test_cancel_after_the_swap),
         DATABASE_TEST(test_failure),
+        DATABASE_TEST(test_failure_after_the_swap),
         DATABASE_TEST(test_what_the_comparison_finds),
         DATABASE_TEST(test_no_index_yet),
         DATABASE_TEST(test_refused_by_the_mapping),
@@ -724,6 +767,7 @@ int main(void)
         DATABASE_TEST(test_the_alias_was_moved),
         DATABASE_TEST(test_canceled_at_the_swap),
         DATABASE_TEST(test_a_late_swap),
+        DATABASE_TEST(test_a_late_deletion),
     };
     int failures = cmocka_run_group_tests_name("reindex", tests, NULL, NULL);
     postgres_server_stop();
