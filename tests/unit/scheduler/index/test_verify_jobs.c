@@ -177,6 +177,24 @@ static void test_settles(void **state)
     stop(stand);
 }
 
+/* What is more than little waits for a person. */
+static void test_limit(void **state)
+{
+    struct stand *stand = start(*state, 10000, 1002);
+    ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 1001 100 0 0 0 false");
+    assert_int_equal(written(stand, 0), ORDERS_MAX);
+    atomic_store(&stand->documents.present[1], true);
+    ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
+    wait_for_pause(stand);
+    pass_seconds(stand, 32);
+    assert_string_equal(wait_for_end(stand), "done t 1000 100 0 0 1000 false");
+    assert_int_equal(written(stand, 1), 1000);
+    stop(stand);
+}
+
 /* More than fits is told by hours, or repaired in rounds. */
 static void test_does_not_fit(void **state)
 {
@@ -325,6 +343,7 @@ int main(void)
     postgres_server_start();
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_settles),
+        DATABASE_TEST(test_limit),
         DATABASE_TEST(test_does_not_fit),
         DATABASE_TEST(test_goes_on),
         DATABASE_TEST(test_dated_in_the_future),
