@@ -73,17 +73,26 @@ static bool is(h2o_iovec_t token, const char *name)
     return h2o_lcstris(token.base, token.len, name, strlen(name));
 }
 
+/* "x-gzip" is another name of gzip (RFC 9110, 8.4.1.3). */
+static bool is_coding(h2o_iovec_t token, const char *name)
+{
+    if (h2o_lcstris(token.base, token.len, H2O_STRLIT("x-gzip")))
+        token = h2o_iovec_init(H2O_STRLIT("gzip"));
+    return is(token, name);
+}
+
 /* How precisely the element names the thing; 0: it names another. */
 static unsigned precision_of(const struct element *element, const struct thing *thing)
 {
-    if ((element->subtype.len > 0) != (thing->subtype != NULL))
+    bool is_media_type = thing->subtype != NULL;
+    if ((element->subtype.len > 0) != is_media_type)
         return 0;
+    if (!is_media_type)
+        return is_any(element->name) ? 1 : is_coding(element->name, thing->name) ? 2 : 0;
     if (is_any(element->name))
-        return thing->subtype == NULL || is_any(element->subtype) ? 1 : 0;
+        return is_any(element->subtype) ? 1 : 0;
     if (!is(element->name, thing->name))
         return 0;
-    if (thing->subtype == NULL)
-        return 3;
     return is_any(element->subtype) ? 2 : is(element->subtype, thing->subtype) ? 3 : 0;
 }
 

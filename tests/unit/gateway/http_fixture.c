@@ -186,9 +186,10 @@ void http_read_reply(int fd, bool head, struct reply *reply)
             assert_int_equal(sscanf(reply->text, "HTTP/1.1 %d ", &reply->status), 1);
             reply->body = end + 4;
             const char *length = reply_header_value(reply, "content-length");
-            bool empty = head || reply->status == 204;
-            assert_int_equal(length == NULL, reply->status == 204);
-            wanted = (size_t)(reply->body - reply->text) + (empty ? 0 : strtoul(length, NULL, 10));
+            bool has_no_content = reply->status == 204 || reply->status == 304;
+            assert_int_equal(length == NULL, has_no_content);
+            wanted = (size_t)(reply->body - reply->text) +
+                     (head || has_no_content ? 0 : strtoul(length, NULL, 10));
         }
     }
     reply->text[used] = '\0';
