@@ -1,5 +1,6 @@
 /* Readiness: a short list of checks that only grows, under one lock. */
 #include "services/runtime/health.h"
+#include "proto/timestamp.h"
 #include "services/base/clock.h"
 #include "services/base/json_text.h"
 #include "services/base/memory.h"
@@ -9,16 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REASON_SIZE 256
-
 struct health_check {
     struct health_check *next;
     char *dependency;
     enum health_weight weight;
     bool up;
     bool reported; /* at least once */
-    int64_t registered_ms;
-    char reason[REASON_SIZE]; /* while down */
+    int64_t registered_ms, since_us;
+    char reason[HEALTH_REASON_SIZE]; /* while down */
     struct metric_gauge *up_metric;
     struct metric_counter *failures_metric;
 };
@@ -44,6 +43,7 @@ struct health_check *health_check(const char *dependency, enum health_weight wei
     check->dependency = memory_copy_text(dependency);
     check->weight = weight;
     check->registered_ms = clock_monotonic_ms();
+    check->since_us = timestamp_now_us();
     (void)snprintf(check->reason, sizeof(check->reason), "starting");
     register_metrics(check);
     (void)pthread_mutex_lock(&lock);
@@ -57,6 +57,8 @@ bool health_set(struct health_check *check, bool up, const char *reason)
 {
     (void)pthread_mutex_lock(&lock);
     bool changed = !check->reported || check->up != up;
+    if (check->up != up)
+        check->since_us = timestamp_now_us();
     check->up = up;
     check->reported = true;
     (void)snprintf(check->reason, sizeof(check->reason), "%s", up || reason == NULL ? "" : reason);
@@ -73,6 +75,25 @@ bool health_up(const struct health_check *check)
     bool up = check->up;
     (void)pthread_mutex_unlock(&lock);
     return up;
+}
+
+bool health_look(size_t index, struct health_state *ret)
+{
+    (void)pthread_mutex_lock(&lock);
+    const struct health_check *check = checks;
+    while (check != NULL && index-- > 0)
+        check = check->next;
+    if (check != NULL) {
+        *ret = (struct health_state){
+            .dependency = check->dependency,
+            .weight = check->weight,
+            .up = check->up,
+            .since_us = check->since_us,
+        };
+        memcpy(ret->reason, check->reason, sizeof(ret->reason));
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return check != NULL;
 }
 
 /* With the lock held: is every check of this weight up? */
@@ -132,7 +153,7 @@ void health_set_stopping(void)
 
 static void render_check(FILE *out, const struct health_check *check, enum health_detail detail)
 {
-    char name[JSON_TEXT_SIZE(64)], reason[JSON_TEXT_SIZE(REASON_SIZE)];
+    char name[JSON_TEXT_SIZE(64)], reason[JSON_TEXT_SIZE(HEALTH_REASON_SIZE)];
     (void)json_text_escape(check->dependency, strlen(check->dependency), name, sizeof(name));
     (void)json_text_escape(check->reason, strlen(check->reason), reason, sizeof(reason));
     fprintf(out, "{\"name\":\"%s\"", name);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct health_check; /* lives as long as the process */
 
@@ -25,6 +26,20 @@ struct health_check *health_check(const char *dependency, enum health_weight wei
 bool health_set(struct health_check *check, bool up, const char *reason);
 bool health_up(const struct health_check *check);
 bool health_ready(void);
+
+#define HEALTH_REASON_SIZE 256
+
+/* How a check stands. */
+struct health_state {
+    const char *dependency; /* lives as long as the process */
+    enum health_weight weight;
+    bool up;
+    int64_t since_us;                /* when it came to stand so (timestamp.h) */
+    char reason[HEALTH_REASON_SIZE]; /* any bytes; "" when up */
+};
+
+/* The checks in the order of their registration. Returns whether there is one of this index. */
+bool health_look(size_t index, struct health_state *ret);
 
 /* Not ready, for good: the service is stopping. */
 void health_set_stopping(void);

@@ -99,6 +99,24 @@ def test_it_is_told_at_once(told):
     within(0.1, told.ask)
 
 
+def test_dependencies(restored, told):
+    def redis(status):
+        dependencies = {dependency["name"]: dependency for dependency in told.ask()["dependencies"]}
+        assert dependencies.keys() == {"rabbitmq", "postgres", "redis", "elasticsearch", "scheduler", "search_index"}
+        assert all((one["reason"] is None) == (one["status"] == "up") for one in dependencies.values())
+        return dependencies["redis"] if dependencies["redis"]["status"] == status else None
+
+    up = eventually(lambda: redis("up"), "Redis is up")
+    with restored.stopped("redis"):
+        down = eventually(lambda: redis("down"), "it is missed", timeout=3)
+        assert down["since"] > up["since"]
+        assert "Connection refused" in down["reason"] or "closed" in down["reason"], down
+        time.sleep(1.1)
+        assert redis("down")["since"] == down["since"]
+    again = eventually(lambda: redis("up"), "it is back")
+    assert again["since"] > down["since"]
+
+
 def test_a_replica_is_killed(system, told):
     url = system.admin_url("persister-2")
     told.of(*all_urls(system).values())

@@ -23,6 +23,7 @@ _Static_assert(SERVICE_REPLICAS_TIMEOUT_MS <= ROUND_MS, "the services are asked 
 #define RATES_MS 60000   /* rounds further apart give no rates */
 #define COUNT_TIMEOUT_MS 950
 #define COUNT_MAX_BYTES 65536
+#define DEPENDENCIES_MAX 16
 #define PATH_SIZE 300 /* an index name has up to 255 bytes */
 
 struct waiter {
@@ -66,6 +67,15 @@ struct status_collector {
 
 /* ---- answers ---- */
 
+/* Of the gateway's checks those of others: its own are in its readiness. Returns how many. */
+static size_t look_at_dependencies(struct health_state states[DEPENDENCIES_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; count < DEPENDENCIES_MAX && health_look(i, &states[count]); i++)
+        count += states[count].weight == HEALTH_DEGRADED;
+    return count;
+}
+
 static void render(struct status_collector *collector)
 {
     struct status_facts facts = {
@@ -80,6 +90,9 @@ static void render(struct status_collector *collector)
     const struct service_replica *replica;
     while ((replica = service_replicas_at(collector->replicas, facts.replica_count)) != NULL)
         replicas[facts.replica_count++] = replica;
+    struct health_state dependencies[DEPENDENCIES_MAX];
+    facts.dependencies = dependencies;
+    facts.dependency_count = look_at_dependencies(dependencies);
     for (size_t i = 0; i < OVERVIEW_PARTS; i++)
         facts.overview[i] = collector->parts[i].json;
     facts.jobs = collector->parts[PART_JOBS].json;

@@ -1,6 +1,7 @@
 /* Writes the JSON, and one sentence for a person: what is wrong first, the worst of all. */
 #include "services/gateway/adapters/status_report.h"
 #include "proto/timestamp.h"
+#include "services/base/json_text.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -234,6 +235,31 @@ static json_t *services(const struct status_facts *facts)
     return all;
 }
 
+/* The words of a server or a library, which may be any bytes. */
+static json_t *words(const char *text)
+{
+    char json[JSON_TEXT_SIZE(HEALTH_REASON_SIZE) + 2];
+    json[0] = '"';
+    size_t len = 1 + json_text_escape(text, strlen(text), json + 1, sizeof(json) - 2);
+    json[len++] = '"';
+    return json_loadb(json, len, JSON_DECODE_ANY, NULL);
+}
+
+static json_t *dependencies(const struct status_facts *facts)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < facts->dependency_count; i++) {
+        const struct health_state *state = &facts->dependencies[i];
+        char since[INSTANT_SIZE];
+        (void)timestamp_format(state->since_us, since);
+        (void)json_array_append_new(
+            all, json_pack("{s:s, s:s, s:s, s:o}", "name", state->dependency, "status",
+                           state->up ? "up" : "down", "since", since, "reason",
+                           state->up ? json_null() : words(state->reason)));
+    }
+    return all;
+}
+
 static json_t *queue(const struct status_facts *facts)
 {
     double messages = most(facts, METRIC_QUEUE_MESSAGES);
@@ -266,15 +292,15 @@ char *status_report_render(const struct status_facts *facts, struct status_memor
                               rate(sum(facts, rate_of, METRIC_ACCEPTED)), "stored_per_second",
                               rate(sum(facts, rate_of, METRIC_STORED)), "searchable_per_second",
                               rate(sum(facts, rate_of, METRIC_SEARCHABLE)));
-    json_t *report =
-        json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                  "at", at, "well", verdict.count == 0, "summary", summary(facts, &verdict),
-                  "services", services(facts), "queue", queue(facts), "in_flight",
-                  number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates", rates, "rows_estimated",
-                  part(facts, OVERVIEW_ROWS), "documents", number(facts->documents), "index",
-                  part(facts, OVERVIEW_INDEX), "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS),
-                  "archive", part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX),
-                  "last_refresh_at", part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
+    json_t *report = json_pack(
+        "{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at",
+        at, "well", verdict.count == 0, "summary", summary(facts, &verdict), "services",
+        services(facts), "dependencies", dependencies(facts), "queue", queue(facts), "in_flight",
+        number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates", rates, "rows_estimated",
+        part(facts, OVERVIEW_ROWS), "documents", number(facts->documents), "index",
+        part(facts, OVERVIEW_INDEX), "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS), "archive",
+        part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX), "last_refresh_at",
+        part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
     char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(12));
     if (text == NULL)
         abort(); /* out of memory */

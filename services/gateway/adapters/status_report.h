@@ -4,6 +4,7 @@
 
 #include "services/clients/postgres/overview.h"
 #include "services/gateway/adapters/service_replica.h"
+#include "services/runtime/health.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,8 @@ struct status_facts {
     int64_t at_us;                                 /* timestamp.h */
     const struct service_replica *const *replicas; /* this gateway is the first */
     size_t replica_count;
+    const struct health_state *dependencies; /* of this gateway */
+    size_t dependency_count;
     bool urls_set;                    /* SERVICE_ADMIN_URLS names services */
     const char *urls_fault;           /* or NULL */
     json_t *overview[OVERVIEW_PARTS]; /* NULL: not answered */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -50,6 +51,14 @@ static void assert_metric(const char *line)
     free(page.body);
 }
 
+static struct health_state look(size_t index, const char *dependency)
+{
+    struct health_state state;
+    assert_true(health_look(index, &state));
+    assert_string_equal(state.dependency, dependency);
+    return state;
+}
+
 static void test_story(void **state)
 {
     (void)state;
@@ -65,7 +74,16 @@ static void test_story(void **state)
     assert_metric("\nservice_ready 0\n");
     assert_metric("\ndependency_up{dependency=\"postgres\"} 0\n");
 
+    struct health_state before = look(0, "postgres"), after;
+    assert_false(before.up);
+    assert_string_equal(before.reason, "starting");
+    assert_int_equal(before.weight, HEALTH_REQUIRED);
+    (void)usleep(1);
+
     assert_true(health_set(database, true, NULL));
+    after = look(0, "postgres");
+    assert_true(after.up && after.since_us > before.since_us);
+    assert_string_equal(after.reason, "");
     assert_metric("\nservice_ready 1\n");
     assert_metric("\ndependency_up{dependency=\"postgres\"} 1\n");
     assert_metric("\ndependency_failures_total{dependency=\"postgres\"} 0\n");
@@ -76,8 +94,14 @@ static void test_story(void **state)
     struct health_check *cache = health_check("redis", HEALTH_DEGRADED);
     assert_false(health_ready()); /* not before it is known how the cache stands */
     assert_metric("\ndependency_failures_total{dependency=\"redis\"} 0\n");
-    assert_true(health_set(cache, false, "refused \"now\"\n")); /* it was never up: a change */
+    assert_true(health_set(cache, false, "no address")); /* it was never up: a change */
+    before = look(1, "redis");
+    (void)usleep(1);
     assert_false(health_set(cache, false, "refused \"now\"\n"));
+    after = look(1, "redis");
+    assert_true(!after.up && after.since_us == before.since_us); /* it is down for another reason */
+    assert_string_equal(after.reason, "refused \"now\"\n");
+    assert_false(health_look(2, &after));
     assert_metric("\ndependency_failures_total{dependency=\"redis\"} 1\n");
     assert_true(health_ready());
     assert_report("{\"status\":\"degraded\",\"dependencies\":[{\"name\":\"postgres\",\"required\":"

@@ -26,6 +26,7 @@ static int serve(void *arg, const char *request, char *body, size_t size)
     return count_status;
 }
 
+static struct health_check *redis;
 static struct event_loop *loop;
 static struct status_collector *collector;
 static char url[64], dsn[128];
@@ -45,7 +46,9 @@ static int set_up(void **state)
 {
     (void)state;
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    health_set(health_check("redis", HEALTH_DEGRADED), true, NULL);
+    redis = health_check("redis", HEALTH_DEGRADED);
+    health_set(health_check("accepting_orders", HEALTH_REQUIRED), true, NULL);
+    health_set(redis, true, NULL);
     peer = http_peer_new_answering(serve, NULL);
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", http_peer_port(peer));
     (void)snprintf(dsn, sizeof(dsn), "host=127.0.0.1 port=%u user=nobody dbname=none",
@@ -124,6 +127,35 @@ static void test_first_answer(void **state)
     assert_int_equal(counts, 2);
 }
 
+static const json_t *told_dependency(const char *name)
+{
+    size_t index;
+    const json_t *dependency;
+    json_array_foreach(
+        json_object_get(last, "dependencies"), index,
+        dependency) if (strcmp(json_string_value(json_object_get(dependency, "name")), name) ==
+                        0) return dependency;
+    return NULL;
+}
+
+static void test_dependencies(void **state)
+{
+    (void)state;
+    ask();
+    assert_true(pass_until_told(1));
+    assert_string_equal(json_string_value(json_object_get(told_dependency("redis"), "status")),
+                        "up");
+    assert_null(told_dependency("accepting_orders"));
+    (void)health_set(redis, false, "refused");
+    test_clock_advance(3000); /* what was told is old */
+    ask();
+    assert_true(pass_until_told(2));
+    const json_t *down = told_dependency("redis");
+    assert_string_equal(json_string_value(json_object_get(down, "status")), "down");
+    assert_string_equal(json_string_value(json_object_get(down, "reason")), "refused");
+    (void)health_set(redis, true, NULL);
+}
+
 /* Who waits is told in time, also when nothing answers. */
 static void test_patience(void **state)
 {
@@ -191,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_first_answer, open_collector, close_collector),
+        cmocka_unit_test_setup_teardown(test_dependencies, open_collector, close_collector),
         cmocka_unit_test_setup_teardown(test_patience, open_collector, close_collector),
         cmocka_unit_test_setup_teardown(test_only_while_asked, open_collector, close_collector),
         cmocka_unit_test_setup_teardown(test_counts, open_collector, close_collector),

@@ -10,6 +10,7 @@
 
 static struct service_replica gateway, bridge;
 static const struct service_replica *replicas[] = {&gateway, &bridge};
+static struct health_state dependencies[2];
 static struct status_facts facts;
 static struct status_memory memory;
 static json_t *report;
@@ -46,9 +47,15 @@ static int all_well(void **state)
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 1;
     bridge.metrics.values[METRIC_DEAD_MESSAGES] = 0;
     bridge.metrics.values[METRIC_IN_FLIGHT] = 8;
+    dependencies[0] =
+        (struct health_state){.dependency = "rabbitmq", .up = true, .since_us = NOW_US};
+    dependencies[1] =
+        (struct health_state){.dependency = "redis", .since_us = NOW_US - 1, .reason = "refused"};
     facts = (struct status_facts){.at_us = NOW_US,
                                   .replicas = replicas,
                                   .replica_count = 2,
+                                  .dependencies = dependencies,
+                                  .dependency_count = COUNT(dependencies),
                                   .urls_set = true,
                                   .documents = 41,
                                   .queue = "order_queue"};
@@ -103,6 +110,10 @@ static void test_well(void **state)
         "{\"archive\":{\"fault\":null,\"state\":\"on\"},\"at\":\"2026-09-21T14:13:20Z\","
         "\"dead_letters\":"
         "{\"by_reason\":{},\"dead\":0,\"oldest_died_at\":null}"
+        ",\"dependencies\":[{\"name\":\"rabbitmq\",\"reason\":null,\"since\":\"2026-09-21T14:13:"
+        "20Z\","
+        "\"status\":\"up\"},{\"name\":\"redis\",\"reason\":\"refused\",\"since\":"
+        "\"2026-09-21T14:13:19.999999Z\",\"status\":\"down\"}]"
         ",\"documents\":41,\"in_flight\":8,\"index\":{\"documents\":7,\"fault\":null,\"missing\":"
         "null}"
         ",\"jobs\":[],\"last_refresh_at\":"
@@ -191,6 +202,28 @@ static void test_stores(void **state)
     assert_summary("gateway (this one) is degraded since 2026-09-21T13:13:20Z: postgres: refused.");
 }
 
+/* A reason is of the library's or the server's words. */
+static void test_reasons(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reason, *told;
+    } cases[] = {
+        {"", ""},
+        {"\xff", "\xef\xbf\xbd"},
+        {"a \"b\"\\\n", "a \"b\"\\\n"},
+        {"caf\xc3", "caf\xef\xbf\xbd"}, /* cut within a character */
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        (void)snprintf(dependencies[1].reason, HEALTH_REASON_SIZE, "%s", cases[i].reason);
+        const json_t *redis = json_array_get(json_object_get(render(), "dependencies"), 1);
+        assert_string_equal(json_string_value(json_object_get(redis, "reason")), cases[i].told);
+    }
+    memset(dependencies[1].reason, 1, HEALTH_REASON_SIZE - 1); /* as long as it gets */
+    const json_t *redis = json_array_get(json_object_get(render(), "dependencies"), 1);
+    assert_int_equal(json_string_length(json_object_get(redis, "reason")), HEALTH_REASON_SIZE - 1);
+}
+
 static void test_nothing_is_known(void **state)
 {
     (void)state;
@@ -217,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_since, all_well, forget),
         cmocka_unit_test_setup_teardown(test_dead_letters, all_well, forget),
         cmocka_unit_test_setup_teardown(test_stores, all_well, forget),
+        cmocka_unit_test_setup_teardown(test_reasons, all_well, forget),
         cmocka_unit_test_setup_teardown(test_nothing_is_known, all_well, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
