@@ -14,7 +14,7 @@
 
 help() {
     cat <<TEXT
-Usage: ./dev up [--scale SERVICE=N...] [--no-build]
+Usage: ./dev up [--scale SERVICE=N...] [--no-build] [--open]
 
 Installs what is missing (with apt; sudo only for that), builds, starts private servers and the
 five services, waits until all are ready, and prints what to try. Running it again brings the
@@ -23,6 +23,7 @@ system to the wanted state and leaves alone what is already right.
   --scale SERVICE=N...  how many of each service, remembered for the next time (0..$MAX_REPLICAS, default 1);
                         services: ${SERVICES[*]}
   --no-build            use the programs as they were built last
+  --open                open the console in a browser
 
 Taken from the environment and remembered, until set to the empty string:
   ${SERVER_SETTINGS[*]}
@@ -40,7 +41,7 @@ TEXT
 }
 
 main() {
-    local build=yes scale=() pair
+    local build=yes open=no scale=() pair
     read_arguments up "$@"
 
     lock_run_folder
@@ -61,12 +62,17 @@ main() {
     wait_for_services
     say '' "${GREEN}Everything is ready$PLAIN after $((SECONDS - started)) s."
     print_what_to_try
+    [[ $open == no ]] || open_console
 }
 
 argument() {
     case $1 in
     --no-build)
         build=no
+        take 1
+        ;;
+    --open)
+        open=yes
         take 1
         ;;
     --scale)
@@ -185,7 +191,10 @@ ready_or_given_up() {
 
 print_what_to_try() {
     local api name
-    say '' "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
+    say ''
+    [[ $(replicas gateway) == 0 ]] ||
+        say "  console       $(console_url)    in a browser; its token is \$ADMIN_TOKEN of the settings, or \$ADMIN_READ_TOKEN to look only"
+    say "  settings      . $(short_path "$RUN/env")    exports every address, user and token" \
         "  operators     orderctl status    after reading the settings; orderctl --help tells the rest" \
         "  logs          ./dev logs [service] [-f]"
     for name in "${SERVER_SETTINGS[@]}"; do
@@ -200,4 +209,30 @@ print_what_to_try() {
         "  curl -i $api/api/orders -d '{\"product_name\":\"Laptop\",\"amount\":1299.99}'" \
         "  curl '$api/api/search?q=laptop'" \
         "  ./dev demo"
+}
+
+# Where a browser gets the console: the admin port always has it.
+console_url() {
+    local port=ADMIN
+    [[ $(setting API_CONSOLE) != on ]] || port=API
+    printf '%s/' "$(replica_url gateway 1 $port)"
+}
+
+# The browser goes on after us, and so must not hold the lock of the run folder.
+open_console() {
+    local url place
+    if [[ $(replicas gateway) == 0 ]]; then
+        say '' "There is no console to open, because no gateway is wanted: ./dev up --scale gateway=1"
+        return
+    fi
+    url=$(console_url)
+    if [[ -z ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
+        place=${url#http://} place=${place%/}
+        say '' "There is no desktop here to open a browser on. On the machine that has one, run" \
+            "  ssh -L ${place##*:}:$place $(hostname)" "and open $url there."
+    elif ! command -v xdg-open >/dev/null; then
+        say '' "There is no xdg-open here (it is in the package xdg-utils). Open $url in a browser."
+    else
+        setsid xdg-open "$url" </dev/null >/dev/null 2>&1 9>&- &
+    fi
 }

@@ -1,8 +1,9 @@
-"""embed_console.py FOLDER: makes one page of the console's files, and writes it as a C file to standard output.
+"""embed_console.py FOLDER: makes one page of the console's files, and writes it as a C file
+to standard output.
 
-esbuild bundles main.js with all that it imports, and console.css. Both and the icon take the places that index.html
-has for them. The page is there plain and compressed, with its entity tag and its Content-Security-Policy, which lets
-run exactly these bytes of script and style."""
+esbuild bundles main.js with all that it imports, and console.css. Both and the icon take the places that
+index.html has for them. The page is there plain and compressed, with its entity tag and its
+Content-Security-Policy, which lets run exactly these bytes of script and style."""
 
 import base64
 import gzip
@@ -19,7 +20,15 @@ COMPRESSED_MAX_BYTES = 80_000
 
 
 def bundle(source):
-    command = ["esbuild", source, "--bundle", "--minify", "--format=esm", f"--target={BROWSERS}", "--log-level=warning"]
+    command = [
+        "esbuild",
+        source,
+        "--bundle",
+        "--minify",
+        "--format=esm",
+        f"--target={BROWSERS}",
+        "--log-level=warning",
+    ]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
 
 
@@ -49,16 +58,20 @@ def write_text(name, text):
 
 
 if shutil.which("esbuild") is None:
-    sys.exit("embed_console.py: esbuild is missing, which bundles the console; it is in Debian's package esbuild.")
+    sys.exit(
+        "embed_console.py: esbuild is missing, which bundles the console; it is in Debian's package esbuild."
+    )
 folder = pathlib.Path(sys.argv[1])
 try:
     script, style = bundle(folder / "main.js"), bundle(folder / "console.css")
 except subprocess.CalledProcessError:
     sys.exit("embed_console.py: esbuild refused the console; what it said is above.")
-# The page is read by HTML's rules first: an end tag ends the element wherever it stands, and a comment would hide one.
+# The page is read by HTML's rules first: an end tag ends the element wherever it stands, a comment hides one.
 if re.search(r"</script|<!--", script, re.IGNORECASE) or re.search("</style", style, re.IGNORECASE):
     sys.exit("embed_console.py: script or style has text that HTML reads as a tag of its own.")
-icon = "data:image/svg+xml," + urllib.parse.quote((folder / "icon.svg").read_text("utf-8").strip(), safe=" =:/'")
+icon = "data:image/svg+xml," + urllib.parse.quote(
+    (folder / "icon.svg").read_text("utf-8").strip(), safe=" =:/'"
+)
 
 page = (folder / "index.html").read_text("utf-8")
 page = put(page, "<!-- style -->", f"<style>{style}</style>")
@@ -67,7 +80,9 @@ page = put(page, "<!-- icon -->", f'<link rel="icon" href="{icon}">')
 html = page.encode()
 compressed = gzip.compress(html, 9, mtime=0)
 if len(compressed) > COMPRESSED_MAX_BYTES:
-    sys.exit(f"embed_console.py: the console has {len(compressed)} bytes compressed, over {COMPRESSED_MAX_BYTES}.")
+    sys.exit(
+        f"embed_console.py: the console has {len(compressed)} bytes compressed, over {COMPRESSED_MAX_BYTES}."
+    )
 policy = "; ".join(
     [
         "default-src 'none'",

@@ -15,6 +15,7 @@ import requests
 from system import LOOPBACK_HOST, ROOT, free_port
 from wait import eventually, within
 
+SERVERS = {"rabbitmq", "postgres", "redis", "elasticsearch"}
 HOSTS_FILE = ROOT / "build/release/tests/integration/libhosts_file.so"
 
 
@@ -102,7 +103,7 @@ def test_it_is_told_at_once(told):
 def test_dependencies(restored, told):
     def redis(status):
         dependencies = {dependency["name"]: dependency for dependency in told.ask()["dependencies"]}
-        assert dependencies.keys() == {"rabbitmq", "postgres", "redis", "elasticsearch", "scheduler", "search_index"}
+        assert dependencies.keys() == SERVERS | {"scheduler", "search_index"}
         assert all((one["reason"] is None) == (one["status"] == "up") for one in dependencies.values())
         return dependencies["redis"] if dependencies["redis"]["status"] == status else None
 

@@ -286,9 +286,7 @@ def test_the_case_of_an_id_does_not_matter(system, api):
     assert api.read(order_id.upper()).json()["id"] == order_id
 
 
-@pytest.mark.parametrize(
-    "path", ["/api", "/api/nothing", "/api/ordersx", "/api/orders/a/b", "/metricsx"]
-)
+@pytest.mark.parametrize("path", ["/api", "/api/nothing", "/api/ordersx", "/api/orders/a/b", "/metricsx"])
 def test_unknown_paths(api, path):
     assert_problem(api.get(path), 404)
 
