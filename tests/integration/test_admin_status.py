@@ -128,7 +128,7 @@ def test_a_replica_is_killed(system, told):
         assert time.monotonic() - begun < 2
         status = told.ask()
         assert not status["well"]
-        assert status["summary"].startswith(f"persister {urlsplit(url).netloc} is unreachable since ")
+        assert status["summary"].startswith(f"persister {urlsplit(url).netloc} has been unreachable since ")
         assert "Connection refused" in status["summary"]
     eventually(lambda: told.at(url)["status"] == "ready", "it is back")
 
@@ -150,7 +150,7 @@ def test_the_file_changes(system, told):
     eventually(lambda: told.at(indexer) and not told.at(bridge), "the indexer is known, and no bridge")
     told.of("nonsense")
     status = eventually(lambda: not (status := told.ask())["well"] and status, "that is told")
-    assert "SERVICE_ADMIN_URLS is at fault" in status["summary"]
+    assert "SERVICE_ADMIN_URLS has been at fault" in status["summary"]
     assert told.at(indexer)["status"] == "ready"
 
 
@@ -315,6 +315,6 @@ def test_nothing_else_is_there(system, spawn, tmp_path):
     )
     status = within(1.5, told.ask, tries=3)
     assert not status["well"]
-    assert "is degraded since" in status["summary"]
+    assert "has been degraded since" in status["summary"]
     for name in ("queue", "documents", "rows_estimated", "dead_letters", "outbox", "jobs", "archive"):
         assert status[name] is None, name

@@ -94,7 +94,7 @@ static void judge_services(const struct status_facts *facts, enum replica_status
             continue;
         char since[INSTANT_SIZE];
         write_instant(replica->since_us, since);
-        wrong(verdict, "%s %s is %s since %s%s%s", replica->name,
+        wrong(verdict, "%s %s has been %s since %s%s%s", replica->name,
               i == 0                        ? "(this one)"
               : replica->address[0] != '\0' ? replica->address
                                             : replica->url,
@@ -138,19 +138,19 @@ static void judge_stores(const struct status_facts *facts, struct status_memory 
     char since[INSTANT_SIZE];
     if (troubled(facts, memory, TROUBLE_NO_CONSUMER, most(facts, METRIC_QUEUE_CONSUMERS) == 0,
                  since))
-        wrong(verdict, "no bridge takes orders out of RabbitMQ since %s", since);
+        wrong(verdict, "no bridge has taken orders out of RabbitMQ since %s", since);
     if (troubled(facts, memory, TROUBLE_POSTGRES, ready && any_unanswered(facts), since))
-        wrong(verdict, "PostgreSQL does not tell all that it is asked since %s", since);
+        wrong(verdict, "PostgreSQL has left questions unanswered since %s", since);
     if (troubled(facts, memory, TROUBLE_ELASTICSEARCH, ready && isnan(facts->documents), since))
-        wrong(verdict, "Elasticsearch does not count its documents since %s", since);
+        wrong(verdict, "Elasticsearch has not counted its documents since %s", since);
     const char *fault = text_of(facts->overview[OVERVIEW_ARCHIVE], "fault");
     if (troubled(facts, memory, TROUBLE_ARCHIVE, fault != NULL, since))
-        wrong(verdict, "dead letters are not archived since %s: %.300s", since, fault);
+        wrong(verdict, "dead letters have not been archived since %s: %.300s", since, fault);
     double waits =
         json_number_value(json_object_get(facts->overview[OVERVIEW_OUTBOX], "oldest_seconds"));
     if (waits > OUTBOX_PATIENCE_SECONDS) {
         write_instant(facts->at_us - (int64_t)(waits * 1e6), since);
-        wrong(verdict, "stored orders wait for the queue since %s", since);
+        wrong(verdict, "stored orders have waited for RabbitMQ since %s", since);
     }
 }
 
@@ -160,7 +160,7 @@ static void judge_dead_letters(const struct status_facts *facts, struct verdict 
     json_int_t dead = json_integer_value(json_object_get(letters, "dead"));
     const char *oldest = text_of(letters, "oldest_died_at");
     if (dead > 0 && oldest != NULL)
-        wrong(verdict, "%" JSON_INTEGER_FORMAT " dead letter%s, the oldest since %s", dead,
+        wrong(verdict, "%" JSON_INTEGER_FORMAT " dead letter%s, the oldest died at %s", dead,
               dead == 1 ? " waits for a decision" : "s wait for a decision", oldest);
     /* With the archive on, they are on their way into it. */
     const char *archive = text_of(facts->overview[OVERVIEW_ARCHIVE], "state");
@@ -195,7 +195,8 @@ static void judge(const struct status_facts *facts, struct status_memory *memory
     judge_services(facts, REPLICA_STOPPING, verdict);
     judge_dead_letters(facts, verdict);
     if (troubled(facts, memory, TROUBLE_URLS, facts->urls_fault != NULL, since))
-        wrong(verdict, "SERVICE_ADMIN_URLS is at fault since %s: %s", since, facts->urls_fault);
+        wrong(verdict, "SERVICE_ADMIN_URLS has been at fault since %s: %s", since,
+              facts->urls_fault);
 }
 
 /* ---- the rest ---- */

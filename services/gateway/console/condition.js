@@ -1,5 +1,5 @@
 /* How a part of the pipeline is, read out of what poll.js knows. */
-import {capital, nameOf, plain} from './words.js';
+import {plain} from './words.js';
 
 /** @typedef {'well'|'unknown'|'warn'|'wrong'} Level from the best to the worst */
 
@@ -62,7 +62,7 @@ export function server(state, name, words = {
         level: words.level,
         word: words.down,
         since: one.since,
-        reasons: one.reason ? [reasonWords(one.reason)] : [],
+        reasons: one.reason ? [plain(one.reason)] : [],
     };
 }
 
@@ -97,15 +97,6 @@ export function services(state, service, noun = '') {
         level: works ? 'warn' : 'wrong',
         word: `${number}${noun && `${noun}${all.length === 1 ? '' : 's'} `}${status}`,
         since: bad.map(one => one.since).sort()[0],
-        reasons: [...new Set(bad.flatMap(one => one.reasons.map(reasonWords)))],
+        reasons: [...new Set(bad.flatMap(one => one.reasons.map(plain)))],
     };
-}
-
-/**
- * A reason as a service tells it ("postgres: no connection"), in words for a person.
- * @param {string} told
- */
-export function reasonWords(told) {
-    const [, name, rest] = /^([a-z_]+): (.*)$/s.exec(told) ?? [];
-    return capital(plain(name === undefined ? told : `${nameOf(name)}: ${rest}`));
 }

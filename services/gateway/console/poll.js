@@ -1,7 +1,7 @@
 /* Asks once a second how the system is, with one request: with a token the whole status, without
  * one what is public. Nothing is asked while the page is hidden. */
 import {explain, Problem, request, setToken, token} from './api.js';
-import {capital, nameOf, plain} from './words.js';
+import {nameOf, plain} from './words.js';
 
 export const EACH_MS = 1000;
 const PATIENCE_MS = 3000; // then the gateway counts as lost
@@ -123,7 +123,7 @@ function onReport(answer, at) {
     state.history =
         [...state.history.filter(one => one.at > at - HISTORY_MS), {at, report: answer}];
     state.condition = answer.well ? 'well' : 'wrong';
-    state.sentence = capital(plain(answer.summary));
+    state.sentence = plain(answer.summary);
 }
 
 /** @param {unknown} error */

@@ -121,11 +121,16 @@ export function capital(sentence) {
 }
 
 /**
- * A message with what libcurl says in it made shorter.
+ * A reason ("postgres: no connection"), or a sentence with one, as a person says it: with names in
+ * place of codes, and without what libcurl says of each failed connection.
  * @param {string} message
  */
 export function plain(message) {
-    return message.replace(/Failed to connect to (\S+) port (\d+) after \d+ ms: /, '');
+    return capital(
+        message.replace(/(?<=^|: )[a-z_]+(?=: )/, nameOf)
+            .replace(
+                /Failed to connect to \S+ port \d+ after \d+ ms: (Could(n't| not) connect to server: )?/,
+                ''));
 }
 
 /** @type {Record<string, string>} */

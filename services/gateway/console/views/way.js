@@ -1,10 +1,10 @@
 /* The way of an order: each part that it passes, how that part is, and two minutes of the figure
  * that matters there. */
 import {sparkline} from '../chart.js';
-import {reasonWords, replicas} from '../condition.js';
+import {replicas} from '../condition.js';
 import {make, reconcile, show, text} from '../dom.js';
 import {PARTS} from '../parts.js';
-import {plural, rate, say, UNKNOWN} from '../words.js';
+import {plain, plural, rate, say, UNKNOWN} from '../words.js';
 
 /** @typedef {import('../poll.js').State} State */
 /** @typedef {import('../condition.js').Level} Level */
@@ -172,7 +172,7 @@ function replica() {
             const told = Object.entries(one.rates).map(([name, value]) =>
                                                            `${rate(value)} ${RATES[name] ?? name}`);
             text(rates, told.join(', '));
-            reconcile(reasons, [...new Set(one.reasons.map(reasonWords))], told => told, line);
+            reconcile(reasons, [...new Set(one.reasons.map(plain))], told => told, line);
         },
     };
 }

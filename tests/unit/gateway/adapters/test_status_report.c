@@ -138,16 +138,17 @@ static void test_services(void **state)
     (void)state;
     bridge.status = REPLICA_DEGRADED;
     replica_reasons_add(&bridge.reasons, "persister: none", 15);
-    assert_summary("bridge 10.0.0.2:9101 is degraded since 2026-09-21T13:13:20Z: persister: none.");
+    assert_summary(
+        "bridge 10.0.0.2:9101 has been degraded since 2026-09-21T13:13:20Z: persister: none.");
     bridge.status = REPLICA_STOPPING;
     bridge.reasons.count = 0;
-    assert_summary("bridge 10.0.0.2:9101 is stopping since 2026-09-21T13:13:20Z.");
+    assert_summary("bridge 10.0.0.2:9101 has been stopping since 2026-09-21T13:13:20Z.");
     gateway.status = REPLICA_NOT_READY;
     assert_summary(
-        "gateway (this one) is not ready since 2026-09-21T13:13:20Z; 1 more thing is wrong.");
+        "gateway (this one) has been not ready since 2026-09-21T13:13:20Z; 1 more thing is wrong.");
     bridge.status = REPLICA_UNREACHABLE;
     bridge.address[0] = '\0';
-    assert_summary("bridge http://name:1 is unreachable since 2026-09-21T13:13:20Z; "
+    assert_summary("bridge http://name:1 has been unreachable since 2026-09-21T13:13:20Z; "
                    "1 more thing is wrong.");
 }
 
@@ -156,14 +157,14 @@ static void test_since(void **state)
     (void)state;
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 0;
     static const char words[] =
-        "no bridge takes orders out of RabbitMQ since 2026-09-21T14:13:20Z.";
+        "no bridge has taken orders out of RabbitMQ since 2026-09-21T14:13:20Z.";
     assert_summary(words);
     facts.at_us += 60000000;
     assert_summary(words); /* since it was first seen */
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 1;
     assert_summary("All is well.");
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 0;
-    assert_summary("no bridge takes orders out of RabbitMQ since 2026-09-21T14:14:20Z.");
+    assert_summary("no bridge has taken orders out of RabbitMQ since 2026-09-21T14:14:20Z.");
 }
 
 static void test_dead_letters(void **state)
@@ -172,7 +173,7 @@ static void test_dead_letters(void **state)
     set_part(OVERVIEW_DEAD_LETTERS, "{\"dead\":1,\"oldest_died_at\":\"2026-09-01T00:00:00.000000Z\""
                                     ",\"by_reason\":{\"malformed\":1}}");
     assert_summary(
-        "1 dead letter waits for a decision, the oldest since 2026-09-01T00:00:00.000000Z.");
+        "1 dead letter waits for a decision, the oldest died at 2026-09-01T00:00:00.000000Z.");
     /* Those in the queue are on their way into the archive, unless there is none. */
     set_part(OVERVIEW_DEAD_LETTERS, NO_LETTERS);
     bridge.metrics.values[METRIC_DEAD_MESSAGES] = 2;
@@ -180,7 +181,7 @@ static void test_dead_letters(void **state)
     set_part(OVERVIEW_ARCHIVE, "{\"state\":\"off\",\"fault\":null}");
     assert_summary("2 dead letters are in RabbitMQ.");
     set_part(OVERVIEW_ARCHIVE, "{\"state\":\"on\",\"fault\":\"there is a foreign consumer\"}");
-    assert_summary("dead letters are not archived since 2026-09-21T14:13:20Z: "
+    assert_summary("dead letters have not been archived since 2026-09-21T14:13:20Z: "
                    "there is a foreign consumer.");
 }
 
@@ -188,18 +189,19 @@ static void test_stores(void **state)
 {
     (void)state;
     set_part(OVERVIEW_OUTBOX, "{\"orders\":5,\"oldest_seconds\":120.5}");
-    assert_summary("stored orders wait for the queue since 2026-09-21T14:11:19Z.");
+    assert_summary("stored orders have waited for RabbitMQ since 2026-09-21T14:11:19Z.");
     set_part(OVERVIEW_OUTBOX, NULL);
-    assert_summary("PostgreSQL does not tell all that it is asked since 2026-09-21T14:13:20Z.");
+    assert_summary("PostgreSQL has left questions unanswered since 2026-09-21T14:13:20Z.");
     assert_true(json_is_null(json_object_get(report, "outbox")));
     facts.documents = NAN;
-    assert_summary("PostgreSQL does not tell all that it is asked since 2026-09-21T14:13:20Z; "
+    assert_summary("PostgreSQL has left questions unanswered since 2026-09-21T14:13:20Z; "
                    "1 more thing is wrong.");
     assert_true(json_is_null(json_object_get(report, "documents")));
     /* The gateway's own readiness tells of its servers better. */
     gateway.status = REPLICA_DEGRADED;
     replica_reasons_add(&gateway.reasons, "postgres: refused", 17);
-    assert_summary("gateway (this one) is degraded since 2026-09-21T13:13:20Z: postgres: refused.");
+    assert_summary(
+        "gateway (this one) has been degraded since 2026-09-21T13:13:20Z: postgres: refused.");
 }
 
 /* A reason is of the library's or the server's words. */
