@@ -136,5 +136,6 @@ const ADVICE = {
         'This port may lack the routes of operators (API_ADMIN=off): open the console on the admin port.',
     outcome_unknown: 'It may have been done: look before you try again.',
     overloaded: 'Try again in a moment.',
+    queue_unavailable: 'Nothing was kept: try again in a moment.',
     unreachable: 'Try again when it is back.',
 };

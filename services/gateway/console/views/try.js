@@ -7,6 +7,12 @@ const EACH_MS = 50;
 const SLOW_MS = 1000; // after a minute, and while there is no answer
 const MINUTE_MS = 60000;
 const STEPS = ['accepted', 'stored', 'searchable'];
+const AGAIN = 'Send it again: the same key goes with it, so it stays one order.';
+/** @type {Record<string, string>} code of a problem → what to tell after it */
+const DOUBTS = {
+    outcome_unknown: AGAIN,
+    unreachable: `The order may have been accepted. ${AGAIN}`,
+};
 
 /**
  * @param {HTMLElement} place
@@ -126,12 +132,8 @@ export function openTry(place, parameters) {
             wrong.field.focus();
             return;
         }
-        const mayBe =
-            error instanceof Problem && ['outcome_unknown', 'unreachable'].includes(error.code);
-        text(message,
-             mayBe ? `${error.message}. The order may have been accepted. Send it again: the ` +
-                         'same key goes with it, so it stays one order.'
-                   : explain(error));
+        const doubt = error instanceof Problem && DOUBTS[error.code];
+        text(message, doubt ? `${error.message}. ${doubt}` : explain(error));
         send.focus();
     }
 
