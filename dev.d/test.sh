@@ -35,7 +35,7 @@ only if something ran and nothing failed.
   unit         the unit tests of every module; the clients of a server start a private one
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
   integration  the whole system on real servers, seen through independent clients; started by
-               the tests beside whatever runs, in .run-test
+               the tests beside whatever runs, in .run-test; with a short look at the console
   console      the console in a browser: every view, what it says while servers fail, whom it does not serve
   attacks      what must be alone on the machine: clients and strangers that take all that they can get, thousands of
                right and wrong requests made of openapi.yaml, and systems behind a pooler, with a standby, and with
@@ -169,14 +169,14 @@ run_ctest() {
 }
 
 prepare_integration() {
-    prepare_whole_system
+    prepare_console
 }
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
     # Three workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 3 tests/integration tests/bench -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" \
-        "${pytest_arguments[@]}"
+    "$VENV/bin/pytest" -n 3 tests/integration tests/bench tests/console/test_smoke.py \
+        -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" "${pytest_arguments[@]}"
 }
 
 prepare_console() {

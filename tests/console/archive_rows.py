@@ -61,6 +61,11 @@ class Rows:
         """The ids of so many verifications that are done, the newest last."""
         return [row[0] for row in self._system.postgres.execute(JOBS, (Jsonb(RESULT), count))]
 
+    def states(self):
+        """How many of the letters there are in each."""
+        query = "SELECT state, count(*) FROM dead_letters WHERE id > %s GROUP BY state"
+        return dict(self._system.postgres.execute(query, (self._last["dead_letters"],)).fetchall())
+
     def forget(self):
         queues = self._system.queues
         eventually(lambda: not queues.depth(queues.dead_name), "no letter is on its way to the archive")

@@ -14,7 +14,7 @@ SIZE = {"width": 1280, "height": 800}
 NARROW = {"width": 360, "height": 740}
 
 # What is looked for may take long on a machine that does much else.
-LIMIT_MS = 30_000
+LIMIT_MS = 60_000
 expect.set_options(timeout=LIMIT_MS)
 
 
@@ -23,7 +23,9 @@ def chromium():
     """Debian's. Its sandbox refuses to run as root. Until the block ends, nothing else in this process can
     use asyncio."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=os.geteuid() != 0)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, chromium_sandbox=os.geteuid() != 0, timeout=2 * LIMIT_MS
+        )
         try:
             yield browser
         finally:
