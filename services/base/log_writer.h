@@ -17,8 +17,8 @@ bool log_writer_put(const char *line, size_t len_bytes);
 /* Lines that were dropped, or could not be written, since the start of the process. */
 uint64_t log_writer_dropped(void);
 
-/* Wait until all lines are written: for `patience_ms` at most while nobody reads standard error, and
- * for ten times that while the machine is too busy to write them. */
+/* Wait until all lines are written: for `patience_ms` at most while nobody reads standard error,
+ * and for ten times that while the machine is too busy to write them. */
 void log_writer_flush(int64_t patience_ms);
 
 #endif
