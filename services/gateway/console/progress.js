@@ -10,20 +10,26 @@ const WINDOW_MS = 30000; // the rate is of so long
  *     => void}} `history` is what the page saw
  */
 export function progress() {
-    const bar = make('progress', {max: 1});
     const words = make('span');
-    const element = make('span', {class: 'progress'}, bar, words);
+    const element = make('span', {class: 'progress'}, words);
+    /** @type {HTMLProgressElement|null} */
+    let bar = null; // while the job has not ended
     return {
         element,
         update(job, history) {
             const known = job.total !== null && job.total > 0;
-            bar.hidden = job.finished_at !== null;
-            bar.setAttribute('aria-label', `Job ${job.id}`);
+            text(words, told(job, known, history));
+            if (job.finished_at !== null) {
+                bar?.remove();
+                bar = null;
+                return;
+            }
+            if (bar === null)
+                element.prepend(bar = make('progress', {max: 1, 'aria-label': `Job ${job.id}`}));
             if (known)
                 bar.value = Math.min(1, job.done / job.total);
             else
                 bar.removeAttribute('value');
-            text(words, told(job, known, history));
         },
     };
 }

@@ -32,7 +32,7 @@ export function openJob(place, _parameters, id) {
     const told = make('p', {role: 'status'});
     const back = make('p', {}, make('a', {href: '#/jobs'}, 'All jobs'));
     if (token() === null) {
-        show(place, heading, make('p', {}, 'Jobs are shown with a token: type it in above.'));
+        show(place, heading, make('p', {}, 'A job is shown with a token: type it in above.'));
         return {title};
     }
     const bar = progress();

@@ -8,7 +8,7 @@ import {known} from '../poll.js';
 import {progress} from '../progress.js';
 import {duration, plural, time, UNKNOWN, visible} from '../words.js';
 
-const PAGE = 50;
+const PAGE = 25;
 
 /** @typedef {import('../poll.js').State} State */
 
@@ -43,7 +43,7 @@ export function openJobs(place, parameters) {
                  (cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`);
     /** @type {any[]} */
     let jobs = [];
-    let unfinished = unfinishedIn(known()); // when the list was asked for
+    let unfinished = ''; // when the list was asked for
     const question = loading(path, onPage, error => text(problem, explain(error)));
 
     /** @param {any} page */
@@ -64,12 +64,11 @@ export function openJobs(place, parameters) {
         reconcile(body, jobs, job => job.id, () => buildRow());
     }
 
-    void question.ask();
     return {
         title: 'Jobs',
         onState(state) {
             question.askAgain();
-            if (!state.report?.jobs)
+            if (!state.report)
                 return;
             update(state);
             const now = unfinishedIn(state);
@@ -86,14 +85,14 @@ export function openJobs(place, parameters) {
 }
 
 /**
- * Another text when a job has appeared or ended.
+ * Another text when a job has appeared or ended, and none that is empty.
  * @param {State} state
  */
 function unfinishedIn(state) {
-    const jobs = state.report?.jobs ?? [];
-    return jobs
-        .map((/** @type {any} */ job) => `${job.id} ${job.finished_at === null ? '' : 'ended'}`)
-        .join();
+    const jobs = state.report.jobs ?? [];
+    const words =
+        jobs.map((/** @type {any} */ job) => `${job.id} ${job.finished_at ? 'ended' : ''}`);
+    return `known: ${words}`;
 }
 
 /** @returns {import('../dom.js').Row<any>} */
