@@ -39,7 +39,7 @@ export function openJob(place, _parameters, id) {
     const cancel =
         make('button', {class: 'dangerous', on: {click: () => void onCancel()}}, 'Cancel the job');
     const problem = make('p', {class: 'error', role: 'alert'});
-    const facts = make('dl', {class: 'facts'});
+    const facts = make('dl', {class: 'told-of'});
     const stop = new AbortController();
     show(place, heading, problem, bar.element, facts, make('p', {}, cancel), told, back);
     cancel.hidden = true;
