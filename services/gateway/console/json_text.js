@@ -1,6 +1,7 @@
 /* JSON as it is written: numbers keep each of their digits, which a double would not. */
 
 const TOKEN = /\s*("[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s"{}[\]:,]+)/suy;
+const OPENED_MAX = 50000;
 const INDENT = '  ', INDENTS_MAX = 40; // deeper ones stand below each other: lines stay short
 
 /**
@@ -14,8 +15,17 @@ function* tokens(written) {
         yield match[1];
 }
 
-/** @param {string} written */
+/**
+ * Also no, unread, to what has so many objects and arrays that the page would stand still.
+ * @param {string} written
+ */
 export function isJson(written) {
+    let opened = 0;
+    for (let at = 0; at < written.length && opened <= OPENED_MAX; at++)
+        if (written[at] === '[' || written[at] === '{')
+            opened++;
+    if (opened > OPENED_MAX)
+        return false;
     try {
         JSON.parse(written);
         return true;

@@ -186,8 +186,8 @@ function body(letter) {
         json ? pretty(letter.body, TEXT_SHOWN)
              : {text: letter.body.slice(0, TEXT_SHOWN), cut: letter.body.length > TEXT_SHOWN};
     return [
-        about(letter, `${length}, ${json ? 'JSON' : 'no JSON: shown as text'}`,
-              start.cut || letter.body_cut, 'the beginning'),
+        about(letter, `${length}, ${json ? 'JSON' : 'shown as text'}`, start.cut || letter.body_cut,
+              'the beginning'),
         shownText('Body', start),
     ];
 }
