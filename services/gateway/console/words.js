@@ -120,17 +120,17 @@ export function capital(sentence) {
     return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
+const UNSAID =
+    /HTTP status 0: |Failed to connect to \S+ port \d+ after \d+ ms: |Could(n't| not) connect to server: /g;
+
 /**
  * A reason ("postgres: no connection"), or a sentence with one, as a person says it: with names in
  * place of codes, and without what libcurl says of each failed connection.
  * @param {string} message
  */
 export function plain(message) {
-    return capital(
-        message.replace(/(?<=^|: )[a-z_]+(?=: )/, nameOf)
-            .replace(
-                /Failed to connect to \S+ port \d+ after \d+ ms: (Could(n't| not) connect to server: )?/,
-                ''));
+    const named = message.replace(/(?<=^|: )[a-z_]+(?=: )/, nameOf);
+    return capital(named.replace(UNSAID, ''));
 }
 
 /** @type {Record<string, string>} */
