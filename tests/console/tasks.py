@@ -34,8 +34,8 @@ def traced(page):
 
 
 def assert_smooth(page, use, tries=3):
-    """use() makes the page work. A machine that stands still for a moment is no fault of the page, and a virtual
-    one counts as run what it was not given, so there are a few tries."""
+    """use() makes the page work. A machine that stands still for a moment is no fault of the page, and a
+    virtual one counts as run what it was not given, so there are a few tries."""
     found = []
     for _ in range(tries):
         with traced(page) as tasks:

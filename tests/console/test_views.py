@@ -38,10 +38,14 @@ CONTROLS = """() => {
 }"""
 FOCUSED = """() => {
     const one = document.activeElement;
-    const style = getComputedStyle(one);
+    const outlined = part => {
+        const style = getComputedStyle(part);
+        return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
+            || part instanceof SVGElement && style.stroke !== 'none' && parseFloat(style.strokeWidth) >= 2;
+    };
     return one === document.body ? null : {
         number: reached.indexOf(one) < 0 ? reached.push(one) - 1 : reached.indexOf(one),
-        outlined: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+        outlined: [one, ...one.children].some(outlined),
         what: one.outerHTML.slice(0, 120),
     };
 }"""
