@@ -11,7 +11,7 @@ from archiver import Archiver
 from browsing import check_page, screenshots
 from queues import original_order
 from system import ROOT
-from tasks import assert_smooth, traced
+from tasks import assert_smooth
 from wait import eventually
 
 LIST = "#/dead"
@@ -151,19 +151,15 @@ def test_the_list_follows(console, dead, rows, unique):
 
 
 def test_ten_thousand(console, dead, rows, unique):
-    """Looked for by CSS: to find roles and names takes the page's own thread, for longer than the page."""
+    """That they are smooth, test_smooth.py tells."""
     ids = rows.letters(10_000, unique)
-    lines, links = dead.locator("tbody tr"), dead.locator("main a")
-    with traced(dead) as tasks:
-        filtered(console, detail=unique)
-        expect(lines).to_have_count(50)
-        expect(links.filter(has_text="5,000 malformed")).to_be_visible()
-        dead.mouse.wheel(0, 3000)
-        links.filter(has_text="Older").click()
-        expect(lines.first).to_contain_text(str(ids[-51]))
-        rows.letters(1, unique)
-        expect(dead.locator("main p", has_text="10,001 letters are dead")).to_be_visible()
-    assert_smooth(tasks)
+    filtered(console, detail=unique)
+    expect(listed(dead)).to_have_count(50)
+    expect(dead.get_by_role("link", name="5,000 malformed")).to_be_visible()
+    dead.get_by_role("link", name="Older").click()
+    expect(listed(dead).first).to_contain_text(str(ids[-51]))
+    rows.letters(1, unique)
+    expect(dead.get_by_text("10,001 letters are dead")).to_be_visible()
     check_page(dead)
     screenshots(dead, "dead")
 
@@ -189,11 +185,15 @@ def test_a_hostile_body(console, dead, rows, body, shown, words):
     number = rows.poison(body)
     console.open(LIST)
     expect(dead.get_by_role("link", name=str(number), exact=True)).to_be_visible()
-    with traced(dead) as tasks:
+
+    def use():
+        console.open(LIST)
         console.open(f"#/dead/{number}")
-        expect(dead.get_by_role("region", name="Body")).to_contain_text(shown)
+        expect(dead.locator("pre").first).to_contain_text(shown)
         dead.mouse.wheel(0, 2000)
-    assert_smooth(tasks)
+
+    assert_smooth(dead, use)
+    expect(dead.get_by_role("region", name="Body")).to_contain_text(shown)
     expect(dead.get_by_text(words, exact=False).first).to_be_visible()
     expect(dead.locator("main img")).to_have_count(0)
     check_page(dead)
