@@ -64,7 +64,7 @@ def test_all_is_well(system, told):
     urls = all_urls(system)
     told.of(*urls.values())
     status = eventually(lambda: well(told.ask()), "all is well")
-    assert status["summary"] == "All is well."
+    assert (status["summary"], status["problems"]) == ("All is well.", [])
     names = [service["name"] for service in status["services"]]
     assert names == ["gateway", *(program.rsplit("-", 1)[0] for program in urls)]
     assert {service["status"] for service in status["services"]} == {"ready"}
@@ -130,6 +130,7 @@ def test_a_replica_is_killed(system, told):
         assert not status["well"]
         assert status["summary"].startswith(f"persister {urlsplit(url).netloc} has been unreachable since ")
         assert "Connection refused" in status["summary"]
+        assert status["summary"].startswith(status["problems"][0])
     eventually(lambda: told.at(url)["status"] == "ready", "it is back")
 
 

@@ -1,4 +1,4 @@
-/* Writes the JSON, and one sentence for a person: what is wrong first, the worst of all. */
+/* Writes the JSON, and what is wrong in sentences for a person, the worst first. */
 #include "services/gateway/adapters/status_report.h"
 #include "proto/timestamp.h"
 #include "services/base/json_text.h"
@@ -11,6 +11,7 @@
 
 #define SENTENCE_SIZE 1024
 #define OUTBOX_PATIENCE_SECONDS 60
+#define COUNT_PATIENCE_US INT64_C(5000000) /* a busy Elasticsearch misses one, as in a reindex */
 #define INSTANT_SIZE TIMESTAMP_TEXT_SIZE
 
 /* ---- numbers ---- */
@@ -67,26 +68,30 @@ static void write_instant(int64_t us, char text[INSTANT_SIZE])
 
 /* ---- the sentence ---- */
 
-struct verdict {
-    size_t count; /* of what is wrong */
-    char first[SENTENCE_SIZE];
-};
+/* `problems` are the sentences of what is wrong, without their ends. */
+static void wrong(json_t *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void wrong(struct verdict *verdict, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void wrong(struct verdict *verdict, const char *format, ...)
+static void wrong(json_t *problems, const char *format, ...)
 {
-    if (verdict->count++ > 0)
-        return;
+    char text[SENTENCE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(verdict->first, sizeof(verdict->first), format, arguments);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    json_t *problem = json_string(text);
+    if (problem == NULL) /* a reason that was cut within a character */
+        problem = json_string("something is wrong: see the services");
+    (void)json_array_append_new(problems, problem);
+}
+
+/* Until it has answered once, it is called by the host of its URL, which may be in the address. */
+static bool has_name(const struct service_replica *replica)
+{
+    return strstr(replica->address, replica->name) == NULL;
 }
 
 static void judge_services(const struct status_facts *facts, enum replica_status status,
-                           struct verdict *verdict)
+                           json_t *problems)
 {
     for (size_t i = 0; i < facts->replica_count; i++) {
         const struct service_replica *replica = facts->replicas[i];
@@ -94,7 +99,8 @@ static void judge_services(const struct status_facts *facts, enum replica_status
             continue;
         char since[INSTANT_SIZE];
         write_instant(replica->since_us, since);
-        wrong(verdict, "%s %s has been %s since %s%s%s", replica->name,
+        wrong(problems, "%s %s has been %s since %s%s%s",
+              has_name(replica) ? replica->name : "a service at",
               i == 0                        ? "(this one)"
               : replica->address[0] != '\0' ? replica->address
                                             : replica->url,
@@ -132,71 +138,75 @@ static bool any_unanswered(const struct status_facts *facts)
 
 /* What the gateway's own readiness tells is not told again. */
 static void judge_stores(const struct status_facts *facts, struct status_memory *memory,
-                         struct verdict *verdict)
+                         json_t *problems)
 {
     bool ready = facts->replicas[0]->status == REPLICA_READY;
     char since[INSTANT_SIZE];
     if (troubled(facts, memory, TROUBLE_NO_CONSUMER, most(facts, METRIC_QUEUE_CONSUMERS) == 0,
                  since))
-        wrong(verdict, "no bridge has taken orders out of RabbitMQ since %s", since);
+        wrong(problems, "no bridge has taken orders out of RabbitMQ since %s", since);
     if (troubled(facts, memory, TROUBLE_POSTGRES, ready && any_unanswered(facts), since))
-        wrong(verdict, "PostgreSQL has left questions unanswered since %s", since);
-    if (troubled(facts, memory, TROUBLE_ELASTICSEARCH, ready && isnan(facts->documents), since))
-        wrong(verdict, "Elasticsearch has not counted its documents since %s", since);
+        wrong(problems, "PostgreSQL has left questions unanswered since %s", since);
+    if (troubled(facts, memory, TROUBLE_ELASTICSEARCH, ready && isnan(facts->documents), since) &&
+        facts->at_us - memory->since_us[TROUBLE_ELASTICSEARCH] >= COUNT_PATIENCE_US)
+        wrong(problems, "Elasticsearch has not counted its documents since %s", since);
     const char *fault = text_of(facts->overview[OVERVIEW_ARCHIVE], "fault");
     if (troubled(facts, memory, TROUBLE_ARCHIVE, fault != NULL, since))
-        wrong(verdict, "dead letters have not been archived since %s: %.300s", since, fault);
+        wrong(problems, "dead letters have not been archived since %s: %.300s", since, fault);
     double waits =
         json_number_value(json_object_get(facts->overview[OVERVIEW_OUTBOX], "oldest_seconds"));
     if (waits > OUTBOX_PATIENCE_SECONDS) {
         write_instant(facts->at_us - (int64_t)(waits * 1e6), since);
-        wrong(verdict, "stored orders have waited for RabbitMQ since %s", since);
+        wrong(problems, "stored orders have waited for RabbitMQ since %s", since);
     }
 }
 
-static void judge_dead_letters(const struct status_facts *facts, struct verdict *verdict)
+static void judge_dead_letters(const struct status_facts *facts, json_t *problems)
 {
     const json_t *letters = facts->overview[OVERVIEW_DEAD_LETTERS];
     json_int_t dead = json_integer_value(json_object_get(letters, "dead"));
     const char *oldest = text_of(letters, "oldest_died_at");
     if (dead > 0 && oldest != NULL)
-        wrong(verdict, "%" JSON_INTEGER_FORMAT " dead letter%s, the oldest died at %s", dead,
+        wrong(problems, "%" JSON_INTEGER_FORMAT " dead letter%s, the oldest died at %s", dead,
               dead == 1 ? " waits for a decision" : "s wait for a decision", oldest);
     /* With the archive on, they are on their way into it. */
     const char *archive = text_of(facts->overview[OVERVIEW_ARCHIVE], "state");
     double in_queue = most(facts, METRIC_DEAD_MESSAGES);
     if (in_queue > 0 && (archive == NULL || strcmp(archive, "on") != 0))
-        wrong(verdict, "%.0f dead letter%s in RabbitMQ", in_queue, in_queue == 1 ? " is" : "s are");
+        wrong(problems, "%.0f dead letter%s in RabbitMQ", in_queue,
+              in_queue == 1 ? " is" : "s are");
 }
 
-static json_t *summary(const struct status_facts *facts, const struct verdict *verdict)
+/* What keeps orders from going on comes first, and a service that says why before one that is
+ * silent. */
+static json_t *judge(const struct status_facts *facts, struct status_memory *memory)
 {
-    char more[64] = "";
-    if (verdict->count == 0)
+    json_t *problems = json_array();
+    char since[INSTANT_SIZE];
+    judge_services(facts, REPLICA_NOT_READY, problems);
+    judge_services(facts, REPLICA_UNREACHABLE, problems);
+    judge_stores(facts, memory, problems);
+    judge_services(facts, REPLICA_DEGRADED, problems);
+    judge_services(facts, REPLICA_STOPPING, problems);
+    judge_dead_letters(facts, problems);
+    if (troubled(facts, memory, TROUBLE_URLS, facts->urls_fault != NULL, since))
+        wrong(problems, "SERVICE_ADMIN_URLS has been at fault since %s: %s", since,
+              facts->urls_fault);
+    return problems;
+}
+
+static json_t *summary(const struct status_facts *facts, const json_t *problems)
+{
+    size_t count = json_array_size(problems);
+    if (count == 0)
         return json_string(facts->urls_set ? "All is well."
                                            : "All that this gateway can see is well; "
                                              "SERVICE_ADMIN_URLS names no other service.");
-    if (verdict->count > 1)
-        (void)snprintf(more, sizeof(more), "; %zu more %s wrong", verdict->count - 1,
-                       verdict->count == 2 ? "thing is" : "things are");
-    json_t *text = json_sprintf("%s%s.", verdict->first, more);
-    /* A reason that was cut within a character. */
-    return text != NULL ? text : json_string("Something is wrong: see the services.");
-}
-
-static void judge(const struct status_facts *facts, struct status_memory *memory,
-                  struct verdict *verdict)
-{
-    char since[INSTANT_SIZE];
-    judge_services(facts, REPLICA_UNREACHABLE, verdict);
-    judge_services(facts, REPLICA_NOT_READY, verdict);
-    judge_stores(facts, memory, verdict);
-    judge_services(facts, REPLICA_DEGRADED, verdict);
-    judge_services(facts, REPLICA_STOPPING, verdict);
-    judge_dead_letters(facts, verdict);
-    if (troubled(facts, memory, TROUBLE_URLS, facts->urls_fault != NULL, since))
-        wrong(verdict, "SERVICE_ADMIN_URLS has been at fault since %s: %s", since,
-              facts->urls_fault);
+    char more[64] = "";
+    if (count > 1)
+        (void)snprintf(more, sizeof(more), "; %zu more %s wrong", count - 1,
+                       count == 2 ? "thing is" : "things are");
+    return json_sprintf("%s%s.", json_string_value(json_array_get(problems, 0)), more);
 }
 
 /* ---- the rest ---- */
@@ -285,8 +295,7 @@ static json_t *part(const struct status_facts *facts, enum overview_part index)
 char *status_report_render(const struct status_facts *facts, struct status_memory *memory,
                            size_t *ret_len)
 {
-    struct verdict verdict = {0};
-    judge(facts, memory, &verdict);
+    json_t *problems = judge(facts, memory);
     char at[INSTANT_SIZE];
     (void)timestamp_format(facts->at_us, at);
     json_t *rates = json_pack("{s:o, s:o, s:o}", "accepted_per_second",
@@ -294,14 +303,14 @@ char *status_report_render(const struct status_facts *facts, struct status_memor
                               rate(sum(facts, rate_of, METRIC_STORED)), "searchable_per_second",
                               rate(sum(facts, rate_of, METRIC_SEARCHABLE)));
     json_t *report = json_pack(
-        "{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at",
-        at, "well", verdict.count == 0, "summary", summary(facts, &verdict), "services",
-        services(facts), "dependencies", dependencies(facts), "queue", queue(facts), "in_flight",
-        number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates", rates, "rows_estimated",
-        part(facts, OVERVIEW_ROWS), "documents", number(facts->documents), "index",
-        part(facts, OVERVIEW_INDEX), "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS), "archive",
-        part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX), "last_refresh_at",
-        part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
+        "{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "at", at, "well", json_array_size(problems) == 0, "summary", summary(facts, problems),
+        "problems", problems, "services", services(facts), "dependencies", dependencies(facts),
+        "queue", queue(facts), "in_flight", number(sum(facts, value_of, METRIC_IN_FLIGHT)), "rates",
+        rates, "rows_estimated", part(facts, OVERVIEW_ROWS), "documents", number(facts->documents),
+        "index", part(facts, OVERVIEW_INDEX), "dead_letters", part(facts, OVERVIEW_DEAD_LETTERS),
+        "archive", part(facts, OVERVIEW_ARCHIVE), "outbox", part(facts, OVERVIEW_OUTBOX),
+        "last_refresh_at", part(facts, OVERVIEW_LAST_REFRESH), "jobs", told(facts->jobs));
     char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(12));
     if (text == NULL)
         abort(); /* out of memory */

@@ -118,7 +118,8 @@ static void test_well(void **state)
         "null}"
         ",\"jobs\":[],\"last_refresh_at\":"
         "\"2026-09-21T14:00:00.000000Z\",\"outbox\":{\"oldest_seconds\":null,\"orders\":0},"
-        "\"queue\":{\"consumers\":1,\"dead_messages\":0,\"messages\":3,\"name\":\"order_queue\"},"
+        "\"problems\":[],\"queue\":{\"consumers\":1,\"dead_messages\":0,\"messages\":3,\"name\":"
+        "\"order_queue\"},"
         "\"rates\":{\"accepted_per_second\":12.3,\"searchable_per_second\":null,"
         "\"stored_per_second\":null},\"rows_estimated\":42,\"services\":[{\"name\":\"gateway\","
         "\"rates\":{\"accepted_per_second\":12.3},\"reasons\":[],\"replica\":"
@@ -146,10 +147,60 @@ static void test_services(void **state)
     gateway.status = REPLICA_NOT_READY;
     assert_summary(
         "gateway (this one) has been not ready since 2026-09-21T13:13:20Z; 1 more thing is wrong.");
+    gateway.status = REPLICA_READY;
     bridge.status = REPLICA_UNREACHABLE;
     bridge.address[0] = '\0';
-    assert_summary("bridge http://name:1 has been unreachable since 2026-09-21T13:13:20Z; "
-                   "1 more thing is wrong.");
+    assert_summary("bridge http://name:1 has been unreachable since 2026-09-21T13:13:20Z.");
+}
+
+/* Before it has answered once, it is known by the host of its URL. */
+static void test_no_name_yet(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *address, *told;
+    } cases[] = {
+        {"10.0.0.2", "10.0.0.2:9101", "a service at 10.0.0.2:9101"},
+        {"::1", "[::1]:9101", "a service at [::1]:9101"},
+        {"workers", "10.0.0.2:9101", "workers 10.0.0.2:9101"},
+        {"workers", "", "workers http://name:1"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char sentence[200];
+        ready(&bridge, cases[i].host, cases[i].address);
+        bridge.status = REPLICA_UNREACHABLE;
+        (void)snprintf(sentence, sizeof(sentence),
+                       "%s has been unreachable since 2026-09-21T13:13:20Z.", cases[i].told);
+        assert_summary(sentence);
+    }
+}
+
+/* All of them are told, first what keeps orders from going on. */
+static void test_problems(void **state)
+{
+    (void)state;
+    struct service_replica lost;
+    ready(&lost, "10.0.0.3", "10.0.0.3:9103");
+    lost.status = REPLICA_UNREACHABLE;
+    bridge.status = REPLICA_NOT_READY;
+    replica_reasons_add(&bridge.reasons, "indexers: no worker takes jobs", 30);
+    const struct service_replica *all[] = {&gateway, &lost, &bridge};
+    facts.replicas = all;
+    facts.replica_count = COUNT(all);
+    set_part(OVERVIEW_DEAD_LETTERS, "{\"dead\":1,\"oldest_died_at\":\"2026-09-01T00:00:00.000000Z\""
+                                    ",\"by_reason\":{\"malformed\":1}}");
+    assert_summary("bridge 10.0.0.2:9101 has been not ready since 2026-09-21T13:13:20Z: "
+                   "indexers: no worker takes jobs; 2 more things are wrong.");
+    static const char *const told[] = {
+        "bridge 10.0.0.2:9101 has been not ready since 2026-09-21T13:13:20Z: "
+        "indexers: no worker takes jobs",
+        "a service at 10.0.0.3:9103 has been unreachable since 2026-09-21T13:13:20Z",
+        "1 dead letter waits for a decision, the oldest died at 2026-09-01T00:00:00.000000Z",
+    };
+    const json_t *problems = json_object_get(report, "problems");
+    assert_int_equal(json_array_size(problems), COUNT(told));
+    for (size_t i = 0; i < COUNT(told); i++)
+        assert_string_equal(json_string_value(json_array_get(problems, i)), told[i]);
 }
 
 static void test_since(void **state)
@@ -194,14 +245,29 @@ static void test_stores(void **state)
     assert_summary("PostgreSQL has left questions unanswered since 2026-09-21T14:13:20Z.");
     assert_true(json_is_null(json_object_get(report, "outbox")));
     facts.documents = NAN;
-    assert_summary("PostgreSQL has left questions unanswered since 2026-09-21T14:13:20Z; "
-                   "1 more thing is wrong.");
+    assert_summary("PostgreSQL has left questions unanswered since 2026-09-21T14:13:20Z.");
     assert_true(json_is_null(json_object_get(report, "documents")));
     /* The gateway's own readiness tells of its servers better. */
     gateway.status = REPLICA_DEGRADED;
     replica_reasons_add(&gateway.reasons, "postgres: refused", 17);
     assert_summary(
         "gateway (this one) has been degraded since 2026-09-21T13:13:20Z: postgres: refused.");
+}
+
+/* While it is busy, as with a reindex, it leaves a question or two unanswered. */
+static void test_documents_are_not_counted(void **state)
+{
+    (void)state;
+    facts.documents = NAN;
+    assert_summary("All is well.");
+    facts.at_us += 4999999;
+    assert_summary("All is well.");
+    facts.at_us += 1;
+    assert_summary("Elasticsearch has not counted its documents since 2026-09-21T14:13:20Z.");
+    facts.documents = 41;
+    assert_summary("All is well.");
+    facts.documents = NAN;
+    assert_summary("All is well.");
 }
 
 /* A reason is of the library's or the server's words. */
@@ -249,9 +315,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_well, all_well, forget),
         cmocka_unit_test_setup_teardown(test_services, all_well, forget),
+        cmocka_unit_test_setup_teardown(test_no_name_yet, all_well, forget),
+        cmocka_unit_test_setup_teardown(test_problems, all_well, forget),
         cmocka_unit_test_setup_teardown(test_since, all_well, forget),
         cmocka_unit_test_setup_teardown(test_dead_letters, all_well, forget),
         cmocka_unit_test_setup_teardown(test_stores, all_well, forget),
+        cmocka_unit_test_setup_teardown(test_documents_are_not_counted, all_well, forget),
         cmocka_unit_test_setup_teardown(test_reasons, all_well, forget),
         cmocka_unit_test_setup_teardown(test_nothing_is_known, all_well, forget),
     };
