@@ -3,6 +3,9 @@
 const TIMEOUT_MS = 10000;
 const STORED_AS = 'token'; // in sessionStorage: it ends with the tab
 
+/** Where the browser forbids that, the token ends with the page. */
+let kept = stored();
+
 /** An answer that is none of success, or no answer. */
 export class Problem extends Error {
     /**
@@ -21,15 +24,28 @@ export class Problem extends Error {
 
 /** @returns {string|null} the token that was typed in, if there is one */
 export function token() {
-    return sessionStorage.getItem(STORED_AS);
+    return kept;
+}
+
+function stored() {
+    try {
+        return sessionStorage.getItem(STORED_AS);
+    } catch {
+        return null;
+    }
 }
 
 /** @param {string|null} value null forgets it */
 export function setToken(value) {
-    if (value === null)
-        sessionStorage.removeItem(STORED_AS);
-    else
-        sessionStorage.setItem(STORED_AS, value);
+    kept = value;
+    try {
+        if (value === null)
+            sessionStorage.removeItem(STORED_AS);
+        else
+            sessionStorage.setItem(STORED_AS, value);
+    } catch {
+        // kept is all there is
+    }
 }
 
 /**
@@ -47,9 +63,10 @@ export function setToken(value) {
  * @param {string} method
  * @param {string} path
  * @param {Options} [options]
- * @returns {Promise<{status: number, headers: Headers, body: any}>} the body is JSON, else text
+ * @returns {Promise<{status: number, headers: Headers, body: any}>}
  */
 export async function request(method, path, options = {}) {
+    options.signal?.throwIfAborted(); // its event has been, and does not come again
     const headers = new Headers(options.headers);
     const secret = token();
     if (secret !== null && path.startsWith('/api/admin/')) {
@@ -73,12 +90,13 @@ export async function request(method, path, options = {}) {
             credentials: 'omit',
             redirect: 'error',
         });
-        const written = await answer.text();
-        const body = isJson(answer) ? JSON.parse(written) : written;
-        if (answer.ok)
-            return {status: answer.status, headers: answer.headers, body};
-        throw new Problem(answer.status, body.code ?? 'unknown',
-                          body.title ?? `The gateway answered ${answer.status}`, body);
+        const body = parse(await answer.text());
+        if (!answer.ok)
+            throw new Problem(answer.status, body?.code ?? 'unknown',
+                              body?.title ?? `The gateway answered ${answer.status}`, body ?? {});
+        if (body === null)
+            throw new Problem(0, 'foreign', 'What answers is not the gateway');
+        return {status: answer.status, headers: answer.headers, body};
     } catch (error) {
         if (error instanceof Problem || options.signal?.aborted)
             throw error;
@@ -91,9 +109,17 @@ export async function request(method, path, options = {}) {
     }
 }
 
-/** @param {Response} answer */
-function isJson(answer) {
-    return /^application\/(problem\+)?json\b/.test(answer.headers.get('content-type') ?? '');
+/**
+ * The gateway answers with JSON; what stands between, such as a proxy, may answer with anything.
+ * @param {string} written
+ * @returns {any} null: it is no JSON
+ */
+function parse(written) {
+    try {
+        return JSON.parse(written);
+    } catch {
+        return null;
+    }
 }
 
 /**
@@ -137,5 +163,6 @@ const ADVICE = {
     outcome_unknown: 'It may have been done: look before you try again.',
     overloaded: 'Try again in a moment.',
     queue_unavailable: 'Nothing was kept: try again in a moment.',
+    foreign: 'See what stands between it and this page: a proxy, or the login of a network.',
     unreachable: 'Try again when it is back.',
 };

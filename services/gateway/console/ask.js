@@ -10,8 +10,8 @@ import {make} from './dom.js';
  */
 
 /**
- * Asks, and waits for the answer. The fields of `content` must be valid before the answer is yes;
- * the caller reads them then.
+ * Asks, and waits for the answer, which is no when the page's address changes meanwhile. The fields
+ * of `content` must be valid before the answer is yes; the caller reads them then.
  * @param {Question} question
  * @returns {Promise<boolean>}
  */
@@ -27,10 +27,13 @@ export function ask(question) {
         event.preventDefault();
         dialog.close('yes');
     });
+    const leave = () => dialog.close();
+    addEventListener('hashchange', leave);
     document.body.append(dialog);
     dialog.showModal();
     return new Promise(resolve => dialog.addEventListener('close', () => {
         dialog.remove();
+        removeEventListener('hashchange', leave);
         resolve(dialog.returnValue === 'yes');
     }));
 }

@@ -26,7 +26,7 @@ export function loading(path, onAnswer, onProblem) {
             if (mine.signal.aborted)
                 return;
             if (error instanceof Problem && (error.status === 0 || error.status >= 500))
-                againAt = Date.now() + AGAIN_MS;
+                againAt = performance.now() + AGAIN_MS;
             onProblem(error);
         }
     }
@@ -35,7 +35,7 @@ export function loading(path, onAnswer, onProblem) {
         ask,
         /** Asks if the last time failed and is long enough ago. */
         askAgain() {
-            if (Date.now() >= againAt)
+            if (performance.now() >= againAt)
                 void ask();
         },
         close: () => current.abort(),

@@ -1,7 +1,7 @@
 /* The frame of the page: the view that the address names, the sentence on top, and the token. */
 import {setToken, token} from './api.js';
 import {make, show, text} from './dom.js';
-import {askNow, known, startPolling} from './poll.js';
+import {askAnew, known, startPolling} from './poll.js';
 import {openDead} from './views/dead.js';
 import {openFind} from './views/find.js';
 import {openJob} from './views/job.js';
@@ -119,8 +119,14 @@ function onState(state) {
 
 /* ---- the token ---- */
 
-const field =
-    make('input', {type: 'password', required: true, autocomplete: 'off', spellcheck: 'false'});
+const field = make('input', {
+    type: 'password',
+    required: true,
+    pattern: '\\s*[!-~]+\\s*',
+    title: 'A token is printable ASCII without blanks.',
+    autocomplete: 'off',
+    spellcheck: 'false',
+});
 const refused = make('span', {class: 'refused error', role: 'alert'});
 const signIn =
     make('form', {
@@ -140,9 +146,7 @@ const signOut =
 /** @param {string|null} value */
 function changeToken(value) {
     setToken(value);
-    known().refused = '';
-    showAccess('');
-    askNow();
+    askAnew();
     path = null; // what the view shows may depend on it
     followAddress();
 }

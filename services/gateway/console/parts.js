@@ -1,6 +1,6 @@
 /* The parts that an order passes, and what each tells of itself. */
 import {dependency, server, services, UNTOLD, worst} from './condition.js';
-import {count, duration, plural, rate, share, UNKNOWN} from './words.js';
+import {count, duration, plural, rate, share, UNKNOWN, visible} from './words.js';
 
 /** @typedef {import('./poll.js').State} State */
 /** @typedef {import('./condition.js').Condition} Condition */
@@ -175,7 +175,7 @@ const dead = {
         const links =
             reasons.map(([reason, number]) => ({
                             address: `#/dead?state=dead&reason=${encodeURIComponent(reason)}`,
-                            words: `${count(number)} ${reason.replaceAll('_', ' ')}`,
+                            words: `${count(number)} ${visible(reason).replaceAll('_', ' ')}`,
                         }));
         return [...links, {address: '#/dead', words: 'All dead letters'}];
     },

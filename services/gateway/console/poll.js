@@ -15,19 +15,23 @@ export const HISTORY_MS = 120000;
  * @property {any} report the answer of /api/admin/status; null without a token, or while lost
  * @property {any} readiness the answer of /readyz; null with a token, or while lost
  * @property {{at: number, report: any}[]} history reports of the last two minutes, oldest first;
- *     `at` is in ms of the page's clock (Date.now())
+ *     `at` is in ms of performance.now(), which nobody sets back
  * @property {string} refused why the last token was not taken; empty: it was, or there was none
  */
 
-/** @type {State} */
-const state = {
-    condition: 'asking',
-    sentence: 'Asking the gateway …',
-    report: null,
-    readiness: null,
-    history: [],
-    refused: '',
-};
+/** @returns {State} what is known before the first answer */
+function nothing() {
+    return {
+        condition: 'asking',
+        sentence: 'Asking the gateway …',
+        report: null,
+        readiness: null,
+        history: [],
+        refused: '',
+    };
+}
+
+const state = nothing();
 
 /** @type {(state: State) => void} */
 let tell = () => {};
@@ -50,8 +54,15 @@ export function startPolling(onState) {
     askNow();
 }
 
-/** Asks at once, as after another token; later questions follow a second apart. */
-export function askNow() {
+/** Forgets what was known, as after another token, and asks anew. */
+export function askAnew() {
+    Object.assign(state, nothing());
+    tell(state);
+    askNow();
+}
+
+/** Asks at once; later questions follow a second apart. */
+function askNow() {
     clearTimeout(timer);
     question.abort(); // its answer may be of the token before
     if (!document.hidden)
@@ -59,7 +70,7 @@ export function askNow() {
 }
 
 async function ask() {
-    const begun = Date.now();
+    const begun = performance.now();
     const {signal} = question = new AbortController();
     try {
         if (token() === null)
@@ -72,7 +83,7 @@ async function ask() {
             return;
         onProblem(error);
     }
-    timer = setTimeout(ask, Math.max(0, begun + EACH_MS - Date.now()));
+    timer = setTimeout(ask, Math.max(0, begun + EACH_MS - performance.now()));
     tell(state);
 }
 
@@ -117,20 +128,21 @@ function onReadiness(answer) {
  * @param {number} at
  */
 function onReport(answer, at) {
+    const sentence = plain(answer.summary);
     state.readiness = null;
     state.report = answer;
     state.refused = '';
     state.history =
         [...state.history.filter(one => one.at > at - HISTORY_MS), {at, report: answer}];
     state.condition = answer.well ? 'well' : 'wrong';
-    state.sentence = plain(answer.summary);
+    state.sentence = sentence;
 }
 
 /** @param {unknown} error */
 function onProblem(error) {
-    if (error instanceof Problem && [401, 403, 404].includes(error.status)) {
+    if (error instanceof Problem && [401, 403, 404, 431].includes(error.status)) {
         setToken(null);
-        state.refused = explain(error);
+        Object.assign(state, nothing(), {refused: explain(error)});
         return;
     }
     if (lostSince === 0)

@@ -129,7 +129,7 @@ const UNSAID =
  * @param {string} message
  */
 export function plain(message) {
-    const named = message.replace(/(?<=^|: )[a-z_]+(?=: )/, nameOf);
+    const named = visible(message).replace(/(?<=^|: )[a-z_]+(?=: )/, nameOf);
     return capital(named.replace(UNSAID, ''));
 }
 
@@ -150,7 +150,7 @@ const NAMES = {
  * @param {string} dependency
  */
 export function nameOf(dependency) {
-    return NAMES[dependency] ?? dependency.replaceAll('_', ' ');
+    return Object.hasOwn(NAMES, dependency) ? NAMES[dependency] : dependency.replaceAll('_', ' ');
 }
 
 /**

@@ -358,39 +358,47 @@ function openMany() {
     let parameters = new URLSearchParams();
     let number = 0;
 
+    /** @typedef {(matches: number, which: HTMLElement) => Promise<Record<string, any>|null>} Ask */
+
     /**
      * @param {HTMLButtonElement} button
-     * @param {(matches: number, which: HTMLElement) => Promise<Record<string, any>|null>}
-     *     question
+     * @param {Ask} question
      */
-    async function start(button, question) {
+    function start(button, question) {
+        const [other, what] = button === replay ? [discard, 'replay'] : [replay, 'discard'];
+        const work = () => settle(what, question);
+        void whileDisabled(button, () => whileDisabled(other, work)); // one question at a time
+    }
+
+    /**
+     * @param {string} what
+     * @param {Ask} question
+     */
+    async function settle(what, question) {
         const filter = filterOf(parameters);
-        const what = button === replay ? 'replay' : 'discard';
         const path = `/api/admin/dead-letters/${what}`;
-        await whileDisabled(button, async () => {
-            try {
-                tell(told, 'Counting …');
-                const found = await post(path, {filter, dry_run: true}, ended.signal);
-                if (found.matches === 0) {
-                    tell(told, 'No dead letter matches: nothing to do.');
-                    return;
-                }
-                tell(told, '');
-                const which = whichLetters(filter, found.by_reason);
-                const options = await question(found.matches, which);
-                if (!options) {
-                    tell(told, 'Nothing was done.');
-                    return;
-                }
-                const begun = await post(path, {filter, ...options}, ended.signal);
-                number = begun.job;
-                tell(told, `${plural(begun.total, 'letter')} to ${what}:`,
-                     make('a', {href: `#/jobs/${number}`}, `job ${number}`));
-            } catch (error) {
-                if (!ended.signal.aborted)
-                    tell(told, explain(error), null, true);
+        try {
+            tell(told, 'Counting …');
+            const found = await post(path, {filter, dry_run: true}, ended.signal);
+            if (found.matches === 0) {
+                tell(told, 'No dead letter matches: nothing to do.');
+                return;
             }
-        });
+            tell(told, '');
+            const which = whichLetters(filter, found.by_reason);
+            const options = await question(found.matches, which);
+            if (!options) {
+                tell(told, 'Nothing was done.');
+                return;
+            }
+            const begun = await post(path, {filter, ...options}, ended.signal);
+            number = begun.job;
+            tell(told, `${plural(begun.total, 'letter')} to ${what}:`,
+                 make('a', {href: `#/jobs/${number}`}, `job ${number}`));
+        } catch (error) {
+            if (!ended.signal.aborted)
+                tell(told, explain(error), null, true);
+        }
     }
 
     return {

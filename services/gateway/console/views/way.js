@@ -4,7 +4,7 @@ import {sparkline} from '../chart.js';
 import {replicas} from '../condition.js';
 import {make, reconcile, show, text} from '../dom.js';
 import {PARTS} from '../parts.js';
-import {plain, plural, rate, say, UNKNOWN} from '../words.js';
+import {plain, plural, rate, say, UNKNOWN, visible} from '../words.js';
 
 /** @typedef {import('../poll.js').State} State */
 /** @typedef {import('../condition.js').Level} Level */
@@ -166,8 +166,9 @@ function replica() {
         /** @param {any} one of the services of /api/admin/status */
         update(one) {
             state.update(LEVELS[one.status] ?? 'wrong', one.status);
-            text(address,
-                 `${one.replica ?? one.url ?? UNKNOWN}${one.url ? '' : ' (answers here)'}`);
+            text(
+                address,
+                `${visible(one.replica ?? one.url ?? UNKNOWN)}${one.url ? '' : ' (answers here)'}`);
             say(since, `since ${one.since}`);
             const told = Object.entries(one.rates).map(([name, value]) =>
                                                            `${rate(value)} ${RATES[name] ?? name}`);
