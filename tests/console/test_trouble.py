@@ -4,6 +4,7 @@ who leaves in the middle, text that is made to mislead."""
 import json
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from browsing import NARROW, assert_fits
@@ -55,13 +56,40 @@ def test_what_answers_is_not_the_gateway(console, page):
     """As the login page of a proxy, with status 200."""
     console.open("#/find?q=desk")
     expect(console.sentence).to_have_text(WELL)
-    page.route("**/readyz", lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
+    page.route(READINESS, lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
     expect(console.sentence).to_contain_text("What answers is not the gateway since")
     page.route("**/api/**", lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
     page.get_by_role("button", name="Find").click()
     expect(page.get_by_role("main").get_by_role("status")).to_contain_text("a proxy")
     page.unroute_all()
     expect(console.sentence).to_have_text(WELL)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_public_is_refused(console, page, status):
+    """As by a proxy: nothing is known then, and no token is at fault."""
+    console.complaints.expect(status)
+    console.open()
+    expect(console.sentence).to_have_text(WELL)
+    page.route(READINESS, lambda route: route.fulfill(status=status, body="<h1>No</h1>"))
+    expect(console.sentence).to_contain_text(f"The gateway answered {status} since")
+    expect(page.get_by_role("alert")).to_be_empty()
+    page.unroute_all(behavior="wait")
+    expect(console.sentence).to_have_text(WELL)
+
+
+def test_a_proxy_with_a_prefix(console, page):
+    """What the page asks for is under the prefix, too."""
+
+    def strip(route):
+        assert "/pipeline/" in route.request.url
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/pipeline", "")))
+
+    page.route(console.url + "/**", strip)
+    page.goto(console.url + "/pipeline/")
+    sign_in(console, page)
+    expect(page.get_by_text("highest in 2 min").first).to_be_visible()
+    page.unroute_all(behavior="wait")
 
 
 def test_the_clock_is_set_back(console, page):
@@ -155,8 +183,8 @@ def test_text_that_misleads(console, page):
         console.open(address)
         expect(page.get_by_text("\\u202egnp\\u200b").nth(1)).to_be_visible()
         shown = page.locator("body").inner_text()
-        assert "\u202e" not in shown and "\u200b" not in shown
-        assert "native code" not in shown and "[object" not in shown
+        for misleading in ("\u202e", "\u200b", "native code", "[object"):
+            assert misleading not in shown
         assert_fits(page, address)
         page.set_viewport_size(NARROW)
         assert_fits(page, address)

@@ -82,7 +82,8 @@ export async function request(method, path, options = {}) {
     const cancel = () => limit.abort();
     options.signal?.addEventListener('abort', cancel);
     try {
-        const answer = await fetch(path, {
+        // Relative: a proxy may serve the page under a prefix.
+        const answer = await fetch(`.${path}`, {
             method,
             headers,
             body: sent,

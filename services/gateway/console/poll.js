@@ -140,7 +140,8 @@ function onReport(answer, at) {
 
 /** @param {unknown} error */
 function onProblem(error) {
-    if (error instanceof Problem && [401, 403, 404, 431].includes(error.status)) {
+    if (token() !== null && error instanceof Problem &&
+        [401, 403, 404, 431].includes(error.status)) {
         setToken(null);
         Object.assign(state, nothing(), {refused: explain(error)});
         return;
