@@ -1,5 +1,6 @@
 """Find: an order by its id, with all that is known of it, or orders by words."""
 
+import re
 import uuid
 
 import pytest
@@ -111,7 +112,39 @@ def test_pages_of_words(api, finder, page, unique):
 def test_no_such_words(finder, page, unique):
     finder.find(unique)
     expect(finder.told).to_have_text("No order is found.")
+    expect(finder.main).to_contain_text("An order is found about a second after it was sent.")
+    expect(finder.main).not_to_contain_text("36 characters")
     check_page(page)
+
+
+def test_a_part_of_an_id(finder):
+    finder.find("0193a5e2-0000")
+    expect(finder.main).to_contain_text("An id is looked for as a whole: all of its 36 characters.")
+
+
+def test_blanks(finder, page):
+    finder.find("  ")
+    expect(finder.told).to_have_text("Type in the id of an order, or words of a product name.")
+    expect(finder.field).to_be_focused()
+    expect(page).to_have_url(re.compile("#/find$"))
+
+
+def status_without(route, worker):
+    """As a bridge tells it, whose gateway does not know where the worker would be."""
+    answer = route.fetch()
+    status = answer.json()
+    for one in status["services"]:
+        if one["name"] == "bridge":
+            one |= {"status": "degraded", "reasons": [f"{worker}s: no worker takes jobs"]}
+    status["services"] = [one for one in status["services"] if one["name"] != worker]
+    route.fulfill(response=answer, json=status)
+
+
+def test_why_nothing_is_found(console, finder, page, unique):
+    page.route("**/api/admin/status", lambda route: status_without(route, "indexer"))
+    console.sign_in()
+    finder.find(unique)
+    expect(finder.main).to_contain_text("New orders are not found now: no indexer takes orders now.")
 
 
 def test_the_same_words_again(api, finder, unique):
@@ -178,8 +211,8 @@ def test_an_order_that_has_come_all_the_way(system, api, finder, page, unique):
     expect(finder.fact("Amount")).to_have_text("12.30")
     expect(finder.fact("Read")).to_have_text("from Redis")
     created_at = api.order(order_id).json()["created_at"]
-    for fact in ("Accepted", "Created"):
-        expect(finder.fact(fact).locator("time")).to_have_attribute("datetime", created_at)
+    expect(finder.fact("Created").locator("time")).to_have_attribute("datetime", created_at)
+    expect(finder.page.locator("dt", has_text="Created")).to_have_count(1)
     expect(finder.main).to_contain_text("None.")
     check_page(page)
     screenshots(page, "find-order")
@@ -188,11 +221,14 @@ def test_an_order_that_has_come_all_the_way(system, api, finder, page, unique):
     expect(finder.fact("Read")).to_have_text("from PostgreSQL")
 
 
-def test_an_order_on_its_way(system, api, finder, page, unique):
+def test_an_order_on_its_way(system, console, api, finder, page, unique):
     with orders_unwritable(system):
         order_id = api.accept(unique)
         finder.find(order_id)
         expect(finder.fact("State")).to_contain_text("… accepted")
+        page.route("**/api/admin/status", lambda route: status_without(route, "persister"))
+        console.sign_in()
+        expect(finder.main).to_contain_text("It waits: no persister takes orders now. It is safe")
         expect(finder.fact("Stored")).to_have_text("not yet")
         expect(finder.fact("Searchable")).to_have_text("not yet")
         expect(finder.fact("Product name")).to_have_text(unique)
@@ -218,7 +254,7 @@ def test_a_dead_order(system, console, rows, finder, page):
     dead = add_letter(system, order_id, reason="value_out_of_range")
     finder.find(order_id)
     expect(finder.fact("State")).to_have_text("× dead ")
-    expect(finder.fact("Accepted")).to_have_text("not known")
+    expect(finder.fact("Created")).to_have_text("not known")
     expect(finder.fact("Stored")).to_have_text("no")
     expect(finder.main).to_contain_text("It died: its dead letter is all that is left of it.")
     expect(finder.rows).to_have_count(2)

@@ -172,7 +172,7 @@ AT_THE_AMOUNT = {
         "amount is not a whole number of cents from 0.01 to 9999999999.99",
     ),
     "negative": ("-1", "amount is not a whole number of cents from 0.01 to 9999999999.99"),
-    "a comma": ("1,5", "amount is not a number"),
+    "a comma": ("1,5", "amount is not a number: write it with a point, such as 12.50"),
     "words": ("many", "amount is not a number"),
     "more JSON": ('1,"note":1', "amount is not a number"),
 }
@@ -285,6 +285,30 @@ def test_a_hidden_tab_and_another_view(system, form, page, unique):
         assert form.order_id() == order_id
     expect(form.told).to_contain_text([CAME])
     expect(form.steps.nth(1)).to_have_text(re.compile(r"✓ stored seen \d\d:\d\d:\d\d"))
+
+
+def test_an_order_that_waits(system, console, form, page, unique):
+    """It says why after a while, and that the order is safe."""
+    with orders_unwritable(system):
+        form.fill(unique)
+        form.send.click()
+        expect(form.told).to_have_text(["It takes longer than usual. It is safe, and goes on by itself."])
+
+        def without_bridge(route):
+            answer = route.fetch()
+            status = answer.json()
+            status["queue"]["consumers"] = 0
+            route.fulfill(response=answer, json=status)
+
+        page.route("**/api/admin/status", without_bridge)
+        console.sign_in()
+        page.go_back()
+        page.go_forward()
+        expect(form.told).to_contain_text(["It waits: no bridge takes orders now. It is safe"])
+        check_page(page)
+        screenshots(page, "try-waits")
+    expect(form.told).to_contain_text([CAME])
+    expect(form.steps.nth(0)).to_have_text(re.compile(r"^✓ accepted \(created .*\)$"))
 
 
 def hide(page, hidden):

@@ -1,6 +1,8 @@
 /* Find: what is known of the order of an id, or the orders whose names have certain words. */
 import {explain, Problem, request} from '../api.js';
+import {whyWaits} from '../delay.js';
 import {make, show, text} from '../dom.js';
+import {known} from '../poll.js';
 import {amount, count, isOrderId, plural, share, time, visible} from '../words.js';
 
 const PAGE = 20;
@@ -28,6 +30,8 @@ export function openFind(place, parameters) {
                       make('button', {class: 'main'}, 'Find'));
     const message = make('p', {role: 'status'});
     const found = make('div');
+    /** @type {Follow} */
+    let follow = () => {};
     show(place, make('h2', {}, 'Find'), form, message, found);
 
     let underWay = new AbortController();
@@ -37,6 +41,11 @@ export function openFind(place, parameters) {
     function submit(event) {
         event.preventDefault();
         const address = addressOf(field.value.trim());
+        if (field.value.trim() === '') {
+            tell('Type in the id of an order, or words of a product name.', []);
+            field.focus();
+            return;
+        }
         if (location.hash === address)
             look(new URLSearchParams({q: field.value.trim()}));
         else
@@ -63,9 +72,7 @@ export function openFind(place, parameters) {
     async function answer(q, from, signal) {
         text(message, 'Looking …');
         try {
-            const [words, content] =
-                await (isOrderId(q) ? findOrder(q, signal) : findOrders(q, from, signal));
-            tell(words, content);
+            tell(...await (isOrderId(q) ? findOrder(q, signal) : findOrders(q, from, signal)));
         } catch (error) {
             if (!signal.aborted)
                 tell(explain(error), []);
@@ -75,13 +82,21 @@ export function openFind(place, parameters) {
     /**
      * @param {string} words
      * @param {import('../dom.js').Child[]} content
+     * @param {Follow} [onState]
      */
-    function tell(words, content) {
+    function tell(words, content, onState = () => {}) {
         text(message, words);
         show(found, content);
+        follow = onState;
+        follow(known());
     }
 
-    return {title: 'Find', onParameters: look, close: () => underWay.abort()};
+    return {
+        title: 'Find',
+        onParameters: look,
+        onState: state => follow(state),
+        close: () => underWay.abort(),
+    };
 }
 
 /**
@@ -97,7 +112,11 @@ function linkTo(id) {
     return make('a', {href: addressOf(id)}, make('code', {}, id));
 }
 
-/** @typedef {Promise<[string, import('../dom.js').Child[]]>} Found what is told of it, and shown */
+/** @typedef {(state: import('../poll.js').State) => void} Follow changes what is shown */
+/**
+ * What is told of it, and shown.
+ * @typedef {Promise<[string, import('../dom.js').Child[], Follow?]>} Found
+ */
 
 /* ---- by words ---- */
 
@@ -126,13 +145,8 @@ async function findOrders(q, from, signal) {
     if (hits.length === 0) {
         const words =
             total === 0 ? 'No order is found.' : `Here is none of ${plural(total, 'order')}.`;
-        return [
-            words + note,
-            [make(
-                'p', {class: 'faint'},
-                'A search looks for whole words of the product name. An order is found about a ' +
-                    'second after it was sent; one that is not can be looked for by its whole id.')],
-        ];
+        const hint = make('p', {class: 'faint'});
+        return [words + note, [hint], state => text(hint, advise(q, state))];
     }
     const first = Number(from), last = first + hits.length;
     const range = `Orders ${count(first + 1)} to ${count(last)}`;
@@ -140,6 +154,24 @@ async function findOrders(q, from, signal) {
         `${plural(total, 'order')} found.${note}`,
         [orderTable(range, hits), pages(q, first, last, total)]
     ];
+}
+
+/**
+ * What to know when nothing is found.
+ * @param {string} q
+ * @param {import('../poll.js').State} state
+ */
+function advise(q, state) {
+    const why = whyWaits(state, 'searchable');
+    return [
+        /^[\da-f-]{6,}$/i.test(q) ? 'An id is looked for as a whole: all of its 36 characters.'
+                                  : '',
+        'A search looks for whole words of the product name.',
+        why ? `New orders are not found now: ${why}.`
+            : 'An order is found about a second after it was sent.',
+        'One that is not found can be looked for by its whole id.',
+    ].filter(Boolean)
+        .join(' ');
 }
 
 /**
@@ -186,7 +218,7 @@ function pages(q, first, last, total) {
 /** What that means is more than the words of the problem say. */
 const UNHEARD_OF =
     'It was never accepted here, or it died and its dead letter is gone: letters that were replayed ' +
-    'or discarded are forgotten after a while, and with DEAD_LETTER_ARCHIVE=off none is kept. ' +
+    'or discarded are forgotten after a while, and a pipeline may be set to keep none. ' +
     'One wrong digit is enough: an order can be looked for by its name, too.';
 
 /**
@@ -199,17 +231,20 @@ async function findOrder(id, signal) {
         [ask(`/api/orders/${id}/status`, signal), ask(`/api/orders/${id}`, signal)]);
     if (isAbsent(fate) && isAbsent(order))
         return ['No order has this id.', [make('p', {}, UNHEARD_OF)]];
+    const delay = make('p');
     return [
         '',
         [
             make('h3', {}, 'Order ', make('code', {}, id)),
             fate instanceof Problem ? make('p', {class: 'error'}, explain(fate))
-                                    : describeFate(fate.body),
+                                    : describeFate(fate.body, order instanceof Problem),
+            delay,
             make('h3', {}, 'The order itself'),
             order instanceof Problem ? describeLack(order) : describeOrder(order),
             make('h3', {}, 'Its dead letters'),
             describeLetters(fate instanceof Problem ? null : fate.body.dead_letters),
-        ]
+        ],
+        state => text(delay, fate instanceof Problem ? '' : tellDelay(fate.body, state)),
     ];
 }
 
@@ -239,16 +274,37 @@ function factList(...facts) {
 }
 
 /** @param {any} fate */
-function describeFate(fate) {
+function isOnItsWay({state}) {
+    return state === 'accepted' || state === 'stored';
+}
+
+/**
+ * @param {any} fate
+ * @param {boolean} alone the order itself does not say when it was created
+ */
+function describeFate(fate, alone) {
     const [badge, symbol] = STATES[fate.state];
-    const moves = fate.state === 'accepted' || fate.state === 'stored';
+    const moves = isOnItsWay(fate);
+    /** @type {[string, ...import('../dom.js').Child[]][]} */
+    const created =
+        alone ? [['Created', fate.accepted_at ? time(fate.accepted_at) : 'not known']] : [];
     return factList(
         [
             'State', make('span', {class: `badge ${badge}`}, `${symbol} ${fate.state}`), ' ',
             moves && make('a', {href: `#/try?id=${fate.order_id}`}, 'Follow it')
         ],
-        ['Accepted', fate.accepted_at ? time(fate.accepted_at) : 'not known'],
-        ['Stored', tellFact(fate.stored, moves)], ['Searchable', tellFact(fate.searchable, moves)]);
+        ...created, ['Stored', tellFact(fate.stored, moves)],
+        ['Searchable', tellFact(fate.searchable, moves)]);
+}
+
+/**
+ * Why it has come no further, if that is known.
+ * @param {any} fate
+ * @param {import('../poll.js').State} state
+ */
+function tellDelay(fate, state) {
+    const why = isOnItsWay(fate) && whyWaits(state, fate.stored ? 'searchable' : 'stored');
+    return why ? `It waits: ${why}. It is safe, and goes on by itself when that is mended.` : '';
 }
 
 /**
@@ -278,7 +334,7 @@ function describeLack(problem) {
 /** @param {any[]|null} letters */
 function describeLetters(letters) {
     if (letters === null)
-        return make('p', {}, `They ${UNTOLD}, or are not archived (DEAD_LETTER_ARCHIVE=off).`);
+        return make('p', {}, `They ${UNTOLD}, or are not archived here.`);
     if (letters.length === 0)
         return make('p', {}, 'None.');
     const rows = letters.map(

@@ -1,11 +1,14 @@
 /* Try it: a form that sends an order, and what becomes of it as it happens. */
 import {explain, Problem, request} from '../api.js';
+import {whyWaits} from '../delay.js';
 import {make, show, text} from '../dom.js';
+import {known} from '../poll.js';
 import {clock, duration, isOrderId, time, visible} from '../words.js';
 
 const EACH_MS = 50;
 const SLOW_MS = 1000; // after a minute, and while there is no answer
 const MINUTE_MS = 60000;
+const LONG_MS = 5000; // a step that takes longer is told of
 const STEPS = ['accepted', 'stored', 'searchable'];
 const AGAIN = 'Send it again: the same key goes with it, so it stays one order.';
 /** @type {Record<string, string>} code of a problem → what to tell after it */
@@ -127,8 +130,10 @@ export function openTry(place, parameters) {
                       : detail.startsWith('amount ')     ? price
                                                          : null;
         if (wrong) {
-            text(message, `${/** @type {Problem} */ (error).body.title}.`);
-            wrong.complain(detail);
+            text(message, 'The order was not accepted: a field is wrong.');
+            wrong.complain(/^\s*\d+,\d+\s*$/.test(wrong.field.value) && wrong === price
+                               ? `${detail}: write it with a point, such as 12.50`
+                               : detail);
             wrong.field.focus();
             return;
         }
@@ -201,6 +206,7 @@ function followOrder(id, begun, signal) {
     const message = make('p', {role: 'status'});
     const opened = performance.now();
     let answered = opened; // when the last answer came
+    let moved = opened, taken = 0;
     let asking = false, ended = false;
     let timer = 0;
     if (begun !== null)
@@ -258,15 +264,21 @@ function followOrder(id, begun, signal) {
             else if (!isFirst)
                 step.reach(`seen ${clock(new Date())}`);
             else
-                step.reach(i === 0 && fate.accepted_at ? time(fate.accepted_at) : '');
+                step.reach(...(
+                    i === 0 && fate.accepted_at ? ['(created ', time(fate.accepted_at), ')'] : []));
         }
         answered = now;
+        const count = reached.filter(one => one === true).length;
+        if (count > taken)
+            [moved, taken] = [now, count];
         text(waited, took && !ended ? `${took} so far` : '');
         if (fate.state === 'dead')
             show(message, 'It died', took && ` ${isLate ? 'within' : 'after'} ${took}`,
                  describeDeath(fate.dead_letters));
         else
-            text(message, ended ? 'It has come all the way: searches find it.' : '');
+            text(message, ended                   ? 'It has come all the way: searches find it.'
+                          : now - moved < LONG_MS ? ''
+                                                  : tellDelay(fate.stored));
     }
 
     return make(
@@ -275,6 +287,16 @@ function followOrder(id, begun, signal) {
              make('a', {href: `#/find?q=${id}`}, make('code', {}, id))),
         make('ol', {class: 'steps', 'aria-live': 'polite'}, steps.map(step => step.element)),
         waited, message);
+}
+
+/**
+ * Why it has come no further.
+ * @param {boolean|null} stored
+ */
+function tellDelay(stored) {
+    const why = whyWaits(known(), stored ? 'searchable' : 'stored');
+    return why ? `It waits: ${why}. It is safe, and goes on by itself when that is mended.`
+               : 'It takes longer than usual. It is safe, and goes on by itself.';
 }
 
 /** @param {any[]|null} letters */
@@ -313,9 +335,9 @@ function makeStep(name) {
         },
         /**
          * The first time counts.
-         * @param {string|HTMLElement} when
+         * @param {...import('../dom.js').Child} when
          */
-        reach(when) {
+        reach(...when) {
             if (element.className === 'reached')
                 return;
             element.className = 'reached';
