@@ -1,5 +1,7 @@
 """Sales: bars and a table that say what the API does, and the button that brings what is new."""
 
+import math
+import re
 import uuid
 from datetime import UTC, date, datetime, timedelta
 
@@ -44,7 +46,8 @@ def days_sold(system):
         if len(empty) > EMPTY_MAX:
             words.append(f"{first} to {empty[-1]}: no sales")
         else:
-            words += [f"{one}{suffix(one, today)}: no sales" for one in empty]
+            late = {today: " as of the last refresh"}
+            words += [f"{one}{suffix(one, today)}: no sales{late.get(one, '')}" for one in empty]
     return words
 
 
@@ -75,6 +78,10 @@ def test_bars_and_table(system, console, page):
     days = sum(value > 0 for value in sales)
     expect(page.get_by_text(f"{sum(sales):,.2f} on {days} days with sales")).to_be_visible()
 
+    below = [text for text in page.locator(".below span").all_inner_texts() if text]
+    assert below[-1] == "today" and all(re.match(r"\d\d-\d\d$|…$", text) for text in below[:-1])
+    assert len(below) == min(len(sales), math.ceil(len(sales) / math.ceil(len(sales) / 7)))
+
     page.get_by_text("The same as a table").click()
     rows = page.get_by_role("table", name="Sales by day").get_by_role("row").all()[1:]
     table = [
@@ -102,6 +109,8 @@ def test_keyboard_and_pointer(system, console, page):
         expect(page.locator(":focus")).to_have_attribute("aria-label", all_labels[at])
         expect(page.get_by_role("option", selected=True)).to_have_count(1)
         expect(amounts).to_have_text(all_labels[at])
+        expect(page.locator(".below .chosen")).to_have_count(1)
+        expect(page.locator(".below span").nth(at)).to_have_class("chosen")
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
     expect(bars(page).last).to_be_focused()
@@ -119,6 +128,7 @@ def test_refresh(system, console, page, unique):
     sell(system, {0: 1})
     console.open("#/sales")
     console.sign_in()
+    expect(page.get_by_text("Orders since the last refresh are not in the figures yet.")).to_be_visible()
     expect(page.get_by_text("Last refreshed")).to_be_visible()
     before = bars(page).last.get_attribute("aria-label")
     bars(page).last.focus()

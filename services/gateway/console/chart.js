@@ -1,5 +1,5 @@
 /* Small charts, drawn as SVG. */
-import {draw, reconcile} from './dom.js';
+import {draw, make, reconcile, show} from './dom.js';
 import {EACH_MS, HISTORY_MS} from './poll.js';
 
 const WIDTH = 120, HEIGHT = 28, LINE = 1.5;
@@ -64,11 +64,13 @@ function split(points) {
 }
 
 const SLOT = 10, GAP = 2, TALL = 100;
+const DATES_MAX = 7; // as many as fit on a narrow screen
 
 /**
  * @typedef {object} Bar
  * @property {string} key each another one
  * @property {string} label what it is, and how much
+ * @property {string} short what it is, in few letters
  * @property {number} value
  */
 
@@ -77,7 +79,8 @@ const SLOT = 10, GAP = 2, TALL = 100;
  * tabulator, and then the arrow keys, Home and End.
  * @param {string} label
  * @param {(bar: Bar) => void} onChosen the one under the pointer, or that has the focus
- * @returns {{element: SVGSVGElement, update: (list: Bar[]) => void}}
+ * @returns {{element: SVGSVGElement, below: HTMLElement, update: (list: Bar[]) => void}} `below`
+ *     stands under the bars: a mark of the one that is chosen, and what some of them are
  */
 export function bars(label, onChosen) {
     /** @type {Bar[]} */
@@ -101,6 +104,8 @@ export function bars(label, onChosen) {
         },
     });
 
+    const below = make('p', {class: 'below', 'aria-hidden': 'true'}); // each bar says it
+
     /** @param {string} key */
     function choose(key) {
         chosen = key;
@@ -108,6 +113,7 @@ export function bars(label, onChosen) {
             const slot = element.children[index];
             slot.setAttribute('tabindex', bar.key === key ? '0' : '-1');
             slot.setAttribute('aria-selected', String(bar.key === key));
+            below.children[index].className = bar.key === key ? 'chosen' : '';
             if (bar.key === key)
                 onChosen(bar);
         }
@@ -115,8 +121,13 @@ export function bars(label, onChosen) {
 
     return {
         element,
+        below,
         update(list) {
+            const step = Math.ceil(list.length / DATES_MAX);
             shown = list;
+            show(below,
+                 list.map((bar, index) => make(
+                              'span', {}, (list.length - 1 - index) % step === 0 && bar.short)));
             const highest = Math.max(...list.map(bar => bar.value), 0);
             element.setAttribute('viewBox', `0 0 ${list.length * SLOT} ${TALL}`);
             reconcile(element,

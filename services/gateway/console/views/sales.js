@@ -9,12 +9,14 @@ import {amount, plural, time} from '../words.js';
 
 const REFRESH_TIMEOUT_MS = 610000; // the gateway's answer comes within 605 s
 const DAY_MS = 86400000;
+const AS_OF = 'Orders since the last refresh are not in the figures yet.';
 const EMPTY_MAX = 7; // more days in a row without sales are one bar
 
 /**
  * @typedef {object} Day one, or many without sales
  * @property {string} key
  * @property {string} name
+ * @property {string} short
  * @property {number|null} value null: nothing was sold
  */
 
@@ -26,11 +28,11 @@ export function openSales(place) {
     const sum = make('p');
     const chosen = make('strong');
     const chart = bars('Sales by day, oldest first', bar => text(chosen, bar.label));
-    const from = make('span'), to = make('span'), highest = make('span', {class: 'faint'});
+    const highest = make('span', {class: 'faint'});
     const picture =
         make('div', {class: 'card'},
              make('p', {class: 'ends', 'aria-hidden': 'true'}, chosen, highest), // each bar says it
-             chart.element, make('p', {class: 'ends faint', 'aria-hidden': 'true'}, from, to));
+             chart.element, chart.below);
     const body = make('tbody');
     const table =
         make('details', {}, make('summary', {}, 'The same as a table'),
@@ -40,13 +42,13 @@ export function openSales(place) {
                             make('th', {scope: 'col', class: 'number'}, 'Sales'))),
                   body));
     const problem = make('p', {class: 'error', role: 'alert'});
-    const refreshed = make('span');
+    const refreshed = make('span', {}, AS_OF);
     const button =
         make('button', {type: 'button', on: {click: () => void refresh()}}, 'Refresh now');
     const told = make('p', {role: 'status'});
     const stop = new AbortController();
     picture.hidden = table.hidden = true;
-    show(place, make('h2', {}, 'Sales'), make('p', {}, refreshed, button), told, problem, sum,
+    show(place, make('h2', {}, 'Sales'), make('p', {}, refreshed, ' ', button), told, problem, sum,
          picture, table);
 
     const question =
@@ -60,11 +62,13 @@ export function openSales(place) {
         text(sum, summary(answer));
         if (answer.length === 0)
             return;
-        chart.update(days.map(
-            day => ({key: day.key, label: `${day.name}: ${sold(day)}`, value: day.value ?? 0})));
+        chart.update(days.map(day => ({
+                                  key: day.key,
+                                  label: `${day.name}: ${sold(day)}`,
+                                  short: day.short,
+                                  value: day.value ?? 0,
+                              })));
         text(highest, `highest: ${amount(Math.max(...answer.map(day => day.total_revenue)))}`);
-        text(from, days[0].name);
-        text(to, /** @type {Day} */ (days.at(-1)).name);
         reconcile(body, [...days].reverse(), day => day.key, buildRow);
     }
 
@@ -97,7 +101,7 @@ export function openSales(place) {
             const at = state.report?.last_refresh_at;
             if (shown !== (at ?? '')) {
                 shown = at ?? '';
-                show(refreshed, at && ['Last refreshed ', time(at), ' ']);
+                show(refreshed, at ? ['Last refreshed ', time(at), '. ', AS_OF] : AS_OF);
             }
             if (!at || at === lastRefresh)
                 return;
@@ -123,7 +127,7 @@ function calendar(answer, today) {
     for (const {date, total_revenue: value} of [...answer].reverse()) {
         const day = date.split('T')[0];
         days.push(...emptyDays(days.at(-1)?.key ?? day, day, today),
-                  {key: day, value, name: nameOf(day, today)});
+                  {key: day, value, name: nameOf(day, today), short: shortOf(day, today)});
     }
     const newest = days.at(-1)?.key ?? today;
     return [...days, ...emptyDays(newest, later(today, 1), today)];
@@ -145,10 +149,11 @@ function emptyDays(first, second, today) {
             key: later(first, 1),
             value: null,
             name: `${later(first, 1)} to ${later(second, -1)}`,
+            short: '…',
         }];
     return Array.from({length: count}, (_, index) => {
         const key = later(first, index + 1);
-        return {key, value: null, name: nameOf(key, today)};
+        return {key, value: null, name: nameOf(key, today), short: shortOf(key, today)};
     });
 }
 
@@ -170,9 +175,19 @@ function nameOf(day, today) {
     return day === later(today, -1) ? `${day} (yesterday)` : day;
 }
 
+/**
+ * @param {string} day
+ * @param {string} today
+ */
+function shortOf(day, today) {
+    return day === today ? 'today' : day.slice(-5);
+}
+
 /** @param {Day} day */
 function sold(day) {
-    return day.value === null ? 'no sales' : amount(day.value);
+    if (day.value !== null)
+        return amount(day.value);
+    return day.short === 'today' ? 'no sales as of the last refresh' : 'no sales';
 }
 
 /** @param {{date: string, total_revenue: number}[]} answer newest first */
