@@ -6,6 +6,7 @@ import {make} from './dom.js';
  * @property {string} title the question
  * @property {import('./dom.js').Child[]} content what will be done, and fields to fill in
  * @property {string} action the button that does it
+ * @property {string} [refusal] the button that does not, "Cancel" if it is not given
  * @property {boolean} [dangerous] it can't be undone
  */
 
@@ -17,7 +18,8 @@ import {make} from './dom.js';
  */
 export function ask(question) {
     const title = make('h2', {id: 'question'}, question.title);
-    const cancel = make('button', {type: 'button', on: {click: () => dialog.close()}}, 'Cancel');
+    const cancel = make('button', {type: 'button', on: {click: () => dialog.close()}},
+                        question.refusal ?? 'Cancel');
     const action =
         make('button', {class: question.dangerous ? 'dangerous' : 'main'}, question.action);
     const form =

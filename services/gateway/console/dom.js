@@ -78,6 +78,14 @@ export function text(node, words) {
 }
 
 /**
+ * Scrolls as far as it takes to see an element.
+ * @param {Element} element
+ */
+export function reveal(element) {
+    element.scrollIntoView({block: 'nearest'});
+}
+
+/**
  * @template Item
  * @typedef {object} Row
  * @property {Element} element

@@ -1,8 +1,8 @@
 /* Jobs in words, as orderctl tells them. A result is told by its members: a comparison of
- * PostgreSQL and the index has "missing", a copy into an index has "copied", and jobs about dead
+ * PostgreSQL and the index has "missing", a copy into an index has "index", and jobs about dead
  * letters have numbers alone. */
 import {make} from './dom.js';
-import {count, plural, time, UNKNOWN, visible} from './words.js';
+import {count, operator, plural, time, visible} from './words.js';
 
 /** @typedef {import('./dom.js').Child} Child */
 /** @typedef {[string, Child[]]} Fact a label, and what is told under it */
@@ -41,7 +41,7 @@ function badge(symbol, look, words) {
 
 /** @param {any} job */
 export function askedBy(job) {
-    return job.automatic ? 'by itself' : make('bdi', {}, visible(job.requested_by ?? UNKNOWN));
+    return job.automatic ? 'by itself' : operator(job.requested_by);
 }
 
 /**
@@ -111,7 +111,7 @@ export function result(job) {
     const out = job.result ?? {};
     if (out.missing?.count !== undefined)
         return comparison(job, out);
-    if (out.copied !== undefined)
+    if (out.index !== undefined)
         return copy(out);
     return counts(out);
 }
@@ -222,13 +222,18 @@ function repairs(out) {
 function copy(out) {
     /** @type {Fact[]} */
     const facts = [
-        ['Index', [make('bdi', {class: 'mono'}, visible(out.index ?? '?'))]],
-        ['Copied', [plural(out.copied, 'order')]],
+        ['Index', [make('bdi', {class: 'mono'}, visible(out.index))]],
+        ['Copied', [plural(out.copied ?? 0, 'order')]],
     ];
     if (out.old)
         facts.push([
             'Index before',
-            [make('bdi', {class: 'mono'}, visible(out.old)), out.old_kept ? ', kept' : ''],
+            [
+                make('bdi', {class: 'mono'}, visible(out.old)), ...(out.old_kept ? [
+                    ', kept. When it is of no use any more: ',
+                    make('code', {}, `curl -X DELETE ELASTICSEARCH_URL/${visible(out.old)}`)
+                ] : [])
+            ],
         ]);
     if (found(out, 'refused') > 0)
         facts.push(tally(

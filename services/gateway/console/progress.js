@@ -4,6 +4,15 @@ import {count, duration, rate, share} from './words.js';
 
 const WINDOW_MS = 30000; // the rate is of so long
 
+/** @type {Record<string, string>} phases whose names say too little */
+const PHASES = {
+    refreshing: 'making the copies searchable',
+    comparing: 'comparing it with PostgreSQL',
+    swapping: 'putting it in the place of the old index',
+    tail: 'copying the orders that came meanwhile',
+    'comparing again': 'comparing it with PostgreSQL again',
+};
+
 /**
  * @returns {{element: HTMLElement, update: (job: any, history:
  *     import('./poll.js').State['history'])
@@ -44,12 +53,13 @@ function told(job, known, history) {
         return 'waits for a scheduler';
     const parts = [];
     if (job.state === 'running' && job.result?.phase)
-        parts.push(job.result.phase);
+        parts.push(PHASES[job.result.phase] ?? job.result.phase);
     if (known)
         parts.push(`${count(job.done)} of ${count(job.total)}`);
     if (job.state === 'running' && known) {
         const perSecond = rateOf(job, history);
-        parts.push(share(Math.min(1, job.done / job.total)));
+        if (job.done < job.total)
+            parts.push(share(job.done / job.total));
         if (perSecond > 0) {
             parts.push(rate(perSecond));
             if (job.done < job.total)

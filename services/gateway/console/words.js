@@ -94,6 +94,16 @@ export function time(instant) {
                 today ? clock(date) : `${day} ${clock(date)}`);
 }
 
+/**
+ * Who did something, as far as it is known.
+ * @param {string|null|undefined} name what a request said of itself (X-Operator)
+ */
+export function operator(name) {
+    const who =
+        name === 'console' ? 'somebody with the console' : name ?? 'somebody without a name';
+    return make('bdi', {}, visible(who));
+}
+
 /** @param {string} written */
 export function isOrderId(written) {
     return /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(written);

@@ -1,7 +1,7 @@
 /* All about one job, until its end and after it. */
 import {explain, post, Problem, token} from '../api.js';
 import {ask} from '../ask.js';
-import {make, reconcile, show, text} from '../dom.js';
+import {make, reconcile, reveal, show, text} from '../dom.js';
 import {askedBy, parameters, result, stateBadge} from '../job_words.js';
 import {loading} from '../loading.js';
 import {known} from '../poll.js';
@@ -13,7 +13,7 @@ import {duration, time, visible} from '../words.js';
 /** @type {Record<string, string>} what is left when it is canceled */
 const LEFT = {
     reindex:
-        'The index of before stays in use, unless the new one has taken its place already; of the other one nothing is left.',
+        'Search goes on in the old index, and what was copied is deleted. If the new index has taken its place already, both are kept.',
     verify: 'It changes nothing; what it found so far is kept.',
     repair: 'What it repaired so far stays repaired.',
     replay: 'The letters that it sent so far stay sent, the others stay dead.',
@@ -58,6 +58,10 @@ export function openJob(place, _parameters, id) {
         showFacts(facts, describe(job));
         cancel.hidden = job.finished_at !== null || job.kind === 'refresh';
         cancel.disabled = canceling || job.cancel_requested;
+        if (canceling)
+            text(told, job.finished_at === null   ? 'It was asked to stop.'
+                       : job.state === 'canceled' ? 'It is canceled.'
+                                                  : 'It had ended before.');
     }
 
     async function onCancel() {
@@ -65,20 +69,24 @@ export function openJob(place, _parameters, id) {
             title: `Cancel job ${id} (${job.kind})?`,
             content: [make('p', {}, LEFT[job.kind] ?? 'It ends within a second.')],
             action: 'Cancel the job',
+            refusal: 'Let it go on',
             dangerous: true,
         });
         if (!agreed || stop.signal.aborted)
             return;
-        canceling = cancel.disabled = true;
-        text(told, '');
+        cancel.disabled = true;
+        text(told, 'Asking …');
         try {
-            update(await post(`/api/admin/jobs/${id}/cancel`, undefined, stop.signal));
-            text(told, job.finished_at ? 'It is canceled.' : 'It was asked to stop.');
+            const newer = await post(`/api/admin/jobs/${id}/cancel`, undefined, stop.signal);
+            canceling = true;
+            update(newer);
+            reveal(told);
         } catch (error) {
             if (stop.signal.aborted)
                 return;
-            canceling = cancel.disabled = false;
+            cancel.disabled = false;
             text(told, explain(error));
+            reveal(told);
             if (error instanceof Problem && error.code === 'job_finished')
                 void question.ask();
         }
@@ -109,6 +117,9 @@ function describe(job) {
     const took =
         job.started_at && job.finished_at &&
         ` (took ${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)})`;
+    /** @param {string} look */
+    const why = look =>
+        job.error ? [make('bdi', {class: look}, visible(job.error, {lines: true}))] : [];
     /** @type {Fact[]} */
     const facts = [
         ['Kind', [make('bdi', {}, visible(job.kind))]],
@@ -117,10 +128,7 @@ function describe(job) {
         ['Asked for by', [askedBy(job), ', ', time(job.requested_at)]],
         ['Started', [time(job.started_at)]],
         ['Finished', [time(job.finished_at), took]],
-        [
-            'Error',
-            job.error ? [make('bdi', {class: 'error'}, visible(job.error, {lines: true}))] : []
-        ],
+        job.state === 'canceled' ? ['What is left', why('')] : ['Error', why('error')],
         ...result(job),
     ];
     return facts.filter(([, told]) => told.length > 0);

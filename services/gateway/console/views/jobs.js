@@ -1,7 +1,7 @@
 /* Jobs: those about the search index are begun here, and all are listed. */
 import {explain, post, Problem, token} from '../api.js';
 import {ask} from '../ask.js';
-import {make, reconcile, show, text} from '../dom.js';
+import {make, reconcile, reveal, show, text} from '../dom.js';
 import {askedBy, stateBadge} from '../job_words.js';
 import {loading} from '../loading.js';
 import {known} from '../poll.js';
@@ -28,7 +28,7 @@ export function openJobs(place, parameters) {
     const body = make('tbody');
     const problem = make('p', {class: 'error', role: 'alert'});
     const pages = make('p', {class: 'pages'});
-    show(place, heading, forms.element, make('h3', {id: 'list'}, 'What was asked for'), problem,
+    show(place, heading, forms.element, make('h3', {id: 'list'}, 'History'), problem,
          make('div', {class: 'wide', tabindex: 0, role: 'region', 'aria-labelledby': 'list'},
               make('table', {}, make('caption', {}, 'Newest first'),
                    make('thead', {},
@@ -154,6 +154,7 @@ function beginning(onBegun) {
             return;
         button.disabled = true;
         text(told, `Asking for the ${kind} …`);
+        reveal(told);
         try {
             const job = await post('/api/admin/jobs', {kind, parameters}, stop.signal);
             show(told, linkTo(job), ' has begun.');
@@ -167,6 +168,7 @@ function beginning(onBegun) {
             else
                 text(told, explain(error));
         }
+        reveal(told);
         button.disabled = false;
     }
 
@@ -203,7 +205,7 @@ function beginning(onBegun) {
     const element = make(
         'div', {class: 'cards'},
         card(
-            'reindex', 'Reindex',
+            'reindex', 'Rebuild the index (reindex)',
             'Makes a new search index of all orders, and puts it in the place of the old one when it is complete.',
             {keep_old: checkbox()}),
         card(
@@ -251,10 +253,10 @@ const QUESTIONS = {
                          'Search goes on in the old one until the new one is complete.'),
                 make('p', {},
                      parameters.keep_old
-                         ? 'The old index stays; delete it yourself when you no longer want it.'
+                         ? 'The old index stays; the page of the job says how to delete it later.'
                          : 'Then it deletes the old index.'),
             ],
-            action: 'Reindex',
+            action: 'Rebuild',
             dangerous: !parameters.keep_old,
         };
     },
