@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from archiver import Archiver
-from browsing import check_page, screenshots
+from browsing import NARROW, check_page, screenshots
 from queues import original_order
 from system import ROOT
 from tasks import assert_smooth
@@ -236,6 +236,25 @@ def test_a_body_that_can_be_read_in_part(console, dead, rows, unique):
     expect(dead.get_by_label("Amount")).to_have_value("12")
 
 
+def test_a_number_in_quotes(console, dead, rows, system, unique):
+    """The field shows it as it ought to be, so what was wrong stands beside it."""
+    order = original_order(unique, 249.5).replace("249.5", '"249.90"')
+    number, order_id = letter_of(rows, system, order)
+    console.open(f"#/dead/{number}")
+    amount = dead.get_by_label("Amount")
+    expect(amount).to_have_value("249.90")
+    expect(amount).to_have_accessible_description(
+        'Its amount is not a number: it is the text "249.90"; from here it is sent as a number.'
+    )
+    expect(dead.locator(".hint")).to_have_count(1)
+    check_page(dead)
+    screenshots(dead, "letter-text")
+    press(dead, "Correct and replay")
+    told(dead, f"Letter {number} is on its way again, as order {order_id}")
+    row, _ = system.wait_stored(order_id)
+    assert str(row["amount"]) == "249.90"
+
+
 def test_a_conflict(console, dead, rows, system, unique):
     console.complaints.expect(422)
     stored = json.loads(original_order(unique))
@@ -383,6 +402,26 @@ def test_discard_many(console, dead, rows, system, unique):
     assert system.postgres.execute(query, (ids,)).fetchone() == (31,)
     press(dead, "Discard all that match …")
     told(dead, "No dead letter matches: nothing to do")
+
+
+def test_what_was_told_goes_with_its_filter(console, dead, rows, unique):
+    """On a narrow screen, too, it is seen when it comes; nothing is offered in vain."""
+    rows.letters(1, unique)
+    filtered(console, detail=unique)
+    dead.set_viewport_size(NARROW)
+    dead.evaluate("scrollTo(0, 0)")
+    press(dead, "Discard all that match …")
+    press(dead.get_by_role("dialog"), "Cancel")
+    answer = dead.get_by_text("Nothing was done.")
+    expect(answer).to_be_in_viewport()
+    dead.get_by_label("Text in the detail").fill(f"{unique} none")
+    press(dead, "Filter")
+    expect(dead.get_by_text("No letter matches.")).to_be_visible()
+    expect(answer).to_have_count(0)
+    for what in ("Replay", "Discard"):
+        expect(dead.get_by_role("button", name=f"{what} all that match …")).to_be_disabled()
+    dead.go_back()
+    expect(dead.get_by_role("button", name="Discard all that match …")).to_be_enabled()
 
 
 # --- what cannot be done ------------------------------------------------------------------------

@@ -64,10 +64,9 @@ export function pretty(written, most) {
 }
 
 /**
- * The members of an object, as far as the text can be read: text is decoded, anything else is as it
- * is written.
+ * The members of an object as they are written, as far as the text can be read.
  * @param {string} written need not be JSON
- * @returns {Map<string, string>}
+ * @returns {Map<string, string>} see decoded()
  */
 export function members(written) {
     /** @type {Map<string, string>} */
@@ -77,7 +76,7 @@ export function members(written) {
         if (depth === 1 && token === ':')
             name = decoded(before);
         else if (depth === 1 && before === ':' && !'{['.includes(token))
-            found.set(name, decoded(token));
+            found.set(name, token);
         if ('{['.includes(token))
             depth++;
         else if ('}]'.includes(token))
@@ -87,9 +86,14 @@ export function members(written) {
     return found;
 }
 
+/** @param {string} token a text without its quotes and escapes; anything else as it is written */
+export function decoded(token) {
+    return isText(token) ? JSON.parse(token) : token;
+}
+
 /** @param {string} token */
-function decoded(token) {
-    return token.startsWith('"') && isJson(token) ? JSON.parse(token) : token;
+export function isText(token) {
+    return token.startsWith('"') && isJson(token);
 }
 
 /**

@@ -2,7 +2,7 @@
  * many at once. The filter is the address. */
 import {explain, get, post, token} from '../api.js';
 import {ask} from '../ask.js';
-import {make, reconcile, show, text} from '../dom.js';
+import {make, reconcile, reveal, show, text} from '../dom.js';
 import {askWhy, orderLink, showState, tell, tokenNote, whileDisabled} from '../letters.js';
 import {explainReason, explainStage, REASON_CODES} from '../reasons.js';
 import {count, duration, plural, time, visible} from '../words.js';
@@ -39,8 +39,8 @@ export function openDead(place, parameters) {
     }
     const summary = openSummary();
     const form = openFilters();
-    const list = openList();
     const many = openMany();
+    const list = openList(some => many.offer(some));
     show(place, make('h2', {}, title), summary.element, form.element, many.element, list.element);
 
     /** @param {URLSearchParams} next */
@@ -236,7 +236,8 @@ function instant(field, before) {
 
 /* ---- the list ---- */
 
-function openList() {
+/** @param {(some: boolean) => void} onDead told whether any that matches may be dead */
+function openList(onDead) {
     const rows = make('tbody');
     const told = make('p', {role: 'status'});
     const table = make('table', {}, make('caption', {}, 'Newest first'),
@@ -264,11 +265,14 @@ function openList() {
             box.hidden = page.dead_letters.length === 0;
             tell(told, box.hidden ? 'No letter matches.' : '');
             showPages(asked, page.next);
+            onDead(asked.has('cursor') || page.next !== null ||
+                   page.dead_letters.some((/** @type {any} */ one) => one.state === 'dead'));
             failed = false;
         } catch (error) {
             if (mine.signal.aborted)
                 return;
             failed = true;
+            onDead(true); // nobody knows
             tell(told, explain(error), null, true);
         }
         loading = false;
@@ -357,6 +361,14 @@ function openMany() {
     const ended = new AbortController();
     let parameters = new URLSearchParams();
     let number = 0;
+    let busy = false, some = true;
+
+    /** Nothing is offered in vain; a button that has the focus keeps it, and says so. */
+    function enable() {
+        if (!busy)
+            for (const button of [replay, discard])
+                button.disabled = !some && button !== document.activeElement;
+    }
 
     /** @typedef {(matches: number, which: HTMLElement) => Promise<Record<string, any>|null>} Ask */
 
@@ -364,10 +376,14 @@ function openMany() {
      * @param {HTMLButtonElement} button
      * @param {Ask} question
      */
-    function start(button, question) {
+    async function start(button, question) {
         const [other, what] = button === replay ? [discard, 'replay'] : [replay, 'discard'];
         const work = () => settle(what, question);
-        void whileDisabled(button, () => whileDisabled(other, work)); // one question at a time
+        busy = true;
+        await whileDisabled(button, () => whileDisabled(other, work)); // one question at a time
+        busy = false;
+        enable();
+        reveal(told);
     }
 
     /**
@@ -406,8 +422,16 @@ function openMany() {
         /** @param {URLSearchParams} next */
         fill(next) {
             parameters = next;
+            number = 0;
+            job.hidden = true;
+            tell(told, ''); // it was of the filter before
             const settled = ['replayed', 'discarded'].includes(next.get('state') ?? '');
             replay.hidden = discard.hidden = settled; // there is nothing left to do with those
+        },
+        /** @param {boolean} now whether any letter that matches may be dead */
+        offer(now) {
+            some = now;
+            enable();
         },
         /** @param {import('../poll.js').State} state */
         update(state) {

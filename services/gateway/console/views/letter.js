@@ -1,11 +1,11 @@
 /* One dead letter: what it holds, why it died, what became of it, and what can be done with it. */
 import {explain, get, post, Problem, request, token} from '../api.js';
 import {firstBytes, hexDump} from '../bytes.js';
-import {make, show, text} from '../dom.js';
-import {isJson, members, numberOrText, pretty} from '../json_text.js';
+import {make, reveal, show, text} from '../dom.js';
+import {decoded, isJson, isText, members, numberOrText, pretty} from '../json_text.js';
 import {askWhy, orderLink, showState, tell, tokenNote, whileDisabled} from '../letters.js';
 import {explainReason, explainStage} from '../reasons.js';
-import {count, plural, size, time, UNKNOWN, visible} from '../words.js';
+import {count, operator, plural, size, time, UNKNOWN, visible} from '../words.js';
 
 const TEXT_SHOWN = 32768; // characters
 const BYTES_SHOWN = 4096;
@@ -66,6 +66,7 @@ export function openLetter(place, _parameters, id) {
         if (ended.signal.aborted)
             return;
         tell(told, explain(error), null, true);
+        reveal(told);
         if (error instanceof Problem &&
             ['dead_letter_settled', 'outcome_unknown'].includes(error.code))
             void load();
@@ -143,9 +144,12 @@ function fate(letter) {
         return make('p', {}, 'Nothing yet: it waits for somebody to replay or to discard it.');
     return list([
         [letter.state === 'replayed' ? 'Replayed' : 'Discarded', time(letter.ended_at)],
-        ['By', data(letter.ended_by ?? UNKNOWN)],
+        ['By', operator(letter.ended_by)],
         ['Because', letter.ended_reason !== null && data(letter.ended_reason)],
-        ['As order', letter.replayed_as !== null && orderLink(letter.replayed_as)],
+        [
+            'As order', letter.replayed_as !== null &&
+                            [orderLink(letter.replayed_as), ' (what was corrected is seen there)']
+        ],
         [
             'Job',
             letter.job !== null && make('a', {href: `#/jobs/${letter.job}`}, `job ${letter.job}`)
@@ -299,10 +303,17 @@ function replayed(answer, actions) {
 function correction(letter, actions) {
     const known = members((letter.body ?? '').slice(0, ORDER_READ));
     const conflict = letter.reason === 'id_conflict';
-    const name = field('Product name', known.get('product_name'), {size: 40});
-    const amount = field('Amount', known.get('amount'), {inputmode: 'decimal', size: 14});
-    const id = field('Order id', letter.order_id ?? known.get('id'), {class: 'mono', size: 36});
-    const created = field('Created at (RFC 3339)', known.get('created_at'), {size: 28});
+    /** @param {string} member */
+    const valueOf = member => decoded(known.get(member) ?? '');
+    /** @param {string} member */
+    const wrong = member => whatWasWrong(letter, member, known.get(member));
+    const name = field('Product name', valueOf('product_name'), wrong('product_name'), {size: 40});
+    const amount =
+        field('Amount', valueOf('amount'), wrong('amount'), {inputmode: 'decimal', size: 14});
+    const id =
+        field('Order id', letter.order_id ?? valueOf('id'), wrong('id'), {class: 'mono', size: 36});
+    const created =
+        field('Created at (RFC 3339)', valueOf('created_at'), wrong('created_at'), {size: 28});
     const newId = make('input', {type: 'checkbox', checked: conflict, on: {change: chooseId}});
     const hidden = make('p', {class: 'line faint'});
     const refusal = make('p', {class: 'line error', role: 'alert', id: 'refusal'});
@@ -355,8 +366,8 @@ function correction(letter, actions) {
     name.input.addEventListener('input', showHidden);
     showHidden();
     chooseId();
-    return make('form', {class: 'fields', on: {submit}}, name.label, amount.label, id.label,
-                created.label, hidden,
+    return make('form', {class: 'fields correction', on: {submit}}, name.element, amount.element,
+                id.element, created.element, hidden,
                 make('label', {class: 'check'}, newId,
                      `Make it another order, with a new id${
                          conflict ? ' (another order has this one)' : ''}`),
@@ -364,19 +375,38 @@ function correction(letter, actions) {
 }
 
 /**
+ * Why a member of the body let it die; the field beside it may show it as it ought to be.
+ * @param {any} letter
+ * @param {string} member
+ * @param {string|undefined} token
+ */
+function whatWasWrong(letter, member, token) {
+    if (!letter.detail.startsWith(`${member} `))
+        return '';
+    const really = member === 'amount' && token !== undefined && isText(token)
+                       ? `: it is the text ${token}; from here it is sent as a number`
+                       : '';
+    return `${letter.detail}${really}`;
+}
+
+/**
  * @param {string} label
- * @param {string|undefined} value
+ * @param {string} value
+ * @param {string} wrong what was wrong with it, if anything
  * @param {Record<string, any>} attributes
  */
-function field(label, value, attributes) {
+function field(label, value, wrong, attributes) {
+    const hint = `wrong-${label.split(' ')[0].toLowerCase()}`;
     const input = make('input', {
-        value: value ?? '',
+        value,
         autocomplete: 'off',
         spellcheck: 'false',
-        'aria-describedby': 'refusal',
+        'aria-describedby': wrong ? `${hint} refusal` : 'refusal',
         ...attributes,
     });
-    return {input, label: make('label', {}, label, input)};
+    const told =
+        wrong && make('p', {class: 'hint', id: hint}, 'Its ', make('bdi', {}, visible(wrong)), '.');
+    return {input, element: make('div', {}, make('label', {}, label, input), told)};
 }
 
 /**
