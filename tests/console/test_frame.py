@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from wait import eventually
 
-WELL = re.compile("All is well")
+WELL, READY = re.compile("All is well"), re.compile("The gateway is ready")
 FORGET = "Forget the token"
 STATUS, READINESS = "/api/admin/status", "/readyz"
 
@@ -28,7 +28,7 @@ def test_without_a_token(console, page):
         "request", lambda request: requests.append((request.method, request.url.removeprefix(console.url)))
     )
     console.open()
-    expect(console.sentence).to_contain_text("All is well, as far as the gateway tells without a token")
+    expect(console.sentence).to_contain_text("The gateway is ready. Sign in to see the rest.")
     eventually(lambda: len(asked(page, READINESS)) >= 3, "it is asked again", interval=0.3)
     assert set(requests) == {("GET", "/"), ("GET", READINESS)}
 
@@ -52,7 +52,7 @@ def test_a_wrong_token(console, page):
     assert page.evaluate("sessionStorage.length") == 0
     count = len(asked(page, STATUS))
     page.reload()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     expect(page.get_by_label("Token")).to_be_visible()
     assert not asked(page, STATUS)
     assert count == 1
@@ -99,8 +99,9 @@ def test_the_broker_is_killed(console, page, restored, token):
     if token:
         console.sign_in(console.read_token)
         expect(page.get_by_role("button", name=FORGET)).to_be_visible()
-    expect(console.sentence).to_have_text(WELL)
-    spoken = page.get_by_role("status").filter(has_text=WELL).first.element_handle()
+    calm, name = (WELL, "well") if token else (READY, "ready")
+    expect(console.sentence).to_have_text(calm)
+    spoken = page.get_by_role("status").filter(has_text=calm).first.element_handle()
 
     killed = time.monotonic()
     restored.kill("rabbitmq")
@@ -111,8 +112,8 @@ def test_the_broker_is_killed(console, page, restored, token):
     # The same element speaks: a new one would not be heard.
     assert "rabbitmq" in spoken.inner_text().lower()
 
-    expect(console.sentence).to_have_text(WELL, timeout=120_000)
-    expect(console.sentence).to_have_class("well")
+    expect(console.sentence).to_have_text(calm, timeout=120_000)
+    expect(console.sentence).to_have_class(name)
 
 
 def test_the_gateway_is_lost(console, page, restored):

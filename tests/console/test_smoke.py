@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 def test_an_order_is_sent_and_searchable(console, page, unique):
     console.open()
-    expect(console.sentence).to_contain_text("All is well")
+    expect(console.sentence).to_contain_text("The gateway is ready")
     page.get_by_role("link", name="Try it").click()
     page.get_by_label("Product name").fill(unique)
     page.get_by_label("Amount").fill("12.30")

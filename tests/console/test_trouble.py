@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from browsing import NARROW, assert_fits
 from wait import eventually
 
-WELL = re.compile("All is well")
+READY = re.compile("The gateway is ready")
 FORGET = "Forget the token"
 STATUS, READINESS = "**/api/admin/status", "**/readyz"
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp\u200b\"'</script>" + "x" * 200
@@ -32,7 +32,7 @@ def test_storage_is_forbidden(console, page):
         " {get() { throw new DOMException('forbidden', 'SecurityError'); }})"
     )
     console.open()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     sign_in(console, page)
     expect(page.get_by_text("highest in 2 min").first).to_be_visible()
     page.reload()
@@ -45,24 +45,24 @@ def test_a_token_that_no_header_takes(console, page):
     console.open()
     console.sign_in("日本")
     assert page.get_by_label("Token").evaluate("field => field.validity.patternMismatch")
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     console.sign_in("a" * 200_000)
     expect(page.get_by_role("alert")).to_contain_text("too large")
     expect(page.get_by_label("Token")).to_be_visible()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
 
 
 def test_what_answers_is_not_the_gateway(console, page):
     """As the login page of a proxy, with status 200."""
     console.open("#/find?q=desk")
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     page.route(READINESS, lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
     expect(console.sentence).to_contain_text("What answers is not the gateway since")
     page.route("**/api/**", lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
     page.get_by_role("button", name="Find").click()
     expect(page.get_by_role("main").get_by_role("status")).to_contain_text("a proxy")
     page.unroute_all()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -70,12 +70,12 @@ def test_what_is_public_is_refused(console, page, status):
     """As by a proxy: nothing is known then, and no token is at fault."""
     console.complaints.expect(status)
     console.open()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     page.route(READINESS, lambda route: route.fulfill(status=status, body="<h1>No</h1>"))
     expect(console.sentence).to_contain_text(f"The gateway answered {status} since")
     expect(page.get_by_role("alert")).to_be_empty()
     page.unroute_all(behavior="wait")
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
 
 
 def test_a_proxy_with_a_prefix(console, page):
@@ -95,7 +95,7 @@ def test_a_proxy_with_a_prefix(console, page):
 def test_the_clock_is_set_back(console, page):
     """It is asked each second nevertheless."""
     console.open()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate(
@@ -125,7 +125,7 @@ def test_nothing_is_left_of_a_token_that_is_forgotten(console, page):
     assert console.sentence.inner_text().endswith("Asking the gateway …")
     expect(page.get_by_role("list").get_by_text("ready", exact=True)).to_have_count(0)
     page.unroute_all()
-    expect(console.sentence).to_have_text(WELL)
+    expect(console.sentence).to_have_text(READY)
 
 
 def test_a_question_ends_when_its_view_is_left(console, page, rows):

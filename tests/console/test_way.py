@@ -96,11 +96,45 @@ def test_orders_wait(way, restored):
     for _ in range(30):
         restored.api.accept()
     expect(figure(page, "Bridge")).to_have_text("30")
+    expect(effect(page, "PostgreSQL")).to_have_text("Orders wait in RabbitMQ. Start a persister.")
     expect(part(page, "RabbitMQ")).to_contain_text("30 in flight, standing still")
     for program in ("persister-1", "persister-2"):
         restored.supervisor.start(program)
     expect(badge(page, "PostgreSQL")).to_have_text("✓ up")
     expect(figure(page, "Bridge")).to_have_text("0")
+
+
+def effect(page, name):
+    return part(page, name).locator(".effect")
+
+
+def test_no_indexer_was_ever_seen(way, restored):
+    """Nobody knows then that the address that does not answer is an indexer's: the bridge's word tells."""
+    page = way.page
+    way.complaints.expect("ERR_")  # the gateway starts again
+    for program in ("indexer-1", "indexer-2", "gateway-1"):
+        restored.supervisor.stop(program)
+    restored.supervisor.start("gateway-1")
+    address = restored.admin_url("indexer-1").removeprefix("http://")
+    expect(badge(page, "Elasticsearch")).to_have_text("× no indexer", timeout=BACK_MS)
+    expect(effect(page, "Elasticsearch")).to_have_text(
+        "Orders are safe, but search does not find new ones. Start an indexer."
+    )
+    expect(badge(page, "Bridge")).to_have_text("! not ready")  # and takes orders
+    expect(badge(page, "PostgreSQL")).to_have_text("✓ up")
+    expect(way.sentence).to_have_text(
+        re.compile(r"^!Bridge .* not ready since .*indexers: no worker takes jobs; 2 more things are wrong")
+    )
+    way.sentence.locator("summary").click()
+    told = way.sentence.locator("li")
+    expect(told).to_have_count(3)
+    expect(told.nth(1)).to_have_text(re.compile(rf"^A service at {address} has been unreachable since "))
+    check_page(page)
+    screenshots(page, "way-no-indexer")
+    for program in ("indexer-1", "indexer-2"):
+        restored.supervisor.start(program)
+    expect(way.sentence.locator("details")).to_be_hidden(timeout=BACK_MS)
+    expect(badge(page, "Elasticsearch")).to_have_text("✓ up", timeout=BACK_MS)
 
 
 def test_a_persister_is_killed(way, restored):
@@ -194,7 +228,7 @@ def test_dead_letters(way, rows):
 def test_without_a_token(console):
     page = console.page
     console.open()
-    expect(console.sentence).to_have_text("✓All is well, as far as the gateway tells without a token.")
+    expect(console.sentence).to_have_text("iThe gateway is ready. Sign in to see the rest.")
     expect(page.get_by_text("With one (ADMIN_READ_TOKEN is enough)")).to_be_visible()
     expect(badge(page, "Gateway")).to_have_text("✓ takes orders")
     for name in ("RabbitMQ", "PostgreSQL", "Elasticsearch", "Redis", "Scheduler"):
@@ -212,7 +246,7 @@ def test_without_a_token_while_redis_is_down(console, restored):
     with restored.stopped("redis"):
         expect(console.sentence).to_have_text("!The gateway is degraded; down: Redis.")
         expect(badge(page, "Redis")).to_have_text("× down")
-    expect(console.sentence).to_have_class("well")
+    expect(console.sentence).to_have_class("ready")
     expect(badge(page, "Redis")).to_have_text("✓ up")
 
 

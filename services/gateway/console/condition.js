@@ -9,6 +9,7 @@ import {plain} from './words.js';
  * @property {string} word
  * @property {string|null} [since] RFC 3339
  * @property {string[]} [reasons] for a person
+ * @property {string} [remedy] what to do, where that is plain
  */
 
 /** @typedef {import('./poll.js').State} State */
@@ -92,11 +93,60 @@ export function services(state, service, noun = '') {
         return {level: 'well', word: 'ready'};
     const works = bad.length < all.length || bad.some(one => one.status === 'degraded');
     const status = bad.every(one => one.status === bad[0].status) ? bad[0].status : 'not well';
+    const silent = bad.every(one => one.status === 'unreachable');
     const number = all.length === 1 ? '' : `${bad.length} of ${all.length} `;
     return {
         level: works ? 'warn' : 'wrong',
         word: `${number}${noun && `${noun}${all.length === 1 ? '' : 's'} `}${status}`,
         since: bad.map(one => one.since).sort()[0],
         reasons: [...new Set(bad.flatMap(one => one.reasons.map(plain)))],
+        remedy: works || !silent ? undefined : start(service),
     };
+}
+
+/** @param {string} service */
+function start(service) {
+    return `Start ${service === 'indexer' ? 'an' : 'a'} ${service}.`;
+}
+
+/**
+ * How those are who bring orders into a store, as the bridges say too: before a worker has
+ * answered once, nobody knows that the address without an answer is its.
+ * @param {State} state
+ * @param {string} service
+ * @returns {Condition}
+ */
+export function workers(state, service) {
+    const told = replicas(state, service).length === 0
+                     ? {level: /** @type {Level} */ ('well'), word: 'up'}
+                     : services(state, service, service);
+    const without =
+        replicas(state, 'bridge').filter(bridge => bridge.reasons.some(isOf(`${service}s`)));
+    return without.length === 0 ? told : worst(told, {
+        level: 'wrong',
+        word: `no ${service}`,
+        since: without.map(one => one.since).sort()[0],
+        reasons: [`No ${service} takes jobs`],
+        remedy: replicas(state, service).length === 0 ? start(service) : undefined,
+    });
+}
+
+/**
+ * Bridges take orders without a worker too, until they have as many in flight as they may.
+ * @param {State} state
+ * @returns {Condition}
+ */
+export function bridges(state) {
+    const told = services(state, 'bridge');
+    const reasons = replicas(state, 'bridge').flatMap(one => one.reasons);
+    const take = reasons.length > 0 && reasons.every(isOf('persisters', 'indexers'));
+    return told.level === 'wrong' && take ? {...told, level: 'warn'} : told;
+}
+
+/**
+ * @param {...string} dependencies
+ * @returns {(reason: string) => boolean}
+ */
+function isOf(...dependencies) {
+    return reason => dependencies.some(one => reason.startsWith(`${one}: `));
 }

@@ -1,6 +1,6 @@
 /* The frame of the page: the view that the address names, the sentence on top, and the token. */
 import {setToken, token} from './api.js';
-import {make, show, text} from './dom.js';
+import {make, reconcile, show, text} from './dom.js';
 import {askAnew, known, startPolling} from './poll.js';
 import {openDead} from './views/dead.js';
 import {openFind} from './views/find.js';
@@ -10,7 +10,7 @@ import {openLetter} from './views/letter.js';
 import {openSales} from './views/sales.js';
 import {openTry} from './views/try.js';
 import {openWay} from './views/way.js';
-import {say} from './words.js';
+import {plain, say} from './words.js';
 
 /**
  * @typedef {object} View
@@ -41,6 +41,7 @@ const sentence = /** @type {HTMLElement} */ (document.getElementById('sentence')
 const access = /** @type {HTMLElement} */ (document.getElementById('access'));
 const SYMBOLS = {
     asking: '…',
+    ready: 'i',
     well: '✓',
     wrong: '!',
     lost: '×'
@@ -106,15 +107,32 @@ function openNothing(section) {
 
 const symbol = make('span', {class: 'symbol', 'aria-hidden': 'true'});
 const words = make('span');
-show(sentence, symbol, words);
+const problems = make('ul');
+const all = make('details', {}, make('summary', {}, 'All that is wrong'), problems);
+const column = make('div', {}, words);
+show(sentence, symbol, column);
 
 /** @param {import('./poll.js').State} state */
 function onState(state) {
     sentence.className = state.condition;
     text(symbol, SYMBOLS[state.condition]);
     say(words, state.sentence);
+    /** @type {string[]} */
+    const told = state.report?.problems ?? [];
+    reconcile(problems, told, problem => problem, item);
+    if (told.length < 2) // the sentence says it
+        all.remove();
+    else if (!all.isConnected)
+        column.append(all);
     showAccess(state.refused);
     view?.onState?.(state);
+}
+
+/** @param {string} problem */
+function item(problem) {
+    const element = make('li');
+    say(element, plain(problem));
+    return {element, update: () => {}};
 }
 
 /* ---- the token ---- */

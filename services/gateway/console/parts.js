@@ -1,6 +1,6 @@
 /* The parts that an order passes, and what each tells of itself. */
-import {dependency, server, services, UNTOLD, worst} from './condition.js';
-import {count, duration, plural, rate, share, UNKNOWN, visible} from './words.js';
+import {bridges, dependency, server, services, UNTOLD, workers, worst} from './condition.js';
+import {count, duration, plural, rate, roughly, share, UNKNOWN, visible} from './words.js';
 
 /** @typedef {import('./poll.js').State} State */
 /** @typedef {import('./condition.js').Condition} Condition */
@@ -13,6 +13,7 @@ import {count, duration, plural, rate, share, UNKNOWN, visible} from './words.js
  * @property {string} name
  * @property {string} role what it does
  * @property {(state: State) => Condition} condition
+ * @property {string} [effect] what it means for orders that the part is down
  * @property {(report: any) => string} label of the figure; the report may be null
  * @property {(report: any) => string} figure
  * @property {(report: any, history: State['history']) => string} [more]
@@ -24,6 +25,7 @@ import {count, duration, plural, rate, share, UNKNOWN, visible} from './words.js
  */
 
 const RATE_OVER_MS = 10000;
+const ESTIMATE_MIN = 1000; // PostgreSQL counts anew after 50 orders and a tenth
 
 /** @type {Part} */
 const gateway = {
@@ -36,6 +38,7 @@ const gateway = {
             down: 'takes no orders',
             level: 'wrong',
         }),
+    effect: 'No order is accepted.',
     label: () => 'accepted',
     figure: ({rates}) => rate(rates.accepted_per_second),
     more: ({outbox}) => outbox?.orders > 0
@@ -52,6 +55,7 @@ const rabbitmq = {
     name: 'RabbitMQ',
     role: 'keeps what is not yet stored',
     condition: state => worst(server(state, 'rabbitmq'), taken(state)),
+    effect: 'No order is accepted.',
     label: () => 'waiting',
     figure: ({queue}) => count(queue?.messages),
     more: behind,
@@ -96,7 +100,8 @@ const bridge = {
     key: 'bridge',
     name: 'Bridge',
     role: 'hands each order to both stores',
-    condition: state => services(state, 'bridge'),
+    condition: bridges,
+    effect: 'Orders wait in RabbitMQ.',
     label: () => 'in flight',
     figure: report => count(report.in_flight),
     more: () => 'taken, and not yet in both stores',
@@ -112,11 +117,11 @@ const postgres = {
     name: 'PostgreSQL',
     role: 'stores orders; persisters bring them',
     condition: state => worst(server(state, 'postgres'), workers(state, 'persister')),
+    effect: 'Orders wait in RabbitMQ.',
     label: () => 'stored',
     figure: ({rates}) => rate(rates.stored_per_second),
-    more: report => report.rows_estimated === null
-                        ? ''
-                        : `about ${plural(report.rows_estimated, 'order')} in all`,
+    more: ({rows_estimated: rows}) =>
+        rows >= ESTIMATE_MIN ? `about ${roughly(rows)} orders in all` : '',
     value: ({rates}) => rates.stored_per_second,
     highest: rate,
     service: 'persister',
@@ -130,27 +135,19 @@ const elasticsearch = {
     role: 'finds orders; indexers bring them',
     condition: state =>
         worst(server(state, 'elasticsearch'), workers(state, 'indexer'), index(state)),
+    effect: 'Orders are safe, but search does not find new ones.',
     label: () => 'made searchable',
     figure: ({rates}) => rate(rates.searchable_per_second),
     more: ({documents, index}) =>
         documents === null ? ''
         : index?.missing   ? `${plural(documents, 'order')}, ${share(index.missing)} missing`
                            : `${plural(documents, 'order')} in all`,
+    links: ({index}) => index === null ? [] : [{address: '#/jobs', words: verified(index)}],
     value: ({rates}) => rates.searchable_per_second,
     highest: rate,
     service: 'indexer',
     flows: ({rates}) => rates.searchable_per_second > 0,
 };
-
-/**
- * Without a token nothing is told of them.
- * @param {State} state
- * @param {string} service
- * @returns {Condition}
- */
-function workers(state, service) {
-    return state.report ? services(state, service, service) : {level: 'well', word: 'up'};
-}
 
 /**
  * @param {State} state
@@ -160,6 +157,16 @@ function index(state) {
     const told = server(state, 'search_index', {up: 'up', down: 'incomplete', level: 'warn'});
     const fault = state.report?.index?.fault;
     return fault ? {...told, level: 'warn', word: 'incomplete', reasons: [fault]} : told;
+}
+
+/** @param {any} index */
+function verified(index) {
+    if (index.verified_at === null)
+        return 'never verified';
+    const found = ['missing', 'extra', 'different']
+                      .filter(kind => index[`${kind}_documents`] > 0)
+                      .map(kind => `${count(index[`${kind}_documents`])} ${kind}`);
+    return `verified ${index.verified_at}: ${found.join(', ') || 'nothing missing'}`;
 }
 
 /** @type {Part} */
@@ -212,6 +219,7 @@ const redis = {
     name: 'Redis',
     role: 'answers reads, knows used keys',
     condition: state => server(state, 'redis'),
+    effect: 'Reads go to PostgreSQL.',
     label: report => told(report)?.status === 'down' ? 'down since' : 'up since',
     figure: report => told(report)?.since ?? UNKNOWN,
     value: report => {
@@ -231,6 +239,7 @@ const scheduler = {
     name: 'Scheduler',
     role: 'refreshes the sales, and does jobs',
     condition: state => state.report ? services(state, 'scheduler') : server(state, 'scheduler'),
+    effect: 'Sales are not refreshed, and jobs wait.',
     label: () => 'sales refreshed',
     figure: report => report.last_refresh_at ?? UNKNOWN,
     more: report => running(report).length === 0 ? 'no job is under way' : '',

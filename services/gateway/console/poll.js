@@ -10,7 +10,8 @@ export const HISTORY_MS = 120000;
 /**
  * What is known of the system.
  * @typedef {object} State
- * @property {'asking'|'well'|'wrong'|'lost'} condition
+ * @property {'asking'|'ready'|'well'|'wrong'|'lost'} condition `ready`: there is no token to ask
+ *     whether all is well
  * @property {string} sentence what the condition is, for a person
  * @property {any} report the answer of /api/admin/status; null without a token, or while lost
  * @property {any} readiness the answer of /readyz; null with a token, or while lost
@@ -116,10 +117,10 @@ function onReadiness(answer) {
     state.readiness = answer;
     state.report = null;
     state.history = [];
-    state.condition = answer.status === 'ready' ? 'well' : 'wrong';
+    state.condition = answer.status === 'ready' ? 'ready' : 'wrong';
     state.sentence =
         answer.status === 'ready'
-            ? 'All is well, as far as the gateway tells without a token.'
+            ? 'The gateway is ready. Sign in to see the rest.'
             : `The gateway is ${answer.status}; down: ${down.join(', ') || 'nothing'}.`;
 }
 

@@ -5,11 +5,17 @@ export const UNKNOWN = '–';
 
 const counts = new Intl.NumberFormat('en', {maximumFractionDigits: 0});
 const amounts = new Intl.NumberFormat('en', {minimumFractionDigits: 2, maximumFractionDigits: 2});
+const estimates = new Intl.NumberFormat('en', {maximumSignificantDigits: 2});
 const shares = new Intl.NumberFormat('en', {style: 'percent', maximumFractionDigits: 1});
 
 /** @param {number|null|undefined} value */
 export function count(value) {
     return value === null || value === undefined ? UNKNOWN : counts.format(value);
+}
+
+/** @param {number} estimate of which no more digits are true */
+export function roughly(estimate) {
+    return estimates.format(estimate);
 }
 
 /** @param {number|null|undefined} perSecond */

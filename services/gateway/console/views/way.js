@@ -75,6 +75,7 @@ function card(part) {
     const state = badge();
     const since = make('p', {class: 'since'});
     const reasons = make('ul', {class: 'trouble'});
+    const effect = make('p', {class: 'effect'});
     const label = make('span', {class: 'label'});
     const value = make('strong');
     const more = make('p', {class: 'more'});
@@ -87,7 +88,7 @@ function card(part) {
     const element = make(
         'li', {}, part.flows && make('span', {class: 'arrow', 'aria-hidden': 'true'}, make('span')),
         make('div', {class: 'title'}, make('h3', {}, part.name), state.element),
-        make('p', {class: 'role'}, part.role), since, reasons, figures, list?.element);
+        make('p', {class: 'role'}, part.role), since, reasons, effect, figures, list?.element);
 
     /** @param {State} known */
     function update(known) {
@@ -100,6 +101,9 @@ function card(part) {
         say(since, troubled && condition.since ? `since ${condition.since}` : '');
         const told = troubled ? condition.reasons ?? [] : [];
         reconcile(reasons, told.slice(0, 3), line => line, line);
+        text(effect, condition.level === 'wrong'
+                         ? [part.effect, condition.remedy].filter(Boolean).join(' ')
+                         : '');
         figures.hidden = known.readiness !== null;
         say(label, report ? part.label(report) : part.label(null));
         say(value, report ? part.figure(report) : UNKNOWN);
@@ -129,7 +133,7 @@ function link(first) {
         element,
         /** @param {import('../parts.js').Link} now */
         update(now) {
-            text(element, now.words);
+            say(element, now.words);
         },
     };
 }
