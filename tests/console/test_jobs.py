@@ -256,8 +256,11 @@ def test_none_of_this_id(console, page):
 
 
 WORDS = [
-    ({"state": "running", "done": 88, "result": {"phase": "tail", "copied": 88}}, "orders that came meanwhile, 88 of 88"),
-    ({"state": "running", "done": 22, "result": {"phase": "copying", "index": "orders-9"}}, "copying, 22 of 88, 25%"),
+    ({"state": "running", "done": 88, "result": {"phase": "tail"}}, "orders that came meanwhile, 88 of 88"),
+    (
+        {"state": "running", "done": 22, "result": {"phase": "copying", "index": "orders-9"}},
+        "copying, 22 of 88, 25%",
+    ),
     ({"state": "canceled", "done": 88, "error": "the old one is kept"}, "What is left"),
     ({"state": "failed", "done": 88, "error": "it is gone"}, "Error"),
     (

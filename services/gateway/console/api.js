@@ -52,6 +52,7 @@ export function setToken(value) {
  * @typedef {object} Options
  * @property {any} [body] sent as JSON
  * @property {string} [json] sent as it is, in place of `body`
+ * @property {boolean} [plain] the answer is no JSON; its body is not told
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal] ends the request: what is thrown then is no Problem
  * @property {number} [timeoutMs]
@@ -95,7 +96,7 @@ export async function request(method, path, options = {}) {
         if (!answer.ok)
             throw new Problem(answer.status, body?.code ?? 'unknown',
                               body?.title ?? `The gateway answered ${answer.status}`, body ?? {});
-        if (body === null)
+        if (body === null && !options.plain)
             throw new Problem(0, 'foreign', 'What answers is not the gateway');
         return {status: answer.status, headers: answer.headers, body};
     } catch (error) {

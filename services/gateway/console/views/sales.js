@@ -77,7 +77,7 @@ export function openSales(place) {
         text(told, 'The sales are refreshed; this may take minutes …');
         try {
             await request('POST', '/api/admin/refresh',
-                          {signal: stop.signal, timeoutMs: REFRESH_TIMEOUT_MS});
+                          {plain: true, signal: stop.signal, timeoutMs: REFRESH_TIMEOUT_MS});
             text(told, 'The sales are refreshed.');
             void question.ask();
         } catch (error) {
