@@ -85,3 +85,12 @@ export function tell(line, words, link, wrong = false) {
     line.className = wrong ? 'error' : '';
     line.replaceChildren(words, ...(link ? [' ', /** @type {Node} */ (link)] : []));
 }
+
+/**
+ * Sorts reasons with their numbers: the most frequent first.
+ * @param {[string, number]} one
+ * @param {[string, number]} other
+ */
+export function byNumber(one, other) {
+    return other[1] - one[1] || (one[0] < other[0] ? -1 : 1);
+}
