@@ -164,6 +164,7 @@ const ADVICE = {
         'This port may lack the routes of operators (API_ADMIN=off): open the console on the admin port.',
     outcome_unknown: 'It may have been done: look before you try again.',
     overloaded: 'Try again in a moment.',
+    store_unavailable: 'PostgreSQL does not answer: try again when it is back.',
     queue_unavailable: 'Nothing was kept: try again in a moment.',
     foreign: 'See what stands between it and this page: a proxy, or the login of a network.',
     unreachable: 'Try again when it is back.',
