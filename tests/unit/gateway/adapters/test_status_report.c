@@ -192,8 +192,8 @@ static void test_problems(void **state)
     assert_summary("bridge 10.0.0.2:9101 has been not ready since 2026-09-21T13:13:20Z: "
                    "indexers: no worker takes jobs; 2 more things are wrong.");
     static const char *const told[] = {
-        "bridge 10.0.0.2:9101 has been not ready since 2026-09-21T13:13:20Z: "
-        "indexers: no worker takes jobs",
+        ("bridge 10.0.0.2:9101 has been not ready since 2026-09-21T13:13:20Z: "
+         "indexers: no worker takes jobs"),
         "a service at 10.0.0.3:9103 has been unreachable since 2026-09-21T13:13:20Z",
         "1 dead letter waits for a decision, the oldest died at 2026-09-01T00:00:00.000000Z",
     };
