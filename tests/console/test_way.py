@@ -84,7 +84,7 @@ def test_orders_pass(way, system):
     screenshots(page, "way")
     expect(figure(page, "Gateway")).to_have_text("0/s")
     expect(part(page, "RabbitMQ")).to_contain_text("0 in flight, nothing is behind")
-    assert page.locator(".way > .flows").count() == 0
+    expect(page.locator(".way > .flows")).to_have_count(0)
 
 
 def test_orders_wait(way, restored):
@@ -219,7 +219,7 @@ def test_dead_letters(way, rows):
     rows.letters(30)
     expect(figure(page, "Dead letters")).to_have_text("30", timeout=SOON_MS)
     expect(badge(page, "Dead letters")).to_have_text("! waiting")
-    expect(way.sentence).to_contain_text("30 dead letters wait for a decision, the oldest since ")
+    expect(way.sentence).to_contain_text("30 dead letters wait for a decision, the oldest died at ")
     check_page(page)
     part(page, "Dead letters").get_by_role("link", name="15 malformed").click()
     expect(page).to_have_url(re.compile("#/dead.state=dead&reason=malformed$"))
