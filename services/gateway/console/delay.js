@@ -29,6 +29,17 @@ export function whyWaits(state, step) {
 }
 
 /**
+ * Why an order that is on its way has come no further.
+ * @param {State} state
+ * @param {{stored: boolean|null}} fate
+ * @returns {string} empty: no reason is known
+ */
+export function tellDelay(state, fate) {
+    const why = whyWaits(state, fate.stored ? 'searchable' : 'stored');
+    return why && `It waits: ${why}. It is safe, and goes on by itself when that is mended.`;
+}
+
+/**
  * @param {State} state
  * @param {string} name
  */

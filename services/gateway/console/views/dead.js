@@ -9,6 +9,7 @@ import {explainReason, explainStage} from '../reasons.js';
 import {count, plural, time, visible} from '../words.js';
 
 const LIMIT = 50;
+
 /**
  * @param {HTMLElement} place
  * @param {URLSearchParams} parameters

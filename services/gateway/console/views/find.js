@@ -1,6 +1,6 @@
 /* Find: what is known of the order of an id, or the orders whose names have certain words. */
 import {explain, Problem, request} from '../api.js';
-import {whyWaits} from '../delay.js';
+import {tellDelay, whyWaits} from '../delay.js';
 import {make, show, text} from '../dom.js';
 import {known} from '../poll.js';
 import {amount, count, isOrderId, plural, share, time, visible} from '../words.js';
@@ -244,7 +244,9 @@ async function findOrder(id, signal) {
             make('h3', {}, 'Its dead letters'),
             describeLetters(fate instanceof Problem ? null : fate.body.dead_letters),
         ],
-        state => text(delay, fate instanceof Problem ? '' : tellDelay(fate.body, state)),
+        state => text(delay, !(fate instanceof Problem) && isOnItsWay(fate.body)
+                                 ? tellDelay(state, fate.body)
+                                 : ''),
     ];
 }
 
@@ -295,16 +297,6 @@ function describeFate(fate, alone) {
         ],
         ...created, ['Stored', tellFact(fate.stored, moves)],
         ['Searchable', tellFact(fate.searchable, moves)]);
-}
-
-/**
- * Why it has come no further, if that is known.
- * @param {any} fate
- * @param {import('../poll.js').State} state
- */
-function tellDelay(fate, state) {
-    const why = isOnItsWay(fate) && whyWaits(state, fate.stored ? 'searchable' : 'stored');
-    return why ? `It waits: ${why}. It is safe, and goes on by itself when that is mended.` : '';
 }
 
 /**

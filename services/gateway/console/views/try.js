@@ -1,7 +1,8 @@
 /* Try it: a form that sends an order, and what becomes of it as it happens. */
 import {explain, Problem, request} from '../api.js';
-import {whyWaits} from '../delay.js';
+import {tellDelay} from '../delay.js';
 import {make, show, text} from '../dom.js';
+import {numberOrText} from '../json_text.js';
 import {known} from '../poll.js';
 import {clock, duration, isOrderId, time, visible} from '../words.js';
 
@@ -9,6 +10,7 @@ const EACH_MS = 50;
 const SLOW_MS = 1000; // after a minute, and while there is no answer
 const MINUTE_MS = 60000;
 const LONG_MS = 5000; // a step that takes longer is told of
+const UNUSUAL = 'It takes longer than usual. It is safe, and goes on by itself.';
 const STEPS = ['accepted', 'stored', 'searchable'];
 const AGAIN = 'Send it again: the same key goes with it, so it stays one order.';
 /** @type {Record<string, string>} code of a problem → what to tell after it */
@@ -178,9 +180,7 @@ function labelled(label, attributes) {
  * @param {string} amount
  */
 function writeOrder(name, amount) {
-    const isNumber = /^-?(0|[1-9]\d*)(\.\d+)?(e[-+]?\d+)?$/i.test(amount);
-    return `{"product_name":${JSON.stringify(name)},"amount":${
-        isNumber ? amount : JSON.stringify(amount)}}`;
+    return `{"product_name":${JSON.stringify(name)},"amount":${numberOrText(amount)}}`;
 }
 
 /** crypto.randomUUID() is there only over HTTPS and on loopback. */
@@ -278,7 +278,7 @@ function followOrder(id, begun, signal) {
         else
             text(message, ended                   ? 'It has come all the way: searches find it.'
                           : now - moved < LONG_MS ? ''
-                                                  : tellDelay(fate.stored));
+                                                  : tellDelay(known(), fate) || UNUSUAL);
     }
 
     return make(
@@ -287,16 +287,6 @@ function followOrder(id, begun, signal) {
              make('a', {href: `#/find?q=${id}`}, make('code', {}, id))),
         make('ol', {class: 'steps', 'aria-live': 'polite'}, steps.map(step => step.element)),
         waited, message);
-}
-
-/**
- * Why it has come no further.
- * @param {boolean|null} stored
- */
-function tellDelay(stored) {
-    const why = whyWaits(known(), stored ? 'searchable' : 'stored');
-    return why ? `It waits: ${why}. It is safe, and goes on by itself when that is mended.`
-               : 'It takes longer than usual. It is safe, and goes on by itself.';
 }
 
 /** @param {any[]|null} letters */
