@@ -1,4 +1,6 @@
-/* Accept          = #( media-range [ weight ] )
+/* Reads what a client accepts, and weighs what may be had against it. By RFC 9110, 12.5:
+ *
+ * Accept          = #( media-range [ weight ] )
  * media-range     = ( "*" "/" "*" / type "/" "*" / type "/" subtype ) parameters
  * Accept-Encoding = #( ( content-coding / "*" ) [ weight ] )
  * parameters      = *( OWS ";" OWS [ token "=" ( token / quoted-string ) ] )

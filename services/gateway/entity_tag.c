@@ -1,4 +1,6 @@
-/* If-None-Match = "*" / #entity-tag
+/* Compares an entity tag with those of If-None-Match. By RFC 9110, 13.1.2 and 8.8.3:
+ *
+ * If-None-Match = "*" / #entity-tag
  * entity-tag    = [ "W/" ] DQUOTE *etagc DQUOTE, in which a backslash is a character as any other
  * Several lines are one list. */
 #include "services/gateway/entity_tag.h"

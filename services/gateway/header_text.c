@@ -1,3 +1,4 @@
+/* Reads the parts of a header field: each function takes one from the front, if it is there. */
 #include "services/gateway/header_text.h"
 #include <string.h>
 
