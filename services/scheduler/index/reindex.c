@@ -306,7 +306,7 @@ static void do_phase(struct reindex *reindex)
         copy(reindex, REINDEX_REFRESH);
         return;
     case REINDEX_REFRESH:
-        reindex_refresh(reindex);
+        reindex_give_settings(reindex);
         return;
     case REINDEX_COMPARE:
         compare(reindex, REINDEX_CATCH_UP);

@@ -246,7 +246,7 @@ void reindex_look_at_own(struct reindex *reindex)
     reindex_send(reindex, "GET", path, NULL, "view_index_metadata", on_own);
 }
 
-/* ---- refreshing ---- */
+/* ---- its settings ---- */
 
 static void on_settings(void *arg, long status, const char *body, size_t body_len,
                         const struct server_error *said)
@@ -260,7 +260,7 @@ static void on_settings(void *arg, long status, const char *body, size_t body_le
         reindex_enter(reindex, REINDEX_COMPARE); /* which refreshes it */
 }
 
-void reindex_refresh(struct reindex *reindex)
+void reindex_give_settings(struct reindex *reindex)
 {
     char path[PATH_SIZE];
     (void)snprintf(path, sizeof path, "/%s/_settings", reindex->at.name);

@@ -83,7 +83,7 @@ bool reindex_has_moved(const struct reindex *reindex);
 /* reindex_make.c */
 void reindex_make(struct reindex *reindex);
 void reindex_look_at_own(struct reindex *reindex); /* until `owned` */
-void reindex_refresh(struct reindex *reindex);
+void reindex_give_settings(struct reindex *reindex);
 void reindex_clean(struct reindex *reindex);
 
 /* reindex_swap.c */
