@@ -39,6 +39,14 @@ function badge(symbol, look, words) {
                 make('span', {'aria-hidden': 'true'}, `${symbol} `), words);
 }
 
+/**
+ * From its start to its end.
+ * @param {any} job
+ */
+export function tookSeconds(job) {
+    return (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
+}
+
 /** @param {any} job */
 export function askedBy(job) {
     return job.automatic ? 'by itself' : operator(job.requested_by);
@@ -262,7 +270,7 @@ const MEANINGS = {
 function counts(out) {
     return Object.entries(out).filter(([name]) => name !== 'phase').map(([name, value]) => {
         const written = typeof value === 'number' ? count(value) : visible(JSON.stringify(value));
-        const meaning = value > 0 ? MEANINGS[name] : undefined;
+        const meaning = value > 0 && Object.hasOwn(MEANINGS, name) ? MEANINGS[name] : undefined;
         return [
             visible(name.replaceAll('_', ' ')), [written, ...meaning ? [': ', ...meaning] : []]
         ];

@@ -1,6 +1,7 @@
 /* Dead letters: how many there are of each reason, and those that a filter finds. The filter is the
  * address. */
 import {explain, get, token} from '../api.js';
+import {table} from '../blocks.js';
 import {make, reconcile, show, text} from '../dom.js';
 import {address, FILTERS, openFilters} from '../letter_filter.js';
 import {byNumber, orderLink, showState, tell, tokenNote} from '../letters.js';
@@ -109,14 +110,8 @@ function reasonRow([reason]) {
 function openList(onDead) {
     const rows = make('tbody');
     const told = make('p', {role: 'status'});
-    const table = make('table', {}, make('caption', {}, 'Newest first'),
-                       make('thead', {},
-                            make('tr', {},
-                                 ['Letter', 'Died', 'Why', 'Stage', 'Order', 'State'].map(
-                                     words => make('th', {scope: 'col'}, words)))),
-                       rows);
-    const box =
-        make('div', {class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Letters'}, table);
+    const box = table('Letters', 'Newest first',
+                      ['Letter', 'Died', 'Why', 'Stage', 'Order', 'State'], rows);
     const pages = make('p', {class: 'pages'});
     let parameters = new URLSearchParams();
     let ended = new AbortController();

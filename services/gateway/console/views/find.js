@@ -1,5 +1,6 @@
 /* Find: what is known of the order of an id, or the orders whose names have certain words. */
 import {explain, Problem, request} from '../api.js';
+import {factList, table} from '../blocks.js';
 import {tellDelay, whyWaits} from '../delay.js';
 import {make, show, text} from '../dom.js';
 import {known} from '../poll.js';
@@ -186,14 +187,9 @@ function orderTable(range, hits) {
                     make('td', {class: 'number'}, amount(order.amount)),
                     make('td', {}, time(order.created_at)));
     });
-    return make('div', {class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Orders found'},
-                make('table', {}, make('caption', {}, range),
-                     make('thead', {},
-                          make('tr', {}, make('th', {scope: 'col'}, 'Order'),
-                               make('th', {scope: 'col'}, 'Product name'),
-                               make('th', {scope: 'col', class: 'number'}, 'Amount'),
-                               make('th', {scope: 'col'}, 'Created'))),
-                     make('tbody', {}, rows)));
+    const heads =
+        ['Order', 'Product name', make('th', {scope: 'col', class: 'number'}, 'Amount'), 'Created'];
+    return table('Orders found', range, heads, make('tbody', {}, rows));
 }
 
 /**
@@ -269,12 +265,6 @@ function isAbsent(answer) {
     return answer instanceof Problem && answer.status === 404;
 }
 
-/** @param {...[string, ...import('../dom.js').Child[]]} facts */
-function factList(...facts) {
-    return make('dl', {class: 'facts'},
-                facts.flatMap(([name, ...told]) => [make('dt', {}, name), make('dd', {}, told)]));
-}
-
 /** @param {any} fate */
 function isOnItsWay({state}) {
     return state === 'accepted' || state === 'stored';
@@ -287,16 +277,18 @@ function isOnItsWay({state}) {
 function describeFate(fate, alone) {
     const [badge, symbol] = STATES[fate.state];
     const moves = isOnItsWay(fate);
-    /** @type {[string, ...import('../dom.js').Child[]][]} */
-    const created =
-        alone ? [['Created', fate.accepted_at ? time(fate.accepted_at) : 'not known']] : [];
-    return factList(
+    return factList([
         [
-            'State', make('span', {class: `badge ${badge}`}, `${symbol} ${fate.state}`), ' ',
-            moves && make('a', {href: `#/try?id=${fate.order_id}`}, 'Follow it')
+            'State',
+            [
+                make('span', {class: `badge ${badge}`}, `${symbol} ${fate.state}`), ' ',
+                moves && make('a', {href: `#/try?id=${fate.order_id}`}, 'Follow it')
+            ]
         ],
-        ...created, ['Stored', tellFact(fate.stored, moves)],
-        ['Searchable', tellFact(fate.searchable, moves)]);
+        ['Created', alone && (fate.accepted_at ? time(fate.accepted_at) : 'not known')],
+        ['Stored', tellFact(fate.stored, moves)],
+        ['Searchable', tellFact(fate.searchable, moves)],
+    ]);
 }
 
 /**
@@ -311,9 +303,12 @@ function tellFact(fact, moves) {
 
 /** @param {{headers: Headers, body: any}} answer */
 function describeOrder({headers, body}) {
-    return factList(['Product name', make('bdi', {class: 'name'}, visible(body.product_name))],
-                    ['Amount', amount(body.amount)], ['Created', time(body.created_at)],
-                    ['Read', headers.get('x-cache') === 'HIT' ? 'from Redis' : 'from PostgreSQL']);
+    return factList([
+        ['Product name', make('bdi', {class: 'name'}, visible(body.product_name))],
+        ['Amount', amount(body.amount)],
+        ['Created', time(body.created_at)],
+        ['Read', headers.get('x-cache') === 'HIT' ? 'from Redis' : 'from PostgreSQL'],
+    ]);
 }
 
 /** @param {Problem} problem */
@@ -337,14 +332,8 @@ function describeLetters(letters) {
                        make('td', {}, make('bdi', {}, visible(letter.reason))),
                        make('td', {}, make('bdi', {}, visible(letter.stage))),
                        make('td', {}, ending(letter))));
-    return make(
-        'div', {class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Dead letters'},
-        make('table', {}, make('caption', {}, 'Newest first'),
-             make('thead', {},
-                  make('tr', {}, make('th', {scope: 'col'}, 'Letter'),
-                       make('th', {scope: 'col'}, 'Died'), make('th', {scope: 'col'}, 'Reason'),
-                       make('th', {scope: 'col'}, 'Stage'), make('th', {scope: 'col'}, 'State'))),
-             make('tbody', {}, rows)));
+    return table('Dead letters', 'Newest first', ['Letter', 'Died', 'Reason', 'Stage', 'State'],
+                 make('tbody', {}, rows));
 }
 
 /** @param {any} letter */

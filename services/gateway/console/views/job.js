@@ -2,7 +2,7 @@
 import {explain, post, Problem, token} from '../api.js';
 import {ask} from '../ask.js';
 import {make, reconcile, reveal, show, text} from '../dom.js';
-import {askedBy, parameters, result, stateBadge} from '../job_words.js';
+import {askedBy, parameters, result, stateBadge, tookSeconds} from '../job_words.js';
 import {loading} from '../loading.js';
 import {known} from '../poll.js';
 import {progress} from '../progress.js';
@@ -114,9 +114,7 @@ export function openJob(place, _parameters, id) {
 
 /** @param {any} job */
 function describe(job) {
-    const took =
-        job.started_at && job.finished_at &&
-        ` (took ${duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)})`;
+    const took = job.started_at && job.finished_at && ` (took ${duration(tookSeconds(job))})`;
     /** @param {string} look */
     const why = look =>
         job.error ? [make('bdi', {class: look}, visible(job.error, {lines: true}))] : [];

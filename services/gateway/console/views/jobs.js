@@ -1,8 +1,9 @@
 /* Jobs: those about the search index are begun here, and all are listed. */
 import {explain, post, Problem, token} from '../api.js';
 import {ask} from '../ask.js';
+import {table} from '../blocks.js';
 import {make, reconcile, reveal, show, text} from '../dom.js';
-import {askedBy, stateBadge} from '../job_words.js';
+import {askedBy, stateBadge, tookSeconds} from '../job_words.js';
 import {loading} from '../loading.js';
 import {known} from '../poll.js';
 import {progress} from '../progress.js';
@@ -28,14 +29,9 @@ export function openJobs(place, parameters) {
     const body = make('tbody');
     const problem = make('p', {class: 'error', role: 'alert'});
     const pages = make('p', {class: 'pages'});
-    show(place, heading, forms.element, make('h3', {id: 'list'}, 'History'), problem,
-         make('div', {class: 'wide', tabindex: 0, role: 'region', 'aria-labelledby': 'list'},
-              make('table', {}, make('caption', {}, 'Newest first'),
-                   make('thead', {},
-                        make('tr', {},
-                             ['Job', 'Kind', 'State', 'Done', 'Asked for by', 'When', 'Took'].map(
-                                 word => make('th', {scope: 'col'}, word)))),
-                   body)),
+    show(place, heading, forms.element, make('h3', {}, 'History'), problem,
+         table('History', 'Newest first',
+               ['Job', 'Kind', 'State', 'Done', 'Asked for by', 'When', 'Took'], body),
          pages);
 
     const cursor = parameters.get('cursor');
@@ -129,7 +125,7 @@ function buildRow() {
 function timeOf(job) {
     if (!job.started_at || !job.finished_at)
         return UNKNOWN;
-    return duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000);
+    return duration(tookSeconds(job));
 }
 
 /* ---- beginning one ---- */

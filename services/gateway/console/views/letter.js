@@ -1,5 +1,6 @@
 /* One dead letter: what it holds, why it died, what became of it, and what can be done with it. */
 import {explain, get, post, Problem, request, token} from '../api.js';
+import {factList} from '../blocks.js';
 import {firstBytes, hexDump} from '../bytes.js';
 import {make, reveal, show, text} from '../dom.js';
 import {decoded, isJson, isText, members, numberOrText, pretty} from '../json_text.js';
@@ -117,7 +118,7 @@ function facts(letter) {
     const state = make('span');
     showState(state, letter.state);
     const {means, advice} = explainReason(letter.reason);
-    return list([
+    return factList([
         ['State', state],
         ['Reason', [make('strong', {}, data(letter.reason)), ` ${means}`]],
         ['What to do', letter.state === 'dead' && advice],
@@ -142,7 +143,7 @@ function facts(letter) {
 function fate(letter) {
     if (letter.state === 'dead')
         return make('p', {}, 'Nothing yet: it waits for somebody to replay or to discard it.');
-    return list([
+    return factList([
         [letter.state === 'replayed' ? 'Replayed' : 'Discarded', time(letter.ended_at)],
         ['By', operator(letter.ended_by)],
         ['Because', letter.ended_reason !== null && data(letter.ended_reason)],
@@ -160,16 +161,6 @@ function fate(letter) {
 /** @param {string} written of unknown origin */
 function data(written) {
     return make('bdi', {}, visible(written));
-}
-
-/**
- * @param {[string, import('../dom.js').Child | import('../dom.js').Child[]][]} entries without a
- *     value: left out
- */
-function list(entries) {
-    const given = entries.filter(([, value]) => value);
-    return make('dl', {class: 'facts'},
-                given.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
 }
 
 /* ---- its body ---- */
