@@ -117,24 +117,24 @@ static bool chosen(const struct compare_hour *hour, struct compare_choice choice
 }
 
 bool compare_hours_next(const struct compare_hours *hours, struct compare_choice choice, size_t at,
-                        size_t longest, struct compare_span *ret_span)
+                        size_t end, size_t longest, struct compare_span *ret_span)
 {
-    while (at < hours->count && !chosen(&hours->hours[at], choice))
+    while (at < end && !chosen(&hours->hours[at], choice))
         at++;
-    if (at == hours->count)
+    if (at >= end)
         return false;
-    size_t end = at + 1;
+    size_t behind = at + 1;
     if (longest == 0)
-        for (size_t i = end; i < hours->count; i++)
-            end = chosen(&hours->hours[i], choice) ? i + 1 : end;
+        for (size_t i = behind; i < end; i++)
+            behind = chosen(&hours->hours[i], choice) ? i + 1 : behind;
     else
-        while (end < hours->count && end - at < longest && chosen(&hours->hours[end], choice) &&
-               hours->hours[end].start_us == hours->hours[end - 1].start_us + ORDER_HOUR_US)
-            end++;
+        while (behind < end && behind - at < longest && chosen(&hours->hours[behind], choice) &&
+               hours->hours[behind].start_us == hours->hours[behind - 1].start_us + ORDER_HOUR_US)
+            behind++;
     *ret_span = (struct compare_span){.first = at,
-                                      .end = end,
+                                      .end = behind,
                                       .from_us = hours->hours[at].start_us,
-                                      .to_us = hours->hours[end - 1].start_us + ORDER_HOUR_US};
+                                      .to_us = hours->hours[behind - 1].start_us + ORDER_HOUR_US};
     return true;
 }
 

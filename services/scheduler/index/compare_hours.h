@@ -62,10 +62,11 @@ bool compare_range_has(const struct compare_range *range, int64_t us);
 /* Cut off what a span has outside the range: its ends. */
 void compare_range_clip(const struct compare_range *range, struct compare_span *span);
 
-/* The next span at `at` or after it: hours to look into without a gap, `longest` at most; or, with
- * `longest` 0, all from the first to the last, gaps included. Returns false when there is none. */
+/* The next span at `at` or after it, and before `end`: hours to look into without a gap, `longest`
+ * at most; or, with `longest` 0, all from the first to the last, gaps included. Returns false when
+ * there is none. */
 bool compare_hours_next(const struct compare_hours *hours, struct compare_choice choice, size_t at,
-                        size_t longest, struct compare_span *ret_span);
+                        size_t end, size_t longest, struct compare_span *ret_span);
 
 /* Does an hour of the span differ? */
 bool compare_hours_differ(const struct compare_hours *hours, struct compare_choice choice,

@@ -208,8 +208,8 @@ static void choose_hours(struct first_look *look)
     struct compare_span next;
     look->phase = LOOK_DONE;
     if (look->documents_range != DOCUMENTS_DATED ||
-        !compare_hours_next(look->hours, look->choice, look->next_hour, DOCUMENT_HOURS, &next) ||
-        next.first >= look->span.end)
+        !compare_hours_next(look->hours, look->choice, look->next_hour, look->span.end,
+                            DOCUMENT_HOURS, &next))
         return;
     look->next_hour = next.end;
     compare_range_clip(look->range, &next);

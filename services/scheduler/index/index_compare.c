@@ -153,7 +153,7 @@ static void note_progress(struct index_compare *compare)
 static void next_span(struct index_compare *compare)
 {
     struct compare_span span;
-    if (compare_hours_next(&compare->hours, compare->choice, compare->at,
+    if (compare_hours_next(&compare->hours, compare->choice, compare->at, compare->hours.count,
                            compare->by_time ? SPAN_HOURS : 0, &span)) {
         compare->at = span.end;
         compare_range_clip(&compare->range, &span);

@@ -127,7 +127,7 @@ static void assert_span(const struct compare_hours *hours, struct compare_choice
                         size_t longest, int64_t from, int64_t to)
 {
     struct compare_span span;
-    assert_true(compare_hours_next(hours, choice, *at, longest, &span));
+    assert_true(compare_hours_next(hours, choice, *at, hours->count, longest, &span));
     assert_true(span.from_us == HOUR(from));
     assert_true(span.to_us == HOUR(to));
     *at = span.end;
@@ -146,14 +146,14 @@ static void test_spans(void **state)
     assert_span(&hours, differing, &at, 2, 10, 12);
     assert_span(&hours, differing, &at, 2, 12, 13);
     assert_span(&hours, differing, &at, 2, 20, 21);
-    assert_false(compare_hours_next(&hours, differing, at, 2, &span));
+    assert_false(compare_hours_next(&hours, differing, at, hours.count, 2, &span));
 
     at = 0;
     assert_span(&hours, every, &at, 24, 10, 14);
     assert_span(&hours, every, &at, 24, 20, 21);
-    assert_false(compare_hours_next(&hours, every, at, 24, &span));
+    assert_false(compare_hours_next(&hours, every, at, hours.count, 24, &span));
 
-    assert_true(compare_hours_next(&hours, differing, 0, 0, &span));
+    assert_true(compare_hours_next(&hours, differing, 0, hours.count, 0, &span));
     assert_true(span.from_us == HOUR(10) && span.to_us == HOUR(21));
     assert_int_equal(compare_hours_list(&hours, differing, &span, starts), 4);
     assert_true(starts[2] == HOUR(12) && starts[3] == HOUR(20));
@@ -161,12 +161,19 @@ static void test_spans(void **state)
     assert_false(
         compare_hours_differ(&hours, differing, &(struct compare_span){.first = 3, .end = 4}));
 
+    /* A part of a span ends where the span does, however long it may be. */
+    assert_true(compare_hours_next(&hours, every, 1, 3, 24, &span));
+    assert_true(span.from_us == HOUR(11) && span.to_us == HOUR(13));
+    assert_true(compare_hours_next(&hours, differing, 0, 4, 0, &span));
+    assert_true(span.from_us == HOUR(10) && span.to_us == HOUR(13));
+    assert_false(compare_hours_next(&hours, differing, 3, 4, 24, &span));
+
     assert_int_equal(compare_hours_lacking(&hours), 2);
     assert_int_equal(compare_hours_surplus(&hours), 3);
     assert_int_equal(compare_hours_lookups(&hours, differing), 15);
     assert_int_equal(compare_hours_lookups(&hours, every), 20);
     compare_hours_release(&hours);
-    assert_false(compare_hours_next(&hours, every, 0, 0, &span));
+    assert_false(compare_hours_next(&hours, every, 0, hours.count, 0, &span));
 }
 
 int main(void)
