@@ -68,6 +68,7 @@ class Lanes:
 
 def run_lane(number: int, folder: pathlib.Path, seed: int, long: bool, tasks, results) -> None:
     with Stand(folder, number) as stand:
+        stand.keep_blocks()
         warm_up(stand)
         while (task := tasks.get()) is not None:
             # What lanes print must not be mixed.

@@ -237,6 +237,7 @@ def main() -> int:
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with Stand(arguments.folder) as stand:
+        stand.keep_blocks()
         stand.scale(**SCALE)
         run = Run("soak", stand, arguments.seed, long=True)
         run.expects_redelivery = True

@@ -89,7 +89,9 @@ class Stand:
         self.services.settings |= {"ORDER_INDEX_SETTINGS_FILE": str(self.index_settings)}
         self.index_settings.write_text("{}")
         self.services.up(**ONE_OF_EACH)
-        # Where the disk has room, Elasticsearch lifts a block of writing whenever it has looked, each 30 s.
+
+    def keep_blocks(self) -> None:
+        """Where the disk has room, Elasticsearch lifts a block of writing whenever it has looked, each 30 s."""
         self.elasticsearch(
             "PUT", "/_cluster/settings", {"persistent": {"cluster.info.update.interval": "1h"}}
         )

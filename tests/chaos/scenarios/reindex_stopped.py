@@ -96,7 +96,7 @@ def over_the_watermark(run):
 
 @contextlib.contextmanager
 def unblocked_at_last(run):
-    """As an operator does it who has made room: Elasticsearch itself looks only once an hour."""
+    """As an operator does it who has made room: until Elasticsearch itself has looked, it takes a while."""
     try:
         yield
     finally:
