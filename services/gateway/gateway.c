@@ -28,7 +28,7 @@
 struct gateway {
     struct loop_shared shared;
     struct byte_budget bodies, answers;
-    atomic_uint waiting;
+    atomic_uint waiting, owed;
     struct cors cors;
     struct gateway_loop **loops;
     unsigned loop_count;
@@ -186,6 +186,7 @@ int gateway_run(const void *arg, int stop_fd, struct error *err)
         .bodies = &gateway.bodies,
         .answers = &gateway.answers,
         .waiting = &gateway.waiting,
+        .owed = &gateway.owed,
         .stop_fd = stop_fd,
         .started_ms = clock_monotonic_ms(),
         .on_tick = on_tick,

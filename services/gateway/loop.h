@@ -24,6 +24,7 @@ struct loop_shared {
     struct byte_budget *bodies;
     struct byte_budget *answers; /* of Elasticsearch */
     atomic_uint *waiting;        /* requests that wait for their orders */
+    atomic_uint *owed;           /* entries that the caches have still to write */
     int outbox_wake_fd;
     int stop_fd;                /* readable: drain */
     unsigned max_connections;   /* of each loop */

@@ -1,8 +1,9 @@
 /* order_cache by commands of Redis, one for each operation but confirm, which may need two.
  *
- * An accepted order whose entry could not be confirmed, because Redis was away, is a debt: the
+ * An accepted order whose entry could not be written, because Redis was away, is a debt: the
  * cache keeps it (at most DEBT_MAX of them, the oldest are given up) and writes it when Redis is
- * back, so that reads find the order although it is not in the store yet. */
+ * back, so that reads find the order although it is not in the store yet. Until all caches of the
+ * process have paid, an entry that is not there proves nothing: get() answers "unavailable". */
 #include "services/gateway/adapters/redis_cache.h"
 #include "services/base/log.h"
 #include "services/base/memory.h"
@@ -34,6 +35,7 @@ struct redis_cache {
     char ttl[24]; /* seconds, as text */
     struct debt *debts, **debts_end;
     unsigned debt_count;
+    atomic_uint *owed; /* the debts of all caches of the process */
     unsigned paying; /* debts being written: the first so many of `debts` */
     bool payment_failed;
     struct loop_timer *debt_timer;
@@ -79,7 +81,7 @@ struct operation {
     enum order_cache_status otherwise; /* than an entry, an error or nothing in time */
     order_cache_done_fn *on_done;
     void *arg;
-    const struct order_id *id; /* confirm: the order, which is the caller's */
+    const struct order_id *id; /* put, confirm: the order, which is the caller's */
     const char *json;
     size_t json_len;
 };
@@ -155,6 +157,7 @@ static void drop_first_debt(struct redis_cache *cache)
     if (cache->debts == NULL)
         cache->debts_end = &cache->debts;
     cache->debt_count--;
+    atomic_fetch_sub(cache->owed, 1);
     free(debt);
 }
 
@@ -175,6 +178,7 @@ static void add_debt(struct redis_cache *cache, const struct order_id *id, const
     *cache->debts_end = debt;
     cache->debts_end = &debt->next;
     cache->debt_count++;
+    atomic_fetch_add(cache->owed, 1);
     if (!loop_timer_running(cache->debt_timer))
         loop_timer_start(cache->debt_timer, DEBT_RETRY_MS);
 }
@@ -258,11 +262,15 @@ static int keep(void *self, const struct order_id *id, const char *json, size_t 
     return submit(operation_new(cache, ORDER_CACHE_OK, on_done, arg), words, 6, on_status);
 }
 
+/* A debt is paid before it is taken off, so what counts is how many there were at the sending. */
 static int get(void *self, const struct order_id *id, order_cache_done_fn *on_done, void *arg)
 {
+    const struct redis_cache *cache = self;
     char key[KEY_LEN + 1];
     const struct redis_word words[] = {REDIS_WORD("GET"), key_of(id, key)};
-    return submit(operation_new(self, ORDER_CACHE_ABSENT, on_done, arg), words, 2, on_reply);
+    enum order_cache_status otherwise =
+        atomic_load(cache->owed) == 0 ? ORDER_CACHE_ABSENT : ORDER_CACHE_UNAVAILABLE;
+    return submit(operation_new(self, otherwise, on_done, arg), words, 2, on_reply);
 }
 
 static void on_filled(void *arg, const redisReply *reply)
@@ -281,9 +289,10 @@ static void fill(void *self, const struct order_id *id, const char *json, size_t
     (void)!redis_connection_send(cache->connection, words, 6, on_filled, NULL);
 }
 
-/* ---- confirm ---- */
+/* ---- put, confirm ---- */
 
-static void confirm_failed(struct operation *operation)
+/* It was not written, or nobody knows. */
+static void owe(struct operation *operation)
 {
     add_debt(operation->cache, operation->id, operation->json, operation->json_len);
     end(operation, ORDER_CACHE_UNAVAILABLE, NULL);
@@ -294,21 +303,50 @@ static void on_set(void *arg, const redisReply *reply)
     if (succeeded(reply))
         end(arg, ORDER_CACHE_OK, NULL);
     else
-        confirm_failed(arg);
+        owe(arg);
 }
 
 static void on_expire(void *arg, const redisReply *reply)
 {
     struct operation *operation = arg;
     if (!succeeded(reply)) {
-        confirm_failed(operation);
+        owe(operation);
     } else if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
         end(operation, ORDER_CACHE_OK, NULL);
     } else { /* there is no such key (any more) */
         if (send_set(operation->cache, operation->id, operation->json, operation->json_len, on_set,
                      operation) != 0)
-            confirm_failed(operation);
+            owe(operation);
     }
+}
+
+/* The operation that writes an accepted order's entry. */
+static struct operation *writing_new(struct redis_cache *cache, const struct order_id *id,
+                                     const char *json, size_t json_len,
+                                     order_cache_done_fn *on_done, void *arg)
+{
+    struct operation *operation = operation_new(cache, ORDER_CACHE_OK, on_done, arg);
+    operation->id = id;
+    operation->json = json;
+    operation->json_len = json_len;
+    return operation;
+}
+
+/* The operation begins with a command that was not sent. */
+static int owe_at_once(struct operation *operation)
+{
+    add_debt(operation->cache, operation->id, operation->json, operation->json_len);
+    free(operation);
+    return -1;
+}
+
+static int put(void *self, const struct order_id *id, const char *json, size_t json_len,
+               order_cache_done_fn *on_done, void *arg)
+{
+    struct operation *operation = writing_new(self, id, json, json_len, on_done, arg);
+    if (send_set(self, id, json, json_len, on_set, operation) != 0)
+        return owe_at_once(operation);
+    return 0;
 }
 
 static int confirm(void *self, const struct order_id *id, const char *json, size_t json_len,
@@ -318,25 +356,22 @@ static int confirm(void *self, const struct order_id *id, const char *json, size
     char key[KEY_LEN + 1];
     const struct redis_word words[] = {REDIS_WORD("EXPIRE"), key_of(id, key),
                                        redis_word(cache->ttl)};
-    struct operation *operation = operation_new(cache, ORDER_CACHE_OK, on_done, arg);
-    operation->id = id;
-    operation->json = json;
-    operation->json_len = json_len;
-    int rc = submit(operation, words, 3, on_expire);
-    if (rc != 0)
-        add_debt(cache, id, json, json_len);
-    return rc;
+    struct operation *operation = writing_new(cache, id, json, json_len, on_done, arg);
+    if (redis_connection_send(cache->connection, words, 3, on_expire, operation) != 0)
+        return owe_at_once(operation);
+    return 0;
 }
 
 /* ---- life ---- */
 
 struct order_cache *redis_cache_new(struct event_loop *events, const struct redis_options *options,
-                                    int64_t ttl_s)
+                                    int64_t ttl_s, atomic_uint *owed)
 {
     struct redis_cache *cache = memory_new(sizeof(*cache));
     cache->port = (struct order_cache){
         .self = cache,
         .reserve = reserve,
+        .put = put,
         .confirm = confirm,
         .remove = remove_entry,
         .replace = replace,
@@ -345,6 +380,7 @@ struct order_cache *redis_cache_new(struct event_loop *events, const struct redi
         .fill = fill,
     };
     snprintf(cache->ttl, sizeof(cache->ttl), "%lld", (long long)ttl_s);
+    cache->owed = owed;
     cache->debts_end = &cache->debts;
     cache->debt_timer = event_loop_timer(events, on_debt_timer, cache);
     struct redis_options own = *options;

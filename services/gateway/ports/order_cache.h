@@ -19,8 +19,8 @@
 enum order_cache_status {
     ORDER_CACHE_CREATED,     /* reserve: there was no entry, now it is this order */
     ORDER_CACHE_FOUND,       /* reserve, get: the entry's content is handed over */
-    ORDER_CACHE_ABSENT,      /* get: no such entry */
-    ORDER_CACHE_OK,          /* confirm, remove, replace, keep: done */
+    ORDER_CACHE_ABSENT,      /* get: no such entry, and none that is to be written later */
+    ORDER_CACHE_OK,          /* put, confirm, remove, replace, keep: done */
     ORDER_CACHE_UNAVAILABLE, /* no connection, no answer in time, or an error: may have happened */
 };
 
@@ -35,10 +35,15 @@ struct order_cache {
     int (*reserve)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg);
 
-    /* Make the entry of an accepted order last for the cache's whole TTL, even when the
-     * provisional entry is gone: EXPIRE, and SET when there was none. When the cache cannot be
-     * reached the adapter keeps the order (bounded) and writes it when it can. `id` and `json` must
-     * live, unchanged, until the answer. Returns -1 when the cache cannot be reached now. */
+    /* Create the entry of an accepted order whose id nobody else knows: SET EX TTL. When the cache
+     * cannot be reached the adapter keeps the order (bounded) and writes it when it can. `id` and
+     * `json` must live, unchanged, until the answer. Returns -1 when the cache cannot be reached
+     * now. */
+    int (*put)(void *self, const struct order_id *id, const char *json, size_t json_len,
+               order_cache_done_fn *on_done, void *arg);
+
+    /* The same for an order that was reserved. Its entry lasts for the cache's whole TTL, even when
+     * the provisional one is gone: EXPIRE, and SET when there was none. */
     int (*confirm)(void *self, const struct order_id *id, const char *json, size_t json_len,
                    order_cache_done_fn *on_done, void *arg);
 

@@ -1,11 +1,14 @@
 /* POST /api/orders: accept one order.
  *
- * Without a key:  reserve the cache entry → publish → confirm the entry → 202.
- * With a key:     what does the key stand for? cache, then store; then as above.
+ * Without a key:  publish → put the cache entry → 202.
+ * With a key:     what does the key stand for? cache, then store
+ *                 → reserve the cache entry → publish → confirm the entry → 202.
  *
- * Nothing is kept when the order is refused for certain. When the outcome is unknown the
- * provisional entry stays: should the client come back with the same key in time, the very same
- * order is published again (same created_at), and one that was stored already is the same row.
+ * Without a key nobody knows the id before the 202, so there is no entry before the confirm. With
+ * one, another request may have the same id, and the reserved entry decides whose order it names.
+ * Nothing is kept when the order is refused for certain. When the outcome is unknown the reserved
+ * entry stays: should the client come back with the same key in time, the very same order is
+ * published again (same created_at), and one that was stored already is the same row.
  *
  * What a key stands for is remembered by the cache (for its TTL) and by the store (for ever). One
  * of the two must have been asked: with the store down, a key that the cache does not know is taken
@@ -38,6 +41,7 @@ struct post_order {
     int64_t began_ms, confirmed_ms;
     unsigned wait_s;   /* that the client prefers to wait; 0: not at all */
     bool stored;       /* its row was seen */
+    bool keyed;        /* it has an Idempotency-Key */
     bool reserved;     /* this request created the cache entry */
     bool cache_absent; /* the cache has answered that it does not know the key */
     struct order_id id;
@@ -54,8 +58,8 @@ static void reserve(struct post_order *post);
 static order_cache_done_fn on_reserved;
 static void publish(struct post_order *post);
 static order_queue_done_fn on_published;
-static void confirm_entry(struct post_order *post);
-static order_cache_done_fn on_entry_confirmed;
+static void write_entry(struct post_order *post);
+static order_cache_done_fn on_entry_written;
 static order_wait_done_fn on_waited;
 static void refuse(struct post_order *post);
 static order_cache_done_fn on_entry_removed;
@@ -106,10 +110,11 @@ void post_order(struct request *request, h2o_iovec_t rest)
                                               : order_id_new(order.created_at_us / 1000);
 
     struct post_order *post = post_order_new(request, &order);
-    if (keyed == IDEMPOTENCY_KEY_GIVEN)
+    post->keyed = keyed == IDEMPOTENCY_KEY_GIVEN;
+    if (post->keyed)
         look_in_cache(post);
     else
-        reserve(post);
+        publish(post);
 }
 
 /* ---- what does the key stand for? ---- */
@@ -171,7 +176,7 @@ static void on_row(void *arg, enum order_store_status status, const struct order
         /* The order is in the store, so it came through the queue: there is nothing to publish. */
         if (take_stored(post, row)) {
             post->stored = true;
-            confirm_entry(post);
+            write_entry(post);
         }
     } else if (status == ORDER_STORE_OK || post->cache_absent) {
         reserve(post);
@@ -233,7 +238,7 @@ static void on_published(void *arg, enum publish_result result)
     struct post_order *post = arg;
     switch (result) {
     case PUBLISH_CONFIRMED:
-        confirm_entry(post);
+        write_entry(post);
         return;
     case PUBLISH_REFUSED:
         refuse(post);
@@ -248,13 +253,13 @@ static void on_published(void *arg, enum publish_result result)
 
 /* ---- accepted ---- */
 
-static void confirm_entry(struct post_order *post)
+static void write_entry(struct post_order *post)
 {
-    struct order_cache *cache = post->api->cache;
+    const struct order_cache *cache = post->api->cache;
     post->confirmed_ms = clock_monotonic_ms();
-    if (cache->confirm(cache->self, &post->id, post->json, post->json_len, on_entry_confirmed,
-                       post) != 0)
-        on_entry_confirmed(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
+    if ((post->keyed ? cache->confirm : cache->put)(cache->self, &post->id, post->json,
+                                                    post->json_len, on_entry_written, post) != 0)
+        on_entry_written(post, ORDER_CACHE_UNAVAILABLE, NULL, 0);
 }
 
 /* What has become of the order, with its reason if that is known. */
@@ -316,7 +321,7 @@ static bool begin_wait(struct post_order *post)
 
 /* The cache's answer does not matter: an entry that it could not write, it keeps for later
  * (order_cache.h). */
-static void on_entry_confirmed(void *arg, enum order_cache_status status, const char *entry,
+static void on_entry_written(void *arg, enum order_cache_status status, const char *entry,
                                size_t entry_len)
 {
     (void)status, (void)entry, (void)entry_len;

@@ -164,6 +164,15 @@ static int cache_reserve(void *self, const struct order_id *id, const char *json
     return answer_cache(fakes, "reserve", ORDER_CACHE_CREATED, NULL, done, arg);
 }
 
+static int cache_put(void *self, const struct order_id *id, const char *json, size_t json_len,
+                     order_cache_done_fn *done, void *arg)
+{
+    struct fakes *fakes = self;
+    if (fakes->cache_mode == FAKE_WORKS)
+        put(fakes, id, json, json_len);
+    return answer_cache(fakes, "put", ORDER_CACHE_OK, NULL, done, arg);
+}
+
 static int cache_confirm(void *self, const struct order_id *id, const char *json, size_t json_len,
                          order_cache_done_fn *done, void *arg)
 {
@@ -528,6 +537,7 @@ void fakes_reset(struct fakes *fakes)
     fakes->cache = (struct order_cache){
         .self = fakes,
         .reserve = cache_reserve,
+        .put = cache_put,
         .confirm = cache_confirm,
         .remove = cache_remove,
         .replace = cache_replace,

@@ -33,7 +33,7 @@ struct fake_trace {
 struct fakes {
     struct event_loop *loop;
 
-    /* The calls so far: "reserve publish confirm ". */
+    /* The calls so far: "publish put ". */
     char calls[FAKE_CALLS_SIZE];
 
     struct order_cache cache;

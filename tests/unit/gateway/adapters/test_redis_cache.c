@@ -25,6 +25,7 @@ static redisContext *admin; /* a plain connection, to look and to meddle */
 
 static struct event_loop *events;
 static struct order_cache *cache;
+static atomic_uint owed; /* by all caches */
 static bool up;
 static unsigned changes;
 static char reason[256];
@@ -131,7 +132,7 @@ static void open_cache(const char *username, const char *password)
         events,
         &(struct redis_options){
             .address = address, .username = username, .password = password, .on_state = on_state},
-        TTL_S);
+        TTL_S, &owed);
 }
 
 static void close_cache(void)
@@ -187,6 +188,15 @@ static struct seen reserve(const char *json)
     struct order_id id = an_id();
     assert_int_equal(cache->reserve(cache->self, &id, json, strlen(json), on_done, &seen), 0);
     assert_int_equal(seen.answers, 0); /* never from inside */
+    turn_until(seen.answers == 1);
+    return seen;
+}
+
+static struct seen put(const char *json)
+{
+    struct seen seen = {0};
+    struct order_id id = an_id();
+    assert_int_equal(cache->put(cache->self, &id, json, strlen(json), on_done, &seen), 0);
     turn_until(seen.answers == 1);
     return seen;
 }
@@ -254,6 +264,14 @@ static void test_reserve_then_confirm(void **state)
     struct seen got = get();
     assert_int_equal(got.status, ORDER_CACHE_FOUND);
     assert_string_equal(got.json, "first");
+}
+
+static void test_put(void **state)
+{
+    (void)state;
+    assert_int_equal(put("order").status, ORDER_CACHE_OK);
+    assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
+    assert_string_equal(get().json, "order");
 }
 
 static void test_confirm_what_has_vanished(void **state)
@@ -480,7 +498,7 @@ static void test_debts(void **state)
     static struct seen seen;
     seen = (struct seen){0};
     kill(server.pid, SIGSTOP);
-    assert_int_equal(cache->confirm(cache->self, &id, "order", 5, on_done, &seen), 0);
+    assert_int_equal(cache->put(cache->self, &id, "order", 5, on_done, &seen), 0);
     turn(0);
     pass(REDIS_COMMAND_TIMEOUT_MS);
     turn_until(seen.answers == 1);
@@ -488,18 +506,35 @@ static void test_debts(void **state)
     for (uint8_t i = 0; i < 200; i++) {
         id.bytes[14] = 0;
         id.bytes[15] = i;
-        assert_int_equal(cache->confirm(cache->self, &id, "late", 4, on_done, &seen), -1);
+        int (*write)(void *, const struct order_id *, const char *, size_t, order_cache_done_fn *,
+                     void *) = i % 2 == 0 ? cache->put : cache->confirm;
+        assert_int_equal(write(cache->self, &id, "late", 4, on_done, &seen), -1);
     }
+    assert_int_equal(owed, 201);
     turn_until_passing(!up, 5);
     kill(server.pid, SIGCONT);
     turn_until_passing(up, 5);
-    turn_until_passing(count_keys() == 201, 1);
+    turn_until_passing(owed == 0, 1);
+    assert_int_equal(count_keys(), 201);
     turn_until(cache->get(cache->self, &id, on_done, &seen) == 0); /* the last answer is there */
     turn_until(seen.answers == 2);
     assert_string_equal(get().json, "order");
     assert_in_range(ask("TTL", ID), TTL_S - 60, TTL_S);
     assert_in_range(ask("TTL", "0190c1f0-1111-7222-8333-444455550000"), TTL_S - 60, TTL_S);
     assert_in_range(ask("TTL", "0190c1f0-1111-7222-8333-4444555500c7"), TTL_S - 60, TTL_S);
+}
+
+/* As long as any cache of the process owes an entry, nobody knows that there is no order. */
+static void test_absence_while_entries_are_owed(void **state)
+{
+    (void)state;
+    owed = 1; /* another cache's */
+    assert_int_equal(get().status, ORDER_CACHE_UNAVAILABLE);
+    put("order");
+    assert_int_equal(get().status, ORDER_CACHE_FOUND);
+    tell("FLUSHALL");
+    owed = 0;
+    assert_int_equal(get().status, ORDER_CACHE_ABSENT);
 }
 
 static void test_limit_of_commands(void **state)
@@ -602,6 +637,7 @@ int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as service_main() does */
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reserve_then_confirm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_confirm_what_has_vanished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove_spares_what_was_confirmed, set_up, tear_down),
@@ -615,6 +651,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_busy_loop_is_no_stall, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_connection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_debts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_absence_while_entries_are_owed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limit_of_commands, set_up, tear_down),
         cmocka_unit_test(test_name_and_password),
         cmocka_unit_test(test_addresses_of_both_families),

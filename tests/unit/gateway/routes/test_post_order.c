@@ -59,7 +59,7 @@ static void test_accepted(void **state)
     (void)state;
     post("", LAPTOP);
     struct order_id id = accepted();
-    assert_string_equal(fakes->calls, "reserve publish confirm ");
+    assert_string_equal(fakes->calls, "publish put ");
     assert_true(order_id_equal(&fakes->published.id, &id));
     assert_string_equal(fakes->published.product_name, "Laptop");
     assert_int_equal(fakes->published.amount_cents, 129999);
@@ -123,13 +123,29 @@ static void test_refused_orders_leave_nothing(void **state)
     fakes->queue_mode = FAKE_REFUSES;
     post("", LAPTOP);
     assert_problem(&reply, 503, "queue_unavailable");
-    assert_string_equal(fakes->calls, "reserve publish remove ");
-    assert_int_equal(fakes->entry_count, 0);
+    assert_string_equal(fakes->calls, "publish ");
+    fakes->calls[0] = '\0';
+    post(KEY, LAPTOP);
+    assert_problem(&reply, 503, "queue_unavailable");
+    assert_string_equal(fakes->calls, "get find reserve publish remove ");
 
     fakes->queue_mode = FAKE_FAILS;
     fakes->queue_result = PUBLISH_REFUSED;
     post("", LAPTOP);
     assert_problem(&reply, 503, "queue_unavailable");
+    post(KEY, LAPTOP);
+    assert_problem(&reply, 503, "queue_unavailable");
+    assert_int_equal(fakes->entry_count, 0);
+}
+
+static void test_outcome_unknown_without_a_key_leaves_nothing(void **state)
+{
+    (void)state;
+    fakes->queue_mode = FAKE_FAILS;
+    fakes->queue_result = PUBLISH_UNKNOWN;
+    post("", LAPTOP);
+    assert_problem(&reply, 503, "outcome_unknown");
+    assert_string_equal(fakes->calls, "publish ");
     assert_int_equal(fakes->entry_count, 0);
 }
 
@@ -171,7 +187,9 @@ static void test_cache_down(void **state)
     fakes->queue_mode = FAKE_REFUSES;
     post("", LAPTOP);
     assert_problem(&reply, 503, "queue_unavailable");
-    assert_string_equal(fakes->calls, "reserve publish ");
+    post(KEY, LAPTOP);
+    assert_problem(&reply, 503, "queue_unavailable");
+    assert_string_equal(fakes->calls, "publish get find reserve publish ");
 }
 
 static void test_key_new(void **state)
@@ -324,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup(test_refused_bodies, reset),
         cmocka_unit_test_setup(test_queue_known_to_be_down, reset),
         cmocka_unit_test_setup(test_refused_orders_leave_nothing, reset),
+        cmocka_unit_test_setup(test_outcome_unknown_without_a_key_leaves_nothing, reset),
         cmocka_unit_test_setup(test_outcome_unknown_stays_provisional, reset),
         cmocka_unit_test_setup(test_cache_down, reset),
         cmocka_unit_test_setup(test_key_new, reset),

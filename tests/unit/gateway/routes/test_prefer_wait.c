@@ -44,7 +44,7 @@ static void test_stored(void **state)
     (void)state;
     post(WAIT);
     assert_answer(201, "\"status\":\"stored\",");
-    assert_string_equal(fakes->calls, "reserve publish confirm wait ");
+    assert_string_equal(fakes->calls, "publish put wait ");
     assert_string_equal(fakes->waited.product_name, "Laptop");
     assert_int_equal(fakes->waited.amount_cents, 129999);
     assert_int_equal(fakes->wait_ms, 5000);
