@@ -39,7 +39,7 @@ ELASTICSEARCH = [
     "curl_easy_init", "curl_multi_init", "curl_multi_add_handle", "curl_slist_append", "curl_easy_setopt",
 ]  # fmt: skip
 RABBITMQ = [
-    "amqp_socket_open_noblock", "amqp_basic_publish", "amqp_basic_ack", "amqp_basic_nack", "amqp_send_frame",
+    "amqp_socket_open_noblock", "amqp_basic_ack", "amqp_basic_nack", "amqp_send_frame",
     "amqp_send_method", "amqp_simple_wait_frame_noblock",
 ]  # fmt: skip
 REDIS = ["redisAsyncConnect", "redisAsyncFormattedCommand"]

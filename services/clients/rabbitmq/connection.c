@@ -181,7 +181,8 @@ static int connect_to_address(const struct broker_options *options, const struct
                               const char *address, int64_t deadline_ms,
                               struct broker_connection *ret_connection, struct error *err)
 {
-    struct broker_connection connection = {.amqp = amqp_new_connection(), .fd = -1};
+    struct broker_connection connection = {
+        .amqp = amqp_new_connection(), .fd = -1, .tls = url->tls};
     if (!connection.amqp)
         abort();
     if (set_up(options, url, address, deadline_ms, &connection, err) != 0) {

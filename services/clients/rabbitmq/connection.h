@@ -24,6 +24,7 @@ struct broker_options {
 struct broker_connection {
     amqp_connection_state_t amqp; /* NULL: not connected */
     int fd;
+    bool tls;
     unsigned server_major; /* RabbitMQ's major version from the server properties; 0 when it does
                               not say */
 };

@@ -6,7 +6,15 @@
 
 #define PERSISTENT 2 /* delivery-mode, AMQP 0-9-1 */
 
-int publish_message(amqp_connection_state_t amqp, const struct publish_request *request)
+amqp_basic_publish_t publish_method(const struct publish_request *request)
+{
+    return (amqp_basic_publish_t){
+        .routing_key = amqp_cstring_bytes(request->routing_key),
+        .mandatory = 1,
+    };
+}
+
+amqp_basic_properties_t publish_properties(const struct publish_request *request)
 {
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG,
@@ -21,10 +29,16 @@ int publish_message(amqp_connection_state_t amqp, const struct publish_request *
         properties._flags |= AMQP_BASIC_HEADERS_FLAG;
         properties.headers = *request->headers;
     }
+    return properties;
+}
+
+int publish_message(amqp_connection_state_t amqp, const struct publish_request *request)
+{
+    amqp_basic_publish_t method = publish_method(request);
+    amqp_basic_properties_t properties = publish_properties(request);
     amqp_bytes_t body = {.len = request->body_len, .bytes = (void *)(uintptr_t)request->body};
-    return amqp_basic_publish(amqp, BROKER_CHANNEL, amqp_empty_bytes,
-                              amqp_cstring_bytes(request->routing_key), /* mandatory */ 1,
-                              /* immediate */ 0, &properties, body);
+    return amqp_basic_publish(amqp, BROKER_CHANNEL, method.exchange, method.routing_key,
+                              method.mandatory, method.immediate, &properties, body);
 }
 
 static size_t copy_name(char to[RETURNED_NAME_SIZE], amqp_bytes_t from)

@@ -9,7 +9,12 @@
 
 struct publish_request;
 
-/* Publish it, persistent and mandatory. It blocks when the socket takes less than the whole
+/* The method and the properties of a message: persistent and mandatory, on the default exchange.
+ * What they point to is the request's. */
+amqp_basic_publish_t publish_method(const struct publish_request *request);
+amqp_basic_properties_t publish_properties(const struct publish_request *request);
+
+/* Publish it. It blocks when the socket takes less than the whole
  * message; a message far over the socket's buffer can block even when the socket is writable, until
  * the kernel gives the connection up (20 s). Returns a status of librabbitmq; when that is not
  * AMQP_STATUS_OK the connection is broken, and the message may have been sent. */

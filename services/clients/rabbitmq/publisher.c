@@ -4,13 +4,15 @@
  * the front of `waiting`, as sent; only such requests wait while the connection is down or blocked:
  * a request that was never sent is refused at once.
  *
- * The thread publishes only while the socket is writable: librabbitmq blocks in sending. */
+ * The thread publishes only while the socket is writable, for sending blocks. Many messages leave
+ * in one write (publish_batch.h). */
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/base/clock.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
 #include "services/clients/rabbitmq/confirm_window.h"
 #include "services/clients/rabbitmq/link.h"
+#include "services/clients/rabbitmq/publish_batch.h"
 #include "services/clients/rabbitmq/publish_mailbox.h"
 #include "services/clients/rabbitmq/publish_message.h"
 #include "services/clients/rabbitmq/queue_watch.h"
@@ -22,8 +24,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SWEEP_MS 50    /* between two looks for passed deadlines, while anything is unanswered */
-#define SEND_BATCH 128 /* then read confirms again */
+#define SWEEP_MS 50       /* between two looks for passed deadlines, while anything is unanswered */
+#define SENT_PER_TURN 128 /* then confirms are read again */
 /* A channel that a full quorum queue has once refused goes on refusing when the limit is taken away
  * (RabbitMQ issue 12206): only another one finds out. */
 #define REFUSING_LIMIT_MS 5000
@@ -53,6 +55,7 @@ struct publisher {
     struct loop_timer *sweep;    /* runs while anything is unanswered */
     struct loop_timer *refusing; /* runs since the first nack without an ack after it */
     struct request_list waiting;
+    struct publish_batch batch; /* empty but while sending */
     struct confirm_window window;
     struct returned_message returned;
     struct queue_watch queues;
@@ -246,41 +249,62 @@ static bool can_send(const struct publisher *publisher)
            !confirm_window_full(&publisher->window);
 }
 
-/* librabbitmq sends each message in three pieces; corked, many messages share a packet. */
+/* Over TLS librabbitmq sends each message in three pieces; corked, many messages share a packet. */
 static void set_cork(const struct broker_connection *connection, int corked)
 {
-    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
+    if (connection->tls)
+        (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
+}
+
+/* Returns whether the connection is still there. */
+static bool sent(struct publisher *publisher, int status)
+{
+    struct error err; /* the messages may have been sent */
+    if (status == AMQP_STATUS_OK)
+        return true;
+    error_set(&err, "cannot publish: %s", amqp_error_string2(status));
+    publisher->batch.len = 0;
+    broker_link_drop(publisher->link, err.message, BROKER_LINK_POLICY);
+    return false;
+}
+
+/* The first that waits goes into the batch, or out alone when it is none for a batch. A full batch
+ * is written first. Returns whether the connection is still there. */
+static bool send_first(struct publisher *publisher, int64_t now_us)
+{
+    struct publish_request *request = STAILQ_FIRST(&publisher->waiting);
+    struct broker_connection *connection = broker_link_connection(publisher->link);
+    if (request->deadline_ms <= now_us / 1000) {
+        STAILQ_REMOVE_HEAD(&publisher->waiting, waiting);
+        answer_unconfirmed(publisher, request);
+        return true;
+    }
+    bool added = publish_batch_add(&publisher->batch, connection, request);
+    if (!added && publisher->batch.len > 0)
+        return sent(publisher, publish_batch_write(&publisher->batch, connection));
+    STAILQ_REMOVE_HEAD(&publisher->waiting, waiting);
+    metric_add(request->sent ? publisher->metrics.republished : publisher->metrics.published, 1);
+    confirm_window_add(&publisher->window, request, now_us);
+    return added || sent(publisher, publish_message(connection->amqp, request));
 }
 
 static void send_waiting(struct publisher *publisher)
 {
     if (!can_send(publisher))
         return;
-    int64_t now_us = clock_monotonic_us(), now_ms = now_us / 1000;
-    struct broker_connection *connection = broker_link_connection(publisher->link);
+    int64_t now_us = clock_monotonic_us();
+    const struct broker_connection *connection = broker_link_connection(publisher->link);
     unsigned count = 0;
     set_cork(connection, 1);
-    for (; count < SEND_BATCH && can_send(publisher) && broker_link_writable(publisher->link);
-         count++) {
-        struct publish_request *request = STAILQ_FIRST(&publisher->waiting);
-        STAILQ_REMOVE_HEAD(&publisher->waiting, waiting);
-        if (request->deadline_ms <= now_ms) {
-            answer_unconfirmed(publisher, request);
-            continue;
-        }
-        metric_add(request->sent ? publisher->metrics.republished : publisher->metrics.published,
-                   1);
-        confirm_window_add(&publisher->window, request, now_us);
-        int status = publish_message(connection->amqp, request);
-        if (status != AMQP_STATUS_OK) {
-            struct error err; /* the message may have been sent */
-            error_set(&err, "cannot publish: %s", amqp_error_string2(status));
-            broker_link_drop(publisher->link, err.message, BROKER_LINK_POLICY);
+    for (; count < SENT_PER_TURN && can_send(publisher) &&
+           (publisher->batch.len > 0 || broker_link_writable(publisher->link));
+         count++)
+        if (!send_first(publisher, now_us))
             return;
-        }
-    }
+    if (!sent(publisher, publish_batch_write(&publisher->batch, connection)))
+        return;
     set_cork(connection, 0);
-    if (count == SEND_BATCH)
+    if (count == SENT_PER_TURN)
         broker_link_turn_again(publisher->link);
 }
 

@@ -46,12 +46,12 @@ def replay_killed(run):
 
 TAKEN = "UPDATE order_outbox AS o"
 GONE = "DELETE FROM order_outbox"
-PUBLISH = "amqp_basic_publish"
+PUBLISH = "basic.publish"
 OUTBOX = [
     Point("nothing taken", "PQsendQueryPrepared", TAKEN, Moment.BEFORE),
     Point("taking sent", "PQsendQueryPrepared", TAKEN, Moment.SENT),
-    Point("taken, not published", PUBLISH, "", Moment.BEFORE),
-    Point("published, not confirmed", PUBLISH, "", Moment.AFTER),
+    Point("taken, not published", "send", PUBLISH, Moment.BEFORE),
+    Point("published, not confirmed", "send", PUBLISH, Moment.AFTER),
     Point("confirmed, not finished", "PQsendQueryPrepared", GONE, Moment.BEFORE),
     Point("finishing sent", "PQsendQueryPrepared", GONE, Moment.SENT),
 ]
