@@ -1,12 +1,13 @@
 /* Encoding is by hand, straight into the caller's buffer: it is on the path of every order in three
- * services. So is decoding what was encoded here; all other JSON is jansson's, which is strict
- * where it matters: duplicate members, NaN, bad UTF-8, lone surrogates, \u0000, raw control
- * characters, trailing bytes and more than 2048 levels of nesting are all refused by json_loadb()
- * with the flags below. Only the amount is read from its own characters, because jansson makes a
- * double of it. */
+ * services. So is decoding what was encoded here, and what most clients send; all other JSON is
+ * jansson's, which is strict where it matters: duplicate members, NaN, bad UTF-8, lone surrogates,
+ * \u0000, raw control characters, trailing bytes and more than 2048 levels of nesting are all
+ * refused by json_loadb() with the flags below. Only the amount is read from its own characters,
+ * because jansson makes a double of it. */
 #include "proto/order_json.h"
 #include "proto/amount.h"
 #include "proto/json_span.h"
+#include "proto/plain_request.h"
 #include "proto/timestamp.h"
 #include <jansson.h>
 #include <string.h>
@@ -189,9 +190,25 @@ static enum decode_result read_request(const json_t *object, struct json_span te
     return result;
 }
 
+/* At a tenth of the parser's cost. What is not valid is left to the parser, which says why. */
+static bool read_plain_request(struct json_span text, struct order *ret_order)
+{
+    struct json_span name, amount;
+    int64_t cents;
+    if (!plain_request_read(text, &name, &amount) || !order_name_valid(name.text, name.len) ||
+        memmem(name.text, name.len, mark, MARK_LEN) != NULL ||
+        amount_from_decimal(amount.text, amount.len, &cents) != 0 || cents < ORDER_MIN_CENTS)
+        return false;
+    order_set_name(ret_order, name.text, name.len);
+    ret_order->amount_cents = cents;
+    return true;
+}
+
 enum decode_result order_request_from_json(const char *json, size_t len_bytes,
                                            struct order *ret_order, struct error *err)
 {
+    if (read_plain_request((struct json_span){json, len_bytes}, ret_order))
+        return DECODE_OK;
     json_t *root = parse_request(json, len_bytes, err);
     if (root == NULL)
         return DECODE_MALFORMED;

@@ -175,8 +175,8 @@ static void add_clients(struct gateway_loop *loop)
     struct redis_options redis = settings->redis;
     redis.on_state = dependency_report;
     redis.arg = dependency_link_new(shared->redis);
-    loop->api.cache = redis_cache_new(loop->events, &redis, settings->order_cache_ttl_ms / 1000,
-                                      shared->owed);
+    loop->api.cache =
+        redis_cache_new(loop->events, &redis, settings->order_cache_ttl_ms / 1000, shared->owed);
 
     struct elasticsearch_search_options search = {
         .client = settings->elasticsearch,

@@ -36,7 +36,7 @@ struct redis_cache {
     struct debt *debts, **debts_end;
     unsigned debt_count;
     atomic_uint *owed; /* the debts of all caches of the process */
-    unsigned paying; /* debts being written: the first so many of `debts` */
+    unsigned paying;   /* debts being written: the first so many of `debts` */
     bool payment_failed;
     struct loop_timer *debt_timer;
 };

@@ -267,20 +267,20 @@ static void answer(const struct post_order *post, int http_status, const char *s
                    const char *reason)
 {
     struct request *request = post->guard.request;
-    char id[ORDER_ID_TEXT_LEN + 1], location[64], member[800], body[1024];
-    member[0] = '\0';
-    order_id_format(&post->id, id);
-    snprintf(location, sizeof(location), "/api/orders/%s", id);
+    char location[64], body[1024];
+    order_id_format(&post->id, stpcpy(location, "/api/orders/"));
+    char *end = stpcpy(stpcpy(stpcpy(body, "{\"status\":\""), status), "\"");
     if (reason != NULL) {
         char text[768];
         json_text_escape(reason, strlen(reason), text, sizeof(text));
-        snprintf(member, sizeof(member), "\"reason\":\"%s\",", text);
+        end = stpcpy(stpcpy(stpcpy(end, ",\"reason\":\""), text), "\"");
     }
-    int len = snprintf(body, sizeof(body), "{\"status\":\"%s\",%s\"order_id\":\"%s\"}", status,
-                       member, id);
+    end = stpcpy(end, ",\"order_id\":\"");
+    order_id_format(&post->id, end);
+    end = stpcpy(end + ORDER_ID_TEXT_LEN, "\"}");
     reply_header(request, "location", location);
     reply_header(request, "cache-control", "no-store");
-    reply_send(request, http_status, "application/json", body, (size_t)len);
+    reply_send(request, http_status, "application/json", body, (size_t)(end - body));
 }
 
 static void answer_accepted(const struct post_order *post)
@@ -322,7 +322,7 @@ static bool begin_wait(struct post_order *post)
 /* The cache's answer does not matter: an entry that it could not write, it keeps for later
  * (order_cache.h). */
 static void on_entry_written(void *arg, enum order_cache_status status, const char *entry,
-                               size_t entry_len)
+                             size_t entry_len)
 {
     (void)status, (void)entry, (void)entry_len;
     struct post_order *post = arg;
