@@ -16,7 +16,7 @@ DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 # In the queue, and in the archive, which every scheduler counts.
 DEAD_LETTERS = (
     '(sum(max without (instance, pod) (dead_letters{state="dead"})) or vector(0))'
-    " + (max(dead_letter_queue_messages) or vector(0))"
+    " + (sum(max by (queue) (dead_letter_queue_messages)) or vector(0))"
 )
 
 
@@ -130,7 +130,7 @@ COLUMNS = {
     ],
     "RabbitMQ": [
         [
-            ("Waiting", "none", "max(order_queue_messages)"),
+            ("Waiting", "none", "sum(max by (queue) (order_queue_messages))"),
             ("Dead letters", "none", DEAD_LETTERS),
         ],
         (
@@ -155,11 +155,11 @@ COLUMNS = {
             "Queue and outbox",
             "none",
             [
-                ("max(order_queue_messages)", "queue"),
+                ("max by (queue) (order_queue_messages)", "{{queue}}"),
                 (DEAD_LETTERS, "dead letters"),
                 ("max(outbox_orders)", "outbox"),
                 ("max(outbox_oldest_age_seconds)", "outbox: oldest, s"),
-                ("max(order_queue_consumers)", "bridges"),
+                ("max by (queue) (order_queue_consumers)", "bridges: {{queue}}"),
             ],
         ),
         (

@@ -27,7 +27,7 @@ def test_a_broker_whose_answers_are_there_at_once_is_not_silent(system):
             text = requests.get(url + "/metrics", timeout=30).text
         except requests.ConnectionError:
             return None
-        return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
+        return float(re.search(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)[1])
 
     bridge = subprocess.Popen([binary("bridge")], env=environment, stdout=subprocess.DEVNULL)
     try:

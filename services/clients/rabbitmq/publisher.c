@@ -418,7 +418,7 @@ struct publisher *publisher_new(const struct publisher_options *options)
     metric_set(metric_gauge("publisher_window", NULL, "Messages taken and not answered at most"),
                options->window);
     if (options->watches_queues)
-        queue_watch_init(&publisher->queues);
+        queue_watch_init(&publisher->queues, options->queue);
     atomic_store(&publisher->held, options->held);
     STAILQ_INIT(&publisher->waiting);
     /* Twice the window: one slow confirm does not stop those behind it at once. */

@@ -200,10 +200,12 @@ bool queue_differences_report(const struct queue_differences *differences, const
         "", "differs from what would be declared, and is kept",
         "gives a message up after 20 deliveries, unless a policy lifts that limit",
         "throws messages away"};
-    metric_set(metric_gauge("order_queue_delivery_limited", NULL,
+    char label[QUEUE_LABEL_SIZE];
+    queue_label(queue, label);
+    metric_set(metric_gauge("order_queue_delivery_limited", label,
                             "1 while RabbitMQ may dead-letter orders for being delivered often"),
                orders->delivery_limited);
-    metric_set(metric_gauge("dead_letter_queue_delivery_limited", NULL,
+    metric_set(metric_gauge("dead_letter_queue_delivery_limited", label,
                             "1 while RabbitMQ may drop dead letters for being delivered often"),
                letters->delivery_limited);
     if (!worst->differs)
@@ -222,6 +224,18 @@ int queue_ask(struct broker_connection *connection, const char *queue, struct er
         return 0;
     error_set(err, "cannot ask for queue %s: %s", queue, amqp_error_string2(status));
     return -1;
+}
+
+/* Escaped as the exposition format wants it; queue_name_validate() lets no line end through. */
+void queue_label(const char *queue, char ret_label[QUEUE_LABEL_SIZE])
+{
+    char *end = stpcpy(ret_label, "queue=\"");
+    for (size_t i = 0; i < QUEUE_NAME_SIZE - 1 && queue[i] != '\0'; i++) {
+        if (queue[i] == '"' || queue[i] == '\\')
+            *end++ = '\\';
+        *end++ = queue[i];
+    }
+    (void)stpcpy(end, "\"");
 }
 
 void dead_letter_queue_name(const char *queue, char ret_name[QUEUE_NAME_SIZE])

@@ -45,6 +45,11 @@ int queue_declare_alone(struct broker_connection *connection, const char *queue,
                         enum queue_type type, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The label of metrics about an order queue and its dead-letter queue: queue="order_queue". A
+ * process may know several queues, and groups of services have one each. */
+#define QUEUE_LABEL_SIZE (sizeof("queue=\"\"") + 2 * (size_t)(QUEUE_NAME_SIZE - 1))
+void queue_label(const char *queue, char ret_label[QUEUE_LABEL_SIZE]);
+
 /* Set the metrics order_queue_delivery_limited and dead_letter_queue_delivery_limited, and write a
  * warning about the worst of the differences. Returns false when there is none. */
 bool queue_differences_report(const struct queue_differences *differences, const char *queue,

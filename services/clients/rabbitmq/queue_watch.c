@@ -1,17 +1,20 @@
 /* Keeps the counts of the queues as metrics. */
 #include "services/clients/rabbitmq/queue_watch.h"
 #include "services/base/metrics.h"
+#include "services/clients/rabbitmq/queue_declaration.h"
 #include <math.h>
 #include <string.h>
 
-void queue_watch_init(struct queue_watch *watch)
+void queue_watch_init(struct queue_watch *watch, const char *queue)
 {
-    watch->messages = metric_gauge("order_queue_messages", NULL,
+    char label[QUEUE_LABEL_SIZE];
+    queue_label(queue, label);
+    watch->messages = metric_gauge("order_queue_messages", label,
                                    "Messages in the order queue that wait for a bridge");
     watch->consumers =
-        metric_gauge("order_queue_consumers", NULL, "Bridges that consume the order queue");
+        metric_gauge("order_queue_consumers", label, "Bridges that consume the order queue");
     watch->dead_messages =
-        metric_gauge("dead_letter_queue_messages", NULL, "Messages in the dead-letter queue");
+        metric_gauge("dead_letter_queue_messages", label, "Messages in the dead-letter queue");
     queue_watch_forget(watch);
 }
 

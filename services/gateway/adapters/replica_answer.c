@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_SIZE 512 /* of a metric; a longer one is none of ours */
+#define LINE_SIZE 768 /* of a metric; a longer one is none of ours */
 
 static const char *const names[] = {
     [REPLICA_READY] = "ready",
@@ -124,6 +124,22 @@ static void read_service(const char *labels, char service[REPLICA_SERVICE_SIZE])
         (void)snprintf(service, REPLICA_SERVICE_SIZE, "%.*s", (int)len, name);
 }
 
+/* Any bytes may come; what is too long is unknown. */
+static void read_queue(const char *labels, char queue[REPLICA_QUEUE_SIZE])
+{
+    static const char label[] = "queue=\"";
+    if (strncmp(labels, label, sizeof(label) - 1) != 0)
+        return;
+    const char *at = labels + sizeof(label) - 1;
+    size_t len = 0;
+    for (; *at != '"' && *at != '\0' && len < REPLICA_QUEUE_SIZE; at++) {
+        if (*at == '\\' && at[1] != '\0')
+            at++;
+        queue[len++] = *at;
+    }
+    queue[*at == '"' && len < REPLICA_QUEUE_SIZE ? len : 0] = '\0';
+}
+
 /* One line, which is changed: NAME{LABELS} VALUE */
 static void read_line(char *line, struct replica_metrics *metrics)
 {
@@ -137,6 +153,8 @@ static void read_line(char *line, struct replica_metrics *metrics)
         labels = value - 1; /* empty */
     if (strcmp(line, "order_pipeline_build_info") == 0)
         read_service(labels, metrics->service);
+    if (strcmp(line, series[METRIC_QUEUE_MESSAGES].name) == 0)
+        read_queue(labels, metrics->queue);
     for (size_t i = 0; i < REPLICA_METRICS; i++)
         if (strcmp(line, series[i].name) == 0 && has_labels(labels, series[i].labels))
             add_value(&metrics->values[i], value);

@@ -19,6 +19,7 @@ const char *replica_status_name(enum replica_status status);
 #define REPLICA_REASONS_MAX 8
 #define REPLICA_REASON_SIZE 256
 #define REPLICA_SERVICE_SIZE 32
+#define REPLICA_QUEUE_SIZE 256
 
 struct replica_reasons {
     size_t count;
@@ -48,6 +49,7 @@ enum replica_metric {
 
 struct replica_metrics {
     char service[REPLICA_SERVICE_SIZE]; /* "" unknown */
+    char queue[REPLICA_QUEUE_SIZE];     /* that METRIC_QUEUE_… are about; "" unknown */
     double values[REPLICA_METRICS];     /* NAN: unknown */
 };
 

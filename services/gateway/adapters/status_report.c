@@ -52,13 +52,54 @@ static double rate_of(const struct service_replica *replica, enum replica_metric
     return replica->rates[metric];
 }
 
-/* All bridges tell the same of the queue, each up to 2 s late. */
-static double most(const struct status_facts *facts, enum replica_metric metric)
+/* ---- queues: groups of gateways and bridges have one each ---- */
+
+static const char *queue_of(const struct service_replica *replica)
+{
+    return replica->metrics.queue;
+}
+
+/* Whether no replica before this one is about the same queue. */
+static bool is_first_of_queue(const struct status_facts *facts, size_t number)
+{
+    for (size_t i = 0; i < number; i++)
+        if (strcmp(queue_of(facts->replicas[i]), queue_of(facts->replicas[number])) == 0)
+            return false;
+    return true;
+}
+
+/* All bridges tell the same of their queue, each up to 2 s late. */
+static double most(const struct status_facts *facts, const char *queue, enum replica_metric metric)
 {
     double highest = NAN;
     for (size_t i = 0; i < facts->replica_count; i++)
-        highest = fmax(highest, value_of(facts->replicas[i], metric)); /* a number before NAN */
+        if (strcmp(queue_of(facts->replicas[i]), queue) == 0)
+            highest = fmax(highest, value_of(facts->replicas[i], metric)); /* a number before NAN */
     return highest;
+}
+
+/* Of all queues together. */
+static double in_queues(const struct status_facts *facts, enum replica_metric metric)
+{
+    double all = NAN;
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        double value =
+            is_first_of_queue(facts, i) ? most(facts, queue_of(facts->replicas[i]), metric) : NAN;
+        if (!isnan(value))
+            all = value + (isnan(all) ? 0 : all);
+    }
+    return all;
+}
+
+/* Of those that no bridge takes orders out of, the first; or NULL. */
+static const char *unconsumed(const struct status_facts *facts)
+{
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        const char *queue = queue_of(facts->replicas[i]);
+        if (most(facts, queue, METRIC_QUEUE_CONSUMERS) == 0)
+            return queue[0] != '\0' ? queue : facts->queue;
+    }
+    return NULL;
 }
 
 static void write_instant(int64_t us, char text[INSTANT_SIZE])
@@ -142,9 +183,9 @@ static void judge_stores(const struct status_facts *facts, struct status_memory 
 {
     bool ready = facts->replicas[0]->status == REPLICA_READY;
     char since[INSTANT_SIZE];
-    if (troubled(facts, memory, TROUBLE_NO_CONSUMER, most(facts, METRIC_QUEUE_CONSUMERS) == 0,
-                 since))
-        wrong(problems, "no bridge has taken orders out of RabbitMQ since %s", since);
+    const char *queue = unconsumed(facts);
+    if (troubled(facts, memory, TROUBLE_NO_CONSUMER, queue != NULL, since))
+        wrong(problems, "no bridge has taken orders out of %s since %s", queue, since);
     if (troubled(facts, memory, TROUBLE_POSTGRES, ready && any_unanswered(facts), since))
         wrong(problems, "PostgreSQL has left questions unanswered since %s", since);
     if (troubled(facts, memory, TROUBLE_ELASTICSEARCH, ready && isnan(facts->documents), since) &&
@@ -171,7 +212,7 @@ static void judge_dead_letters(const struct status_facts *facts, json_t *problem
               dead == 1 ? " waits for a decision" : "s wait for a decision", oldest);
     /* With the archive on, they are on their way into it. */
     const char *archive = text_of(facts->overview[OVERVIEW_ARCHIVE], "state");
-    double in_queue = most(facts, METRIC_DEAD_MESSAGES);
+    double in_queue = in_queues(facts, METRIC_DEAD_MESSAGES);
     if (in_queue > 0 && (archive == NULL || strcmp(archive, "on") != 0))
         wrong(problems, "%.0f dead letter%s in RabbitMQ", in_queue,
               in_queue == 1 ? " is" : "s are");
@@ -271,15 +312,33 @@ static json_t *dependencies(const struct status_facts *facts)
     return all;
 }
 
+/* With ", " between; this gateway's own one while no bridge tells. */
+static json_t *queue_names(const struct status_facts *facts)
+{
+    char names[SENTENCE_SIZE] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < facts->replica_count; i++) {
+        const char *queue = queue_of(facts->replicas[i]);
+        if (queue[0] == '\0' || !is_first_of_queue(facts, i) ||
+            len + strlen(queue) + sizeof(", ") > sizeof(names))
+            continue;
+        len +=
+            (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? ", " : "", queue);
+    }
+    json_t *told = json_string(len > 0 ? names : facts->queue);
+    return told != NULL ? told : json_string("?"); /* a service told bytes that are no text */
+}
+
 static json_t *queue(const struct status_facts *facts)
 {
-    double messages = most(facts, METRIC_QUEUE_MESSAGES);
-    double consumers = most(facts, METRIC_QUEUE_CONSUMERS);
-    double dead = most(facts, METRIC_DEAD_MESSAGES);
+    double messages = in_queues(facts, METRIC_QUEUE_MESSAGES);
+    double consumers = in_queues(facts, METRIC_QUEUE_CONSUMERS);
+    double dead = in_queues(facts, METRIC_DEAD_MESSAGES);
     if (isnan(messages) && isnan(consumers) && isnan(dead))
         return json_null();
-    return json_pack("{s:s, s:o, s:o, s:o}", "name", facts->queue, "messages", number(messages),
-                     "consumers", number(consumers), "dead_messages", number(dead));
+    return json_pack("{s:o, s:o, s:o, s:o}", "name", queue_names(facts), "messages",
+                     number(messages), "consumers", number(consumers), "dead_messages",
+                     number(dead));
 }
 
 static json_t *told(json_t *json)

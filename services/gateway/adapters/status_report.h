@@ -31,7 +31,7 @@ struct status_facts {
     json_t *overview[OVERVIEW_PARTS]; /* NULL: not answered */
     json_t *jobs;                     /* NULL: not answered */
     double documents;                 /* NAN: not answered */
-    const char *queue;                /* its name */
+    const char *queue;                /* the name of this gateway's */
 };
 
 /* Since when each trouble is there; zeroed at first. */

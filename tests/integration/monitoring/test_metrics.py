@@ -83,7 +83,7 @@ def test_an_order_is_counted_everywhere(shop):
 
 def test_the_depth_of_the_queues_is_known(shop):
     def metric(name):
-        return shop.metric("bridge-1", name)
+        return shop.metric("bridge-1", name + r'\{queue="[^"]*"\}')
 
     eventually(lambda: metric("order_queue_consumers") == 1, "one bridge consumes")
     with shop.stopped("persister-1"):

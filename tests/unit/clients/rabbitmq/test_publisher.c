@@ -144,20 +144,20 @@ static void tells_how_many_messages_wait(void **state)
     (void)state;
     proxy = stalling_proxy_new(rabbitmq_server_port());
     publish_load_start(&load, stalling_proxy_url(proxy), "watched", QUEUE_QUORUM, 100);
-    wait_for_metric("order_queue_messages", 0);
+    wait_for_metric("order_queue_messages{queue=\"watched\"}", 0);
     for (int i = 0; i < 40; i++)
         assert_true(
             publish_load_submit(&load, i < 30 ? "watched" : "watched.dead", 100, PATIENCE_MS));
-    wait_for_metric("order_queue_messages", 30);
-    wait_for_metric("dead_letter_queue_messages", 10);
-    wait_for_metric("order_queue_consumers", 0);
+    wait_for_metric("order_queue_messages{queue=\"watched\"}", 30);
+    wait_for_metric("dead_letter_queue_messages{queue=\"watched\"}", 10);
+    wait_for_metric("order_queue_consumers{queue=\"watched\"}", 0);
 
     stalling_proxy_set(proxy, PROXY_STALLS);
     stalling_proxy_cut(proxy);
-    wait_for_metric("order_queue_messages", NAN);
-    wait_for_metric("dead_letter_queue_messages", NAN);
+    wait_for_metric("order_queue_messages{queue=\"watched\"}", NAN);
+    wait_for_metric("dead_letter_queue_messages{queue=\"watched\"}", NAN);
     stalling_proxy_set(proxy, PROXY_FORWARDS);
-    wait_for_metric("order_queue_messages", 30);
+    wait_for_metric("order_queue_messages{queue=\"watched\"}", 30);
     publish_load_stop(&load);
     queue_delete("watched");
     queue_delete("watched.dead");

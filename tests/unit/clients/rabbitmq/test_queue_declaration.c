@@ -155,8 +155,8 @@ static void tells_that_rabbitmq_4_limits_the_deliveries(void **state)
     assert_true(queue_differences_report(&found, "upgraded", &warning));
     assert_non_null(strstr(warning.message, "queue upgraded gives a message up after 20"));
     assert_non_null(strstr(warning.message, "inequivalent arg 'x-delivery-limit'"));
-    assert_true(metric_now("order_queue_delivery_limited") == 1);
-    assert_true(metric_now("dead_letter_queue_delivery_limited") == 1);
+    assert_true(metric_now("order_queue_delivery_limited{queue=\"upgraded\"}") == 1);
+    assert_true(metric_now("dead_letter_queue_delivery_limited{queue=\"upgraded\"}") == 1);
     found = differences("upgraded", QUEUE_CLASSIC, 4); /* it is a quorum queue all the same */
     assert_true(found.orders.delivery_limited);
 
@@ -283,6 +283,18 @@ static void many_declare_at_once(void **state)
     }
 }
 
+static void labels_metrics_with_the_queue(void **state)
+{
+    (void)state;
+    char label[QUEUE_LABEL_SIZE], quotes[QUEUE_NAME_SIZE];
+    queue_label("a \"b\\", label);
+    assert_string_equal(label, "queue=\"a \\\"b\\\\\"");
+    memset(quotes, '"', sizeof quotes - 1);
+    quotes[sizeof quotes - 1] = '\0';
+    queue_label(quotes, label);
+    assert_int_equal(strlen(label), QUEUE_LABEL_SIZE - 1);
+}
+
 static void names_the_dead_letter_queue(void **state)
 {
     (void)state;
@@ -311,6 +323,7 @@ int run_queue_declaration_tests(void)
         cmocka_unit_test(an_account_without_configure_permission),
         cmocka_unit_test(quorum_queues_dead_letter_and_never_drop),
         cmocka_unit_test(many_declare_at_once),
+        cmocka_unit_test(labels_metrics_with_the_queue),
         cmocka_unit_test(names_the_dead_letter_queue),
     };
     return cmocka_run_group_tests_name("queue_declaration", tests, NULL, NULL);

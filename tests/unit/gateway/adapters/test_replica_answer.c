@@ -1,6 +1,7 @@
 #include "services/gateway/adapters/replica_answer.h"
 #include "tests/unit/support/cmocka_headers.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,10 +91,11 @@ static void test_metrics(void **state)
                  "orders_accepted_total{route=\"post_order\"} 3\n"
                  "orders_accepted_total{route=\"bulk_orders\"} 4\n"
                  "bridge_in_flight 12\n"
-                 "order_queue_messages NaN\n"
-                 "order_queue_consumers 2\n"
+                 "order_queue_messages{queue=\"a \\\"b\\\\\"} NaN\n"
+                 "order_queue_consumers{queue=\"a \\\"b\\\\\"} 2\n"
                  "process_start_time_seconds 1.7e9\n");
     assert_string_equal(metrics.service, "bridge");
+    assert_string_equal(metrics.queue, "a \"b\\");
     assert_true(metrics.values[METRIC_STORED] == 7);
     assert_true(metrics.values[METRIC_SEARCHABLE] == 5);
     assert_true(metrics.values[METRIC_ACCEPTED] == 7);
@@ -107,6 +109,9 @@ static void test_metrics(void **state)
 static void test_hostile_metrics(void **state)
 {
     (void)state;
+    static const char *const unfinished[] = {"order_queue_messages{queue=\"a} 1\n",
+                                             "order_queue_messages{queue=\"a\\ 1\n",
+                                             "order_queue_messages{queue=\" 1\n"};
     read_metrics("order_pipeline_build_info{service=\"../../etc\"} 1\n"
                  "bridge_in_flight -3\n"
                  "order_queue_messages Inf\n"
@@ -119,6 +124,15 @@ static void test_hostile_metrics(void **state)
     assert_string_equal(metrics.service, "");
     for (size_t i = 0; i < REPLICA_METRICS; i++)
         assert_true(isnan(metrics.values[i]));
+    for (size_t i = 0; i < COUNT(unfinished); i++) {
+        read_metrics(unfinished[i]);
+        assert_string_equal(metrics.queue, "");
+    }
+    char long_name[REPLICA_QUEUE_SIZE + 40];
+    (void)snprintf(long_name, sizeof(long_name), "order_queue_messages{queue=\"%0*d\"} 1\n",
+                   REPLICA_QUEUE_SIZE, 1);
+    read_metrics(long_name);
+    assert_string_equal(metrics.queue, "");
     char line[2000];
     memset(line, 'x', sizeof(line));
     line[sizeof(line) - 1] = '\n';

@@ -208,14 +208,44 @@ static void test_since(void **state)
     (void)state;
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 0;
     static const char words[] =
-        "no bridge has taken orders out of RabbitMQ since 2026-09-21T14:13:20Z.";
+        "no bridge has taken orders out of order_queue since 2026-09-21T14:13:20Z.";
     assert_summary(words);
     facts.at_us += 60000000;
     assert_summary(words); /* since it was first seen */
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 1;
     assert_summary("All is well.");
     bridge.metrics.values[METRIC_QUEUE_CONSUMERS] = 0;
-    assert_summary("no bridge has taken orders out of RabbitMQ since 2026-09-21T14:14:20Z.");
+    assert_summary("no bridge has taken orders out of order_queue since 2026-09-21T14:14:20Z.");
+}
+
+/* Of two groups, each with a queue and bridges of its own. */
+static void test_queues(void **state)
+{
+    (void)state;
+    struct service_replica others[2];
+    const struct service_replica *all[] = {&gateway, &bridge, &others[0], &others[1]};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        ready(&others[i], "bridge", "10.0.0.4:9101");
+        (void)strcpy(others[i].metrics.queue, "other");
+        others[i].metrics.values[METRIC_QUEUE_MESSAGES] = 5 + (double)i;
+        others[i].metrics.values[METRIC_QUEUE_CONSUMERS] = 2;
+        others[i].metrics.values[METRIC_DEAD_MESSAGES] = 1;
+    }
+    (void)strcpy(bridge.metrics.queue, "order_queue");
+    facts.replicas = all;
+    facts.replica_count = COUNT(all);
+    assert_summary("All is well.");
+    char *text = json_dumps(json_object_get(report, "queue"), JSON_COMPACT);
+    assert_string_equal(text, "{\"name\":\"order_queue, other\",\"messages\":9,\"consumers\":3,"
+                              "\"dead_messages\":1}");
+    free(text);
+    for (size_t i = 0; i < COUNT(others); i++)
+        others[i].metrics.values[METRIC_QUEUE_CONSUMERS] = 0;
+    assert_summary("no bridge has taken orders out of other since 2026-09-21T14:13:20Z.");
+    (void)strcpy(bridge.metrics.queue, "no text \xff");
+    (void)render();
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(report, "queue"), "name")), "?");
 }
 
 static void test_dead_letters(void **state)
@@ -319,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_problems, all_well, forget),
         cmocka_unit_test_setup_teardown(test_since, all_well, forget),
         cmocka_unit_test_setup_teardown(test_dead_letters, all_well, forget),
+        cmocka_unit_test_setup_teardown(test_queues, all_well, forget),
         cmocka_unit_test_setup_teardown(test_stores, all_well, forget),
         cmocka_unit_test_setup_teardown(test_documents_are_not_counted, all_well, forget),
         cmocka_unit_test_setup_teardown(test_reasons, all_well, forget),
