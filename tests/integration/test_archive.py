@@ -6,6 +6,7 @@ import signal
 import struct
 import time
 import uuid
+from contextlib import contextmanager
 
 import pika
 import psycopg
@@ -118,17 +119,25 @@ def quorum(channel):
     return {"x-queue-type": "quorum"} | ({"x-delivery-limit": -1} if major >= 4 else {})
 
 
-@pytest.fixture
-def letters(system):
+@contextmanager
+def order_queue(system):
     """An order queue of its own, and its dead-letter queue: no bridge, and no scheduler yet."""
     queues = Queues(system.env["RABBITMQ_URL"], "archived" + uuid.uuid4().hex[:8], system.env["POSTGRES_DSN"])
     with queues.channel() as channel:
         for name in (queues.name, queues.dead_name):
             channel.queue_declare(name, durable=True, arguments=quorum(channel))
-    yield queues
-    for name in (queues.name, queues.dead_name, queues.dead_name + ".archive"):
-        queues.delete(name)
-    system.postgres.execute("DELETE FROM dead_letters WHERE queue = %s", (queues.name,))
+    try:
+        yield queues
+    finally:
+        for name in (queues.name, queues.dead_name, queues.dead_name + ".archive"):
+            queues.delete(name)
+        system.postgres.execute("DELETE FROM dead_letters WHERE queue = %s", (queues.name,))
+
+
+@pytest.fixture
+def letters(system):
+    with order_queue(system) as queues:
+        yield queues
 
 
 def test_every_kind_of_letter(system, letters):
@@ -144,6 +153,21 @@ def test_every_kind_of_letter(system, letters):
         assert (row["reason"] + row["detail"]).isprintable(), name
         assert len(row["reason"].encode()) <= 100, name
         assert len(row["detail"].encode()) <= 1000, name
+
+
+def test_letters_of_two_queues(system, letters):
+    """Of two groups: each letter is stored with the name of its order queue."""
+    with order_queue(system) as others:
+        for queues in (letters, others):
+            publish(queues, *((Raw(with_headers()), f"{queues.name} {n}".encode()) for n in range(3)))
+        with archiver(system, letters, ORDER_QUEUES=f"{letters.name},{others.name}"):
+            for queues in (letters, others):
+                eventually(lambda queues=queues: len(rows(queues)) == 3, f"those of {queues.name} are stored")
+        for queues in (letters, others):
+            assert [bytes(row["body"]).decode() for row in rows(queues)] == [
+                f"{queues.name} {n}" for n in range(3)
+            ]
+            assert queues.depth(queues.dead_name) == 0
 
 
 def test_large_letters(system, letters):

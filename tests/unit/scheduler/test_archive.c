@@ -144,6 +144,22 @@ static void letters_wait_for_postgresql(void **state)
     run_loop_until(fixture->loop, archive_fault(now.archive) == NULL);
 }
 
+/* Of two groups of services: each letter has the name of its order queue. */
+static void letters_of_several_queues_are_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, "several,other", ARCHIVE_ON, 1 << 30);
+    wait_well(fixture);
+    queue_publish("several.dead", "a", 1);
+    queue_publish("other.dead", "b", 1);
+    queue_publish("several.dead", "c", 1);
+    run_until_query(fixture,
+                    "SELECT string_agg(queue || ' ' || encode(body, 'escape'), ',' ORDER BY body)"
+                    " FROM dead_letters",
+                    "several a,other b,several c");
+    wait_until(queue_depth("several.dead") + queue_depth("other.dead") == 0, (void)0);
+}
+
 /* One that is broken for all letters is told; when it is mended, all are stored. */
 static void a_table_that_takes_no_letter_is_told(void **state)
 {
@@ -187,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_list_of_queues_is_checked),
         TEST(letters_are_stored_and_acknowledged),
+        TEST(letters_of_several_queues_are_stored),
         TEST(letters_stay_when_the_archive_is_full),
         TEST(letters_that_nobody_could_acknowledge_are_no_second_rows),
         TEST(a_table_that_takes_no_letter_is_told),

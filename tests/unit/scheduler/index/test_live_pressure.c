@@ -1,6 +1,9 @@
 /* How long a job pauses for the live traffic. */
 #include "services/scheduler/index/live_pressure.h"
+#include "tests/unit/clients/rabbitmq/queues.h"
+#include "tests/unit/clients/rabbitmq/rabbitmq_server.h"
 #include "tests/unit/support/cmocka_headers.h"
+#include "tests/unit/support/run_loop.h"
 
 static void test_pause(void **state)
 {
@@ -29,8 +32,34 @@ static void test_pause(void **state)
                          cases[i].pause_ms);
 }
 
+/* The queues of two groups count together. */
+static void test_two_queues(void **state)
+{
+    (void)state;
+    struct event_loop *loop = event_loop_new();
+    struct live_pressure *pressure = live_pressure_new(
+        loop, &(struct live_pressure_options){
+                  .broker = {.url = rabbitmq_server_url(), .name = "test pressure"},
+                  .queues = "one,two",
+                  .queue_type = QUEUE_QUORUM,
+              });
+    assert_false(live_pressure_depth(pressure).known);
+    live_pressure_begin(pressure);
+    run_loop_until(loop, live_pressure_depth(pressure).known);
+    for (int i = 0; i < 5; i++)
+        queue_publish(i < 2 ? "one" : "two", "order", 5);
+    run_loop_until(loop, live_pressure_depth(pressure).messages == 5);
+    live_pressure_end(pressure);
+    live_pressure_free(pressure);
+    event_loop_free(loop);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pause)};
-    return cmocka_run_group_tests_name("live_pressure", tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pause),
+                                       cmocka_unit_test(test_two_queues)};
+    rabbitmq_server_start();
+    int failures = cmocka_run_group_tests_name("live_pressure", tests, NULL, NULL);
+    rabbitmq_server_stop();
+    return failures != 0;
 }
