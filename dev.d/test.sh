@@ -55,8 +55,8 @@ These take options of their own, which --help tells:
   soak                 the same faults at random, several at once, for as long as you like
   operate [SCENARIO...]
                        dead letters archived and replayed, the search index rebuilt, verified and repaired, jobs,
-                       orders that are waited for: in full. Every service and server is killed at seeded points, and
-                       services between each two steps of their work
+                       orders that are waited for, two groups on three nodes of RabbitMQ: in full. Every service
+                       and server is killed at seeded points, and services between each two steps of their work
   simulate             the bridge's state machine under any number of seeded schedules
   versions [NAME...]   the contract, and a kill of every process, on other versions and makes of the servers. Needs root
 

@@ -95,10 +95,12 @@ class Run:
         orders: int = 0,
         settle: float = 45,
         plain: bool = False,
+        urls: list[str] | None = None,
     ) -> Iterator[subprocess.Popen]:
         """Orders arrive while the block runs; afterwards the unknown ones are asked for once more.
 
-        `plain`: none has a key. PostgreSQL may have to be asked what a key stands for."""
+        `plain`: none has a key. PostgreSQL may have to be asked what a key stands for.
+        `urls`: of the gateways, if they are not those of the stand."""
         options = {
             "--ledger": self.ledger_path,
             "--prefix": self.prefix,
@@ -112,7 +114,7 @@ class Run:
         for option, value in options.items():
             command += [option, value]
         command += ["--plain"] * plain
-        for url in self.system.env["API_URLS"].split():
+        for url in urls or self.system.env["API_URLS"].split():
             command += ["--url", url]
         client = subprocess.Popen(list(map(str, command)))
         try:
@@ -243,13 +245,15 @@ class Run:
         if seconds > limit:
             raise TooLate(f"{what} took {seconds:.2f} s, not {limit:g} s")
 
-    def recovered(self, limit: float = 5.0) -> None:
-        """The fault is over: a fresh order must reach both stores within `limit` seconds from now."""
+    def recovered(self, limit: float = 5.0, url: str | None = None) -> None:
+        """The fault is over: a fresh order must reach both stores within `limit` seconds from now.
+
+        `url`: of the gateway that gets it, if it is not the first of the stand."""
         started = time.monotonic()
         client = self.stores.search_client()
 
         def arrived() -> bool:
-            answer = self.post(f"{self.prefix}x-recovery probe")
+            answer = self.post(f"{self.prefix}x-recovery probe", url=url)
             if answer.status_code != 202:
                 return False
             order_id = answer.json()["order_id"]
@@ -268,13 +272,17 @@ class Run:
     # --- requests beside the load; their names are outside of the verdict unless they begin with prefix + "-"
 
     def post(
-        self, name: str, amount: str = "1.00", key: str | None = None, timeout: float = 12
+        self,
+        name: str,
+        amount: str = "1.00",
+        key: str | None = None,
+        timeout: float = 12,
+        url: str | None = None,
     ) -> requests.Response:
         headers = {"Idempotency-Key": key} if key else {}
         body = f'{{"product_name":"{name}","amount":{amount}}}'
-        return requests.post(
-            f"{self.system.env['API_URL']}/api/orders", data=body.encode(), headers=headers, timeout=timeout
-        )
+        url = url or self.system.env["API_URL"]
+        return requests.post(f"{url}/api/orders", data=body.encode(), headers=headers, timeout=timeout)
 
     def get(self, order_id: str, timeout: float = 12) -> requests.Response:
         return requests.get(f"{self.system.env['API_URL']}/api/orders/{order_id}", timeout=timeout)

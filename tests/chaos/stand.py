@@ -42,6 +42,10 @@ def address_of(setting: str, value: str) -> tuple[str, int]:
     return url.hostname, url.port
 
 
+def sum_of(metrics: str, pattern: str) -> float:
+    return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", metrics, re.MULTILINE))
+
+
 def send_signal(pid: int, sig: signal.Signals) -> list[int]:
     """To the process; what cannot be handled goes to all that it started as well. Returns who had it."""
     processes = [pid] if sig is signal.SIGTERM else process_tree(pid)
@@ -205,8 +209,7 @@ class Stand:
 
     def metric(self, name: str, pattern: str) -> float:
         """The sum of a service's metrics that match a regular expression."""
-        text = self.services.metrics(name)
-        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+        return sum_of(self.services.metrics(name), pattern)
 
     def in_flight(self) -> int:
         """Orders that the bridges hold, by their own account. Much cheaper than asking RabbitMQ."""
@@ -260,6 +263,7 @@ class Extra:
         environment = {"ADMIN_PORT": str(port), **settings}
         if service == "gateway":
             environment["API_PORT"] = str(free_port())
+            self.api_url = f"http://127.0.0.1:{environment['API_PORT']}"
         exports = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
         script = (stand.services.run / "start" / f"{service}-1").read_text()
         before, program = script.rsplit("exec ", 1)
@@ -276,6 +280,10 @@ class Extra:
             return requests.get(f"{self._url}/readyz", timeout=2).status_code == 200
         except requests.RequestException:
             return False
+
+    def metric(self, pattern: str) -> float:
+        """As of a service of the stand, at most a second old."""
+        return sum_of(requests.get(f"{self._url}/metrics", timeout=5).text, pattern)
 
     def signal(self, sig: signal.Signals) -> None:
         send_signal(self.pid, sig)
