@@ -1,6 +1,7 @@
-"""Groups over the same stores: each has a gateway, a bridge and a queue of its own. The queues are on a cluster
-of three RabbitMQ nodes, which only this scenario uses."""
+"""Groups over the same stores: each has a gateway, a bridge and a queue of its own. The queues are on a
+cluster of three RabbitMQ nodes, which only this scenario uses."""
 
+import concurrent.futures
 import contextlib
 import re
 import signal
@@ -26,9 +27,7 @@ def two_groups(run):
             leaders = [leader(nodes, queue) for queue in GROUPS]
             run.check(len(set(leaders)) == len(GROUPS), f"the leaders are apart: {leaders}")
             for turn, queue in enumerate(GROUPS):
-                with killed(run, nodes, leader(nodes, queue)):
-                    for gateway in gateways:
-                        run.recovered(10, gateway.api_url)
+                with killed(run, nodes, leader(nodes, queue), gateways[turn]):
                     run.until_accepted(300)
                     check_archived(run, nodes, turn + 1)
             run.until_accepted(300)
@@ -66,12 +65,15 @@ def cluster(run) -> Iterator[System]:
 
 
 @contextlib.contextmanager
-def killed(run, nodes: System, node: str) -> Iterator[None]:
-    """It is dead while the block runs."""
+def killed(run, nodes: System, node: str, gateway: Extra) -> Iterator[None]:
+    """It is dead while the block runs; the gateway, whose queue it led, goes on through another one."""
     send_signal(nodes.pid(node), signal.SIGKILL)
     run.kills["rabbitmq"] += 1
     run.fault(f"SIGKILL {node}")
-    nodes.supervisor.stop(node)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(nodes.supervisor.stop, node)  # which would start it again
+        run.recovered(10, gateway.api_url)
+        stopping.result()
     yield
     run.check(nodes.pid(node) == 0, f"{node} was dead all the time")
     nodes.supervisor.start(node)
