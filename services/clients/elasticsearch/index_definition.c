@@ -16,12 +16,12 @@
 
 /* No type or setting that only some servers have. A field that is not listed is kept in _source and
  * not indexed. `id` is `_id` once more, for a client that pages through the index: `_id` cannot be
- * sorted by. It costs Elasticsearch 13 of 56 us of CPU a document. refresh_interval is set because
- * without it an index that is not searched for a while is refreshed no more, and the first search
- * has to wait for it. */
+ * sorted by. Its doc values are enough for that; inverted, it would cost Elasticsearch 3 of 20 us
+ * of CPU a document more. refresh_interval is set because without it an index that is not searched
+ * for a while is refreshed no more, and the first search has to wait for it. */
 static const char defaults[] = "{\"settings\":{\"" REFRESH "\":\"1s\",\"" EXPAND "\":\"0-1\"},"
                                "\"mappings\":{\"dynamic\":false,\"properties\":{"
-                               "\"id\":{\"type\":\"keyword\"},"
+                               "\"id\":{\"type\":\"keyword\",\"index\":false},"
                                "\"product_name\":{\"type\":\"text\"},"
                                "\"amount\":{\"type\":\"double\"},"
                                "\"created_at\":{\"type\":\"date\"}}}}";

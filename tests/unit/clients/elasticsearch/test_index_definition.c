@@ -32,7 +32,7 @@ static void assert_json(char *text, const char *expected_text)
 #define SETTINGS                                                                                   \
     "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.auto_expand_replicas\":\"0-1\"}"
 #define PROPERTIES(name, more)                                                                     \
-    "\"properties\":{\"id\":{\"type\":\"keyword\"},\"product_name\":" name                         \
+    "\"properties\":{\"id\":{\"type\":\"keyword\",\"index\":false},\"product_name\":" name         \
     ",\"amount\":{\"type\":\"double\"},\"created_at\":{\"type\":\"date\"}" more "}"
 #define TEXT "{\"type\":\"text\"}"
 #define MAPPINGS(meta) "\"mappings\":{\"dynamic\":false," meta PROPERTIES(TEXT, "") "}"
