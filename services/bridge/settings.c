@@ -16,7 +16,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ORDER_QUEUE(struct bridge_settings, order_queue),
     CONFIG_OPTION_ORDER_QUEUE_TYPE(struct bridge_settings, order_queue_type),
     CONFIG_OPTION("ORDER_PREFETCH", CONFIG_INTEGER, struct bridge_settings, prefetch,
-                  .default_text = "4000",
+                  .default_text = "8000",
                   .help = "orders in flight at most: taken from the queue and not acked",
                   .minimum = 1, .maximum = 65535 /* AMQP's prefetch-count is a short */),
     CONFIG_OPTION("BRIDGE_BIND", CONFIG_STRING, struct bridge_settings, bind,

@@ -17,7 +17,8 @@ static const struct config_option options[] = {
     CONFIG_OPTION_ELASTICSEARCH_API_KEY(struct indexer_settings, elasticsearch.api_key),
     CONFIG_OPTION_ORDER_INDEX(struct indexer_settings, index),
     CONFIG_OPTION_ORDER_INDEX_SETTINGS_FILE(struct indexer_settings, index_settings_file),
-    CONFIG_OPTION_WORKER_BATCH(struct indexer_settings, batch, "INDEXER_BATCH", "_bulk request"),
+    CONFIG_OPTION_WORKER_BATCH(struct indexer_settings, batch, "INDEXER_BATCH", "_bulk request",
+                               2000),
 };
 
 static int reach_elasticsearch(const void *arg, struct error *err)

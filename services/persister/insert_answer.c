@@ -1,6 +1,6 @@
 /* A statement inserts all or none, so one bad row fails its part. The part that failed is cut into
- * eight, and each of these is tried alone, and so on down to single rows: one bad row among 500 is
- * found in 25 statements, of which three fail (after the first). Eight rather than two because a
+ * ten, and each of these is tried alone, and so on down to single rows: one bad row among 1,000 is
+ * found in 31 statements, of which four fail. Ten rather than two because a
  * locked row costs a lock timeout in each statement that fails, while the others take milliseconds.
  *
  * When statements fail one after another, but not for a row, and nothing is stored, the whole table
@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CUTS 8
+#define CUTS 10
 #define FAILURES_MAX 5
-_Static_assert(BATCH_MAX <= ORDERS_BATCH_MAX, "orders_insert() takes a whole batch");
+_Static_assert(CUTS *CUTS *CUTS >= ORDERS_BATCH_MAX, "four statements find one slow row");
 
 enum failure {
     FAILURE_OF_A_ROW,  /* the order's own values are refused: will fail for ever */

@@ -7,8 +7,8 @@
 
 /* An order's insertion has 5 s in all (with indexing it has to be within the 10 s after which its
  * delivery is requeued). One statement, limited by the server, has less: so four can fail one after
- * another, which is what finding one slow row among 500 takes. A locked row is found sooner. After
- * INSERT_TRY_MS no other statement is begun. */
+ * another, which is what finding one slow row among 1,000 takes. A locked row is found sooner.
+ * After INSERT_TRY_MS no other statement is begun. */
 #define INSERT_STATEMENT_TIMEOUT_MS 1200
 #define INSERT_LOCK_TIMEOUT_MS 250
 #define INSERT_TRY_MS 3800

@@ -12,7 +12,7 @@ static const struct config_option options[] = {
     CONFIG_OPTION_BRIDGE_ENDPOINTS(struct persister_settings, bridge_endpoints),
     CONFIG_OPTIONS_LINK(struct persister_settings, link),
     CONFIG_OPTION_POSTGRES_DSN(struct persister_settings, postgres_dsn),
-    CONFIG_OPTION_WORKER_BATCH(struct persister_settings, batch, "PERSISTER_BATCH", "INSERT"),
+    CONFIG_OPTION_WORKER_BATCH(struct persister_settings, batch, "PERSISTER_BATCH", "INSERT", 1000),
 };
 
 static int reach_postgres(const void *arg, struct error *err)

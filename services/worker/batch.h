@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_MAX 1000 /* orders in the largest batch */
+#define BATCH_MAX 2000 /* orders in the largest batch */
 
 struct batch;
 

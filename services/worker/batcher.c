@@ -1,9 +1,12 @@
 /* When a worker reads jobs, executes batches and answers. It is in one of three states:
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
- * what came meanwhile; so batches grow with the load and an idle worker does not linger. A
- * batch that takes long leaves the hand full; then one job per bridge and step is read beyond
- * that bound, because libzmq drops a link that is not read (see link_socket.c).
+ * what came meanwhile; so batches grow with the load and an idle worker does not linger. After a
+ * batch that took long the next one has half as many orders at most, and so has the hand; after a
+ * full one that was quick, twice as many. So a slow store is asked for no more than it ends in
+ * time, and what waits in hand is executed long before the bridge's deadline. A batch that takes
+ * long leaves the hand full; then one job per bridge and step is read beyond that bound, because
+ * libzmq drops a link that is not read (see link_socket.c).
  *
  * FAILING, from the first batch of which nothing succeeded because the store is down: all that
  * is in hand is answered "retry". Then a few orders are read each backoff step, which are the probe
@@ -24,7 +27,9 @@
 #define FAILING_STEP_BASE_MS 50
 #define FAILING_STEP_CAP_MS 500
 #define PROBE_ORDERS 100 /* read of each bridge in a failing step, and up to a job more */
-#define OVERFULL_JOBS 6  /* of each bridge beyond two batches: a batch takes up to 6 s */
+#define LONG_BATCH_MS 1000
+#define QUICK_BATCH_MS (LONG_BATCH_MS / 2) /* one of twice the size is not long */
+#define OVERFULL_JOBS 6 /* of each bridge beyond two batches: a batch takes up to 6 s */
 
 enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
 
@@ -33,7 +38,9 @@ struct batcher {
     struct batcher_ports ports;
     unsigned bridge_count;
     unsigned next_bridge; /* to read from: they take turns */
-    size_t batch_max, hold_max;
+    size_t batch_max;
+    size_t batch_limit; /* of the next batch: 1 to batch_max */
+    int64_t executing_since_ms;
     struct held_orders *held;
     size_t executing; /* the oldest of held; 0 = no batch is out */
     size_t step_room; /* orders that may yet be read in this failing step */
@@ -47,6 +54,11 @@ struct batcher {
     struct job job; /* just read */
 };
 
+static size_t hold_max(const struct batcher *batcher)
+{
+    return 2 * batcher->batch_limit + JOB_MAX_ORDERS;
+}
+
 struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
                             const struct batcher_ports *ports)
 {
@@ -54,9 +66,9 @@ struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
     batcher->ports = *ports;
     batcher->bridge_count = bridge_count;
     batcher->batch_max = batch_max;
-    batcher->hold_max = 2 * batch_max + JOB_MAX_ORDERS;
+    batcher->batch_limit = batch_max;
     batcher->held =
-        held_orders_new(batcher->hold_max + OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
+        held_orders_new(hold_max(batcher) + (size_t)OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
     batcher->backoff =
         (struct backoff){.base_ms = FAILING_STEP_BASE_MS, .cap_ms = FAILING_STEP_CAP_MS};
     batcher->batch = memory_new_array(batch_max, sizeof(batcher->batch[0]));
@@ -130,7 +142,7 @@ static size_t read_job(struct batcher *batcher, unsigned bridge)
 
 static bool below_bound(const struct batcher *batcher)
 {
-    return batcher->held->count + JOB_MAX_ORDERS <= batcher->hold_max;
+    return batcher->held->count + JOB_MAX_ORDERS <= hold_max(batcher);
 }
 
 static bool may_read(const struct batcher *batcher)
@@ -185,12 +197,22 @@ static void set_state(struct batcher *batcher, enum batcher_state state)
     }
 }
 
+static void fit_to_the_store(struct batcher *batcher, size_t count)
+{
+    int64_t took_ms = batcher->ports.now_ms() - batcher->executing_since_ms;
+    if (took_ms >= LONG_BATCH_MS)
+        batcher->batch_limit = count > 1 ? count / 2 : 1;
+    else if (took_ms <= QUICK_BATCH_MS && count == batcher->batch_limit)
+        batcher->batch_limit = 2 * count < batcher->batch_max ? 2 * count : batcher->batch_max;
+}
+
 static void on_executed(void *arg, bool store_down)
 {
     struct batcher *batcher = arg;
     assert(batcher->executing);
     size_t count = batcher->executing;
     batcher->executing = 0;
+    fit_to_the_store(batcher, count);
     if (store_down) { /* the cause is what the store said of the first order that it did not take */
         size_t i = 0;
         while (i < count - 1 && batcher->verdicts[i].outcome != OUTCOME_RETRY)
@@ -215,11 +237,12 @@ static void on_executed(void *arg, bool store_down)
 static void execute_waiting(struct batcher *batcher)
 {
     size_t count = batcher->held->count;
-    if (count > batcher->batch_max)
-        count = batcher->batch_max;
+    if (count > batcher->batch_limit)
+        count = batcher->batch_limit;
     for (size_t i = 0; i < count; i++)
         batcher->batch[i] = &held_orders_at(batcher->held, i)->order;
     batcher->executing = count;
+    batcher->executing_since_ms = batcher->ports.now_ms();
     batcher->step_probed = true;
     batcher->ports.execute(batcher->ports.self, batcher->batch, count, batcher->verdicts,
                            on_executed, batcher);

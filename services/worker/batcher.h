@@ -46,6 +46,7 @@ struct batcher_ports {
     void (*on_batch)(void *self, const struct held_orders *held, size_t count,
                      const struct verdict verdicts[], const struct verdict *cause);
     uint32_t (*random)(void);
+    int64_t (*now_ms)(void); /* monotonic */
 };
 
 struct batcher;

@@ -15,11 +15,12 @@
                           "(also uses " STAGE_MORE_PORTS ") or ipc://path",                        \
                   .validate = bridge_endpoint_list_validate)
 
-/* int64_t; `request` is what takes so many orders at once, for people */
-#define CONFIG_OPTION_WORKER_BATCH(type, field, variable, request)                                 \
-    CONFIG_OPTION(variable, CONFIG_INTEGER, type, field, .default_text = "500",                    \
-                  .help = "the most orders in one " request "; a worker holds up to twice as "     \
-                          "many",                                                                  \
-                  .minimum = 1, .maximum = BATCH_MAX)
+/* int64_t; `request` is what takes so many orders at once, for people; up to `most`, which is the
+ * default, given as digits */
+#define CONFIG_OPTION_WORKER_BATCH(type, field, variable, request, most)                           \
+    CONFIG_OPTION(variable, CONFIG_INTEGER, type, field, .default_text = #most,                    \
+                  .help = "the most orders in one " request ", fewer while it takes long; a "      \
+                          "worker holds up to twice as many",                                      \
+                  .minimum = 1, .maximum = most)
 
 #endif

@@ -251,6 +251,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
                                       .execute = execute,
                                       .on_batch = on_batch,
                                       .random = arc4random,
+                                      .now_ms = clock_monotonic_ms,
                                   });
     worker->bridge_health = health_check("bridge", HEALTH_REQUIRED);
     register_metrics(worker);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define COUNT 500
+#define COUNT 1000
 #define STATEMENT_MS 3
 #define CREATED_AT_US 1764000000000000 /* what the rows have */
 
@@ -183,7 +183,7 @@ static void a_slow_row_delays_few(void **state)
     table.rows[0] = "57014";
     run(COUNT);
     assert_int_equal(table.verdicts[0].outcome, OUTCOME_RETRY);
-    assert_in_range(count_outcome(COUNT, OUTCOME_DONE), COUNT - 8, COUNT - 1);
+    assert_in_range(count_outcome(COUNT, OUTCOME_DONE), COUNT - 10, COUNT - 1);
     assert_in_range(table.elapsed_ms, 1, 5000);
     assert_false(table.backend_down);
     /* and alone it is not taken for a failing server */

@@ -124,6 +124,13 @@ static uint32_t fake_random(void)
     return UINT32_MAX; /* the longest wait */
 }
 
+static int64_t now_ms;
+
+static int64_t fake_now_ms(void)
+{
+    return now_ms;
+}
+
 /* Answer the batch that is out, all alike. */
 static void execute_done(struct fake *fake)
 {
@@ -178,6 +185,7 @@ static struct fake *fake_new(size_t orders_a_message)
                                     .execute = fake_execute,
                                     .on_batch = fake_on_batch,
                                     .random = fake_random,
+                                    .now_ms = fake_now_ms,
                                 });
     return fake;
 }
@@ -272,6 +280,44 @@ static void holds_no_more_than_the_bound(void **state)
     assert_true(fake->wanted);
     assert_int_equal(orders_read(fake), 40 * JOB_MAX_ORDERS);
     assert_int_equal(fake->batches, 40 * JOB_MAX_ORDERS / BATCH);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* Full batches follow how long the last ones took, and so does the hand. */
+static void follows_the_pace_of_the_store(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t took_ms;
+        size_t next;
+    } cases[] = {
+        {0, 100},   {999, 100}, {1000, 50}, {999, 50}, {501, 50}, {500, 100}, {4000, 50},
+        {1000, 25}, {1000, 12}, {1000, 6},  {1000, 3}, {1000, 1}, {1000, 1},  {500, 2},
+        {0, 4},     {0, 8},     {0, 16},    {0, 32},   {0, 64},   {0, 100},   {0, 100},
+    };
+    struct fake *fake = fake_new(1);
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    fake->messages[0] = 2000;
+    batcher_jobs_readable(fake->batcher);
+    execute_done(fake); /* the first order alone */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        now_ms += cases[i].took_ms;
+        execute_done(fake);
+        assert_int_equal(fake->batch, cases[i].next);
+    }
+    assert_int_equal(batcher_orders_held(fake->batcher), 2 * BATCH + 1);
+    fake->messages[0] = 0;
+    while (fake->batch > 0)
+        execute_done(fake);
+    offer(fake, 0, 1);
+    now_ms += 1000;
+    execute_done(fake);
+    offer(fake, 0, 200);
+    assert_int_equal(batcher_orders_held(fake->batcher), 2 * 1 + 1);
+    while (fake->batch > 0)
+        execute_done(fake);
     assert_all_answered(fake);
     fake_free(fake);
 }
@@ -516,6 +562,7 @@ int main(void)
         cmocka_unit_test(executes_at_once_when_idle),
         cmocka_unit_test(next_batch_is_what_came_meanwhile),
         cmocka_unit_test(holds_no_more_than_the_bound),
+        cmocka_unit_test(follows_the_pace_of_the_store),
         cmocka_unit_test(bridges_take_turns),
         cmocka_unit_test(answers_each_order_with_its_own_verdict),
         cmocka_unit_test(gives_everything_back_when_the_backend_is_down),
