@@ -174,6 +174,13 @@ struct delivery *delivery_add(struct delivery_table *table, uint64_t tag, struct
     return delivery;
 }
 
+struct verdict *delivery_failure(struct delivery *delivery)
+{
+    if (delivery->failure == NULL)
+        delivery->failure = memory_new(sizeof *delivery->failure);
+    return delivery->failure;
+}
+
 static void release(struct delivery_table *table, struct delivery *delivery)
 {
     struct delivery **at = bucket(table, delivery->tag);
@@ -185,6 +192,8 @@ static void release(struct delivery_table *table, struct delivery *delivery)
     table->count--;
     content_unref(delivery->content);
     delivery->content = NULL;
+    free(delivery->failure);
+    delivery->failure = NULL;
 }
 
 void delivery_set_state(struct delivery_table *table, struct delivery *delivery,

@@ -37,7 +37,7 @@ struct delivery {
     size_t heap_index;
     struct delivery *hash_next;
     TAILQ_ENTRY(delivery) by_tag, by_state;
-    struct verdict failure; /* of the last attempt, or why it is dead; rarely touched, so last */
+    struct verdict *failure; /* of the last attempt, or why it is dead; NULL: it never failed */
 };
 
 TAILQ_HEAD(delivery_list, delivery);
@@ -74,6 +74,9 @@ struct delivery *delivery_find(const struct delivery_table *table, uint64_t tag)
  * PUSHED or HELD. DELIVERY_FREE gives the slot and the reference back. */
 void delivery_set_state(struct delivery_table *table, struct delivery *delivery,
                         enum delivery_state state, enum stage stage);
+
+/* Its failure, to be set; most deliveries need no room for one. */
+struct verdict *delivery_failure(struct delivery *delivery);
 
 /* The delivery with the earliest deadline, or NULL. */
 struct delivery *delivery_first_deadline(const struct delivery_table *table);

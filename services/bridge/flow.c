@@ -76,7 +76,7 @@ static void wait_for(struct flow *flow, struct delivery *delivery, enum stage st
 static void condemn(struct flow *flow, struct delivery *delivery, const char *reason)
 {
     if (reason != NULL)
-        (void)snprintf(delivery->failure.code, sizeof delivery->failure.code, "%s", reason);
+        (void)snprintf(delivery->failure->code, sizeof delivery->failure->code, "%s", reason);
     delivery_set_state(&flow->table, delivery, DELIVERY_DEAD_WAITING, delivery->stage);
 }
 
@@ -99,8 +99,8 @@ int flow_deliver(struct flow *flow, uint64_t delivery_tag, struct content *conte
     if (flow->stopping) {
         give_back(flow, delivery, &flow->stats.requeued_stopping);
     } else if (content->fault != NULL) {
-        verdict_fail(&delivery->failure, OUTCOME_REJECT, content->fault,
-                     content->fault_detail.message);
+        verdict_fail(delivery_failure(delivery), OUTCOME_REJECT, content->fault,
+                     content->fault_detail->message);
         condemn(flow, delivery, NULL);
     }
     return 0;
@@ -163,9 +163,9 @@ static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_
 {
     struct stage_health *health = &flow->health[delivery->stage];
     /* A conflict is the fault of two orders, never of the stage, however many come in a row. */
-    if (strcmp(delivery->failure.code, "id_conflict") == 0 ||
+    if (strcmp(delivery->failure->code, "id_conflict") == 0 ||
         stage_health_reject(health, now_ms, flow->ports->random()))
-        condemn(flow, delivery, delivery->failure.code[0] != '\0' ? NULL : "rejected");
+        condemn(flow, delivery, delivery->failure->code[0] != '\0' ? NULL : "rejected");
     else
         hold(flow, delivery, now_ms);
 }
@@ -179,7 +179,7 @@ static void on_outcome(struct flow *flow, struct delivery *delivery, const struc
                             now_ms - delivery->pushed_ms);
 
     if (item->verdict.outcome != OUTCOME_DONE)
-        delivery->failure = item->verdict;
+        *delivery_failure(delivery) = item->verdict;
     switch (item->verdict.outcome) {
     case OUTCOME_DONE:
         on_done(flow, delivery, item->verdict.created_at_us, now_ms);
@@ -302,9 +302,9 @@ static void send_dead_letters(struct flow *flow, int64_t now_ms)
             .delivery_tag = delivery->tag,
             .order_id = content->order != NULL ? &content->order->id : NULL,
             .trace_id = &content->head.trace.id,
-            .reason = delivery->failure.code,
+            .reason = delivery->failure->code,
             .stage = delivery->attempt > 0 ? stages[delivery->stage].name : NULL,
-            .detail = delivery->failure.detail,
+            .detail = delivery->failure->detail,
             .attempts = delivery->attempt,
             .first_attempt_ms = delivery->first_push_ms,
             .last_attempt_ms = delivery->pushed_ms,

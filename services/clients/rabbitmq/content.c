@@ -74,6 +74,13 @@ void content_set_order(struct content *content, const struct order *order)
     order_copy(content->order, order);
 }
 
+void content_set_fault(struct content *content, const char *fault, const struct error *detail)
+{
+    content->fault = fault;
+    content->fault_detail = memory_new(sizeof *content->fault_detail);
+    *content->fault_detail = *detail;
+}
+
 bool content_complete(const struct content *content)
 {
     return content->received == content->head.body_size;
@@ -92,6 +99,7 @@ void content_unref(struct content *content)
     if (content->large_bytes != NULL)
         *content->large_bytes -= content_large_bytes(content);
     free(content->order);
+    free(content->fault_detail);
     free(content);
 }
 
@@ -102,35 +110,36 @@ static void check_message_id(struct content *content)
 {
     const struct content_head *head = &content->head;
     struct order_id id;
+    struct error detail;
     if (head->message_id == NULL)
         return;
     if (order_id_parse(head->message_id, head->message_id_len, &id) == 0 &&
         order_id_equal(&id, &content->order->id))
         return;
-    content->fault = "message_id_mismatch";
-    error_set(&content->fault_detail, "the message_id is not the id of the order");
+    error_set(&detail, "the message_id is not the id of the order");
+    content_set_fault(content, "message_id_mismatch", &detail);
 }
 
 void content_decode(struct content *content)
 {
+    struct order order;
+    struct error detail;
     if (content->head.body_size > CONTENT_LARGE_BYTES) {
-        content->fault = "too_large";
-        error_set(&content->fault_detail, "the body has %llu bytes, %u are allowed",
+        error_set(&detail, "the body has %llu bytes, %u are allowed",
                   (unsigned long long)content->head.body_size, CONTENT_LARGE_BYTES);
+        content_set_fault(content, "too_large", &detail);
         return;
     }
-    struct order order;
-    switch (order_from_json((const char *)content->body, content->body_len, &order,
-                            &content->fault_detail)) {
+    switch (order_from_json((const char *)content->body, content->body_len, &order, &detail)) {
     case DECODE_OK:
         content_set_order(content, &order);
         check_message_id(content);
         return;
     case DECODE_MALFORMED:
-        content->fault = "malformed";
+        content_set_fault(content, "malformed", &detail);
         return;
     case DECODE_UNACCEPTABLE:
-        content->fault = "unacceptable";
+        content_set_fault(content, "unacceptable", &detail);
         return;
     }
 }

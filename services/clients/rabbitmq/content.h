@@ -33,10 +33,10 @@ struct content_head {
 struct content {
     struct content_head head; /* pointing into this allocation */
     const char *fault; /* why this is no order: "malformed", …; static; NULL when it is one */
-    struct error fault_detail;
-    struct order *order; /* only order_size() bytes of one; NULL when there is a fault */
-    uint64_t received;   /* bytes of the body so far */
-    size_t body_len;     /* bytes kept of it */
+    struct error *fault_detail; /* NULL without a fault */
+    struct order *order;        /* only order_size() bytes of one; NULL when there is a fault */
+    uint64_t received;          /* bytes of the body so far */
+    size_t body_len;            /* bytes kept of it */
     unsigned references;
     size_t *large_bytes; /* where the memory of a large content is counted; else NULL */
     unsigned char *body;
@@ -54,6 +54,9 @@ int content_append(struct content *content, const void *bytes, size_t len)
     __attribute__((warn_unused_result));
 /* Give it a copy of its order, once. */
 void content_set_order(struct content *content, const struct order *order);
+
+/* Say why it is no order, once; `fault` must be static, the detail is copied. */
+void content_set_fault(struct content *content, const char *fault, const struct error *detail);
 
 /* Decode the body when the content is complete: sets `order`, or `fault` ("too_large", "malformed",
  * "unacceptable", "message_id_mismatch") with its detail. */

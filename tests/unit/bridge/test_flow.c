@@ -140,7 +140,8 @@ static struct content *make_content(struct world *world, uint64_t tag, const cha
 {
     struct content_head head = {.body_size = 0, .trace.id.bytes = {(uint8_t)tag}};
     struct content *content = content_new(&head, &world->large_bytes);
-    content->fault = fault;
+    if (fault != NULL)
+        content_set_fault(content, fault, &(struct error){""});
     struct order order = {.amount_cents = (int64_t)tag, .created_at_us = SENT_AT_US};
     order_set_name(&order, "x", 1);
     content_set_order(content, &order);

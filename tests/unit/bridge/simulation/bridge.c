@@ -229,7 +229,7 @@ void bridge_delivered(struct world *world, const struct event *event)
     world->live_messages++;
     content_set_order(content, &(struct order){.amount_cents = (int64_t)delivery->message});
     if (world->messages[delivery->message].kind == POISON)
-        content->fault = "malformed";
+        content_set_fault(content, "malformed", &(struct error){""});
     int delivered = flow_deliver(world->flow, event->tag, content, world->now_ms);
     CHECK(world, delivered == 0, "a delivery within the window was refused");
 }

@@ -52,7 +52,7 @@ static void test_orders_and_poison(void **state)
         } else {
             assert_non_null(content->fault);
             assert_string_equal(content->fault, cases[i].fault);
-            assert_true(strlen(content->fault_detail.message) > 0);
+            assert_true(strlen(content->fault_detail->message) > 0);
         }
         content_unref(content);
     }
