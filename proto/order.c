@@ -9,14 +9,16 @@ bool order_name_valid(const char *name, size_t len_bytes)
 {
     if (len_bytes == 0 || len_bytes > ORDER_NAME_MAX_BYTES)
         return false;
-    size_t characters = 0;
-    for (size_t at = 0, len; at < len_bytes; at += len) {
+    size_t characters = 0; /* at first those of ASCII, a byte each */
+    while (characters < len_bytes && name[characters] >= ' ' && name[characters] <= '~')
+        characters++;
+    for (size_t at = characters, len; at < len_bytes; at += len) {
         uint32_t character = utf8_decode(name + at, len_bytes - at, &len);
         if (character == UTF8_INVALID || character < 0x20 || character == 0x7f ||
             ++characters > ORDER_NAME_MAX_CHARS)
             return false;
     }
-    return true;
+    return characters <= ORDER_NAME_MAX_CHARS;
 }
 
 void order_set_name(struct order *order, const char *name, size_t len_bytes)
