@@ -1,7 +1,7 @@
 /* RFC 3339 by hand: strptime() and strftime() know no fractions, and this is on the path of every
- * order. timegm() costs a parse three times as much. Days are counted in the proleptic Gregorian
- * calendar with years that begin in March, so that the leap day is a year's last (Howard Hinnant,
- * "chrono-Compatible Low-Level Date Algorithms"). */
+ * order. timegm() costs a parse three times as much, and gmtime_r() a format twice. Days are
+ * counted in the proleptic Gregorian calendar with years that begin in March, so that the leap day
+ * is a year's last (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
 #include "proto/timestamp.h"
 #include <assert.h>
 #include <stdbool.h>
@@ -25,6 +25,21 @@ static int64_t days_from_civil(int year, int month, int day)
     int day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
     int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return (int64_t)era * 146097 + day_of_era - 719468;
+}
+
+/* The other way round, for days of the years 1 to 9999. */
+static void civil_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
+{
+    int since = (int)(days + 719468); /* 0000-03-01, so not below zero */
+    int era = since / 146097;
+    int day_of_era = since % 146097;
+    int year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int month_from_march = (5 * day_of_year + 2) / 153;
+    *ret_day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    *ret_month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    *ret_year = era * 400 + year_of_era + (*ret_month <= 2);
 }
 
 static int days_in_month(int year, int month)
@@ -147,25 +162,31 @@ size_t timestamp_format(int64_t us, char text[TIMESTAMP_TEXT_SIZE])
     assert(us >= TIMESTAMP_MIN_US && us <= TIMESTAMP_MAX_US);
 
     int64_t fraction = us % US_PER_SECOND;
-    time_t seconds = us / US_PER_SECOND;
+    int64_t seconds = us / US_PER_SECOND;
     if (fraction < 0) {
         fraction += US_PER_SECOND;
         seconds--;
     }
-    struct tm tm;
-    (void)gmtime_r(&seconds, &tm); /* cannot fail within these years */
+    int64_t days = seconds / SECONDS_PER_DAY;
+    int second_of_day = (int)(seconds % SECONDS_PER_DAY);
+    if (second_of_day < 0) {
+        second_of_day += SECONDS_PER_DAY;
+        days--;
+    }
+    int year, month, day;
+    civil_from_days(days, &year, &month, &day);
 
-    char *p = write_digits(text, tm.tm_year + 1900, 4);
+    char *p = write_digits(text, year, 4);
     *p++ = '-';
-    p = write_digits(p, tm.tm_mon + 1, 2);
+    p = write_digits(p, month, 2);
     *p++ = '-';
-    p = write_digits(p, tm.tm_mday, 2);
+    p = write_digits(p, day, 2);
     *p++ = 'T';
-    p = write_digits(p, tm.tm_hour, 2);
+    p = write_digits(p, second_of_day / 3600, 2);
     *p++ = ':';
-    p = write_digits(p, tm.tm_min, 2);
+    p = write_digits(p, second_of_day / 60 % 60, 2);
     *p++ = ':';
-    p = write_digits(p, tm.tm_sec, 2);
+    p = write_digits(p, second_of_day % 60, 2);
     if (fraction != 0) {
         *p++ = '.';
         p = write_digits(p, (int)fraction, 6);
