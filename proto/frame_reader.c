@@ -3,22 +3,37 @@
  * unpacker builds a tree and believes every declared count when it allocates: an array32 header of
  * 5 bytes asks for 137 GB. */
 #include "proto/frame_reader.h"
+#include <endian.h>
 #include <string.h>
 
 enum value_kind { VALUE_UNSIGNED, VALUE_NEGATIVE, VALUE_ARRAY, VALUE_BYTES, VALUE_TEXT };
 
-/* The big-endian number in the next `width` bytes. */
+/* The big-endian number in the next 1, 2, 4 or 8 bytes. */
 static bool take_big_endian(struct frame_reader *reader, size_t width, uint64_t *ret)
 {
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
     if (width > (size_t)(reader->end - reader->at))
         return false;
-    *ret = 0;
-    for (size_t i = 0; i < width; i++)
-        *ret = *ret << 8 | *reader->at++;
+    if (width == 1) {
+        *ret = *reader->at;
+    } else if (width == 2) {
+        memcpy(&two, reader->at, sizeof two);
+        *ret = be16toh(two);
+    } else if (width == 4) {
+        memcpy(&four, reader->at, sizeof four);
+        *ret = be32toh(four);
+    } else {
+        memcpy(&eight, reader->at, sizeof eight);
+        *ret = be64toh(eight);
+    }
+    reader->at += width;
     return true;
 }
 
-/* Heads whose number stands in the bytes behind the type: of 2^n bytes each, from `first` on. */
+/* Heads whose number stands in the bytes behind the type: of 2^n bytes each, from `first` on. In
+ * the order of the types. */
 struct long_head {
     uint8_t first, last, first_width;
     enum value_kind kind;
@@ -39,9 +54,9 @@ static int64_t sign_extended(uint64_t number, size_t width)
  * number is in two's complement. */
 static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, uint64_t *ret)
 {
-    uint64_t type;
-    if (!take_big_endian(reader, 1, &type))
+    if (reader->at == reader->end)
         return false;
+    uint8_t type = *reader->at++;
     if (type <= 0x7f || type >= 0xe0) {
         *ret_kind = type <= 0x7f ? VALUE_UNSIGNED : VALUE_NEGATIVE;
         *ret = (uint64_t)sign_extended(type, 1);
@@ -54,8 +69,10 @@ static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, ui
     }
     for (size_t i = 0; i < sizeof long_heads / sizeof *long_heads; i++) {
         const struct long_head *head = &long_heads[i];
-        if (type < head->first || type > head->last)
+        if (type > head->last)
             continue;
+        if (type < head->first)
+            break;
         size_t width = (size_t)head->first_width << (type - head->first);
         if (!take_big_endian(reader, width, ret))
             return false;
