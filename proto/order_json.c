@@ -251,7 +251,10 @@ static bool read_between(const char **p, const char *end, const char *before, co
     if ((size_t)(end - *p) < before_len || memcmp(*p, before, before_len) != 0)
         return false;
     const char *text = *p + before_len;
-    const char *found = memmem(text, (size_t)(end - text), after, after_len);
+    const char *found = text; /* a memmem() that is quick with short texts */
+    while ((found = memchr(found, after[0], (size_t)(end - found))) != NULL &&
+           ((size_t)(end - found) < after_len || memcmp(found, after, after_len) != 0))
+        found++;
     if (found == NULL)
         return false;
     *ret_text = text;
