@@ -125,9 +125,10 @@ make_servers13() {
 # --- PostgreSQL with a standby that has all that was committed -----------------------------------
 
 postgres_dsn() {
-    local hosts parameters=''
+    # Some drivers, Go's pq among them, insist on TLS unless told otherwise.
+    local hosts parameters='?sslmode=disable'
     hosts=$LOOPBACK_HOST:$(if is_version 'pgbouncer-*'; then port PGBOUNCER; else port POSTGRES; fi)
-    ! is_version postgres-standby || hosts+=,127.0.0.1:$(port POSTGRES_2) parameters='?target_session_attrs=read-write'
+    ! is_version postgres-standby || hosts+=,127.0.0.1:$(port POSTGRES_2) parameters+='&target_session_attrs=read-write'
     printf 'postgresql://postgres:%s@%s/ecommerce%s' "$(secret POSTGRES_PASSWORD)" "$hosts" "$parameters"
 }
 

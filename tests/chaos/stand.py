@@ -23,7 +23,7 @@ from proxy import Mode, Proxy
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "integration"))
 from supervisor import process_tree  # noqa: E402
-from system import SERVICES, System  # noqa: E402
+from system import SERVICES, System, of_database  # noqa: E402
 
 SERVERS = {
     "postgres": "POSTGRES_DSN",
@@ -235,7 +235,7 @@ class Stand:
 
     def new_database(self, name: str) -> str:
         self.sql(f'CREATE DATABASE "{name}"')
-        return self.env["POSTGRES_DSN"].rpartition("/")[0] + "/" + name
+        return of_database(self.env["POSTGRES_DSN"], name)
 
     def drop_database(self, name: str) -> None:
         self.sql(f'DROP DATABASE "{name}" WITH (FORCE)')

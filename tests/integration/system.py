@@ -14,6 +14,7 @@ import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import redis
@@ -40,6 +41,11 @@ def read_environment(exports):
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
     variables = dict(line.split("=", 1) for line in lines if "=" in line)
     return {name: value for name, value in variables.items() if name not in ("PWD", "SHLVL", "_", "PATH")}
+
+
+def of_database(dsn, name):
+    """The same server, another of its databases."""
+    return urlsplit(dsn)._replace(path="/" + name).geturl()
 
 
 def binary(service):
@@ -157,7 +163,7 @@ class System:
         exists = self.postgres.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if not exists:
             self.postgres.execute(f'CREATE DATABASE "{name}"')
-        return self.env["POSTGRES_DSN"].rsplit("/", 1)[0] + "/" + name
+        return of_database(self.env["POSTGRES_DSN"], name)
 
     # --- processes ----------------------------------------------------------------------------
 
