@@ -11,6 +11,7 @@ static const char usage[] = "Usage: ceilings publish QUEUE quorum|classic WINDOW
                             "                insert COUNT\n"
                             "                bulk INDEX COUNT\n"
                             "                look-up INDEX CONNECTIONS IDS COUNT\n"
+                            "                calibrate COUNT\n"
                             "Servers: RABBITMQ_URL, POSTGRES_DSN, ELASTICSEARCH_URL. COUNT is a "
                             "multiple of 500 for insert\n"
                             "and bulk. Prints one line of JSON.\n";
@@ -39,6 +40,20 @@ void make_order(struct order *order, long number)
     order->id = order_id_new(order->created_at_us / 1000);
     order->amount_cents = 100 + number % 100000;
     order_set_name(order, name, (size_t)len);
+}
+
+/* Work of a fixed size, `count` times: 1,000 steps that each need the result of the step before.
+ * What a processor takes for it tells how its clock stands to that of another hour or machine. */
+static void calibrate(long count)
+{
+    uint64_t state = 88172645463325252;
+    for (long i = 0; i < count * 1000; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+    if (state == 0) /* never; but the compiler has to do the work to know it */
+        die("calibrate", "no state");
 }
 
 static long positive(const char *text)
@@ -81,6 +96,8 @@ int main(int argc, char **argv)
         bulk_batches(argv[2], count);
     else if (strcmp(argv[1], "look-up") == 0 && argc == 6)
         latency = look_up(argv[2], positive(argv[3]), positive(argv[4]), count);
+    else if (strcmp(argv[1], "calibrate") == 0 && argc == 3)
+        calibrate(count);
     else
         return misused();
     double seconds = (double)(clock_monotonic_us() - started_us) / 1e6;
