@@ -26,7 +26,12 @@ def cpu_seconds(root: int) -> float:
 
 
 def _kib(pid: int, file: str, field: str) -> int:
-    match = re.search(rf"^{field}:\s+(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
+    """0 if the process has ended."""
+    try:
+        text = Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:
+        return 0
+    match = re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE)
     return int(match[1]) if match else 0
 
 
@@ -41,10 +46,4 @@ def largest_mib(root: int) -> float:
     pids = process_tree(root)
     if len(pids) == 1:
         return _kib(root, "status", "VmHWM") / 1024
-    total = 0
-    for pid in pids:
-        try:
-            total += _kib(pid, "smaps_rollup", "Pss")
-        except OSError:
-            continue
-    return total / 1024
+    return sum(_kib(pid, "smaps_rollup", "Pss") for pid in pids) / 1024

@@ -49,9 +49,15 @@ class Program:
                 start_new_session=True,
             )
 
+    def ended(self) -> str | None:
+        """How, if it has ended by itself."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        return f"{self.name} ended with {self._process.returncode}; see {self._log}"
+
     def check(self) -> None:
-        if self._process and self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with {self._process.returncode}; see {self._log}")
+        if ended := self.ended():
+            raise RuntimeError(ended)
 
     def ready(self) -> bool:
         self.check()
@@ -66,7 +72,8 @@ class Program:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
         with contextlib.suppress(ProcessLookupError):
@@ -130,6 +137,10 @@ class Side:
         for program in self.programs:
             program.check()
 
+    def ended(self) -> str | None:
+        """What has ended by itself, and how."""
+        return next((ended for program in self.programs if (ended := program.ended())), None)
+
     def pids(self) -> dict[str, int]:
         return {program.name: program.pid for program in self.programs if program.pid}
 
@@ -185,4 +196,4 @@ class Meter:
         }
         if generator is not None:
             used["load generator"] = generator
-        return {name: value / orders * 1000 for name, value in used.items()}
+        return {name: value / orders * 1000 for name, value in used.items()} if orders else {}
