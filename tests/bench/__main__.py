@@ -1,18 +1,20 @@
 """Measures what this system exists for, beside the ceilings of its parts and beside other
 implementations of the same contract.
 
-Starts servers and services of its own, measures every thing several times, interleaved with its
-ceiling, prints a table, writes it as JSON, cleans up. Fails only if something does not work: no figure
-is judged.
+Starts servers and services of its own, measures every thing several times, in turn with its
+ceiling, prints a table, writes it as JSON and as a page with plots, cleans up. Fails only if something
+does not work: no figure is judged.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import platform
 import resource
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -20,15 +22,18 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("integration", "chaos")]
 
-from generators import ROOT, ceiling, stop_generators  # noqa: E402
+from generators import ROOT, calibration_us, stop_generators  # noqa: E402
+from goals import goals, goals_table  # noqa: E402
 from measures import MEASURES  # noqa: E402
+from page import page  # noqa: E402
 from samples import Sample, measures_table, processes_table, summarise  # noqa: E402
-from servers import CEILING_INDEX, Servers  # noqa: E402
-from sides import ours, peer, python_worker  # noqa: E402
+from servers import Servers  # noqa: E402
+from sides import Side, ours, peer, python_worker  # noqa: E402
 from system import SERVICES, System  # noqa: E402
+from warm import warm  # noqa: E402
 
-LIMIT_S, QUICK_LIMIT_S = 840, 150
-CLEANING_S = 15
+LIMIT_S, QUICK_LIMIT_S, GROWTH_10M_LIMIT_S = 3600, 300, 9000
+CLEANING_S = 20
 
 
 class Bench:
@@ -37,17 +42,35 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, system: System, end: float, log: Path):
         self.quick = arguments.quick
         self.seconds = 1.0 if self.quick else 3.0  # of most loads
-        self.hold_seconds = 6.0 if self.quick else 60.0
+        self.hold_seconds = 6.0 if self.quick else 30.0
+        self.latency_seconds = 3.0 if self.quick else 20.0
+        self.peer_seconds = 10.0 if self.quick else 60.0  # a slow drain ends then
+        self.growth_10m = arguments.growth_10m
+        self.highest_rates: dict[str, float] = {}  # of a side, at which draining keeps pace
+        self.loops_us = [calibration_us()]
+        self.warm_up: dict[str, list[float]] = {}
         self.idle_seconds = 3.0 if self.quick else 8.0
         self.servers = Servers(system)
         self.ours = ours(system, self.servers, log)
         self.sides = [self.ours, python_worker(self.servers, log)]
         if arguments.peer_api or arguments.peer_worker:
             self.sides.append(peer("peer", self.servers, arguments.peer_api, arguments.peer_worker, log))
-        self.api_sides = [side for side in self.sides if side.api]
         self._repetitions = 1 if self.quick else 3
         self._end = end
         self._measure_end = end
+
+    @property
+    def api_sides(self) -> list[Side]:
+        return [side for side in self.sides if side.api]
+
+    def drop_ended(self) -> str | None:
+        """A peer that has ended by itself takes part no more: which, and how it ended."""
+        for side in self.sides:
+            if side is not self.ours and (ended := side.ended()):
+                self.sides.remove(side)
+                side.stop()
+                return ended
+        return None
 
     def size(self, count: int, quick: int) -> int:
         return quick if self.quick else count
@@ -65,6 +88,7 @@ class Bench:
             now = time.monotonic()
             if done and now + (now - started) / done > end:
                 return
+            self.loops_us.append(calibration_us())
             yield
 
     def stop(self) -> None:
@@ -99,13 +123,16 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="MEASURE", help="what to measure (default: everything)")
     parser.add_argument(
-        "--quick", action="store_true", help="smaller sizes, once each: two minutes instead of fourteen"
+        "--quick", action="store_true", help="smaller sizes, once each: five minutes instead of sixty"
+    )
+    parser.add_argument(
+        "--growth-10m", action="store_true", help="growth also to ten million orders: 150 minutes at most"
     )
     parser.add_argument(
         "--peer-api",
         metavar="CMD",
         help="also measure this implementation's API; it listens on API_PORT. Peers get the settings of the "
-        "services, the same servers with nothing in them, and a classic queue. Doubles the time",
+        "services, the same servers with nothing in them, and a classic queue",
     )
     parser.add_argument("--peer-worker", metavar="CMD", help="also measure this implementation's worker")
     arguments = parser.parse_args()
@@ -125,32 +152,57 @@ def time_is_over(_signal, _frame) -> None:
 def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list[str]]:
     """The samples, and what did not work. A measure that fails does not keep the others from running."""
     samples, failures = [], []
-    for position, name in enumerate(names):
-        run, seconds = MEASURES[name]
-        bench.allow(seconds / sum(MEASURES[other][1] for other in names[position:]))
-        say(f"{name}: {run.__doc__}")
-        try:
-            for sample in run(bench):
-                samples.append(sample)
-                say(f"    {sample}")
-        except TimeIsOver:
-            failures.append(
-                f"the time was over in {name}; left out: {', '.join(names[position + 1 :]) or 'nothing'}"
-            )
-            break
-        except Exception as error:
-            failures.append(f"{name}: {error}")
-            say(f"    FAILED: {error}")
-            bench.stop()
+    try:
+        for position, name in enumerate(names):
+            left = names[position + 1 :]
+            seconds = {other: MEASURES[other][1] for other in names[position:]}
+            if name != "cold":
+                bench.warm_up |= warm(bench.servers, bench.quick, say)
+            bench.allow(seconds[name] / sum(seconds.values()))
+            say(f"{name}: {MEASURES[name][0].__doc__}")
+            while ended := measure(bench, name, samples, failures, say):
+                say(f"    FAILED: {ended}; once more without it")
+                failures.append(f"{name}: {ended}")
+    except TimeIsOver:
+        failures.append(f"the time was over in {name}; left out: {', '.join(left) or 'nothing'}")
     return samples, failures
+
+
+def measure(bench: Bench, name: str, samples: list[Sample], failures: list[str], say) -> str | None:
+    """Which peer has ended by itself meanwhile, if one has: the measure is not complete then."""
+    try:
+        for sample in MEASURES[name][0](bench):
+            samples.append(sample)
+            say(f"    {sample}")
+        if name != "cold":
+            bench.servers.check()
+    except Exception as error:
+        ended = bench.drop_ended()
+        bench.stop()
+        if ended:
+            return ended
+        failures.append(f"{name}: {error}")
+        say(f"    FAILED: {error}")
+    return None
+
+
+def print_report(report: dict) -> None:
+    lines, largest_mib, loop_us = report["lines"], report["largest_rss_mib"], report["calibration_us"]
+    print(f"\n{report['machine']}\n\n{measures_table(lines)}\n")
+    print(f"CPU µs of an order, by process:\n{processes_table(lines, largest_mib)}\n")
+    print(
+        f"The same in calibration loops of {loop_us['median']:.3f} µs "
+        f"({loop_us['minimum']:.3f} – {loop_us['maximum']:.3f} in this run):\n"
+        f"{processes_table(lines, largest_mib, loop_us['median'])}\n"
+    )
+    print(f"{goals_table(report['goals'])}\n")
+    print("own CPU µs: of the side alone, for an order; without servers and load generator")
 
 
 def main() -> int:
     arguments = parse()
     started = time.monotonic()
-    limit = (QUICK_LIMIT_S if arguments.quick else LIMIT_S) * (
-        2 if arguments.peer_api or arguments.peer_worker else 1
-    )
+    limit = QUICK_LIMIT_S if arguments.quick else GROWTH_10M_LIMIT_S if arguments.growth_10m else LIMIT_S
     # Terminated as if interrupted: what was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -175,18 +227,19 @@ def main() -> int:
         for service in SERVICES:
             system.supervisor.stop(f"{service}-1")
         bench = Bench(arguments, system, started + limit - CLEANING_S, log)
-        bench.servers.make_index(CEILING_INDEX)
-        ceiling(bench.servers.env, "bulk", CEILING_INDEX, 60_000)  # until the JVM has compiled
         signal.signal(signal.SIGALRM, time_is_over)
         signal.setitimer(signal.ITIMER_REAL, max(1.0, started + limit - CLEANING_S - time.monotonic()))
         samples, failures = measure_all(bench, arguments.names or list(MEASURES), say)
         signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
-        if bench:
-            bench.stop()
-        system.destroy()
+        # Whatever the sides do, the servers are stopped.
+        with contextlib.ExitStack() as exits:
+            exits.callback(system.destroy)
+            if bench:
+                exits.callback(bench.stop)
 
     lines = summarise(samples)
+    loop_us = statistics.median(bench.loops_us)
     seconds = time.monotonic() - started
     report = {
         "machine": machine(),
@@ -194,15 +247,18 @@ def main() -> int:
         "seconds": round(seconds),
         "quick": arguments.quick,
         "load_average_before": load_average,
+        "calibration_us": {"median": loop_us, "minimum": min(bench.loops_us), "maximum": max(bench.loops_us)},
+        "warm_up": bench.warm_up,
         "failures": failures,
         "largest_rss_mib": bench.largest_mib(),
+        "goals": goals(lines, os.cpu_count(), loop_us),
         "lines": lines,
     }
     output = folder / f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}.json"
     output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    print(f"\n{machine()}\n\n{measures_table(lines)}\n\n{processes_table(lines, bench.largest_mib())}\n")
-    print("CPU s/1000: CPU seconds for 1,000 orders; in the upper table of the side alone, without servers")
-    print(f"{seconds:.0f} s; also in {output.relative_to(ROOT)}")
+    output.with_suffix(".html").write_text(page(report))
+    print_report(report)
+    print(f"{seconds:.0f} s; also in {output.relative_to(ROOT)}, with plots in the .html beside it")
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if failures else 0

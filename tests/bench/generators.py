@@ -1,9 +1,10 @@
-"""The programs that make load, and what they report: wrk, redis-benchmark, pgbench, and our ceilings."""
+"""The programs that make load, and what they report: wrk, redis-benchmark, pgbench, and our own."""
 
 import contextlib
 import csv
 import dataclasses
 import json
+import math
 import os
 import re
 import signal
@@ -13,10 +14,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CEILINGS = ROOT / "build/release/tests/bench/ceilings"
+OPEN_LOOP = ROOT / "build/release/tests/bench/open_loop"
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)  # as open_loop prints them
 PGBENCH = max(Path("/usr/lib/postgresql").glob("*/bin/pgbench"))
 
 
@@ -32,11 +36,12 @@ class Load:
     cpu_seconds: float  # of the generator itself
     refused_per_second: float = 0.0
     late_p99_ms: float = 0.0  # sent so much later than planned
+    percentiles_ms: list[float] | None = None  # at PERCENTILES
 
     @property
     def cores(self) -> float:
         """What the generator takes away from the servers on a small machine."""
-        return self.cpu_seconds / self.seconds
+        return self.cpu_seconds / self.seconds if self.seconds else 0.0
 
 
 _running: list[subprocess.Popen] = []
@@ -69,6 +74,10 @@ class Running:
 
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
+
+    def lines(self) -> Iterator[str]:
+        """Its output as it comes, instead of finish()'s. To be read to the end before finish()."""
+        return iter(self._process.stdout)
 
     def finish(self) -> tuple[str, float]:
         """Its output and the CPU seconds that it took; an error if it failed."""
@@ -134,6 +143,37 @@ def ceiling(servers: dict[str, str], *arguments: object) -> Load:
     return Load(count=int(arguments[-1]), **result)
 
 
+def start_open_loop(url: str, connections: int, rate: float, count: int, every: int) -> Running:
+    """Orders at a fixed rate, whatever the answers take; open_loop.c says how, and what it prints."""
+    address = urlsplit(url)
+    command = [OPEN_LOOP, address.hostname, address.port, connections, rate, count, every]
+    return Running(command, {}, count / rate + 60)
+
+
+def open_loop_result(line: str) -> Load:
+    """Of its last line of output."""
+    result = json.loads(line.removeprefix("RESULT "))
+    if result["broken"] or result["refused"] or not result["accepted"]:
+        raise RuntimeError(f"requests failed: {line}")
+    percentiles_ms = result["percentiles_ms"]
+    return Load(
+        per_second=result["accepted"] / result["seconds"],
+        seconds=result["seconds"],
+        count=result["accepted"],
+        p50_ms=percentiles_ms[PERCENTILES.index(50)],
+        p99_ms=percentiles_ms[PERCENTILES.index(99)],
+        cpu_seconds=result["cpu_seconds"],
+        late_p99_ms=result["late_p99_ms"],
+        percentiles_ms=percentiles_ms,
+    )
+
+
+def calibration_us() -> float:
+    """CPU time of the calibration loop: 1,000 steps of a fixed computation."""
+    loops = 100_000
+    return ceiling({}, "calibrate", loops).cpu_seconds / loops * 1e6
+
+
 def redis_benchmark(address: str, connections: int, count: int, keys: int) -> Load:
     host, _, port = address.rpartition(":")
     command = ["redis-benchmark", "-h", host, "-p", port, "-c", connections, "-n", count, "-r", keys, "--csv"]
@@ -144,9 +184,10 @@ def redis_benchmark(address: str, connections: int, count: int, keys: int) -> Lo
     return Load(per_second, count / per_second, count, p50_ms, p99_ms, cpu)
 
 
-def percentile(values: list[float], percent: int) -> float:
+def percentile(values: list[float], percent: float) -> float:
     """The value that so many percent of `values` do not exceed."""
-    return sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
+    position = math.ceil(round(len(values) * percent / 100, 6))
+    return sorted(values)[max(0, position - 1)]
 
 
 def pgbench(dsn: str, script: str, connections: int, count: int) -> Load:

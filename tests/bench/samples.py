@@ -22,6 +22,7 @@ class Sample:
     cpu: dict[str, float] | None = None  # process → CPU seconds for 1,000 orders
     note: str = ""
     generator_cores: float | None = None
+    percentiles_ms: list[float] | None = None  # at generators.PERCENTILES
 
     @classmethod
     def of(cls, measure: str, side: str, load: Load, **more: object) -> "Sample":
@@ -44,6 +45,10 @@ class Sample:
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def _median_each(lists: list[list[float]]) -> list[float] | None:
+    return [statistics.median(values) for values in zip(*lists, strict=True)] if lists else None
 
 
 def _median_cpu(runs: list[Sample]) -> dict[str, float]:
@@ -75,6 +80,7 @@ def summarise(samples: list[Sample]) -> list[dict]:
             "p99_ms": _median([run.p99_ms for run in runs]),
             "cpu_seconds_per_1000_orders": _median_cpu(runs),
             "generator_cores": _median([run.generator_cores for run in runs]),
+            "percentiles_ms": _median_each([run.percentiles_ms for run in runs if run.percentiles_ms]),
             "note": min(runs, key=lambda run: abs(run.value - median)).note,
         }
         lines.append(line)
@@ -85,16 +91,16 @@ def summarise(samples: list[Sample]) -> list[dict]:
     return lines
 
 
-def _number(value: float | None, digits: int = 1) -> str:
+def number(value: float | None, digits: int = 1) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
-def _own_cpu(line: dict) -> float | None:
-    """Of the side itself, without servers and load generator."""
+def own_cpu(line: dict) -> dict[str, float]:
+    """Of the side's own processes, without servers and load generator."""
     cpu = line["cpu_seconds_per_1000_orders"]
-    return sum(cpu.values()) - sum(cpu.get(name, 0) for name in (*SERVER_NAMES, GENERATOR)) if cpu else None
+    return {name: value for name, value in cpu.items() if name not in (*SERVER_NAMES, GENERATOR)}
 
 
 def measures_table(lines: list[dict]) -> str:
@@ -108,7 +114,7 @@ def measures_table(lines: list[dict]) -> str:
             "runs",
             "p50 ms",
             "p99 ms",
-            "CPU s/1000",
+            "own CPU µs",
             "load cores",
             "ours ÷ this",
             "note",
@@ -119,28 +125,30 @@ def measures_table(lines: list[dict]) -> str:
             [
                 line["measure"],
                 line["side"],
-                _number(line["median"]),
-                f"{_number(line['minimum'])} – {_number(line['maximum'])}",
+                number(line["median"]),
+                f"{number(line['minimum'])} – {number(line['maximum'])}",
                 line["unit"],
                 str(line["runs"]),
-                _number(line["p50_ms"], 2),
-                _number(line["p99_ms"], 2),
-                _number(_own_cpu(line), 4),
-                _number(line["generator_cores"], 2),
-                _number(line.get("ours_to_this"), 2),
+                number(line["p50_ms"], 2),
+                number(line["p99_ms"], 2),
+                number(sum(own_cpu(line).values()) * 1000 if own_cpu(line) else None),
+                number(line["generator_cores"], 2),
+                number(line.get("ours_to_this"), 2),
                 line["note"],
             ]
         )
-    return _aligned(rows, left={0, 1, 4, 11})
+    return aligned(rows, left={0, 1, 4, 11})
 
 
-def processes_table(lines: list[dict], largest_mib: dict[str, float]) -> str:
-    """CPU seconds for 1,000 orders of every process in each measure that stores or takes orders."""
+def processes_table(lines: list[dict], largest_mib: dict[str, float], loop_us: float | None = None) -> str:
+    """CPU for an order of every process in each measure that stores or takes orders: µs, or multiples of
+    the calibration loop, whose time is `loop_us`."""
+    lines = [line for line in lines if line["side"] != "ceiling"]
     measures = list(dict.fromkeys(line["measure"] for line in lines if line["cpu_seconds_per_1000_orders"]))
     names = dict.fromkeys([*(n for line in lines for n in line["cpu_seconds_per_1000_orders"]), *largest_mib])
     rows = [["process", "largest RSS MiB", *measures]]
     for name in names:
-        row = [name, _number(largest_mib.get(name))]
+        row = [name, number(largest_mib.get(name))]
         for measure in measures:
             values = [
                 line["cpu_seconds_per_1000_orders"][name]
@@ -150,12 +158,12 @@ def processes_table(lines: list[dict], largest_mib: dict[str, float]) -> str:
                 # Servers work for every side: these are the figures beside ours.
                 and (line["side"] == "ours" or name not in (*SERVER_NAMES, GENERATOR))
             ]
-            row.append(_number(values[0], 4) if values else "")
+            row.append(number(values[0] * 1000 / (loop_us or 1.0)) if values else "")
         rows.append(row)
-    return _aligned(rows, left={0})
+    return aligned(rows, left={0})
 
 
-def _aligned(rows: list[list[str]], left: set[int]) -> str:
+def aligned(rows: list[list[str]], left: set[int]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

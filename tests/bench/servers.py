@@ -9,7 +9,7 @@ import redis
 import requests
 
 from processes import largest_mib
-from system import System
+from system import System, of_database
 from wait import eventually
 
 NAMES = ("postgres", "redis", "rabbitmq", "elasticsearch")
@@ -41,16 +41,41 @@ FROM generate_series({first}, {last}) AS n"""
 
 class Servers:
     def __init__(self, system: System):
-        base = system.env["POSTGRES_DSN"]
-        self._administration = base
-        self.env = system.env | {"POSTGRES_DSN": base.rpartition("/")[0] + "/" + DATABASE}
+        self._system = system
+        self._administration = system.env["POSTGRES_DSN"]
+        self.env = system.env | {"POSTGRES_DSN": of_database(self._administration, DATABASE)}
         self.pids = {name: system.pid(name) for name in NAMES}
+        self.warm = False  # warm.py has brought them to a steady state since they were started
         self.largest_mib: dict[str, float] = {}
         self._http = requests.Session()
 
     def note_memory(self) -> None:
         for name, pid in self.pids.items():
             self.largest_mib[name] = max(self.largest_mib.get(name, 0.0), largest_mib(pid))
+
+    def check(self) -> None:
+        """They are the processes that they were: one that was started again is cold."""
+        if pids := {name: pid for name in NAMES if (pid := self._system.pid(name)) != self.pids[name]}:
+            self.pids |= pids
+            self.warm = False
+            raise RuntimeError(f"started again meanwhile: {', '.join(pids)}")
+
+    def restart_elasticsearch(self) -> None:
+        """Its JVM has compiled nothing afterwards."""
+        name = "elasticsearch"
+        self.warm = False
+        self._system.supervisor.stop(name)
+        self._system.supervisor.start(name)
+        self.pids[name] = eventually(lambda: self._system.pid(name), "Elasticsearch is started")
+        self._http.close()
+        eventually(self._elasticsearch_is_ready, "Elasticsearch is ready", 120)
+
+    def _elasticsearch_is_ready(self) -> bool:
+        try:
+            url = self.env["ELASTICSEARCH_URL"] + "/_cluster/health?wait_for_status=yellow&timeout=5s"
+            return self._http.get(url, timeout=10).ok
+        except requests.RequestException:
+            return False
 
     # --- PostgreSQL
 
@@ -61,6 +86,11 @@ class Servers:
 
     def rows(self) -> int:
         return self.sql("SELECT count(*) FROM orders")[0][0]
+
+    def id_type(self) -> str:
+        """Of the orders' ids: ours are of type uuid, those of another implementation may be text."""
+        query = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'orders'::regclass"
+        return self.sql(query + " AND attname = 'id'")[0][0]
 
     def insert_rows(self, count: int, stored: int = 0) -> None:
         """Up to `count` of them; so many are stored already."""
@@ -125,6 +155,10 @@ class Servers:
     def declare_classic_queue(self) -> None:
         with self._channel() as channel:
             channel.queue_declare(QUEUE, durable=True)
+
+    def purge(self) -> None:
+        with self._channel() as channel:
+            channel.queue_purge(QUEUE)
 
     def delete_queue(self, name: str) -> None:
         with self._channel() as channel:

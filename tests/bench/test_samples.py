@@ -43,11 +43,13 @@ def test_the_tables_tell_the_side_from_the_servers():
     )
     ours, python = measures_table(lines).splitlines()[1:]
     assert "1,234" in ours
-    assert "0.5000" in ours
-    assert "3.0000" in python
+    assert "500.0" in ours
+    assert "3,000" in python
     assert "12.35" in python  # ours ÷ this
     rows = {
         line.split()[0]: line.split()[1:] for line in processes_table(lines, {"redis": 13.4}).splitlines()
     }
-    assert rows["redis"] == ["13.4", "2.0000"]
-    assert rows["bridge"] == ["0.5000"]
+    assert rows["redis"] == ["13.4", "2,000"]
+    assert rows["bridge"] == ["500.0"]
+    loops = processes_table(lines, {}, loop_us=2.0)
+    assert loops.splitlines()[1].split() == ["bridge", "250.0"]

@@ -4,9 +4,12 @@ it is."""
 
 from collections.abc import Callable, Iterator
 
-from measures.drain import drain, growth
+from measures.cold import cold
+from measures.drain import drain
 from measures.fate import status, wait, waiting
+from measures.growth import growth
 from measures.idle import idle
+from measures.latency import latency
 from measures.reads import reads, search
 from measures.refresh import refresh
 from measures.reindex import reindex
@@ -16,18 +19,20 @@ from measures.viewers import viewers
 from samples import Sample
 
 MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
-    "accept": (accept, 48),
-    "overload": (overload, 30),
-    "drain": (drain, 115),
-    "growth": (growth, 125),
-    "sustained": (sustained, 88),
-    "reads": (reads, 52),
-    "search": (search, 25),
+    "cold": (cold, 400),
+    "accept": (accept, 220),
+    "overload": (overload, 45),
+    "drain": (drain, 400),
+    "growth": (growth, 700),
+    "sustained": (sustained, 200),
+    "latency": (latency, 330),
+    "reads": (reads, 120),
+    "search": (search, 70),
     "status": (status, 40),
     "wait": (wait, 15),
     "waiting": (waiting, 60),
-    "refresh": (refresh, 48),
-    "reindex": (reindex, 200),
+    "refresh": (refresh, 110),
+    "reindex": (reindex, 220),
     "viewers": (viewers, 125),
-    "idle": (idle, 30),
+    "idle": (idle, 35),
 }

@@ -9,15 +9,19 @@ from samples import Sample
 
 def idle(bench) -> Iterator[Sample]:
     """Start to ready; then CPU and memory of each process while nothing happens."""
-    for side in bench.sides:
-        for _ in bench.rounds(0.5 / len(bench.sides)):
-            side.reset()
-            started = time.monotonic()
-            side.launch(side.programs)
+    for _ in bench.rounds(0.5):
+        for side in bench.sides:
             if side.tells_ready:
+                side.reset()
+                started = time.monotonic()
+                side.launch(side.programs)
                 yield Sample("start to ready", side.name, time.monotonic() - started, "s")
+                side.stop()
+    for side in bench.sides:
+        side.start()
         time.sleep(1)
         pids = side.pids()
+        side.check()
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
         started = time.monotonic()
         time.sleep(bench.idle_seconds)

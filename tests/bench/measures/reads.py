@@ -13,8 +13,9 @@ CONNECTIONS = 64
 CACHED = 10_000
 SELECT_ORDER = """\\set n random(1, {rows})
 SELECT id, product_name, amount, created_at FROM orders
-WHERE id = ('00000000-0000-0000-0000-' || lpad(:n::text, 12, '0'))::uuid;
+WHERE id = ('00000000-0000-0000-0000-' || lpad(:n::text, 12, '0'))::{type};
 """
+QUERY = '{"query":{"match":{"product_name":"laptop"}},"size":10,"from":0,"track_total_hits":true}'
 SELECT_DASHBOARD = "SELECT sale_date, total_revenue FROM daily_sales_mv ORDER BY sale_date DESC LIMIT 30;\n"
 
 
@@ -24,11 +25,11 @@ def reads(bench) -> Iterator[Sample]:
     seconds = bench.size(2, quick=1)
     count = 50_000 * seconds  # questions put to a server itself
     dsn, cache = bench.servers.env["POSTGRES_DSN"], bench.servers.cache()
-    for side in bench.api_sides:
-        side.start()
-        bench.servers.insert_rows(rows)
-        refresh_view(bench, side)
-        for _ in bench.rounds(1 / len(bench.api_sides)):
+    for _ in bench.rounds():
+        for side in bench.api_sides:
+            side.start()
+            bench.servers.insert_rows(rows)
+            refresh_view(bench, side)
             cache.flushall()
             load = wrk(side.url, CONNECTIONS, seconds, IDS=rows)
             if side is bench.ours and not 0.9 * load.count < cache.dbsize() < rows:
@@ -36,8 +37,8 @@ def reads(bench) -> Iterator[Sample]:
                     f"{cache.dbsize()} orders in the cache after {load.count} reads: not all were misses"
                 )
             yield Sample.of("GET, uncached", side.name, load)
-            bare = pgbench(dsn, SELECT_ORDER.format(rows=rows), CONNECTIONS, count // 3)
-            yield Sample.of("GET, uncached", "ceiling", bare)
+            script = SELECT_ORDER.format(rows=rows, type=bench.servers.id_type())
+            yield Sample.of("GET, uncached", "ceiling", pgbench(dsn, script, CONNECTIONS, count // 3))
 
             wrk(side.url, CONNECTIONS, 1, IDS=CACHED)  # fills the cache
             yield Sample.of("GET, cached", side.name, wrk(side.url, CONNECTIONS, seconds, IDS=CACHED))
@@ -47,7 +48,7 @@ def reads(bench) -> Iterator[Sample]:
             load = wrk(side.url + "/api/dashboard/sales", CONNECTIONS, seconds)
             yield Sample.of("dashboard", side.name, load)
             yield Sample.of("dashboard", "ceiling", pgbench(dsn, SELECT_DASHBOARD, CONNECTIONS, count // 3))
-        side.stop()
+            side.stop()
 
 
 def refresh_view(bench, side: Side) -> None:
@@ -61,15 +62,24 @@ def refresh_view(bench, side: Side) -> None:
 
 def search(bench) -> Iterator[Sample]:
     """Search for one of six products, beside the same query put to Elasticsearch itself; 16 connections."""
-    query = '{"query":{"match":{"product_name":"laptop"}},"size":10,"from":0,"track_total_hits":true}'
-    for side in bench.api_sides:
-        side.start()
-        ceiling(bench.servers.env, "bulk", INDEX, bench.size(100_000, quick=20_000))
-        bench.servers.documents()
-        bench.servers.wait_merged()
-        url = f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?allow_partial_search_results=false"
-        wrk(url, 16, bench.seconds, BODY=query)  # the JVM compiles
-        for _ in bench.rounds(1 / len(bench.api_sides)):
-            yield Sample.of("search", "ceiling", wrk(url, 16, bench.seconds, BODY=query))
-            yield Sample.of("search", side.name, wrk(side.url + "/api/search?q=laptop", 16, bench.seconds))
-        side.stop()
+    for _ in bench.rounds():
+        for side in bench.api_sides:
+            side.start()
+            fill_search(bench)
+            url = (
+                f"{bench.servers.env['ELASTICSEARCH_URL']}/{INDEX}/_search?allow_partial_search_results=false"
+            )
+            wrk(url, 16, bench.seconds, BODY=QUERY)  # until the JVM has compiled
+            yield Sample.of("search", "ceiling", wrk(url, 16, bench.seconds, BODY=QUERY))
+            yield search_once(bench, side, "search")
+            side.stop()
+
+
+def fill_search(bench) -> None:
+    ceiling(bench.servers.env, "bulk", INDEX, bench.size(100_000, quick=20_000))
+    bench.servers.documents()
+    bench.servers.wait_merged()
+
+
+def search_once(bench, side: Side, label: str) -> Sample:
+    return Sample.of(label, side.name, wrk(side.url + "/api/search?q=laptop", 16, bench.seconds))

@@ -20,7 +20,7 @@ def reindex(bench) -> Iterator[Sample]:
     side, servers = bench.ours, bench.servers
     side.start()
     servers.insert_rows(count)
-    _rebuild(bench)  # until the JVM has compiled
+    rebuild(bench)  # until the JVM has compiled
     for _ in bench.rounds(0.6):
         servers.make_index(CEILING_INDEX)
         servers.wait_merged()
@@ -28,7 +28,7 @@ def reindex(bench) -> Iterator[Sample]:
         yield Sample("reindex", "ceiling", load.per_second)
         servers.search("DELETE", f"/{CEILING_INDEX}")
         servers.wait_merged()
-        swapped, ended = _rebuild(bench)
+        swapped, ended = rebuild(bench)
         note = f"swapped after {swapped:.1f} s; the job has ended after {ended:.1f} s"
         yield Sample("reindex", side.name, count / swapped, note=note)
     for _ in bench.rounds():
@@ -38,7 +38,7 @@ def reindex(bench) -> Iterator[Sample]:
             wrk_meanwhile(side.url, CONNECTIONS, POST="orders", RATE=LIVE_RATE) as seen,
             Depth(servers) as depth,
         ):
-            swapped, _ = _rebuild(bench)
+            swapped, _ = rebuild(bench)
         note = f"{swapped:.1f} s to the swap; at most {depth.most:,} in the queue"
         yield Sample.of("accept during a reindex", side.name, seen[0], note=note)
     side.stop()
@@ -66,7 +66,7 @@ class Depth:
         self._thread.join()
 
 
-def _rebuild(bench) -> tuple[float, float]:
+def rebuild(bench) -> tuple[float, float]:
     """Seconds until search uses the new index, and until the job has ended."""
     servers, side = bench.servers, bench.ours
     headers = {"Authorization": f"Bearer {servers.env['ADMIN_TOKEN']}"}

@@ -1,6 +1,7 @@
-"""Taking orders: POST until RabbitMQ has confirmed. Nobody drains meanwhile."""
+"""Taking orders: POST until RabbitMQ has confirmed."""
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from generators import ceiling, percentile, wrk
+from generators import percentile, wrk
+from measures.drain import bare
 from processes import rss_mib
 from proxy import Proxy
 from samples import Sample
@@ -21,24 +23,45 @@ SLOW_LINK = 1_000_000  # bytes a second: about 3,000 orders
 
 
 def accept(bench) -> Iterator[Sample]:
-    """POST → 202 with confirms; the ceiling publishes as many with confirms, with the same window."""
+    """POST → 202, drain stopped and running; the ceiling publishes as many with confirms, same window."""
     # A guess that sizes the first round of the ceiling; the others know better.
     expected = {connections: 500.0 * connections**0.5 for connections in CONNECTIONS}
     for _ in bench.rounds():
         for connections in CONNECTIONS:
             label = f"accept, {connections} connection{'s' if connections > 1 else ''}"
             count = max(200, int(expected[connections] * bench.seconds / 2))
-            bare = ceiling(bench.servers.env, "publish", CEILING_QUEUE, "quorum", connections, count)
-            expected[connections] = bare.per_second
+            publish = ("publish", CEILING_QUEUE, "quorum", connections, count)
+            sample = bare(bench.servers, label, "rabbitmq", *publish)
+            expected[connections] = sample.value
             bench.servers.delete_queue(CEILING_QUEUE)
-            yield Sample.of(label, "ceiling", bare)
+            yield sample
             for side in bench.api_sides:
                 side.start(side.api)
-                meter = Meter(side, bench.servers)
-                load = wrk(side.url, connections, bench.seconds, POST="orders")
-                cpu = meter.per_1000(load.count, load.cpu_seconds)
-                yield Sample.of(label, side.name, load, cpu=cpu)
+                yield _accept(bench, side, label, connections)
                 side.stop()
+            if connections == 1:
+                continue
+            yield dataclasses.replace(sample, measure=f"{label}, drain running")
+            for side in bench.api_sides:
+                if side.workers:
+                    yield from _accept_and_drain(bench, side, f"{label}, drain running", connections)
+
+
+def _accept(bench, side: Side, label: str, connections: int) -> Sample:
+    meter = Meter(side, bench.servers)
+    load = wrk(side.url, connections, bench.seconds, POST="orders")
+    cpu = meter.per_1000(load.count, load.cpu_seconds)
+    return Sample.of(label, side.name, load, cpu=cpu)
+
+
+def _accept_and_drain(bench, side: Side, label: str, connections: int) -> Iterator[Sample]:
+    side.start()
+    wrk(side.url, connections, 1, POST="orders")  # so that there is something to drain from the beginning
+    before, started = bench.servers.indexed(), time.monotonic()
+    yield _accept(bench, side, label, connections)
+    stored = (bench.servers.indexed() - before) / (time.monotonic() - started)
+    yield Sample(f"{label}: stored meanwhile", side.name, stored)
+    side.stop()
 
 
 def overload(bench) -> Iterator[Sample]:
