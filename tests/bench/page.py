@@ -12,6 +12,7 @@ from samples import number
 
 matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.ticker import LogLocator, NullFormatter  # noqa: E402
 
 matplotlib.rcParams |= {
     "svg.fonttype": "none",
@@ -133,6 +134,14 @@ def _svg(figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
+def _log_scale(set_scale, axis) -> None:
+    """With 1, 2 and 5 of each power of ten as people write them."""
+    set_scale("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _colour(side: str) -> str:
     return COLOURS.get(side) or OTHER_COLOURS[sum(side.encode()) % len(OTHER_COLOURS)]
 
@@ -157,14 +166,20 @@ def _some_rates(lines: list[dict]) -> list[tuple[int, list[dict]]]:
 
 
 def _rates(lines: list[dict]) -> str:
+    """Bars from zero; the rates of one measure are shares of its fastest side."""
+    fastest = {}
+    for line in lines:
+        fastest[line["measure"]] = max(fastest.get(line["measure"], 0.0), line["maximum"])
     figure, axes = pyplot.subplots(figsize=(9, 0.6 + 0.25 * len(lines)))
     for position, line in enumerate(lines):
-        low, high = line["median"] - line["minimum"], line["maximum"] - line["median"]
-        axes.barh(position, line["median"], xerr=[[low], [high]], color=_colour(line["side"]))
+        whole = fastest[line["measure"]] or 1.0
+        share = line["median"] / whole
+        spread = [[share - line["minimum"] / whole], [line["maximum"] / whole - share]]
+        axes.barh(position, share, xerr=spread, color=_colour(line["side"]))
+        axes.text(1.02, position, f"{number(line['median'])}/s", va="center")
     axes.set_yticks(range(len(lines)), [f"{line['measure']} [{line['side']}]" for line in lines])
     axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlabel("a second (median; whiskers: all runs)")
+    axes.set(xlim=(0, 1), xlabel="share of the measure's fastest run (median; whiskers: all runs)")
     return _svg(figure)
 
 
@@ -181,7 +196,7 @@ def _latencies(lines: list[dict]) -> str:
         name = f"{what} [{line['side']}], {share.removeprefix('latency ')}"
         colour = pyplot.cm.viridis(shares.index(share) / len(shares))
         axes.plot(range(len(values)), values, styles.get(what, "-."), color=colour, marker=".", label=name)
-    axes.set_yscale("log")
+    _log_scale(axes.set_yscale, axes.yaxis)
     axes.set_xticks(range(len(PERCENTILES)), [f"p{percent:g}" for percent in PERCENTILES])
     axes.set(xlabel="percentile (p100: the longest)", ylabel="ms")
     axes.legend(frameon=False, fontsize=7, bbox_to_anchor=(1, 1))
@@ -201,7 +216,9 @@ def _growth(lines: list[dict]) -> str:
             name = f"{what} ({'time' if what == 'refresh' else 'rate'})"
             axes.plot(known.keys(), [value / first for value in known.values()], marker="o", label=name)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _log_scale(axes.set_yscale, axes.yaxis)
     axes.set(xlabel="orders stored", ylabel=f"÷ at {counts[0]:,}")
     axes.legend(frameon=False)
     return _svg(figure)

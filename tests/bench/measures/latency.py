@@ -46,7 +46,7 @@ def latency(bench) -> Iterator[Sample]:
 
 
 def _at(bench, side, label: str, rate: float) -> Iterator[Sample]:
-    count = max(100, int(rate * bench.latency_seconds))
+    count = max(1, int(rate * bench.latency_seconds))
     every = max(1, round(rate / TRACKED_A_SECOND))
     load, rows, documents = _run(bench, side, rate, count, every)
     sent = f"{rate:,.0f}/s; sent up to {load.late_p99_ms:.1f} ms late (p99)"
