@@ -156,11 +156,7 @@ def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list
         for position, name in enumerate(names):
             left = names[position + 1 :]
             seconds = {other: MEASURES[other][1] for other in names[position:]}
-            if name != "cold":
-                bench.warm_up |= warm(bench.servers, bench.quick, say)
-            bench.allow(seconds[name] / sum(seconds.values()))
-            say(f"{name}: {MEASURES[name][0].__doc__}")
-            while ended := measure(bench, name, samples, failures, say):
+            while ended := measure(bench, name, seconds, samples, failures, say):
                 say(f"    FAILED: {ended}; once more without it")
                 failures.append(f"{name}: {ended}")
     except TimeIsOver:
@@ -168,9 +164,16 @@ def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list
     return samples, failures
 
 
-def measure(bench: Bench, name: str, samples: list[Sample], failures: list[str], say) -> str | None:
-    """Which peer has ended by itself meanwhile, if one has: the measure is not complete then."""
+def measure(
+    bench: Bench, name: str, seconds: dict[str, float], samples: list[Sample], failures: list[str], say
+) -> str | None:
+    """Which peer has ended by itself meanwhile, if one has: the measure is not complete then. `seconds`: the
+    shares of this measure and of those after it."""
     try:
+        if name != "cold":
+            bench.warm_up |= warm(bench.servers, bench.quick, say)
+        bench.allow(seconds[name] / sum(seconds.values()))
+        say(f"{name}: {MEASURES[name][0].__doc__}")
         for sample in MEASURES[name][0](bench):
             samples.append(sample)
             say(f"    {sample}")

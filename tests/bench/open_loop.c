@@ -46,7 +46,7 @@ static struct {
     int epoll;
 } run;
 
-static void die(const char *doing, const char *why)
+_Noreturn static void die(const char *doing, const char *why)
 {
     fprintf(stderr, "open_loop: %s: %s\n", doing, why);
     exit(1);
