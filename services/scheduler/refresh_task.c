@@ -12,6 +12,7 @@
 #include "services/base/metrics.h"
 #include "services/clients/postgres/jobs.h"
 #include "services/clients/postgres/sales_view.h"
+#include "services/scheduler/ledger_task.h"
 #include "services/scheduler/refresh_plan.h"
 #include <stdlib.h>
 
@@ -151,6 +152,7 @@ static void begin_attempt(struct refresh_task *task)
     if (!refresh_plan_begin(&task->plan, asked(task), clock_monotonic_ms(), &task->tick_us))
         return;
     task->attempt_began_us = clock_monotonic_us();
+    ledger_task_wake(task->options.ledger);
     task->jobs_waiting = 0; /* until the next look */
     if (jobs_claim(task->database, JOB_KIND_REFRESH, task->token, on_claimed, task) != 0)
         end_attempt(task, REFRESH_FAILED, "no connection to PostgreSQL");

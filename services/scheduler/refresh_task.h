@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct ledger_task;
+
 struct refresh_task_options {
-    const char *dsn;         /* read only in refresh_task_new(), as is the schedule */
-    const struct cron *cron; /* the last one that was parsed */
+    const char *dsn;            /* read only in refresh_task_new(), as is the schedule */
+    const struct cron *cron;    /* the last one that was parsed */
+    struct ledger_task *ledger; /* of the days' totals; outlives the task */
     void (*on_state)(void *arg, bool up, const char *reason); /* as database_options.on_state */
     void (*on_stopped)(void *arg); /* refresh_task_stop() was called, and no refresh runs */
     void *arg;

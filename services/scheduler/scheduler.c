@@ -14,6 +14,7 @@
 #include "services/scheduler/index/reindex.h"
 #include "services/scheduler/index/verify_jobs.h"
 #include "services/scheduler/job_runner.h"
+#include "services/scheduler/ledger_task.h"
 #include "services/scheduler/letter_jobs.h"
 #include "services/scheduler/order_documents.h"
 #include "services/scheduler/refresh_task.h"
@@ -26,6 +27,7 @@ struct scheduler {
     struct loop_timer *drain_timer;
     struct loop_watch *stop_watch;
     struct health_check *health; /* PostgreSQL */
+    struct ledger_task *ledger;
     struct refresh_task *refresh;
     struct order_documents *documents;
     struct job_runner *letters, *index; /* a refill need not wait behind a mass replay */
@@ -137,7 +139,8 @@ static void begin_index_jobs(struct scheduler *scheduler, const struct scheduler
                                                       .index = settings->order_index,
                                                       .dsn = settings->postgres_dsn,
                                                       .definition = scheduler->definition,
-                                                      .pressure = scheduler->pressure};
+                                                      .pressure = scheduler->pressure,
+                                                      .ledger = scheduler->ledger};
     /* A kind of job about the index is added here. */
     size_t count = 0;
     scheduler->index_kinds[count++] = reindex_kind(&scheduler->index_context);
@@ -169,9 +172,11 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     scheduler.health = health_check("postgres", HEALTH_REQUIRED);
     scheduler.loop = event_loop_new();
     scheduler.drain_timer = event_loop_timer(scheduler.loop, on_drain_timeout, &scheduler);
+    scheduler.ledger = ledger_task_new(scheduler.loop, settings->postgres_dsn);
     scheduler.refresh = refresh_task_new(scheduler.loop, &(struct refresh_task_options){
                                                              .dsn = settings->postgres_dsn,
                                                              .cron = &cron,
+                                                             .ledger = scheduler.ledger,
                                                              .on_state = on_database_state,
                                                              .on_stopped = on_stopped,
                                                              .arg = &scheduler,
@@ -219,6 +224,7 @@ int scheduler_run(const void *arg, int stop_fd, struct error *err)
     job_runner_free(scheduler.letters);
     order_documents_free(scheduler.documents);
     refresh_task_free(scheduler.refresh);
+    ledger_task_free(scheduler.ledger);
     loop_timer_free(scheduler.drain_timer);
     event_loop_free(scheduler.loop);
     return 0;

@@ -2,6 +2,9 @@
  *
  *   BEGIN → lock → tick (its row in the history, and is the view filled?) → REFRESH → note → COMMIT
  *
+ * The ledger is folded before, not within: the view may still read orders, and a TRUNCATE locks
+ * orders before the ledger.
+ *
  * The lock is tried first and the tick is looked for after it, in a statement of its own: a
  * statement sees what was committed before it began, so a tick that another scheduler has just done
  * is seen. A step that fails is followed by ROLLBACK. */
@@ -9,6 +12,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/order_rows.h"
+#include "services/clients/postgres/sales_ledger.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +20,8 @@
 
 /* 55000 object_not_in_prerequisite_state: "has not been populated" */
 #define SQLSTATE_NOT_POPULATED "55000"
+/* For the live totals: 55000, too. */
+#define SQLSTATE_NOT_FILLED "55000"
 #define US_PER_DAY (INT64_C(86400) * 1000000)
 #define UNIX_DAY_OF_2000 10957 /* a date is an int32 of days since 2000-01-01 (date_recv()) */
 
@@ -24,43 +30,82 @@ struct read {
     void *arg;
 };
 
-static void on_days(void *arg, const struct database_answer *answer)
+/* The bounds leave out NULL, infinite and unprintable dates, and revenues that are no JSON number
+ * (NaN, infinite). round() bounds the length: 40 digits, a sign, a point, 20 decimals. */
+#define DAYS_OF(day, total) day ", trim_scale(round(" total ", 20))::text"
+#define DAY_FITS(day) day " BETWEEN '0001-01-01' AND '9999-12-31'"
+#define TOTAL_FITS(total) total " BETWEEN -1e40 AND 1e40"
+#define NEWEST(day) " ORDER BY " day " DESC LIMIT 30"
+_Static_assert(SALES_DAYS_MAX == 30, "the LIMIT");
+
+static size_t read_days(const struct database_answer *answer, struct sales_day *days)
 {
-    struct read read = *(struct read *)arg;
-    free(arg);
-    struct sales_day days[SALES_DAYS_MAX];
     size_t count = 0;
-    struct database_answer empty = {.status = DATABASE_OK};
-    if (answer_has_sqlstate(answer, SQLSTATE_NOT_POPULATED))
-        answer = &empty;
     int rows = answer->result != NULL ? PQntuples(answer->result) : 0;
     for (int i = 0; i < rows && count < SALES_DAYS_MAX; i++) {
+        if (PQgetisnull(answer->result, i, 0))
+            continue;
         struct sales_day *day = &days[count++];
         int64_t since_2000_days = binary_integer(PQgetvalue(answer->result, i, 0), 4);
         day->date_us = (since_2000_days + UNIX_DAY_OF_2000) * US_PER_DAY;
         snprintf(day->total_revenue, sizeof day->total_revenue, "%s",
                  PQgetvalue(answer->result, i, 1));
     }
-    read.on_done(read.arg, days, count, answer);
+    return count;
+}
+
+static void on_days(void *arg, const struct database_answer *answer)
+{
+    struct read read = *(struct read *)arg;
+    free(arg);
+    struct sales_day days[SALES_DAYS_MAX];
+    struct database_answer empty = {.status = DATABASE_OK};
+    if (answer_has_sqlstate(answer, SQLSTATE_NOT_POPULATED))
+        answer = &empty;
+    read.on_done(read.arg, days, read_days(answer, days), answer);
+}
+
+static void on_live_days(void *arg, const struct database_answer *answer)
+{
+    struct read read = *(struct read *)arg;
+    free(arg);
+    struct sales_day days[SALES_DAYS_MAX];
+    struct database_answer not_filled;
+    if (answer->status == DATABASE_OK && PQntuples(answer->result) == 0) {
+        answer_set_failed(&not_filled, SQLSTATE_NOT_FILLED, "sales_ledger lacks orders");
+        answer = &not_filled;
+    }
+    read.on_done(read.arg, days, read_days(answer, days), answer);
+}
+
+static int read_sales(struct database *database, const char *sql, database_done_fn *on_answer,
+                      sales_read_fn *on_done, void *arg)
+{
+    struct read *read = memory_new(sizeof *read);
+    *read = (struct read){on_done, arg};
+    if (database_call(database, sql, NULL, true, on_answer, free, read) == 0)
+        return 0;
+    free(read);
+    return -1;
 }
 
 int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg)
 {
-    /* The bounds leave out NULL, infinite and unprintable dates, and revenues that are no JSON
-     * number (NaN, infinite). round() bounds the length: 40 digits, a sign, a point, 20 decimals.
-     */
     static const char sql[] =
-        "SELECT sale_date, trim_scale(round(total_revenue, 20))::text FROM daily_sales_mv"
-        " WHERE sale_date BETWEEN '0001-01-01' AND '9999-12-31'"
-        " AND total_revenue BETWEEN -1e40 AND 1e40"
-        " ORDER BY sale_date DESC LIMIT 30";
-    _Static_assert(SALES_DAYS_MAX == 30, "the LIMIT");
-    struct read *read = memory_new(sizeof *read);
-    *read = (struct read){on_done, arg};
-    if (database_call(database, sql, NULL, true, on_days, free, read) == 0)
-        return 0;
-    free(read);
-    return -1;
+        "SELECT " DAYS_OF("sale_date", "total_revenue") " FROM daily_sales_mv WHERE " DAY_FITS(
+            "sale_date") " AND " TOTAL_FITS("total_revenue") NEWEST("sale_date");
+    return read_sales(database, sql, on_days, on_done, arg);
+}
+
+int sales_view_read_live(struct database *database, sales_read_fn *on_done, void *arg)
+{
+    /* No row while the ledger is not filled, and one of NULLs when it is and has no day. */
+    static const char sql[] =
+        "SELECT newest.* FROM sales_ledger_state LEFT JOIN"
+        " (SELECT " DAYS_OF("day", "sum(total)") " FROM sales_ledger WHERE " DAY_FITS(
+            "day") " GROUP BY day HAVING sum(orders) > 0 AND " TOTAL_FITS("sum(total)")
+            NEWEST("day") ") AS newest ON true WHERE filled_at > '-infinity' ORDER BY day DESC";
+    return read_sales(database, sql, on_live_days, on_done, arg);
 }
 
 struct refresh {
@@ -190,13 +235,22 @@ static void on_begun(void *arg, const struct database_answer *answer)
     next_step(arg, answer, "SELECT pg_try_advisory_xact_lock(7021786321202)", NULL, on_locked);
 }
 
+static void on_folded(void *arg, const struct database_answer *answer)
+{
+    /* The view is right without it, too. */
+    struct database_answer folded = *answer;
+    if (folded.status == DATABASE_FAILED)
+        folded.status = DATABASE_OK;
+    next_step(arg, &folded, "BEGIN", NULL, on_begun);
+}
+
 int sales_view_refresh(struct database *database, int64_t tick_us, sales_refreshed_fn *on_done,
                        void *arg)
 {
     struct refresh *refresh = memory_new(sizeof *refresh);
     *refresh =
         (struct refresh){.database = database, .on_done = on_done, .arg = arg, .tick_us = tick_us};
-    if (database_call(database, "BEGIN", NULL, false, on_begun, free, refresh) == 0)
+    if (sales_ledger_fold(database, on_folded, free, refresh) == 0)
         return 0;
     free(refresh);
     return -1;

@@ -12,6 +12,11 @@ typedef void sales_read_fn(void *arg, const struct sales_day *days, size_t count
 int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
+/* The same of sales_ledger: exact to the last commit, without a refresh. DATABASE_FAILED with 55000
+ * while the ledger is not filled. */
+int sales_view_read_live(struct database *database, sales_read_fn *on_done, void *arg)
+    __attribute__((warn_unused_result));
+
 enum refresh_result {
     REFRESH_DONE,
     REFRESH_LOCKED,       /* another scheduler is refreshing now */
@@ -21,9 +26,10 @@ enum refresh_result {
 typedef void sales_refreshed_fn(void *arg, enum refresh_result result,
                                 const struct database_answer *answer);
 
-/* Refresh in one transaction: advisory lock tried, REFRESH … CONCURRENTLY (plain for a never-filled
- * view), the tick's row in the history. `tick_us` is the scheduled instant, or 0 for a manual
- * refresh. The connection should have a statement timeout of 5 minutes and serve nothing else. */
+/* Fold the ledger, then refresh in one transaction: advisory lock tried, REFRESH … CONCURRENTLY
+ * (plain for a never-filled view), the tick's row in the history. `tick_us` is the scheduled
+ * instant, or 0 for a manual refresh. The connection should have a statement timeout of 5 minutes
+ * and serve nothing else. */
 int sales_view_refresh(struct database *database, int64_t tick_us, sales_refreshed_fn *on_done,
                        void *arg) __attribute__((warn_unused_result));
 

@@ -187,4 +187,34 @@ CREATE TABLE IF NOT EXISTS search_index (
 INSERT INTO search_index DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 INSERT INTO order_pipeline_schema (version) VALUES (4) ON CONFLICT DO NOTHING;
+
+-- Version 5. Revenue by UTC day, kept by triggers on orders: each statement appends what it changed,
+-- a day's total is the sum of its rows, and nobody updates a row. Triggers, back-fill and the view
+-- over the ledger come in transactions of their own (sales_ledger.h), because the trigger's lock on
+-- orders must not be held for long. The ledger has no index: it is written often and stays small.
+-- A table that is here stays as it is: ALTER TABLE would wait for every writer.
+CREATE TABLE IF NOT EXISTS sales_ledger_state (
+    only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row), -- one row
+    filled_at    timestamptz, -- since then the ledger has all orders; NULL or -infinity: it lacks some
+    drift_at     timestamptz, -- when it was last found wrong, and mended,
+    drift_days   bigint,      -- on so many days,
+    drift_orders bigint       -- by so many orders
+);
+INSERT INTO sales_ledger_state DEFAULT VALUES ON CONFLICT DO NOTHING;
+DO $$
+BEGIN
+    IF to_regclass('sales_ledger') IS NULL THEN
+        CREATE TABLE sales_ledger (
+            day    date    NOT NULL,
+            total  numeric NOT NULL,
+            orders bigint  NOT NULL
+        );
+        -- Else no row could be deleted while somebody publishes all tables.
+        ALTER TABLE sales_ledger REPLICA IDENTITY FULL;
+        UPDATE sales_ledger_state SET filled_at = '-infinity' WHERE filled_at IS NOT NULL;
+    END IF;
+END
+$$;
+
+INSERT INTO order_pipeline_schema (version) VALUES (5) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -13,6 +13,8 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
      '{seq,order_id,product_name,amount,created_at,stored_at,json,lease,traceparent,tracestate,replay_of}',
      NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
     (8, 'daily_sales_mv', 'm', '{sale_date,total_revenue}', NULL, '{SELECT}'),
+    (8, 'sales_ledger', 'r', '{day,total,orders}', NULL, '{SELECT}'),
+    (8, 'sales_ledger_state', 'r', '{filled_at}', NULL, '{SELECT}'),
     (16, 'jobs', 'rp',
      '{id,kind,state,requested,started,lease,token,finished,error,'
      'parameters,requested_by,total,done,checkpoint,result,cancel,automatic}', NULL, '{SELECT,INSERT,UPDATE}'),
@@ -26,6 +28,9 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
      '{SELECT,INSERT,UPDATE}'),
     (32, 'sales_refresh', 'rp', '{id,tick,started_at,finished_at}', 'tick',
      '{SELECT,INSERT,UPDATE,DELETE}'),
+    (32, 'sales_ledger', 'r', '{day,total,orders}', NULL, '{SELECT,INSERT,DELETE}'),
+    (32, 'sales_ledger_state', 'r', '{only_row,filled_at,drift_at,drift_days,drift_orders}', NULL,
+     '{SELECT,UPDATE}'),
     (64, 'dead_letters', 'rp', '{}', NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
     (64, 'job_items', 'rp', '{job,item,state}', NULL, '{SELECT,UPDATE,DELETE}'),
     (64, 'order_outbox', 'rp', '{}', NULL, '{INSERT}'),

@@ -12,6 +12,8 @@ struct event_loop;
 struct index_definition;
 struct live_pressure;
 
+struct ledger_task;
+
 struct index_context {
     struct event_loop *loop;
     const struct elasticsearch_options *server; /* url, api_key and ca_file */
@@ -19,6 +21,7 @@ struct index_context {
     const char *dsn; /* of PostgreSQL, for what needs a connection of its own */
     const struct index_definition *definition; /* of a new index */
     struct live_pressure *pressure;            /* how much of the live traffic waits */
+    struct ledger_task *ledger;                /* of the daily sales, or NULL */
 };
 
 #endif

@@ -89,6 +89,7 @@ int run_long_jobs_tests(void);
 int run_letter_jobs_tests(void);
 int run_dead_letters_tests(void);
 int run_job_records_tests(void);
+int run_sales_ledger_tests(void);
 int run_sales_view_tests(void);
 int run_search_index_tests(void);
 

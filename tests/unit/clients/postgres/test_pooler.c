@@ -277,8 +277,8 @@ int main(void)
                 run_order_hours_tests() + run_order_scan_tests() + run_outbox_tests() +
                 run_overview_tests() + run_jobs_tests() + run_long_jobs_tests() +
                 run_letter_jobs_tests() + run_dead_letter_archive_tests() +
-                run_dead_letters_tests() + run_job_records_tests() + run_sales_view_tests() +
-                run_search_index_tests();
+                run_dead_letters_tests() + run_job_records_tests() + run_sales_ledger_tests() +
+                run_sales_view_tests() + run_search_index_tests();
     pgbouncer_stop();
     postgres_server_stop();
     return failures != 0;

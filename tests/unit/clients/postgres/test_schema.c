@@ -14,8 +14,9 @@ static const char all_indexes[] =
     "daily_sales_mv_date_idx,dead_letters_dead_idx,dead_letters_digest_idx,dead_letters_ended_idx,"
     "dead_letters_order_idx,dead_letters_pkey,dead_letters_replay_idx,job_items_pkey,"
     "job_items_sent_idx,jobs_index_asked_idx,jobs_index_running_idx,jobs_pkey,jobs_unfinished_idx,"
-    "order_outbox_pkey,order_pipeline_schema_pkey,orders_pkey,sales_refresh_pkey,"
-    "sales_refresh_tick_key,scheduler_seen_pkey,search_index_pkey";
+    "order_outbox_pkey,order_pipeline_schema_pkey,orders_pkey,"
+    "sales_ledger_state_pkey,sales_refresh_pkey,sales_refresh_tick_key,scheduler_seen_pkey,search_"
+    "index_pkey";
 static const char view_sql[] = "SELECT string_agg(sale_date || '=' || total_revenue, ' '"
                                " ORDER BY sale_date) FROM daily_sales_mv";
 
@@ -142,7 +143,7 @@ static void upgrade(struct fixture *fixture, int version)
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
     assert_string_equal(query(fixture, "SELECT string_agg(version::text, ',' ORDER BY version)"
                                        " FROM order_pipeline_schema"),
-                        "1,2,3,4");
+                        "1,2,3,4,5");
     if (!original)
         store_as_version_1(fixture, 2);
 
@@ -174,7 +175,7 @@ static void upgrade(struct fixture *fixture, int version)
     /* A service of that version that starts now finds what it needs, and changes nothing. */
     install_version(fixture, version);
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
-    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "4");
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "5");
 }
 
 static void test_upgrade(void **state)
@@ -210,6 +211,17 @@ static void test_upgrade_from_3_over_original(void **state)
     upgrade(*state, 3);
 }
 
+static void test_upgrade_from_4(void **state)
+{
+    upgrade(*state, 4);
+}
+
+static void test_upgrade_from_4_over_original(void **state)
+{
+    install_original_schema(*state);
+    upgrade(*state, 4);
+}
+
 /* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
 static void test_again(void **state)
 {
@@ -237,7 +249,9 @@ static void test_again(void **state)
                                         "DROP INDEX dead_letters_digest_idx",
                                         "DROP TABLE job_items",
                                         "DROP INDEX jobs_index_running_idx",
-                                        "DROP TABLE search_index"};
+                                        "DROP TABLE search_index",
+                                        "DROP TABLE sales_ledger",
+                                        "DROP TABLE sales_ledger_state"};
     for (size_t i = 0; i < COUNT(drops); i++) {
         execute(fixture, drops[i]);
         connection_open(&connection, fixture);
@@ -287,6 +301,8 @@ int run_schema_tests(void)
         DATABASE_TEST(test_upgrade_from_2_over_original),
         DATABASE_TEST(test_upgrade_from_3),
         DATABASE_TEST(test_upgrade_from_3_over_original),
+        DATABASE_TEST(test_upgrade_from_4),
+        DATABASE_TEST(test_upgrade_from_4_over_original),
         DATABASE_TEST(test_again),
         DATABASE_TEST(test_without_the_right_to_create),
     };

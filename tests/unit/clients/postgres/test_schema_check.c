@@ -131,7 +131,7 @@ static void test_what_disappears_while_it_runs(void **state)
     struct fixture *fixture = *state;
     struct connection connection;
     connection_open(&connection, fixture);
-    char objects[600];
+    char objects[1000];
     snprintf(objects, sizeof objects, "%s", query(fixture, objects_sql));
     struct schema_watch *watch = schema_watch_new(fixture->loop, connection.database);
 
@@ -170,6 +170,7 @@ static void drop_roles(struct fixture *fixture)
 }
 
 static const char grants[] = "GRANT SELECT ON order_pipeline_schema, daily_sales_mv,"
+                             " sales_ledger, sales_ledger_state,"
                              " scheduler_seen, search_index TO runner;"
                              "GRANT SELECT, INSERT ON orders TO runner;"
                              "GRANT SELECT, INSERT, UPDATE ON jobs TO runner;"
