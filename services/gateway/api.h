@@ -40,6 +40,8 @@ struct api_metrics {
 /* The requests that read the daily sales (routes/sales.c). */
 struct sales_reader;
 struct sales_readers {
+    struct api *api;
+    bool live;
     struct sales_reader *asked;   /* share the query under way */
     struct sales_reader *waiting; /* share the next one */
 };
@@ -60,7 +62,7 @@ struct api {
     bool search_incomplete; /* so large a share of the orders is missing, 0 to 1: */
     double search_missing;
     struct requests requests;
-    struct sales_readers sales;
+    struct sales_readers sales, live_sales;
 };
 
 /* Register the metrics; before threads start. */

@@ -74,9 +74,9 @@ class Api:
     def search(self, q, **parameters):
         return self.get("/api/search", params={"q": q} | parameters)
 
-    def sales(self):
+    def sales(self, live=False):
         """Date (YYYY-MM-DD) → revenue, with amounts as the text that was sent."""
-        response = self.get("/api/dashboard/sales")
+        response = self.get("/api/dashboard/sales" + "?live=true" * live)
         assert response.status_code == 200, response.text
         days = json.loads(response.text, parse_float=str, parse_int=str)
         return {day["date"][:10]: day["total_revenue"] for day in days}

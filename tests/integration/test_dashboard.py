@@ -127,6 +127,20 @@ def test_a_slow_refresh_blocks_nothing_else(system, api, unique):
         refresh.result(timeout=120)
 
 
+def test_live(system, api, unique):
+    """Exact to the last commit, also of what foreign programs write."""
+    row, _ = system.wait_stored(api.accept(unique, 12.34))
+    today = row["created_at"].date().isoformat()
+    before = Decimal(api.sales(live=True)[today])
+    insert(system, row["created_at"], "7.66")
+    assert Decimal(api.sales(live=True)[today]) == before + Decimal("7.66")
+    system.postgres.execute("UPDATE orders SET amount = 2.34 WHERE product_name = %s", (unique,))
+    assert Decimal(api.sales(live=True)[today]) == before + Decimal("7.66") - 10
+    api.refresh_now()
+    assert api.sales(live=True) == api.sales()
+    assert_problem(api.get("/api/dashboard/sales?live=maybe"), 400)
+
+
 def test_metrics_of_the_original(system, api):
     api.refresh_now()
     api.sales()

@@ -28,10 +28,10 @@ struct connection {
     bool up;
 };
 
-enum operation { FIND_ORDER, ORDER_FATE, READ_DASHBOARD, INSERT_BULK };
+enum operation { FIND_ORDER, ORDER_FATE, READ_DASHBOARD, READ_DASHBOARD_LIVE, INSERT_BULK };
 #define OPERATIONS (INSERT_BULK + 1)
 static const char *const operation_names[] = {"find_order", "order_fate", "read_dashboard",
-                                              "insert_bulk"};
+                                              "read_dashboard_live", "insert_bulk"};
 
 struct operation_metrics {
     struct metric_histogram *seconds;
@@ -182,11 +182,11 @@ static void on_sales(void *arg, const struct sales_day *days, size_t count,
     call.on_done.sales(call.arg, status, days, count);
 }
 
-static int read_sales(void *self, order_store_sales_fn *on_done, void *arg)
+static int read_sales(void *self, bool live, order_store_sales_fn *on_done, void *arg)
 {
-    struct call *call = call_new(self, READ_DASHBOARD, arg);
+    struct call *call = call_new(self, live ? READ_DASHBOARD_LIVE : READ_DASHBOARD, arg);
     call->on_done.sales = on_done;
-    if (sales_view_read(read_connection(self), on_sales, call) == 0)
+    if ((live ? sales_view_read_live : sales_view_read)(read_connection(self), on_sales, call) == 0)
         return 0;
     call_free(call);
     return -1;

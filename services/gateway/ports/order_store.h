@@ -31,9 +31,11 @@ typedef void order_store_inserted_fn(void *arg, enum order_store_status status);
 struct order_store {
     void *self;
 
-    /* Revenue by day, newest first, at most SALES_DAYS_MAX; none when the view is empty or was
-     * never filled. Returns -1 at once without a connection or with too many reads under way. */
-    int (*read_sales)(void *self, order_store_sales_fn *on_done, void *arg);
+    /* Revenue by day, newest first, at most SALES_DAYS_MAX, as of the last refresh: none when the
+     * view is empty or was never filled. `live`: as of the last commit; ORDER_STORE_UNAVAILABLE
+     * when there is no ledger that has all orders. Returns -1 at once without a connection or with
+     * too many reads under way. */
+    int (*read_sales)(void *self, bool live, order_store_sales_fn *on_done, void *arg);
 
     /* The row and the dead letters of one order. Returns -1 as read_sales(). */
     int (*fate)(void *self, const struct order_id *id, order_store_fate_fn *on_done, void *arg);

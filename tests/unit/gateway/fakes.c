@@ -358,7 +358,7 @@ static void call_sales(struct later *later)
                          ok ? fakes->day_count : 0);
 }
 
-static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
+static int store_read_sales(void *self, bool live, order_store_sales_fn *done, void *arg)
 {
     struct fakes *fakes = self;
     if (fakes->store_mode == FAKE_REFUSES)
@@ -368,6 +368,7 @@ static int store_read_sales(void *self, order_store_sales_fn *done, void *arg)
     later->as.sales.fakes = fakes;
     later->as.sales.status = fails(fakes->store_mode) ? fakes->store_status : ORDER_STORE_OK;
     fakes->sales_reads++;
+    fakes->sales_live = live;
     return 0;
 }
 

@@ -67,6 +67,7 @@ struct fakes {
     struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */
+    bool sales_live;              /* as the last of them was asked for */
     _Atomic bool sales_held;      /* no read is answered */
 
     struct order_waits waits;

@@ -121,7 +121,7 @@ static enum order_store_status insert(struct store *store, const struct order *o
 static void read_sales(struct store *store, struct answer *answer)
 {
     memset(answer, 0, sizeof *answer);
-    assert_int_equal(store->port->read_sales(store->port->self, on_sales, answer), 0);
+    assert_int_equal(store->port->read_sales(store->port->self, false, on_sales, answer), 0);
     run_until(store->fixture, &answer->done);
 }
 
@@ -290,7 +290,7 @@ static bool taken(struct store *store, size_t kind, const struct order *order)
     struct order_store *port = store->port;
     struct answer answer = {.done = false};
     int rc = kind == 0   ? store->reader->find(store->reader->self, &order->id, on_found, &answer)
-             : kind == 1 ? port->read_sales(port->self, on_sales, &answer)
+             : kind == 1 ? port->read_sales(port->self, false, on_sales, &answer)
                          : port->insert_bulk(port->self, order, 1, &trace, on_inserted, &answer);
     if (rc == 0)
         run_until(store->fixture, &answer.done);
@@ -360,7 +360,7 @@ static void test_freed(void **state)
         assert_int_equal(store.reader->find(store.reader->self, &order.id, must_not_come, NULL), 0);
     assert_int_equal(
         store.port->insert_bulk(store.port->self, &order, 1, &trace, on_inserted, &answer), 0);
-    assert_int_equal(store.port->read_sales(store.port->self, on_sales, &answer), 0);
+    assert_int_equal(store.port->read_sales(store.port->self, false, on_sales, &answer), 0);
     store_close(&store);
     run_for(*state, 50);
     assert_false(answer.done);

@@ -49,6 +49,33 @@ static void test_no_days(void **state)
     assert_string_equal(reply.body, "[]");
 }
 
+static void test_live(void **state)
+{
+    static const struct {
+        const char *target;
+        int status;
+        bool live;
+    } cases[] = {
+        {"/api/dashboard/sales?live=true", 200, true},
+        {"/api/dashboard/sales?live=false", 200, false},
+        {"/api/dashboard/sales?other=1", 200, false},
+        {"/api/dashboard/sales?", 200, false},
+        {"/api/dashboard/sales?live=", 400, false},
+        {"/api/dashboard/sales?live=truely", 400, false},
+        {"/api/dashboard/sales?live=1", 400, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fakes->sales_live = !cases[i].live;
+        http_request(fixture, "GET", cases[i].target, "", NULL, &reply);
+        assert_int_equal(reply.status, cases[i].status);
+        if (cases[i].status == 200)
+            assert_int_equal(fakes->sales_live, cases[i].live);
+        else
+            assert_problem(&reply, 400, "invalid_parameter");
+    }
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -172,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup(test_days, reset),
         cmocka_unit_test_setup(test_most_days, reset),
         cmocka_unit_test_setup(test_no_days, reset),
+        cmocka_unit_test_setup(test_live, reset),
         cmocka_unit_test_setup(test_failures, reset),
         cmocka_unit_test_setup(test_head, reset),
         cmocka_unit_test_setup(test_a_crowd_shares_the_next_query, reset),
