@@ -1,4 +1,5 @@
-/* Both kinds find the index, compare it, and tell the result. */
+/* Both kinds find the index, compare it, and tell the result. A verification compares the ledger of
+ * the daily sales with the same orders, too. */
 #include "services/scheduler/index/verify_jobs.h"
 #include "proto/timestamp.h"
 #include "services/base/clock.h"
@@ -9,6 +10,7 @@
 #include "services/scheduler/index/index_compare.h"
 #include "services/scheduler/index/index_context.h"
 #include "services/scheduler/index/index_target.h"
+#include "services/scheduler/ledger_task.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,8 @@
 
 enum verify_phase {
     VERIFY_COMPARE,
+    VERIFY_LEDGER,      /* the task is to be asked, */
+    VERIFY_LEDGER_WAIT, /* and then it answers */
     VERIFY_TELL_INDEX,  /* what is known of it now */
     VERIFY_TELL_RESULT, /* of the job */
     VERIFY_DONE,
@@ -31,6 +35,8 @@ struct verify {
     struct index_target *target;
     const struct index_look *look; /* once it is found */
     struct index_compare *compare;
+    bool ledger_compared;
+    struct sales_ledger_drift drift;
     char *told; /* the last checkpoint that was told; or NULL */
     int64_t tell_at_ms;
 };
@@ -70,6 +76,15 @@ static void on_told(void *arg, const struct database_answer *answer)
         verify->phase = VERIFY_DONE;
 }
 
+/* What was wrong with the ledger, and is mended; null: it was not compared. */
+static json_t *ledger_to_json(const struct verify *verify)
+{
+    if (!verify->ledger_compared)
+        return json_null();
+    return json_pack("{s:I, s:I}", "days", (json_int_t)verify->drift.days, "orders",
+                     (json_int_t)verify->drift.orders);
+}
+
 /* The checkpoint and the result have some kilobytes: they are told when they change. */
 static void tell(struct verify *verify)
 {
@@ -81,6 +96,8 @@ static void tell(struct verify *verify)
     if (verify->phase == VERIFY_TELL_RESULT || verify->told == NULL ||
         strcmp(checkpoint, verify->told) != 0) {
         json_t *json = compare_result_to_json(index_compare_result(verify->compare));
+        if (verify->context->ledger != NULL)
+            json_object_set_new(json, "sales_ledger", ledger_to_json(verify));
         progress.result = result = json_dumps(json, JSON_COMPACT);
         progress.checkpoint = checkpoint;
         json_decref(json);
@@ -106,13 +123,34 @@ static void compare(struct verify *verify)
     case INDEX_COMPARE_RUNNING:
         break;
     case INDEX_COMPARE_DONE:
-        verify->phase = VERIFY_TELL_INDEX;
+        verify->phase = verify->context->ledger != NULL ? VERIFY_LEDGER : VERIFY_TELL_INDEX;
         job_run_step_in(verify->run, 0);
         break;
     case INDEX_COMPARE_FAILED:
         job_run_fail(verify->run, reason);
         break;
     }
+}
+
+/* ---- the ledger ---- */
+
+static void on_ledger_verified(void *arg, const struct sales_ledger_drift *drift)
+{
+    struct verify *verify = arg;
+    verify->ledger_compared = drift != NULL;
+    if (drift != NULL)
+        verify->drift = *drift;
+    verify->phase = VERIFY_TELL_INDEX;
+    job_run_step_in(verify->run, 0);
+}
+
+static void verify_ledger(struct verify *verify)
+{
+    const struct compare_result *result = index_compare_result(verify->compare);
+    bool full = verify->options.full;
+    verify->phase = VERIFY_LEDGER_WAIT;
+    ledger_task_verify(verify->context->ledger, full ? INT64_MIN : result->from_us,
+                       full ? INT64_MAX : result->to_us, on_ledger_verified, verify);
 }
 
 /* ---- the end ---- */
@@ -157,6 +195,11 @@ static void step(void *work)
     switch (verify->phase) {
     case VERIFY_COMPARE:
         compare(verify);
+        break;
+    case VERIFY_LEDGER:
+        verify_ledger(verify);
+        break;
+    case VERIFY_LEDGER_WAIT:
         break;
     case VERIFY_TELL_INDEX:
         tell_index(verify);
@@ -205,6 +248,8 @@ static void *repair_begin(void *arg, struct job_run *run)
 static void end(void *work)
 {
     struct verify *verify = work;
+    if (verify->phase == VERIFY_LEDGER_WAIT)
+        ledger_task_forget(verify->context->ledger);
     index_compare_free(verify->compare);
     index_target_free(verify->target);
     free(verify->told);

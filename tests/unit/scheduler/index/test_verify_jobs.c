@@ -3,6 +3,7 @@
 #include "services/clients/elasticsearch/elasticsearch.h"
 #include "services/scheduler/index/index_context.h"
 #include "services/scheduler/index/verify_jobs.h"
+#include "services/scheduler/ledger_task.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
 #include "tests/unit/scheduler/index/fake_documents.h"
@@ -336,6 +337,33 @@ static void test_another_deployment(void **state)
     stop(stand);
 }
 
+/* The ledger of the daily sales is compared with the same orders, and mended. */
+static void test_ledger(void **state)
+{
+    static const char drift_sql[] =
+        "SELECT concat(result->'sales_ledger'->>'days', ' ', result->'sales_ledger'->>'orders')"
+        " FROM (SELECT * FROM jobs WHERE kind = 'verify' ORDER BY id DESC LIMIT 1) AS last";
+    static const char ended_sql[] =
+        "SELECT bool_and(finished IS NOT NULL) FROM jobs WHERE kind = 'verify'";
+    static const char kept_sql[] = "SELECT sum(orders) FROM sales_ledger";
+    struct stand *stand = start(*state, 10, 1);
+    stand->context.ledger = ledger_task_new(stand->fixture->loop, stand->fixture->dsn);
+    wait_until(is(stand, "SELECT filled_at IS NOT NULL FROM sales_ledger_state"), turn(stand));
+    assert_string_equal(query(stand->fixture, kept_sql), "10");
+    execute(stand->fixture, "DELETE FROM sales_ledger"); /* of 2020: not of the last 7 days */
+    ask(stand, "verify", "{}");
+    wait_until(is(stand, ended_sql), turn(stand));
+    assert_string_equal(query(stand->fixture, drift_sql), "0 0");
+    ask(stand, "verify", "{\"full\":true}");
+    wait_until(is(stand, ended_sql), turn(stand));
+    assert_string_equal(query(stand->fixture, drift_sql), "1 10");
+    assert_string_equal(query(stand->fixture, kept_sql), "10");
+    job_runner_free(stand->runner);
+    stand->runner = NULL;
+    ledger_task_free(stand->context.ledger);
+    stop(stand);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -350,6 +378,7 @@ int main(void)
         DATABASE_TEST(test_refreshes),
         DATABASE_TEST(test_dead_and_extra),
         DATABASE_TEST(test_another_deployment),
+        DATABASE_TEST(test_ledger),
     };
     int failures = cmocka_run_group_tests_name("verify", tests, NULL, NULL);
     postgres_server_stop();
