@@ -108,6 +108,8 @@ def test_a_second_start_changes_nothing(system, fresh_database):
     fresh_database("twice")
     with system.sibling("twice") as ours:
         ours.wait_stored(ours.api.accept("Laptop", 5))
+        reads_ledger = "SELECT pg_get_viewdef('daily_sales_mv'::regclass) LIKE '%%sales_ledger%%'"
+        eventually(lambda: ours.postgres.execute(reads_ledger).fetchone()[0], "the view reads the ledger")
         ours.api.refresh_now()  # the first one is another than those that follow
         query = (
             "SELECT oid, relname, relfilenode FROM pg_class "
