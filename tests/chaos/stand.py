@@ -95,7 +95,7 @@ class Stand:
         self.services.up(**ONE_OF_EACH)
 
     def keep_blocks(self) -> None:
-        """Where the disk has room, Elasticsearch lifts a block of writing whenever it has looked, each 30 s."""
+        """Elasticsearch lifts a block of writing when it has found room on its disk: it looks each 30 s."""
         self.elasticsearch(
             "PUT", "/_cluster/settings", {"persistent": {"cluster.info.update.interval": "1h"}}
         )

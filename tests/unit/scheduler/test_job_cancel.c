@@ -37,8 +37,7 @@ static void end(void *work)
 /* A turn of the runner. */
 static void pass(struct fixture *fixture)
 {
-    test_clock_advance(200);
-    run_for(fixture, 20);
+    test_clock_turn(run_for(fixture, 20));
 }
 
 static void test_the_limit(void **state)

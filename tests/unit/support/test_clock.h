@@ -7,6 +7,7 @@
 #ifndef TESTS_TEST_CLOCK_H
 #define TESTS_TEST_CLOCK_H
 
+#include "tests/unit/support/real_time.h"
 #include <stdint.h>
 
 /* Let `ms` pass at once. Timers that are due then expire when their loops turn. */
@@ -19,6 +20,16 @@ void test_clock_advance(int64_t ms);
             test_clock_advance(1);                                                                 \
             turn;                                                                                  \
         }                                                                                          \
+    } while (0)
+
+/* A turn of a loop, with as much time as it took twice over: so fast at most that other processes,
+ * such as PostgreSQL, keep the deadlines that go by this clock, on busy cores too. */
+#define test_clock_turn(turn)                                                                      \
+    do {                                                                                           \
+        int64_t began_ms_ = real_time_ms();                                                        \
+        turn;                                                                                      \
+        int64_t took_ms_ = real_time_ms() - began_ms_;                                             \
+        test_clock_advance(took_ms_ < 20 ? 2 * took_ms_ : 40);                                     \
     } while (0)
 
 #endif

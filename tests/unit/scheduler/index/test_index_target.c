@@ -96,10 +96,7 @@ static const char *find(struct stand *stand, struct fixture *fixture)
                                         : "UPDATE search_index SET deployment = '" OURS "'");
     execute(fixture, "INSERT INTO jobs (kind) VALUES ('repair')");
     wait_until(strcmp(query(fixture, "SELECT bool_and(finished IS NOT NULL) FROM jobs"), "t") == 0,
-               {
-                   test_clock_advance(10);
-                   event_loop_turn(fixture->loop, 2);
-               });
+               test_clock_turn(event_loop_turn(fixture->loop, 2)));
     snprintf(outcome, sizeof outcome, "%s%s",
              query(fixture, "SELECT concat(state, ': ' || error) FROM jobs ORDER BY id DESC"),
              stand->found);

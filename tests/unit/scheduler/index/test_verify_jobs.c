@@ -32,8 +32,7 @@ struct stand {
 
 static void pass(struct stand *stand)
 {
-    test_clock_advance(10);
-    event_loop_turn(stand->fixture->loop, 2);
+    test_clock_turn(event_loop_turn(stand->fixture->loop, 2));
 }
 
 /* The lease is long, since no beat renews it here. */
@@ -157,7 +156,7 @@ static void test_settles(void **state)
     unsigned before = atomic_load(&stand->documents.requests);
     pass_seconds(stand, 24);
     assert_int_equal(atomic_load(&stand->documents.requests), before);
-    pass_seconds(stand, 8);
+    pass_seconds(stand, 6);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 0 false");
     assert_int_equal(written(stand, 0), ORDERS_MAX);
     assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', verified_missing, missing,"
@@ -169,7 +168,7 @@ static void test_settles(void **state)
     atomic_store(&stand->documents.refused, 2);
     ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 1 false");
     assert_string_equal(query(stand->fixture, "SELECT result #>> '{refused,count}' FROM " LAST),
                         "1");
@@ -184,13 +183,13 @@ static void test_limit(void **state)
     struct stand *stand = start(*state, 10000, 1002);
     ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 1001 100 0 0 0 false");
     assert_int_equal(written(stand, 0), ORDERS_MAX);
     atomic_store(&stand->documents.present[1], true);
     ask(stand, "verify", "{\"full\":true,\"repair\":\"within_limits\"}");
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 1000 100 0 0 1000 false");
     assert_int_equal(written(stand, 1), 1000);
     stop(stand);
@@ -204,7 +203,7 @@ static void test_does_not_fit(void **state)
     wait_until(is(stand, "SELECT done >= 204000 FROM " LAST), turn(stand));
     for (int i = 0; i < 50; i++)
         turn(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 105000 100 0 0 0 true");
     assert_int_equal(written(stand, 0), ORDERS_MAX);
     assert_string_equal(
@@ -214,9 +213,9 @@ static void test_does_not_fit(void **state)
 
     ask(stand, "repair", "{\"full\":true}");
     wait_until(is(stand, "SELECT done >= 204000 FROM " LAST), turn(stand));
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 105000 100 0 0 105000 false");
     assert_int_equal(written(stand, 1), ORDERS_MAX);
     assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', verified_missing, missing,"
@@ -237,7 +236,7 @@ static void test_goes_on(void **state)
     start_runner(stand);
     wait_until(is(stand, "SELECT total < 10000 FROM " LAST), turn(stand));
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 2 2 0 0 2 false");
     assert_string_equal(query(stand->fixture, "SELECT result->>'orders' FROM " LAST), "4999");
     stop(stand);
@@ -256,7 +255,7 @@ static void test_dated_in_the_future(void **state)
             " ('0000000d-0000-4000-8000-000000000000', 'order', 1, now() + interval '3 h')");
     ask(stand, "verify", "{\"full\":true}");
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 2 2 1 0 0 false");
     assert_string_equal(query(stand->fixture,
                               "SELECT concat_ws(' ', result->'missing'->'ids',"
@@ -276,7 +275,7 @@ static void test_refreshes(void **state)
     atomic_store(&stand->documents.gone, 5);
     ask(stand, "verify", "{\"full\":true}");
     wait_for_pause(stand);
-    pass_seconds(stand, 32);
+    pass_seconds(stand, 30);
     assert_string_equal(wait_for_end(stand), "done t 1 1 0 0 0 false");
     assert_int_equal(atomic_load(&stand->documents.refreshes), 1);
 
@@ -312,7 +311,7 @@ static void test_dead_and_extra(void **state)
         assert_true(atomic_load(&stand->documents.extra));
         ask(stand, jobs[i].kind, jobs[i].parameters);
         wait_for_pause(stand);
-        pass_seconds(stand, 32);
+        pass_seconds(stand, 30);
         (void)wait_for_end(stand);
         assert_string_equal(query(stand->fixture,
                                   "SELECT concat_ws(' ', result->'missing'->>'count',"
