@@ -153,60 +153,6 @@ int sales_ledger_replace_view(struct database *database, int64_t lock_timeout_ms
     return change(database, statements, lock_timeout_ms, on_done, arg);
 }
 
-/* The UTC day of the instant. */
-#define DAY_OF(us)                                                                                 \
-    "date_trunc('day', (timestamptz 'epoch' + " us "::bigint * interval '1 microsecond')"          \
-    " AT TIME ZONE 'UTC')"
-
-static const char mend[] =
-    "WITH stored AS (SELECT (created_at AT TIME ZONE 'UTC')::date AS day,"
-    " coalesce(sum(amount::numeric) FILTER (WHERE amount BETWEEN -1e30 AND 1e30), 0) AS total,"
-    " count(*) AS orders FROM orders"
-    " WHERE created_at >= coalesce(" DAY_OF(
-        "$1") " AT TIME ZONE 'UTC', '-infinity')"
-              " AND created_at <= coalesce((" DAY_OF(
-                  "$2") " + interval '1 day' - interval '1 microsecond')"
-                        " AT TIME ZONE 'UTC', 'infinity') GROUP BY 1),"
-                        " kept AS (SELECT day, sum(total) AS total, sum(orders) AS orders FROM "
-                        "sales_ledger"
-                        " WHERE day BETWEEN coalesce(" DAY_OF(
-                            "$1") "::date, '-infinity')"
-                                  " AND coalesce(" DAY_OF(
-                                      "$2") "::date, 'infinity') GROUP BY day),"
-                                            " drift AS MATERIALIZED (SELECT day,"
-                                            " coalesce(stored.total, 0) - coalesce(kept.total, 0) "
-                                            "AS total,"
-                                            " (coalesce(stored.orders, 0) - coalesce(kept.orders, "
-                                            "0))::bigint AS orders"
-                                            " FROM stored FULL JOIN kept USING (day)"
-                                            " WHERE coalesce(stored.total, 0) <> "
-                                            "coalesce(kept.total, 0)"
-                                            " OR coalesce(stored.orders, 0) <> "
-                                            "coalesce(kept.orders, 0)),"
-                                            " found AS (SELECT count(*) AS days, "
-                                            "coalesce(sum(abs(orders)), 0)::bigint AS orders,"
-                                            " (SELECT filled_at IS NOT NULL FROM "
-                                            "sales_ledger_state) AS filled FROM drift),"
-                                            " mended AS (INSERT INTO sales_ledger (day, total, "
-                                            "orders)"
-                                            " SELECT day, trim_scale(total), orders FROM drift),"
-                                            " told AS (UPDATE sales_ledger_state SET filled_at = "
-                                            "CASE WHEN $1::bigint IS NULL"
-                                            " AND $2::bigint IS NULL AND NOT coalesce(filled_at > "
-                                            "'-infinity', false)"
-                                            " THEN now() ELSE filled_at END,"
-                                            " drift_at = CASE WHEN filled AND days > 0 THEN now() "
-                                            "ELSE drift_at END,"
-                                            " drift_days = CASE WHEN filled AND days > 0 THEN days "
-                                            "ELSE drift_days END,"
-                                            " drift_orders = CASE WHEN filled AND days > 0 THEN "
-                                            "found.orders ELSE drift_orders END"
-                                            " FROM found WHERE days > 0 OR NOT coalesce(filled_at "
-                                            "> '-infinity', false)),"
-                                            " asked AS (INSERT INTO jobs (kind) SELECT 'refresh' "
-                                            "FROM found WHERE days > 0)"
-                                            " SELECT days, orders, filled FROM found";
-
 int sales_ledger_mend(struct database *database, int64_t from_us, int64_t to_us,
                       sales_ledger_mended_fn *on_done, void *arg)
 {
@@ -215,10 +161,10 @@ int sales_ledger_mend(struct database *database, int64_t from_us, int64_t to_us,
      * the INSERT alone does, they would deadlock. */
     static const char *const statements[STATEMENTS_MAX] = {
         begin, "SELECT pg_advisory_xact_lock(7021786321203)",
-        "LOCK TABLE orders IN ACCESS SHARE MODE", mend, commit};
+        "LOCK TABLE orders IN ACCESS SHARE MODE", sales_ledger_mend_sql, commit};
     struct work work = {.database = database,
                         .statements = statements,
-                        .parametric = mend,
+                        .parametric = sales_ledger_mend_sql,
                         .value_count = 2,
                         .on_mended = on_done,
                         .arg = arg};
