@@ -198,7 +198,7 @@ struct ledger_task *ledger_task_new(struct event_loop *loop, const char *dsn)
         .timer = event_loop_timer(loop, on_timer, task),
         .in_use = metric_gauge("sales_ledger_in_use", NULL,
                                "1: the daily sales are read from the ledger"),
-        .drift_days = metric_counter("sales_ledger_drift_days_total", NULL,
+        .drift_days = metric_counter("sales_ledger_drifts_total", NULL,
                                      "Days whose total in the ledger was wrong and was mended"),
         .drift_orders = metric_counter("sales_ledger_drift_orders_total", NULL,
                                        "Orders that such days had too few or too many"),
