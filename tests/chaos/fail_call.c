@@ -426,8 +426,15 @@ WRAP_IF(is_link(socket), int, zmq_send, (void *socket, const void *bytes, size_t
         (socket, bytes, len, flags), errno = EAGAIN, -1)
 WRAP_IF(is_link(socket), int, zmq_msg_send, (zmq_msg_t * message, void *socket, int flags),
         (message, socket, flags), errno = EAGAIN, -1)
-/* libzmq 4.3 keeps so many bytes within a message and allocates nothing: it cannot fail, and its
- * own monitor does not look. */
+/* libzmq 4.3 keeps so many bytes within a message and allocates nothing: it cannot fail. Its own
+ * monitor, which puts the whole name of a link into a message, does not look whether it could. */
 #define ZMQ_SMALL_BYTES 33
-WRAP_IF(size > ZMQ_SMALL_BYTES, int, zmq_msg_init_size, (zmq_msg_t * message, size_t size),
-        (message, size), errno = ENOMEM, -1)
+
+static bool is_libzmq(const void *caller)
+{
+    Dl_info info;
+    return dladdr(caller, &info) != 0 && strstr(info.dli_fname, "libzmq") != NULL;
+}
+
+WRAP_IF(size > ZMQ_SMALL_BYTES && !is_libzmq(__builtin_return_address(0)), int, zmq_msg_init_size,
+        (zmq_msg_t * message, size_t size), (message, size), errno = ENOMEM, -1)
