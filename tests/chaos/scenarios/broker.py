@@ -132,7 +132,7 @@ def publish_nacked(run):
             run.fault("policy reject-publish")
             try:
                 run.until(
-                    lambda: run.post(f"{run.prefix}x-nacked").status_code == 503, 15, "a POST is refused"
+                    lambda: run.post(f"{run.prefix}x-nacked").status_code == 503, 60, "a POST is refused"
                 )
                 check_refused_at_once(run)
                 refused = run.stand.metric("gateway-1", "publisher_nacked_total")
