@@ -1,9 +1,9 @@
 """How much memory a service may need."""
 
 # Under the loads of these tests. A few threads, the libraries and their buffers are below 20 MiB; the rest is
-# for what is in flight: at most 8,000 orders (ORDER_PREFETCH) or 4,000 (ORDER_PUBLISH_WINDOW) of 0.2 to 1 KiB each in
-# their several forms, 1,000 connections of some 20 KiB to the gateway, and the one message over 64 KiB that a
-# bridge holds at a time.
+# for what is in flight: at most 8,000 orders (ORDER_PREFETCH) or 4,000 (ORDER_PUBLISH_WINDOW) of 0.2 to 1 KiB
+# each in their several forms, 1,000 connections of some 20 KiB to the gateway, and one message over 64 KiB
+# that a bridge holds at a time.
 LARGEST_RSS_MIB = 64
 
 
