@@ -1,5 +1,6 @@
 """Reading orders, the dashboard, and search; beside the same questions put to the servers themselves."""
 
+import time
 from collections.abc import Iterator
 
 import requests
@@ -52,11 +53,13 @@ def reads(bench) -> Iterator[Sample]:
 
 
 def refresh_view(bench, side: Side) -> None:
-    answer = requests.post(
-        side.url + "/api/admin/refresh",
-        headers={"Authorization": f"Bearer {bench.servers.env['ADMIN_TOKEN']}"},
-        timeout=300,
-    )
+    headers = {"Authorization": f"Bearer {bench.servers.env['ADMIN_TOKEN']}"}
+    end = time.monotonic() + 10
+    while True:
+        answer = requests.post(side.url + "/api/admin/refresh", headers=headers, timeout=300)
+        if answer.status_code != 503 or time.monotonic() > end:
+            break
+        time.sleep(0.2)  # a gateway that has just begun does not know yet that a scheduler is there
     answer.raise_for_status()
 
 
