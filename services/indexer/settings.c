@@ -7,6 +7,8 @@
 #include "services/worker/options.h"
 #include "services/worker/worker_limits.h"
 
+_Static_assert(BATCH_MAX == 2000, "the most of INDEXER_BATCH");
+
 static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct indexer_settings, admin_address),
     CONFIG_OPTION_ADMIN_PORT(struct indexer_settings, admin_port, "9103"),

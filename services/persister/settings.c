@@ -1,10 +1,14 @@
 /* The table of the persister's variables, and what --check tries. */
 #include "services/persister/settings.h"
 #include "services/clients/postgres/options.h"
+#include "services/clients/postgres/orders.h"
 #include "services/persister/persister.h"
 #include "services/runtime/options.h"
 #include "services/worker/options.h"
 #include "services/worker/worker_limits.h"
+
+_Static_assert(ORDERS_BATCH_MAX == 1000,
+               "the most of PERSISTER_BATCH: orders_insert() takes a batch");
 
 static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct persister_settings, admin_address),
