@@ -90,6 +90,7 @@ static void start(struct stand *stand, struct fixture *fixture)
     stand->kinds[1] = replay_kind(stand->documents);
     stand->runner = test_runner_new(fixture, stand->kinds, 2, on_stopped);
     run_until_query(fixture, "SELECT to_regclass('job_items') IS NOT NULL", "t");
+    test_runner_lengthen_leases(fixture);
     execute(fixture, "CREATE TABLE documents (id text PRIMARY KEY, json text)");
 }
 
@@ -116,7 +117,7 @@ static void add_letters(struct fixture *fixture, unsigned first, unsigned count,
     }
 }
 
-/* All dead letters; the lease is long, since no beat renews it here. */
+/* All dead letters. */
 static void add_job(struct fixture *fixture, const char *kind, const char *parameters)
 {
     char sql[600];
@@ -135,7 +136,6 @@ static void add_job(struct fixture *fixture, const char *kind, const char *param
 static void turn(struct fixture *fixture)
 {
     execute(fixture,
-            "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now();"
             "WITH gone AS (DELETE FROM order_outbox WHERE product_name <> 'slow' RETURNING *),"
             " died AS (INSERT INTO dead_letters (queue, reason, detail, stage, attempts, body,"
             " body_bytes, properties, digest, died_at, replay_of) SELECT 'order_queue', 'refused',"

@@ -18,3 +18,12 @@ struct job_runner *test_runner_new(struct fixture *fixture, const struct job_kin
                                              .on_stopped = on_stopped,
                                          });
 }
+
+void test_runner_lengthen_leases(struct fixture *fixture)
+{
+    execute(fixture,
+            "CREATE OR REPLACE FUNCTION long_lease() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN NEW.lease := NEW.lease + interval ''1 h''; RETURN NEW; END';"
+            "CREATE OR REPLACE TRIGGER long_lease BEFORE UPDATE OF lease ON jobs FOR EACH ROW"
+            " WHEN (NEW.lease > now()) EXECUTE FUNCTION long_lease()");
+}

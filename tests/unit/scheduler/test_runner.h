@@ -9,4 +9,8 @@
 struct job_runner *test_runner_new(struct fixture *fixture, const struct job_kind *kinds,
                                    size_t kind_count, void (*on_stopped)(void *arg));
 
+/* From now on a lease that is taken lasts an hour longer: the beat that renews leases is not a
+ * runner's work. Call it when the runner is up, which has installed the schema. */
+void test_runner_lengthen_leases(struct fixture *fixture);
+
 #endif

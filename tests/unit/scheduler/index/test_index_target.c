@@ -92,6 +92,7 @@ static const char *find(struct stand *stand, struct fixture *fixture)
         (struct index_context){.loop = fixture->loop, .server = &server, .index = "orders"};
     struct job_runner *runner = test_runner_new(fixture, &kind, 1, NULL);
     run_until_query(fixture, "SELECT to_regclass('search_index') IS NOT NULL", "t");
+    test_runner_lengthen_leases(fixture);
     execute(fixture, stand->row_is_gone ? "DELETE FROM search_index"
                                         : "UPDATE search_index SET deployment = '" OURS "'");
     execute(fixture, "INSERT INTO jobs (kind) VALUES ('repair')");

@@ -95,6 +95,7 @@ static void start_runner(struct stand *stand)
     struct fixture *fixture = stand->fixture;
     stand->runner = test_runner_new(fixture, &stand->kind, 1, NULL);
     wait_until(job_runner_up(stand->runner), pass(fixture));
+    test_runner_lengthen_leases(fixture);
 }
 
 static struct stand *start(struct fixture *fixture)
@@ -143,7 +144,6 @@ static void add_job(struct stand *stand)
 {
     execute(stand->fixture, "INSERT INTO jobs (kind) VALUES ('repair')");
     wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
 }
 
 static const char *wait_for_end(struct stand *stand)
@@ -247,8 +247,6 @@ static void test_goes_on(void **state)
                                          "2") ";"
                                               "UPDATE jobs SET lease = now()");
     start_runner(stand);
-    wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h'");
     (void)wait_for_end(stand);
     assert_string_equal(query(stand->fixture, "SELECT concat_ws(' ', state, done) FROM " LAST),
                         "done 10010");
@@ -287,7 +285,6 @@ static void begin_tail(struct stand *stand, const char *checkpoint)
     execute(stand->fixture, sql);
     stand->tail = true;
     wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
     wait_until(atoi(query(stand->fixture, "SELECT result->>'passes' FROM " LAST)) >= 2,
                pass(stand->fixture));
 }
@@ -369,7 +366,6 @@ static void test_rewritten(void **state)
     execute(stand->fixture, "INSERT INTO jobs (kind, checkpoint) SELECT 'repair', checkpoint"
                             " FROM jobs");
     wait_until(stand->copy != NULL, pass(stand->fixture));
-    execute(stand->fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
     unsigned before = atomic_load(&stand->index.requests);
     wait_until(atomic_load(&stand->index.requests) >= before + 3, pass(stand->fixture));
     execute(stand->fixture, "VACUUM FULL orders");

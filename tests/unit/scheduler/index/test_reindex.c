@@ -207,6 +207,7 @@ static void start(struct stand *stand, struct fixture *fixture)
     stand->kind = reindex_kind(&stand->context);
     start_runner(stand);
     run_until_query(fixture, "SELECT to_regclass('search_index') IS NOT NULL", "t");
+    test_runner_lengthen_leases(fixture);
     execute(fixture, "UPDATE search_index SET deployment = '" OURS "'");
 }
 
@@ -218,10 +219,8 @@ static void stop(struct stand *stand)
     fake_indices_free(stand->fake);
 }
 
-/* No beat renews the lease here. */
-static void run_lease(struct fixture *fixture)
+static void pass(struct fixture *fixture)
 {
-    execute(fixture, "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
     run_for(fixture, 5);
 }
 
@@ -242,14 +241,14 @@ static void run_until_ended(struct stand *stand, const char *state)
 {
     wait_until(strcmp(query(stand->fixture, STATE), "waiting") != 0 &&
                    strcmp(query(stand->fixture, STATE), "running") != 0,
-               run_lease(stand->fixture));
+               pass(stand->fixture));
     if (strcmp(query(stand->fixture, STATE), state) != 0)
         fail_msg("not %s: %s", state, query(stand->fixture, ERROR));
 }
 
 static void run_until_phase(struct stand *stand, const char *phase)
 {
-    wait_until(strstr(query(stand->fixture, CHECKPOINT), phase) != NULL, run_lease(stand->fixture));
+    wait_until(strstr(query(stand->fixture, CHECKPOINT), phase) != NULL, pass(stand->fixture));
 }
 
 /* Another scheduler takes the job over. */
@@ -513,7 +512,7 @@ static void test_no_index_yet(void **state)
     struct stand stand;
     start(&stand, *state);
     add_job(&stand, "{}");
-    wait_until(strcmp(query(*state, STATE), "running") == 0, run_lease(*state));
+    wait_until(strcmp(query(*state, STATE), "running") == 0, pass(*state));
     run_for(*state, 300);
     assert_string_equal(fake_indices_changes(stand.fake), "");
     fake_indices_add(stand.fake, "orders-000001", "orders", OURS);
@@ -572,7 +571,7 @@ static void test_dies_at_each_request(void **state)
             fake_indices_lose(stand.fake, number, loss);
             add_job(&stand, "{}");
             wait_until(fake_indices_lost(stand.fake) || strcmp(query(*state, STATE), "done") == 0,
-                       run_lease(*state));
+                       pass(*state));
             if (fake_indices_lost(stand.fake)) {
                 reached = true;
                 kills++;
@@ -612,7 +611,7 @@ static void test_dies_while_cleaning_up(void **state)
             execute(*state, "UPDATE jobs SET cancel = true WHERE finished IS NULL");
             wait_until(fake_indices_lost(stand.fake) ||
                            strcmp(query(*state, STATE), "canceled") == 0,
-                       run_lease(*state));
+                       pass(*state));
             reached = fake_indices_lost(stand.fake);
             fake_indices_lose(stand.fake, 0, loss);
             kills += reached;
@@ -644,7 +643,7 @@ static void die_at(struct stand *stand, const char *words, enum fake_loss loss)
         }
         fake_indices_lose(stand->fake, ++number, loss);
         add_job(stand, "{}");
-        wait_until(fake_indices_lost(stand->fake), run_lease(stand->fixture));
+        wait_until(fake_indices_lost(stand->fake), pass(stand->fixture));
         job_runner_free(stand->runner);
         execute(stand->fixture,
                 "UPDATE jobs SET lease = now() - interval '1 s' WHERE finished IS NULL");

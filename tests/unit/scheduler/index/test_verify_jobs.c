@@ -30,26 +30,17 @@ struct stand {
 
 /* ---- the stand ---- */
 
-static void pass(struct stand *stand)
-{
-    test_clock_turn(event_loop_turn(stand->fixture->loop, 2));
-}
-
-/* The lease is long, since no beat renews it here. */
 static void turn(struct stand *stand)
 {
-    static unsigned turns;
-    if (turns++ % 20 == 0)
-        execute(stand->fixture,
-                "UPDATE jobs SET lease = now() + interval '1 h' WHERE lease > now()");
-    pass(stand);
+    test_clock_turn(event_loop_turn(stand->fixture->loop, 2));
 }
 
 static void start_runner(struct stand *stand)
 {
     struct fixture *fixture = stand->fixture;
     stand->runner = test_runner_new(fixture, stand->kinds, 2, NULL);
-    wait_until(job_runner_up(stand->runner), pass(stand));
+    wait_until(job_runner_up(stand->runner), turn(stand));
+    test_runner_lengthen_leases(fixture);
 }
 
 /* Orders up to this number; those above `present_from` have documents. */
@@ -102,11 +93,20 @@ static bool is(struct stand *stand, const char *sql)
     return strcmp(query(stand->fixture, sql), "t") == 0;
 }
 
-/* Some seconds at a time, so that no statement under way is too old. */
+/* Since the setting test.advanced the runner has asked about its job, and all is answered. */
+#define ANSWERED                                                                                   \
+    "SELECT bool_or(query_start > current_setting('test.advanced')::timestamptz) AND"              \
+    " bool_and(state = 'idle') FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND"            \
+    " datname = current_database() AND backend_type = 'client backend'"
+
+/* Two seconds at a time: a statement that is still under way after five is given up. */
 static void pass_seconds(struct stand *stand, int seconds)
 {
     for (int passed = 0; passed < seconds; passed += 2) {
+        execute(stand->fixture,
+                "SELECT set_config('test.advanced', clock_timestamp()::text, false)");
         test_clock_advance(2000);
+        wait_until(is(stand, ANSWERED), turn(stand));
         for (int i = 0; i < 10; i++)
             turn(stand);
     }
