@@ -20,6 +20,8 @@ KINDS=(quick unit sanitize integration console attacks ipv6 faults chaos contain
 USUAL=(sanitize integration faults)
 ALL=(unit sanitize integration console attacks chaos)
 ALL_AS_ROOT=(ipv6 containers debian13)
+# Most of a test's time is waiting, so these run while integration runs. All others have the machine to themselves.
+BESIDE_INTEGRATION=(unit sanitize)
 
 help() {
     cat <<TEXT
@@ -65,7 +67,7 @@ TEXT
 }
 
 main() {
-    local kinds=() kind
+    local kinds=() kind started
     pytest_arguments=()
     case ${1:-} in
     chaos | soak | operate | simulate | versions)
@@ -84,11 +86,42 @@ main() {
     for kind in "${kinds[@]}"; do
         "prepare_$kind"
     done
-    local started=$SECONDS times=()
+    started=$SECONDS
+    if [[ " ${kinds[*]} " == *" integration "* ]]; then
+        run_integration
+    fi
     for kind in "${kinds[@]}"; do
-        run_kind "$kind"
+        [[ -f $RESULTS/$kind/time ]] || run_kind "$kind"
     done
     print_sum
+}
+
+# Integration, and beside it those of the wanted kinds that go with it. Their output follows its own.
+run_integration() {
+    local kind beside=()
+    for kind in "${BESIDE_INTEGRATION[@]}"; do
+        [[ " ${kinds[*]} " != *" $kind "* ]] || beside+=("$kind")
+    done
+    if [[ ${#beside[@]} == 0 ]]; then
+        run_kind integration
+        return
+    fi
+    set -m # a process group of its own, which can be interrupted
+    run_kinds "${beside[@]}" >"$RESULTS/beside" 2>&1 </dev/null &
+    set +m
+    # shellcheck disable=SC2064 # this process, now
+    trap "kill -INT -- -$! 2>/dev/null || true; wait" EXIT
+    run_kind integration
+    wait
+    trap - EXIT
+    cat "$RESULTS/beside"
+}
+
+run_kinds() {
+    local kind
+    for kind in "$@"; do
+        run_kind "$kind"
+    done
 }
 
 argument() {
@@ -114,7 +147,7 @@ argument() {
     esac
 }
 
-# Each kind runs even if one before it failed. Every kind has results of its own.
+# Each kind runs even if one before it failed. Every kind has a folder for its results, its seconds and its status.
 run_kind() {
     local begun=$SECONDS status results=$RESULTS/$1
     mkdir -p "$results"
@@ -125,7 +158,7 @@ run_kind() {
     )
     status=$?
     set -e
-    times+=("$1 $((SECONDS - begun)) $status")
+    printf '%s %s\n' $((SECONDS - begun)) $status >"$results/time"
 }
 
 prepare_quick() {
@@ -174,8 +207,8 @@ prepare_integration() {
 
 test_integration() {
     say '' "${BOLD}Integration tests$PLAIN"
-    # Three workers with a system each: most of a test's time is waiting.
-    "$VENV/bin/pytest" -n 3 tests/integration tests/bench tests/console/test_smoke.py \
+    # Four workers with a system each.
+    "$VENV/bin/pytest" -n 4 tests/integration tests/bench tests/console/test_smoke.py \
         -m "not attack and not versions and not ipv6" --junitxml "$results/integration.xml" "${pytest_arguments[@]}"
 }
 
@@ -375,10 +408,10 @@ try_version() {
 
 # Sums the counts of the result files. A kind that ended badly has failed, whatever its files say.
 print_sum() {
-    local line kind seconds status passed=0 failed=0 kind_passed kind_failed
+    local kind seconds status passed=0 failed=0 kind_passed kind_failed
     say ''
-    for line in "${times[@]}"; do
-        read -r kind seconds status <<<"$line"
+    for kind in "${kinds[@]}"; do
+        read -r seconds status <"$RESULTS/$kind/time"
         count_results "$RESULTS/$kind"
         ((kind_failed > 0 || status == 0)) || kind_failed=1
         passed=$((passed + kind_passed)) failed=$((failed + kind_failed))
