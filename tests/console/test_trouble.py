@@ -141,7 +141,8 @@ def test_a_question_ends_when_its_view_is_left(console, page, rows):
     assert "discarded" not in rows.states()
 
 
-def test_one_question_at_a_time(console, page):
+def test_one_question_at_a_time(console, page, rows):
+    rows.letters(2)
     console.open("#/dead")
     sign_in(console, page)
     held = []

@@ -80,7 +80,7 @@ def test_an_order_becomes_searchable(system, form, page, unique):
 
     page.reload()  # the times before it are not known
     expect(form.told).to_contain_text([CAME])
-    expect(form.steps.nth(0)).to_have_text(re.compile(r"^✓ accepted \d\d:\d\d:\d\d$"))
+    expect(form.steps.nth(0)).to_have_text(re.compile(r"^✓ accepted \(created \d\d:\d\d:\d\d\)$"))
     expect(form.steps.nth(1)).to_have_text(re.compile("^✓ stored $"))
     expect(form.send).to_be_hidden()
     page.get_by_role("link", name=order_id).click()
