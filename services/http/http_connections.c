@@ -273,12 +273,29 @@ struct request_end {
     bool more;            /* bytes of the next request have been read, too */
 };
 
+/* While a request is answered, its bytes must stay where they are, so nothing more is read. The
+ * socket stays in libh2o's epoll set nevertheless: leaving and joining the set would cost two
+ * system calls a request. Only a socket that has something to say before its answer leaves the set.
+ */
+static void on_early(h2o_socket_t *sock, const char *err)
+{
+    (void)err; /* set only by reading */
+    h2o_socket_read_stop(sock);
+}
+
+static void read_later(h2o_socket_t *sock)
+{
+    h2o_socket_dont_read(sock, 1);
+    h2o_socket_read_start(sock, on_early);
+}
+
 /* libh2o disposes of the request before it closes the connection or reads the next one. */
 static void on_request_end(void *arg)
 {
     const struct request_end *end = arg;
     struct http_connection *connection = end->connection;
     bool persists = end->req->http1_is_persistent;
+    h2o_socket_dont_read(connection->sock, 0);
     if (persists)
         h2o_linklist_insert(&connection->all->unhooked, &connection->unhooked_link);
     /* libh2o may answer the next request by itself and close, all before the next turn. */
@@ -309,6 +326,7 @@ uint64_t *http_connections_begin_request(h2o_req_t *req, size_t len)
     unlink_from(&connection->unhooked_link);
     linger_no_more(connection);
     set_phase(connection, HTTP_ANSWERING);
+    read_later(connection->sock);
     return was_buffered && has_left(connection) ? NULL : &connection->served_turn;
 }
 

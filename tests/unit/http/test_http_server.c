@@ -1,5 +1,7 @@
 /* Turns, the last answer of a connection, and the drain. */
 #include "tests/unit/http/http_server_fixture.h"
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 /* ---- turns ---- */
 
@@ -68,6 +70,80 @@ static void a_client_that_sends_no_more_gets_all_its_answers(void **state)
     wait_until(http_server_connections(server) == 0, turn(10));
     assert_int_equal(handled_count, REQUESTS);
     close(fd);
+}
+
+/* ---- reading while a request is answered ---- */
+
+static unsigned epoll_changes;
+
+/* In place of libc's, for libh2o too. */
+int epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+    epoll_changes++;
+    return (int)syscall(SYS_epoll_ctl, set, operation, fd, event);
+}
+
+#define HOLD "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void requests_one_after_another_change_no_epoll_set(void **state)
+{
+    (void)state;
+    int fd = client_accepted();
+    client_send(fd, GET);
+    assert_answer(fd, false, "HTTP/1.1 200 OK\r\n");
+    epoll_changes = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        held = NULL;
+        client_send(fd, HOLD);
+        wait_until(held != NULL, turn(10));
+        for (unsigned turns = 0; turns < 3; turns++)
+            turn(1);
+        answer(held);
+        assert_answer(fd, false, "HTTP/1.1 200 OK\r\n");
+    }
+    assert_int_equal(epoll_changes, 0);
+    close(fd);
+}
+
+static void what_comes_before_the_answer_is_read_after_it(void **state)
+{
+    (void)state;
+    static char long_path[6000];
+    memset(long_path, 'c', sizeof(long_path) - 1);
+    char next[7000];
+    (void)snprintf(next, sizeof(next), "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", long_path);
+    int fd = client_accepted();
+    client_send(fd, HOLD);
+    wait_until(held != NULL, turn(10));
+    epoll_changes = 0;
+    client_send(fd, next);
+    for (unsigned turns = 0; turns < 3; turns++)
+        turn(1);
+    assert_int_equal(epoll_changes, 1); /* no turn is woken by it again */
+    assert_memory_equal(held->path.base, "/hold", held->path.len);
+    assert_int_equal(handled_count, 1);
+    answer(held);
+    wait_until(handled_count == 2, turn(10));
+    assert_string_equal(handled, "hc");
+    close(fd);
+}
+
+static void a_client_that_leaves_before_the_answer_wakes_no_turn_again(void **state)
+{
+    (void)state;
+    int fd = client_accepted();
+    client_send(fd, HOLD);
+    wait_until(held != NULL, turn(10));
+    epoll_changes = 0;
+    const struct linger reset = {.l_onoff = 1};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(fd);
+    wait_until(epoll_changes == 1, turn(10));
+    for (unsigned turns = 0; turns < 3; turns++)
+        turn(1);
+    assert_int_equal(epoll_changes, 1);
+    answer(held);
+    wait_until(http_server_connections(server) == 0, turn(10));
 }
 
 /* ---- the last answer ---- */
@@ -273,6 +349,9 @@ int main(void)
         TEST(a_client_that_leaves_takes_its_waiting_request_along),
         TEST(the_requests_of_a_client_that_has_left_are_not_handled),
         TEST(a_client_that_sends_no_more_gets_all_its_answers),
+        TEST(requests_one_after_another_change_no_epoll_set),
+        TEST(what_comes_before_the_answer_is_read_after_it),
+        TEST(a_client_that_leaves_before_the_answer_wakes_no_turn_again),
         TEST(a_client_that_says_close_is_closed),
         TEST(a_client_that_does_not_say_close_is_kept),
         TEST(an_old_client_is_not_told_to_continue),
