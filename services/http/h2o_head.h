@@ -8,10 +8,10 @@
 #include <h2o.h>
 #include <stdbool.h>
 
-/* The fault of the head at the beginning of a connection's input, which is where libh2o 2.2.5 keeps
- * the head of the request that a handler has got. `ret_len`: the head's length. `ret_last`: the
- * connection must end after the answer. Names of fields may be in lower case by now. */
-enum request_head_fault h2o_head_fault(const h2o_buffer_t *input, size_t *ret_len, bool *ret_last);
+/* The fault of the head of a request that a handler has got; once for each request. Takes the field
+ * off `req` by which the reader says this. `ret_len`: the head's length. `ret_last`: the connection
+ * must end after the answer. */
+enum request_head_fault h2o_head_take_verdict(h2o_req_t *req, size_t *ret_len, bool *ret_last);
 
 /* libh2o declares both in a header that it does not install (deps/picohttpparser). */
 struct phr_header {
@@ -25,7 +25,8 @@ struct phr_header {
  * that more have come. Returns the length of the head, or -2 while the head is not complete.
  *
  * A head at fault is shown to libh2o as a request without fields and body: it reaches the handler
- * at once. The handler finds the fault by h2o_head_fault(), answers, and ends the connection. */
+ * at once. The handler finds the fault by h2o_head_take_verdict(), answers, and ends the
+ * connection. */
 int phr_parse_request(const char *bytes, size_t len, const char **ret_method,
                       size_t *ret_method_len, const char **ret_path, size_t *ret_path_len,
                       int *ret_minor_version, struct phr_header *ret_headers, size_t *headers_len,

@@ -96,11 +96,6 @@ void http_server_listen(struct http_server *server, int listen_fd)
 
 /* ---- requests ---- */
 
-static h2o_socket_t *socket_of(const h2o_req_t *req)
-{
-    return req->conn->callbacks->get_socket(req->conn);
-}
-
 struct http_handler {
     h2o_handler_t super;
     struct http_server *server;
@@ -112,7 +107,7 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
         H2O_STRUCT_FROM_MEMBER(struct http_handler, super, handler)->server;
     size_t head_len;
     bool last;
-    enum request_head_fault fault = h2o_head_fault(socket_of(req)->input, &head_len, &last);
+    enum request_head_fault fault = h2o_head_take_verdict(req, &head_len, &last);
     uint64_t *served_turn = http_connections_begin_request(req, head_len + req->entity.len);
     if (served_turn == NULL) {
         req->http1_is_persistent = 0;

@@ -3,6 +3,8 @@
  * lines apart. RFC 9112 lets a server be lenient in many places; this reader uses one of them only:
  * an empty line before the request line (2.2). */
 #include "services/http/request_head.h"
+#include <endian.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -63,6 +65,27 @@ static size_t begin_of(const char *bytes, size_t len)
 
 enum scan { SCAN_UNFINISHED, SCAN_FOUND, SCAN_BAD };
 
+/* How many bytes come before the first control character (the tab is one, too). Eight are looked at
+ * together: the lowest bit in `found` is that of the first byte that is below ' ' or is DEL. */
+static size_t plain_span(const char *bytes, size_t len)
+{
+    const uint64_t ones = 0x0101010101010101;
+    size_t i = 0;
+    for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, bytes + i, sizeof(word));
+        word = le64toh(word);
+        uint64_t no_del = word ^ (ones * 0x7f);
+        uint64_t found = ((word - ones * ' ') & ~word) | ((no_del - ones) & ~no_del);
+        found &= ones * 0x80;
+        if (found != 0)
+            return i + (size_t)__builtin_ctzll(found) / 8;
+    }
+    while (i < len && (unsigned char)bytes[i] >= ' ' && bytes[i] != 0x7f)
+        i++;
+    return i;
+}
+
 /* Sets *ret_end to the first byte behind the head when SCAN_FOUND. */
 static enum scan find_end(const char *bytes, size_t len, size_t seen, size_t *ret_end)
 {
@@ -70,11 +93,12 @@ static enum scan find_end(const char *bytes, size_t len, size_t seen, size_t *re
     size_t at = seen > begin ? seen : begin;
     if (at > begin && bytes[at - 1] == '\r')
         at--; /* a CR that was the last byte */
-    for (; at < len; at++) {
-        unsigned char c = (unsigned char)bytes[at];
-        if ((c >= ' ' && c != 0x7f) || c == '\t')
+    while ((at += plain_span(bytes + at, len - at)) < len) {
+        if (bytes[at] == '\t') {
+            at++;
             continue;
-        if (c != '\r')
+        }
+        if (bytes[at] != '\r')
             return SCAN_BAD; /* an LF without CR, too */
         if (at + 1 == len)
             return SCAN_UNFINISHED;
@@ -86,7 +110,7 @@ static enum scan find_end(const char *bytes, size_t len, size_t seen, size_t *re
             *ret_end = at + 2;
             return SCAN_FOUND;
         }
-        at++;
+        at += 2;
     }
     return SCAN_UNFINISHED;
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define REQUEST_HEAD_MAX_BYTES 16384
-#define REQUEST_HEAD_MAX_FIELDS 100
+#define REQUEST_HEAD_MAX_FIELDS 99
 #define REQUEST_TARGET_MAX_BYTES 8192
 
 /* A head that is too large is read up to here before it is refused: a client that is still sending
@@ -22,6 +22,7 @@ enum request_head_fault {
     REQUEST_HEAD_TOO_LARGE,
     REQUEST_HEAD_TARGET_TOO_LONG,
 };
+#define REQUEST_HEAD_FAULTS (REQUEST_HEAD_TARGET_TOO_LONG + 1)
 
 /* All texts are in the bytes that were read. */
 struct request_field {

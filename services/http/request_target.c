@@ -9,10 +9,13 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+/* unreserved and sub-delims */
+static const bool common[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true,
+    ['_'] = true,         ['~'] = true,         ['!'] = true,         ['$'] = true, ['&'] = true,
+    ['\''] = true,        ['('] = true,         [')'] = true,         ['*'] = true, ['+'] = true,
+    [','] = true,         [';'] = true,         ['='] = true,
+};
 
 /* How many characters of unreserved, sub-delims and `more` the text begins with; with `percent`
  * escapes count, too. */
@@ -24,8 +27,7 @@ static size_t span(struct request_text text, const char *more, bool percent)
         if (percent && c == '%' && text.len - i > 2 && hex_digit(text.base[i + 1]) >= 0 &&
             hex_digit(text.base[i + 2]) >= 0)
             i += 3;
-        else if (is_letter(c) || is_digit(c) ||
-                 (c != '\0' && (strchr("-._~!$&'()*+,;=", c) != NULL || strchr(more, c) != NULL)))
+        else if (common[(unsigned char)c] || (c != '\0' && strchr(more, c) != NULL))
             i++;
         else
             break;

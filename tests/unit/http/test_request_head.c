@@ -322,6 +322,23 @@ static void test_size(void **state)
     free(bytes);
 }
 
+static void test_each_byte_at_each_place(void **state)
+{
+    (void)state;
+    static struct request_head head;
+    char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\nX: aaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
+    char *value = strstr(bytes, "aaa");
+    for (size_t place = 0; place < 24; place++) {
+        for (unsigned c = 0; c < 256; c++) {
+            bool may_be = c == '\t' || (c >= ' ' && c != 0x7f);
+            value[place] = (char)c;
+            assert_true(request_head_read(bytes, sizeof(bytes) - 1, 0, &head));
+            assert_int_equal(head.fault, may_be ? FINE : MALFORMED);
+        }
+        value[place] = 'a';
+    }
+}
+
 static void test_number_of_fields(void **state)
 {
     (void)state;
@@ -345,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_unfinished),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_each_byte_at_each_place),
         cmocka_unit_test(test_number_of_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
