@@ -2,27 +2,29 @@
 #include "services/clients/redis/hiredis_loop.h"
 #include <sys/ioctl.h>
 
-#define READS_PER_TURN 64
+#define READS_AT_ONCE 64
 
-static bool has_more(const redisAsyncContext *context)
-{
-    int unread = 0;
-    return ioctl(context->c.fd, FIONREAD, &unread) == 0 && unread > 0;
-}
-
-/* hiredis reads 16 KiB at a time. All replies that have come are read before timers expire. */
 static void on_ready(void *arg, bool readable, bool writable)
 {
     struct hiredis_loop *loop = arg;
     redisAsyncContext *context = loop->context;
     if (writable)
         redisAsyncHandleWrite(context);
-    if (!readable || loop->context != context)
-        return;
-    unsigned reads = 0;
-    do
-        redisAsyncHandleRead(context);
-    while (loop->context == context && ++reads < READS_PER_TURN && has_more(context));
+    if (readable && loop->context == context)
+        redisAsyncHandleRead(context); /* 16 KiB; for what is left there is another turn */
+}
+
+static bool has_unread(const struct hiredis_loop *loop)
+{
+    int unread = 0;
+    return loop->context != NULL && ioctl(loop->context->c.fd, FIONREAD, &unread) == 0 &&
+           unread > 0;
+}
+
+void hiredis_loop_read(struct hiredis_loop *loop)
+{
+    for (unsigned i = 0; i < READS_AT_ONCE && has_unread(loop); i++)
+        redisAsyncHandleRead(loop->context);
 }
 
 static void want(struct hiredis_loop *loop, bool read, bool write)

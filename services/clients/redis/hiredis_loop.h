@@ -25,6 +25,10 @@ void hiredis_loop_init(struct hiredis_loop *loop, struct event_loop *events,
 /* Serve the context, one at a time, until it is about to be freed. */
 void hiredis_loop_attach(struct hiredis_loop *loop, redisAsyncContext *context);
 
+/* Read all replies that have come, before it is said that one has not. The context may be gone
+ * afterwards. */
+void hiredis_loop_read(struct hiredis_loop *loop);
+
 /* Write the commands of a turn; before the loop waits for the next one. */
 void hiredis_loop_flush(struct hiredis_loop *loop);
 

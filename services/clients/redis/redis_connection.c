@@ -189,6 +189,9 @@ static void on_timer(void *arg)
         disconnect(connection, "no connection in time");
         return;
     case REDIS_UP:
+        hiredis_loop_read(&connection->loop);
+        if (connection->state != REDIS_UP)
+            return;
         if (connection->commands.overdue > 0 &&
             clock_monotonic_ms() >= connection->commands.stalled_since_ms + STALL_TIMEOUT_MS) {
             disconnect(connection, "Redis does not answer");
