@@ -177,6 +177,16 @@ static void take_frame(struct broker_link *link, const amqp_frame_t *frame)
         lose(link, err.message);
 }
 
+/* Whether librabbitmq has read more than it has handed out. OpenSSL may have more than that, and
+ * does not tell. */
+static bool has_read_ahead(const struct broker_link *link)
+{
+    amqp_connection_state_t amqp = link->connection.amqp;
+    return link->connection.tls || amqp_frames_enqueued(amqp) || amqp_data_in_buffer(amqp);
+}
+
+/* Until nothing is left. To find that out by reading takes two system calls, so without TLS it is
+ * left to the loop, which tells when more has come. */
 static void read_frames(struct broker_link *link)
 {
     amqp_connection_state_t amqp = link->connection.amqp;
@@ -197,6 +207,8 @@ static void read_frames(struct broker_link *link)
             return;
         /* The callback has copied what it needs of the frame; without this, memory grows. */
         amqp_maybe_release_buffers_on_channel(amqp, frame.channel);
+        if (!has_read_ahead(link))
+            return;
     }
     if (!link->paused)
         broker_link_turn_again(link);
