@@ -3,9 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* glibc's calloc() takes no memory from the cache of its thread, malloc() does for such sizes. */
+#define CACHED_MAX_BYTES 1024
+
 void *memory_new(size_t size)
 {
-    return memory_new_array(1, size);
+    if (size > CACHED_MAX_BYTES)
+        return memory_new_array(1, size);
+    return memset(memory_take(size), 0, size);
 }
 
 void *memory_new_array(size_t count, size_t size)
