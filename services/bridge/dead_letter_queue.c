@@ -84,8 +84,10 @@ int dead_letter_queue_publish(struct dead_letter_queue *queue, struct content *c
         .on_result = publish_mailbox_post,
         .mailbox = queue->mailbox,
     };
-    if (publisher_submit(queue->publisher, &sending->request) == 0)
+    if (publisher_submit(queue->publisher, &sending->request) == 0) {
+        publisher_wake(queue->publisher);
         return 0;
+    }
     sending_free(&sending->request);
     return -1;
 }

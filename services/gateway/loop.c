@@ -140,6 +140,7 @@ static void *run(void *arg)
         int32_t wait_ms = loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10;
         for (unsigned i = 0; i < loop->port_count; i++)
             wait_ms = http_server_turn(loop->ports[i].server, wait_ms);
+        rabbitmq_queue_flush(loop->api.queue);
         redis_cache_flush(loop->api.cache);
         h2o_evloop_run(loop->evloop, wait_ms);
     }

@@ -1,5 +1,5 @@
-/* A stack that takes no lock, and an eventfd that the loop watches. Only the first request on an
- * empty stack wakes the loop, which then takes all that have gathered. */
+/* A stack that takes no lock, and an eventfd that the loop watches. A wake makes the loop take all
+ * that have gathered. Of the results only the first one on an empty stack wakes it. */
 #include "services/clients/rabbitmq/publish_mailbox.h"
 #include "services/base/memory.h"
 #include <stdatomic.h>
@@ -20,20 +20,27 @@ void publish_mailbox_wake(struct publish_mailbox *mailbox)
     (void)!eventfd_write(mailbox->wake_fd, 1);
 }
 
-void publish_mailbox_put(struct publish_mailbox *mailbox, struct publish_request *request)
+/* Returns whether the stack was empty. */
+static bool push(struct publish_mailbox *mailbox, struct publish_request *request)
 {
     struct publish_request *head = atomic_load(&mailbox->newest);
     do {
         request->next = head;
     } while (!atomic_compare_exchange_weak(&mailbox->newest, &head, request));
-    if (!head)
-        publish_mailbox_wake(mailbox);
+    return head == NULL;
+}
+
+void publish_mailbox_put(struct publish_mailbox *mailbox, struct publish_request *request)
+{
+    (void)push(mailbox, request);
 }
 
 void publish_mailbox_post(struct publish_request *request, enum publish_result result)
 {
+    struct publish_mailbox *mailbox = request->mailbox; /* the request is the loop's after that */
     request->result = result;
-    publish_mailbox_put(request->mailbox, request);
+    if (push(mailbox, request))
+        publish_mailbox_wake(mailbox);
 }
 
 /* All requests so far, the oldest first. */

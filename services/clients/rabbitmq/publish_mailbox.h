@@ -25,7 +25,8 @@ struct publish_mailbox *publish_mailbox_new(struct event_loop *loop,
  * which answers all that is under way. Requests that the loop has not taken are discarded. */
 void publish_mailbox_free(struct publish_mailbox *mailbox);
 
-/* Any thread; these never block. post() is for the on_result of a request that has a mailbox. */
+/* Any thread; these never block. The loop takes what was put in when it is woken. post() is for the
+ * on_result of a request that has a mailbox, and wakes. */
 void publish_mailbox_put(struct publish_mailbox *mailbox, struct publish_request *request);
 void publish_mailbox_post(struct publish_request *request, enum publish_result result);
 void publish_mailbox_wake(struct publish_mailbox *mailbox);

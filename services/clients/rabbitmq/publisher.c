@@ -404,6 +404,11 @@ int publisher_submit(struct publisher *publisher, struct publish_request *reques
     return 0;
 }
 
+void publisher_wake(struct publisher *publisher)
+{
+    publish_mailbox_wake(publisher->inbox);
+}
+
 void publisher_hold(struct publisher *publisher, bool held)
 {
     atomic_store(&publisher->held, held);

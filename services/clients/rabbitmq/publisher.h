@@ -51,9 +51,11 @@ struct publisher;
 struct publisher *publisher_new(const struct publisher_options *options);
 
 /* Take a request, from any thread; never blocks. Returns 0, or -1 at once when the broker is known
- * to be down or blocked, or the window is full: then no callback comes. */
+ * to be down or blocked, or the window is full: then no callback comes. Who has submitted calls
+ * publisher_wake(), once for all requests of a turn: they leave together. */
 int publisher_submit(struct publisher *publisher, struct publish_request *request)
     __attribute__((warn_unused_result));
+void publisher_wake(struct publisher *publisher);
 
 /* Whether a request would be taken now. Any thread. */
 bool publisher_accepts(const struct publisher *publisher);

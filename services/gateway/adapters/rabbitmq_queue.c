@@ -11,6 +11,7 @@ struct rabbitmq_queue {
     struct publisher *publisher;
     const char *queue_name;
     struct publish_mailbox *mailbox;
+    bool submitted; /* in this turn */
 };
 
 struct publication {
@@ -86,10 +87,20 @@ static int publish(void *self, const struct order_message *message, int64_t dead
         .on_result = publish_mailbox_post,
         .mailbox = queue->mailbox,
     };
-    if (publisher_submit(queue->publisher, &publication->request) == 0)
+    if (publisher_submit(queue->publisher, &publication->request) == 0) {
+        queue->submitted = true;
         return 0;
+    }
     free(publication);
     return -1;
+}
+
+void rabbitmq_queue_flush(struct order_queue *port)
+{
+    struct rabbitmq_queue *queue = port->self;
+    if (queue->submitted)
+        publisher_wake(queue->publisher);
+    queue->submitted = false;
 }
 
 static bool accepts(void *self)

@@ -11,6 +11,9 @@ struct publisher;
 struct order_queue *rabbitmq_queue_new(struct event_loop *events, struct publisher *publisher,
                                        const char *queue_name);
 
+/* Send what was published in this turn of the loop; before the loop waits for the next one. */
+void rabbitmq_queue_flush(struct order_queue *queue);
+
 /* After the publisher was freed, which answers all that is under way; what the loop has not
  * delivered by then is dropped. */
 void rabbitmq_queue_free(struct order_queue *queue);

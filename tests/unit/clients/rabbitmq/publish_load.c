@@ -76,6 +76,7 @@ bool publish_load_submit(struct publish_load *load, const char *routing_key, siz
                                                 .deadline_ms = clock_monotonic_ms() + timeout_ms,
                                                 .on_result = on_result};
     if (publisher_submit(load->publisher, &message->request) == 0) {
+        publisher_wake(load->publisher);
         load->accepted++;
         return true;
     }

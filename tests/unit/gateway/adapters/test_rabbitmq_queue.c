@@ -2,16 +2,11 @@
 #include "services/clients/rabbitmq/publisher.h"
 #include "services/gateway/adapters/rabbitmq_queue.h"
 #include "services/loop/event_loop_h2o.h"
+#include "tests/unit/support/cmocka_headers.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 /* ---- the publisher ---- */
 
@@ -20,6 +15,7 @@ static struct {
     struct publish_request *first, **end;
     atomic_bool stopping;
     atomic_bool accepts;
+    atomic_uint wakes; /* it has not seen yet */
 } publisher = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = &publisher.first, .accepts = true};
 
 bool publisher_accepts(const struct publisher *unused)
@@ -37,6 +33,12 @@ int publisher_submit(struct publisher *unused, struct publish_request *request)
     publisher.end = &request->next;
     pthread_mutex_unlock(&publisher.lock);
     return 0;
+}
+
+void publisher_wake(struct publisher *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&publisher.wakes, 1);
 }
 
 #define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -84,7 +86,9 @@ static void answer(struct publish_request *request)
 static void *publisher_thread(void *arg)
 {
     (void)arg;
-    while (!atomic_load(&publisher.stopping)) {
+    for (; !atomic_load(&publisher.stopping); usleep(100)) {
+        if (atomic_exchange(&publisher.wakes, 0) == 0)
+            continue;
         pthread_mutex_lock(&publisher.lock);
         struct publish_request *first = publisher.first;
         publisher.first = NULL;
@@ -95,7 +99,6 @@ static void *publisher_thread(void *arg)
             answer(first);
             first = next;
         }
-        usleep(100);
     }
     return NULL;
 }
@@ -172,6 +175,7 @@ static void *run_loop(void *arg)
     while (looper->answered < ORDERS) {
         while (looper->published < ORDERS && looper->published < looper->answered + IN_FLIGHT)
             publish_one(looper, &expected[looper->published]);
+        rabbitmq_queue_flush(looper->queue);
         (void)h2o_evloop_run(evloop, INT32_MAX);
     }
     rabbitmq_queue_free(looper->queue);
@@ -222,9 +226,36 @@ static void refuses(void **state)
     h2o_evloop_destroy(evloop);
 }
 
+static void wakes_the_publisher_once_a_turn(void **state)
+{
+    (void)state;
+    h2o_loop_t *evloop = h2o_evloop_create();
+    struct event_loop *events = event_loop_h2o_new(evloop);
+    struct looper looper = {.queue = rabbitmq_queue_new(events, NULL, "order_queue")};
+    struct expectation expected[3];
+    rabbitmq_queue_flush(looper.queue);
+    for (size_t i = 0; i < COUNT(expected); i++)
+        publish_one(&looper, &expected[i]);
+    assert_int_equal(publisher.wakes, 0);
+    for (size_t i = 0; i < 2; i++)
+        rabbitmq_queue_flush(looper.queue);
+    assert_int_equal(atomic_exchange(&publisher.wakes, 0), 1);
+
+    while (publisher.first != NULL) {
+        struct publish_request *first = publisher.first;
+        publisher.first = first->next;
+        answer(first);
+    }
+    publisher.end = &publisher.first;
+    rabbitmq_queue_free(looper.queue);
+    event_loop_h2o_free(events);
+    h2o_evloop_destroy(evloop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wakes_the_publisher_once_a_turn),
         cmocka_unit_test(refuses),
         cmocka_unit_test(answers_each_request_on_its_own_loop),
     };
