@@ -34,6 +34,7 @@
 #define START_TICK_MS 20
 #define START_PATIENCE_MS 3000
 #define CROWD_CONNECTIONS 256
+#define KEPT_BUFFERS 128 /* of 8 KiB, for the next requests; libh2o keeps 16 of its own accord */
 #define DRAIN_TIMEOUT_MS 8000 /* after API_DRAIN; service_main() ends the process after 10 s */
 
 enum { API_PORT, ADMIN_PORT, PORTS_MAX };
@@ -135,6 +136,7 @@ static bool is_drained(const struct gateway_loop *loop)
 static void *run(void *arg)
 {
     struct gateway_loop *loop = arg;
+    h2o_socket_buffer_prototype.allocator.max = KEPT_BUFFERS; /* of this thread */
     while (loop->drain_deadline_ms == 0 ||
            (!is_drained(loop) && clock_monotonic_ms() < loop->drain_deadline_ms)) {
         int32_t wait_ms = loop->drain_deadline_ms == 0 ? INT32_MAX : TICK_MS / 10;
