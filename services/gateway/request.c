@@ -282,13 +282,15 @@ static h2o_iovec_t request_id(h2o_req_t *req)
             return value;
     }
 
-    static __thread uint64_t prefix, count;
-    if (prefix == 0)
-        arc4random_buf(&prefix, sizeof(prefix));
-    count++;
+    static __thread char prefix[16]; /* random */
+    static __thread uint64_t count;
+    if (count++ == 0) {
+        arc4random_buf(prefix, sizeof(prefix));
+        for (size_t i = 0; i < sizeof(prefix); i++)
+            prefix[i] = "0123456789abcdef"[prefix[i] & 15];
+    }
     char *text = h2o_mem_alloc_pool(&req->pool, 25);
-    for (int i = 0; i < 16; i++)
-        text[i] = "0123456789abcdef"[prefix >> (60 - 4 * i) & 15];
+    memcpy(text, prefix, sizeof(prefix));
     for (int i = 0; i < 8; i++)
         text[16 + i] = "0123456789abcdef"[count >> (28 - 4 * i) & 15];
     text[24] = '\0';

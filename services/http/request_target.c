@@ -67,6 +67,8 @@ static bool split_absolute(struct request_text target, struct request_text *ret_
                            struct request_text *ret_rest)
 {
     static const char *const schemes[] = {"http://", "https://"};
+    if (target.len == 0 || target.base[0] == '/')
+        return false;
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         size_t len = strlen(schemes[i]);
         if (target.len < len || strncasecmp(target.base, schemes[i], len) != 0)

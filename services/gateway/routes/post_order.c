@@ -72,7 +72,7 @@ static struct post_order *post_order_new(struct request *request, const struct o
         request_guard_new(request, sizeof(*post) + json_len + TIMESTAMP_TEXT_SIZE,
                           ANSWER_TIMEOUT_MS, PROBLEM_OUTCOME_UNKNOWN);
     post->api = request->api;
-    post->began_ms = clock_monotonic_ms();
+    post->began_ms = request->started_us / 1000;
     post->wait_s = prefer_wait_s(request);
     post->id = order->id;
     post->json_len = json_len;
@@ -268,16 +268,15 @@ static void answer(const struct post_order *post, int http_status, const char *s
 {
     struct request *request = post->guard.request;
     char location[64], body[1024];
-    order_id_format(&post->id, stpcpy(location, "/api/orders/"));
+    char *id = stpcpy(location, "/api/orders/");
+    order_id_format(&post->id, id);
     char *end = stpcpy(stpcpy(stpcpy(body, "{\"status\":\""), status), "\"");
     if (reason != NULL) {
         char text[768];
         json_text_escape(reason, strlen(reason), text, sizeof(text));
         end = stpcpy(stpcpy(stpcpy(end, ",\"reason\":\""), text), "\"");
     }
-    end = stpcpy(end, ",\"order_id\":\"");
-    order_id_format(&post->id, end);
-    end = stpcpy(end + ORDER_ID_TEXT_LEN, "\"}");
+    end = stpcpy(stpcpy(stpcpy(end, ",\"order_id\":\""), id), "\"}");
     reply_header(request, "location", location);
     reply_header(request, "cache-control", "no-store");
     reply_send(request, http_status, "application/json", body, (size_t)(end - body));
