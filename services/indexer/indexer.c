@@ -15,6 +15,13 @@
 /* An item of an answer says up to some hundred bytes. */
 #define RESPONSE_MAX_BYTES (4 * 1024 * 1024)
 
+/* The part of a batch that is written or under way. */
+struct part_request {
+    struct indexer *indexer;
+    struct batch *batch;
+    struct bulk_request bulk;
+};
+
 struct indexer {
     struct worker *worker;
     struct elasticsearch *client;
@@ -22,8 +29,7 @@ struct indexer {
     struct index_setup *setup;
     struct health_check *health;
     const char *index;
-    struct batch *batch; /* that the request belongs to */
-    struct bulk_request request;
+    struct part_request requests[BATCHES]; /* by the batch's number */
 };
 
 static const struct worker_code codes[] = {
@@ -38,12 +44,23 @@ static void on_bulk_answer(void *arg, long status, enum http_end end, const char
                            size_t body_len, const struct error *err)
 {
     (void)end; /* err says it */
-    struct indexer *indexer = arg;
-    struct batch *batch = indexer->batch;
+    const struct part_request *request = arg;
+    struct indexer *indexer = request->indexer;
+    struct batch *batch = request->batch;
     bulk_answer_judge(batch, status, body, body_len, err);
     if (batch_store_down(batch)) /* the index may have been deleted */
         index_setup_check(indexer->setup);
     batch_go_on(batch, clock_monotonic_ms());
+}
+
+static void write_part(void *self, struct batch *batch)
+{
+    struct indexer *indexer = self;
+    struct part_request *request = &indexer->requests[batch->number];
+    request->indexer = indexer;
+    request->batch = batch;
+    batch_shorten(batch, bulk_request_write(&request->bulk, batch->orders + batch->part.first,
+                                            batch->part.count));
 }
 
 static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
@@ -54,17 +71,14 @@ static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
     if (!index_setup_usable(indexer->setup)) {
         error_set(&err, "%s", index_setup_reason(indexer->setup));
     } else {
-        struct bulk_request *request = &indexer->request;
-        indexer->batch = batch;
-        batch_shorten(batch, bulk_request_write(request, batch->orders + batch->part.first,
-                                                batch->part.count));
+        struct part_request *request = &indexer->requests[batch->number];
         /* The server gives up a little before its client does. */
         (void)snprintf(path, sizeof path, "/%s/_bulk?timeout=3s%s&%s", indexer->index, /* it fits */
                        index_setup_requires_alias(indexer->setup) ? "&require_alias=true" : "",
                        BULK_ITEMS_FILTER);
         if (elasticsearch_request(indexer->client, "POST", path, "application/x-ndjson",
-                                  request->body, request->len_bytes, true, timeout_ms,
-                                  on_bulk_answer, indexer) == 0)
+                                  request->bulk.body, request->bulk.len_bytes, true, timeout_ms,
+                                  on_bulk_answer, request) == 0)
             return 0;
         error_set(&err, "too many requests at once");
     }
@@ -109,6 +123,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
             .batch_max = (size_t)settings->batch,
             .codes = codes,
             .store = {.self = indexer,
+                      .write_part = write_part,
                       .try_part = send_part,
                       .limit_ms = BULK_TIMEOUT_MS,
                       .unavailable = "elasticsearch_unavailable"},

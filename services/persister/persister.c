@@ -12,6 +12,7 @@
 struct persister {
     struct worker *worker;
     struct database *database;
+    struct orders_insert *inserts[BATCHES]; /* written and not sent, by the batch's number */
     struct health_check *health;
 };
 
@@ -37,12 +38,21 @@ static void on_inserted(void *arg, const struct insert_result *results,
     batch_go_on(batch, clock_monotonic_ms());
 }
 
+static void write_part(void *self, struct batch *batch)
+{
+    struct persister *persister = self;
+    struct orders_insert **insert = &persister->inserts[batch->number];
+    orders_insert_free(*insert);
+    *insert = orders_insert_new(batch->orders + batch->part.first, batch->part.count);
+}
+
 static int insert_part(void *self, struct batch *batch, int64_t timeout_ms)
 {
     (void)timeout_ms; /* a statement has its own, shorter limit */
     struct persister *persister = self;
-    if (orders_insert(persister->database, batch->orders + batch->part.first, batch->part.count,
-                      on_inserted, batch) == 0)
+    struct orders_insert *insert = persister->inserts[batch->number];
+    persister->inserts[batch->number] = NULL;
+    if (orders_insert_send(insert, persister->database, on_inserted, batch) == 0)
         return 0;
     insert_answer_judge(
         batch, NULL,
@@ -76,6 +86,7 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
             .batch_max = (size_t)settings->batch,
             .codes = codes,
             .store = {.self = &persister,
+                      .write_part = write_part,
                       .try_part = insert_part,
                       .limit_ms = INSERT_TRY_MS,
                       .unavailable = "postgres_unavailable"},
@@ -101,5 +112,7 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
     database_free(persister.database);
     schema_watch_free(watch);
     worker_free(persister.worker);
+    for (size_t i = 0; i < BATCHES; i++)
+        orders_insert_free(persister.inserts[i]);
     return 0;
 }

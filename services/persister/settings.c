@@ -8,7 +8,7 @@
 #include "services/worker/worker_limits.h"
 
 _Static_assert(ORDERS_BATCH_MAX == 1000,
-               "the most of PERSISTER_BATCH: orders_insert() takes a batch");
+               "the most of PERSISTER_BATCH: orders_insert_new() takes a batch");
 
 static const struct config_option options[] = {
     CONFIG_OPTION_ADMIN_ADDRESS(struct persister_settings, admin_address),

@@ -19,33 +19,44 @@ static bool take_part(struct batch *batch)
     return true;
 }
 
-void batch_begin(struct batch *batch, const struct batch_store *store,
-                 const struct order *const orders[], size_t count, struct verdict verdicts[],
-                 batch_done_fn *on_done, void *arg, int64_t now_ms)
+void batch_write(struct batch *batch, unsigned number, const struct batch_store *store,
+                 const struct order *const orders[], size_t count, struct verdict verdicts[])
 {
     assert(count >= 1 && count <= BATCH_MAX);
+    batch->number = number;
     batch->orders = orders;
     batch->verdicts = verdicts;
     batch->count = count;
     batch->store_works = batch->store_down = false;
     batch->failures = 0;
     batch->store = store;
-    batch->deadline_ms = now_ms + store->limit_ms;
+    batch->next_part = batch->part_count = 0;
+    batch->part = (struct part){0, count};
+    batch_failed(batch, store->unavailable, "no time left");
+    store->write_part(store->self, batch);
+}
+
+void batch_begin(struct batch *batch, batch_done_fn *on_done, void *arg, int64_t now_ms)
+{
+    const struct batch_store *store = batch->store;
     batch->on_done = on_done;
     batch->arg = arg;
-    batch->next_part = batch->part_count = 0;
-    batch_failed(batch, store->unavailable, "no time left");
-    add_part(batch, 0, count);
-    batch_go_on(batch, now_ms);
+    batch->deadline_ms = now_ms + store->limit_ms;
+    if (store->try_part(store->self, batch, store->limit_ms) != 0)
+        batch_go_on(batch, now_ms);
 }
 
 void batch_go_on(struct batch *batch, int64_t now_ms)
 {
     int64_t left_ms = batch->deadline_ms - now_ms;
+    const struct batch_store *store = batch->store;
     while (take_part(batch)) {
-        if (batch->store_down || left_ms <= 0)
+        if (batch->store_down || left_ms <= 0) {
             batch_retry_later(batch);
-        else if (batch->store->try_part(batch->store->self, batch, left_ms) == 0)
+            continue;
+        }
+        store->write_part(store->self, batch);
+        if (store->try_part(store->self, batch, left_ms) == 0)
             return;
     }
     batch->on_done(batch->arg, batch_store_down(batch));

@@ -10,15 +10,19 @@
 #include <stdint.h>
 
 #define BATCH_MAX 2000 /* orders in the largest batch */
+#define BATCHES 2      /* of a worker at once: one is under way, the next one is written */
 
 struct batch;
 
 /* Where the orders of a stage go. */
 struct batch_store {
     void *self;
-    /* Try to store the orders of batch->part within `timeout_ms`. Never blocks. Returns 0 when the
-     * answer comes later: the store then judges the part, and calls batch_go_on(). Returns -1 when
-     * the part is judged already. */
+    /* Write the orders of batch->part as they are sent, over what was written for another part of
+     * batch number batch->number. May batch_shorten(). Never blocks. */
+    void (*write_part)(void *self, struct batch *batch);
+    /* Try to store batch->part, as it was written, within `timeout_ms`. Never blocks. Returns 0
+     * when the answer comes later: the store then judges the part, and calls batch_go_on(). Returns
+     * -1 when the part is judged already. */
     int (*try_part)(void *self, struct batch *batch, int64_t timeout_ms);
     int64_t limit_ms;        /* no part of a batch is tried later than this after its begin */
     const char *unavailable; /* the code for orders that there was no time for */
@@ -33,9 +37,10 @@ struct part {
     size_t first, count;
 };
 
-/* A plain value: batch_begin() sets it, nothing to free. */
+/* A plain value: batch_write() sets it, nothing to free. */
 struct batch {
     /* For the store, which judges the part: by the verdicts of its orders, or by the calls below */
+    unsigned number; /* below BATCHES; no two batches at once have the same */
     const struct order *const *orders;
     struct verdict *verdicts;
     size_t count;
@@ -55,12 +60,15 @@ struct batch {
     size_t next_part, part_count;
 };
 
-/* Try all `count` orders (1..BATCH_MAX), and write the verdict of orders[i] to verdicts[i]. Orders
- * and verdicts stay the caller's and where they are until `on_done`, which comes once, also from
- * inside this call. The store must outlive the batch. */
-void batch_begin(struct batch *batch, const struct batch_store *store,
-                 const struct order *const orders[], size_t count, struct verdict verdicts[],
-                 batch_done_fn *on_done, void *arg, int64_t now_ms);
+/* Write the first part of a batch of `count` orders (1..BATCH_MAX), so that batch_begin() has only
+ * to send it. Orders and verdicts stay the caller's. The batch may be written anew, or left,
+ * without having begun. The store must outlive the batch. */
+void batch_write(struct batch *batch, unsigned number, const struct batch_store *store,
+                 const struct order *const orders[], size_t count, struct verdict verdicts[]);
+
+/* Try all orders of the batch that was written, and write the verdict of orders[i] to verdicts[i].
+ * Both stay where they are until `on_done`, which comes once, also from inside this call. */
+void batch_begin(struct batch *batch, batch_done_fn *on_done, void *arg, int64_t now_ms);
 
 /* The part is judged: try the next ones, or end the batch. */
 void batch_go_on(struct batch *batch, int64_t now_ms);

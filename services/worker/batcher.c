@@ -1,7 +1,9 @@
 /* When a worker reads jobs, executes batches and answers. It is in one of three states:
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
- * what came meanwhile; so batches grow with the load and an idle worker does not linger. After a
+ * what came meanwhile; so batches grow with the load and an idle worker does not linger. When the
+ * next batch is full it is written at once, and sent as soon as the store has answered, before the
+ * answers are passed on: so a store with a backlog does not wait for its worker. After a
  * batch that took long the next one has half as many orders at most, and so has the hand; after a
  * full one that was quick, twice as many. So a slow store is asked for no more than it ends in
  * time, and what waits in hand is executed long before the bridge's deadline. A batch that takes
@@ -33,6 +35,17 @@
 
 enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
 
+/* The oldest orders in hand are those of the batches, in their order. */
+struct own_batch {
+    struct batcher *batcher;
+    unsigned number;
+    enum { BATCH_WRITTEN, BATCH_EXECUTING, BATCH_ENDED, BATCH_ANSWERED } phase;
+    size_t count;
+    int64_t executing_since_ms;
+    const struct order **orders;
+    struct verdict *verdicts;
+};
+
 struct batcher {
     enum batcher_state state;
     struct batcher_ports ports;
@@ -40,18 +53,16 @@ struct batcher {
     unsigned next_bridge; /* to read from: they take turns */
     size_t batch_max;
     size_t batch_limit; /* of the next batch: 1 to batch_max */
-    int64_t executing_since_ms;
     struct held_orders *held;
-    size_t executing; /* the oldest of held; 0 = no batch is out */
+    struct own_batch batches[BATCHES]; /* a ring */
+    unsigned oldest_batch, batch_count;
     size_t step_room; /* orders that may yet be read in this failing step */
     bool step_probed; /* and whether it has had its probe */
     bool advancing;
     bool jobs_wanted;
     struct backoff backoff;
     struct verdict cause; /* of the last failure of the store */
-    const struct order **batch;
-    struct verdict *verdicts;
-    struct job job; /* just read */
+    struct job job;       /* just read */
 };
 
 static size_t hold_max(const struct batcher *batcher)
@@ -71,8 +82,13 @@ struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
         held_orders_new(hold_max(batcher) + (size_t)OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
     batcher->backoff =
         (struct backoff){.base_ms = FAILING_STEP_BASE_MS, .cap_ms = FAILING_STEP_CAP_MS};
-    batcher->batch = memory_new_array(batch_max, sizeof(batcher->batch[0]));
-    batcher->verdicts = memory_new_array(batch_max, sizeof(batcher->verdicts[0]));
+    for (unsigned i = 0; i < BATCHES; i++) {
+        struct own_batch *batch = &batcher->batches[i];
+        batch->batcher = batcher;
+        batch->number = i;
+        batch->orders = memory_new_array(batch_max, sizeof(batch->orders[0]));
+        batch->verdicts = memory_new_array(batch_max, sizeof(batch->verdicts[0]));
+    }
     return batcher;
 }
 
@@ -81,14 +97,76 @@ void batcher_free(struct batcher *batcher)
     if (!batcher)
         return;
     held_orders_free(batcher->held);
-    free(batcher->batch);
-    free(batcher->verdicts);
+    for (unsigned i = 0; i < BATCHES; i++) {
+        free(batcher->batches[i].orders);
+        free(batcher->batches[i].verdicts);
+    }
     free(batcher);
 }
 
 size_t batcher_orders_held(const struct batcher *batcher)
 {
     return batcher->held->count;
+}
+
+/* ---- the batches ---- */
+
+/* `age` 0 is the oldest. */
+static struct own_batch *batch_at(struct batcher *batcher, unsigned age)
+{
+    return &batcher->batches[(batcher->oldest_batch + age) % BATCHES];
+}
+
+/* The place in hand of a batch's first order. */
+static size_t first_of(struct batcher *batcher, const struct own_batch *batch)
+{
+    size_t first = 0;
+    for (unsigned age = 0; batch_at(batcher, age) != batch; age++)
+        first += batch_at(batcher, age)->count;
+    return first;
+}
+
+/* Where the orders in hand begin that wait for a batch. */
+static size_t first_waiting(struct batcher *batcher)
+{
+    size_t first = 0;
+    for (unsigned age = 0; age < batcher->batch_count; age++)
+        first += batch_at(batcher, age)->count;
+    return first;
+}
+
+static bool is_executing(struct batcher *batcher)
+{
+    for (unsigned age = 0; age < batcher->batch_count; age++)
+        if (batch_at(batcher, age)->phase == BATCH_EXECUTING)
+            return true;
+    return false;
+}
+
+/* The batch that is written and not sent, or NULL. It is the youngest. */
+static struct own_batch *written_batch(struct batcher *batcher)
+{
+    if (batcher->batch_count == 0)
+        return NULL;
+    struct own_batch *youngest = batch_at(batcher, batcher->batch_count - 1);
+    return youngest->phase == BATCH_WRITTEN ? youngest : NULL;
+}
+
+/* The orders of the batch that is not sent wait again. */
+static void forget_written(struct batcher *batcher)
+{
+    if (written_batch(batcher) != NULL)
+        batcher->batch_count--;
+}
+
+/* A batch that ends before an older one keeps its place until then. */
+static void remove_answered(struct batcher *batcher)
+{
+    while (batcher->batch_count > 0 && batch_at(batcher, 0)->phase == BATCH_ANSWERED) {
+        held_orders_remove(batcher->held, batch_at(batcher, 0)->count);
+        batcher->oldest_batch = (batcher->oldest_batch + 1) % BATCHES;
+        batcher->batch_count--;
+    }
 }
 
 /* ---- answering ---- */
@@ -121,8 +199,10 @@ static void answer(struct batcher *batcher, size_t from, size_t to, const struct
 /* The store is down: all that waits in hand is answered with the reason. */
 static void give_back_waiting(struct batcher *batcher)
 {
-    answer(batcher, batcher->executing, batcher->held->count, &batcher->cause, 0);
-    held_orders_truncate(batcher->held, batcher->executing);
+    forget_written(batcher);
+    size_t first = first_waiting(batcher);
+    answer(batcher, first, batcher->held->count, &batcher->cause, 0);
+    held_orders_truncate(batcher->held, first);
 }
 
 /* ---- reading ---- */
@@ -197,55 +277,87 @@ static void set_state(struct batcher *batcher, enum batcher_state state)
     }
 }
 
-static void fit_to_the_store(struct batcher *batcher, size_t count)
+static void fit_to_the_store(struct batcher *batcher, const struct own_batch *batch)
 {
-    int64_t took_ms = batcher->ports.now_ms() - batcher->executing_since_ms;
+    int64_t took_ms = batcher->ports.now_ms() - batch->executing_since_ms;
+    size_t count = batch->count, limit = batcher->batch_limit;
     if (took_ms >= LONG_BATCH_MS)
         batcher->batch_limit = count > 1 ? count / 2 : 1;
     else if (took_ms <= QUICK_BATCH_MS && count == batcher->batch_limit)
         batcher->batch_limit = 2 * count < batcher->batch_max ? 2 * count : batcher->batch_max;
+    if (batcher->batch_limit != limit)
+        forget_written(batcher);
 }
 
-static void on_executed(void *arg, bool store_down)
+static struct own_batch *write_next(struct batcher *batcher)
 {
-    struct batcher *batcher = arg;
-    assert(batcher->executing);
-    size_t count = batcher->executing;
-    batcher->executing = 0;
-    fit_to_the_store(batcher, count);
+    struct own_batch *batch = batch_at(batcher, batcher->batch_count);
+    size_t first = first_waiting(batcher), waiting = batcher->held->count - first;
+    batch->count = waiting < batcher->batch_limit ? waiting : batcher->batch_limit;
+    for (size_t i = 0; i < batch->count; i++)
+        batch->orders[i] = &held_orders_at(batcher->held, first + i)->order;
+    batch->phase = BATCH_WRITTEN;
+    batcher->batch_count++;
+    batcher->ports.write(batcher->ports.self, batch->number, batch->orders, batch->count,
+                         batch->verdicts);
+    return batch;
+}
+
+static void on_executed(void *arg, bool store_down);
+
+/* Send the next batch when none is under way; or write it when it is full. */
+static void execute_waiting(struct batcher *batcher)
+{
+    for (;;) {
+        struct own_batch *next = written_batch(batcher);
+        bool busy = is_executing(batcher);
+        size_t waiting = batcher->held->count - first_waiting(batcher);
+        if (next == NULL && batcher->batch_count < BATCHES &&
+            waiting >= (busy ? batcher->batch_limit : 1))
+            next = write_next(batcher);
+        if (next == NULL || busy)
+            return;
+        next->phase = BATCH_EXECUTING;
+        next->executing_since_ms = batcher->ports.now_ms();
+        batcher->step_probed = true;
+        batcher->ports.execute(batcher->ports.self, next->number, on_executed, next);
+    }
+}
+
+static void judge_store(struct batcher *batcher, const struct own_batch *batch, bool store_down)
+{
     if (store_down) { /* the cause is what the store said of the first order that it did not take */
         size_t i = 0;
-        while (i < count - 1 && batcher->verdicts[i].outcome != OUTCOME_RETRY)
+        while (i < batch->count - 1 && batch->verdicts[i].outcome != OUTCOME_RETRY)
             i++;
-        batcher->cause = batcher->verdicts[i];
-    }
-    batcher->ports.on_batch(batcher->ports.self, batcher->held, count, batcher->verdicts,
-                            store_down ? &batcher->cause : NULL);
-    answer(batcher, 0, count, batcher->verdicts, 1);
-    held_orders_remove(batcher->held, count);
-
-    if (store_down) {
+        batcher->cause = batch->verdicts[i];
         give_back_waiting(batcher);
         if (batcher->state == BATCHER_STEADY)
             set_state(batcher, BATCHER_FAILING);
     } else if (batcher->state == BATCHER_FAILING) {
         set_state(batcher, BATCHER_STEADY);
     }
-    advance(batcher);
 }
 
-static void execute_waiting(struct batcher *batcher)
+static void on_executed(void *arg, bool store_down)
 {
-    size_t count = batcher->held->count;
-    if (count > batcher->batch_limit)
-        count = batcher->batch_limit;
-    for (size_t i = 0; i < count; i++)
-        batcher->batch[i] = &held_orders_at(batcher->held, i)->order;
-    batcher->executing = count;
-    batcher->executing_since_ms = batcher->ports.now_ms();
-    batcher->step_probed = true;
-    batcher->ports.execute(batcher->ports.self, batcher->batch, count, batcher->verdicts,
-                           on_executed, batcher);
+    struct own_batch *batch = arg;
+    struct batcher *batcher = batch->batcher;
+    assert(batch->phase == BATCH_EXECUTING);
+    batch->phase = BATCH_ENDED;
+    fit_to_the_store(batcher, batch);
+    judge_store(batcher, batch, store_down);
+    struct verdict cause = batcher->cause;
+    if (written_batch(batcher) != NULL) /* first, so that the store need not wait for the rest */
+        execute_waiting(batcher);
+
+    size_t first = first_of(batcher, batch);
+    batcher->ports.on_batch(batcher->ports.self, batch->number, batcher->held, first, batch->count,
+                            batch->verdicts, store_down ? &cause : NULL);
+    answer(batcher, first, first + batch->count, batch->verdicts, 1);
+    batch->phase = BATCH_ANSWERED;
+    remove_answered(batcher);
+    advance(batcher);
 }
 
 /* Go as far as possible now. A batch that ends inside execute() comes here again: then
@@ -255,13 +367,13 @@ static void advance(struct batcher *batcher)
     if (batcher->advancing)
         return;
     batcher->advancing = true;
-    for (;;) {
+    size_t held;
+    do {
         if (batcher->state == BATCHER_STEADY)
             read_in_turns(batcher);
-        if (batcher->executing || batcher->held->count == 0)
-            break;
+        held = batcher->held->count;
         execute_waiting(batcher);
-    }
+    } while (batcher->held->count < held);
     batcher->advancing = false;
 
     bool wanted = may_read(batcher);
@@ -285,7 +397,7 @@ void batcher_jobs_readable(struct batcher *batcher)
 {
     if (batcher->state == BATCHER_FAILING) {
         read_in_turns(batcher);
-        if (batcher->executing || batcher->step_probed)
+        if (is_executing(batcher) || batcher->step_probed)
             give_back_waiting(batcher);
     }
     advance(batcher);
@@ -298,14 +410,14 @@ void batcher_step(struct batcher *batcher)
     case BATCHER_STOPPING:
         return;
     case BATCHER_STEADY:
-        if (batcher->executing && !below_bound(batcher))
+        if (is_executing(batcher) && !below_bound(batcher))
             read_a_little(batcher, 1);
         break;
     case BATCHER_FAILING:
         batcher->step_room = PROBE_ORDERS;
         batcher->step_probed = false;
         read_a_little(batcher, PROBE_ORDERS);
-        if (batcher->executing)
+        if (is_executing(batcher))
             give_back_waiting(batcher);
         break;
     }

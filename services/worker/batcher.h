@@ -37,14 +37,16 @@ struct batcher_ports {
     void (*step_after)(struct loop_timer *step, int64_t delay_ms);
 
     void *self;
-    /* Execute a batch, as batch_begin(); `on_done` comes within 6 s. There is one batch at a time.
-     */
-    void (*execute)(void *self, const struct order *const orders[], size_t count,
-                    struct verdict verdicts[], batch_done_fn *on_done, void *arg);
-    /* For logs and metrics: a batch has been executed, the first `count` orders in hand. `cause`
-     * is why the store is down, or NULL. */
-    void (*on_batch)(void *self, const struct held_orders *held, size_t count,
-                     const struct verdict verdicts[], const struct verdict *cause);
+    /* Write batch `number` (below BATCHES), as batch_write(). */
+    void (*write)(void *self, unsigned number, const struct order *const orders[], size_t count,
+                  struct verdict verdicts[]);
+    /* Execute the batch that was written, as batch_begin(); `on_done` comes within 6 s. There is
+     * one batch at a time. */
+    void (*execute)(void *self, unsigned number, batch_done_fn *on_done, void *arg);
+    /* For logs and metrics: a batch has been executed, `count` orders in hand from place `first`.
+     * `cause` is why the store is down, or NULL. */
+    void (*on_batch)(void *self, unsigned number, const struct held_orders *held, size_t first,
+                     size_t count, const struct verdict verdicts[], const struct verdict *cause);
     uint32_t (*random)(void);
     int64_t (*now_ms)(void); /* monotonic */
 };

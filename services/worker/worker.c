@@ -25,11 +25,11 @@ struct worker {
     struct loop_timer *step, *stop_tick;
     struct loop_timer *no_bridge; /* runs from the start until a bridge is heard of */
     struct loop_watch *stop_watch;
-    struct batch batch;
+    struct batch batches[BATCHES];
+    int64_t batches_since_us[BATCHES];
     bool connected; /* the bridges have been connected to */
     unsigned connected_bridges;
     int64_t stopping_since_ms; /* 0 = not stopping */
-    int64_t batch_since_us;
     struct health_check *bridge_health;
     struct metric_histogram *batch_orders, *batch_seconds;
     struct metric_counter *done, *failed[CODES_MAX];
@@ -80,26 +80,31 @@ static void report_store(struct worker *worker, const struct verdict *cause)
                  log_text("detail", cause->detail));
 }
 
-static void on_batch(void *self, const struct held_orders *held, size_t count,
-                     const struct verdict verdicts[], const struct verdict *cause)
+static void on_batch(void *self, unsigned number, const struct held_orders *held, size_t first,
+                     size_t count, const struct verdict verdicts[], const struct verdict *cause)
 {
     struct worker *worker = self;
     metric_observe(worker->batch_orders, (double)count);
     metric_observe(worker->batch_seconds,
-                   (double)(clock_monotonic_us() - worker->batch_since_us) / 1e6);
+                   (double)(clock_monotonic_us() - worker->batches_since_us[number]) / 1e6);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
     for (size_t i = 0; i < count; i++)
-        report_order(worker, held_orders_at(held, i), &verdicts[i], cause != NULL);
+        report_order(worker, held_orders_at(held, first + i), &verdicts[i], cause != NULL);
     report_store(worker, cause);
 }
 
-static void execute(void *self, const struct order *const orders[], size_t count,
-                    struct verdict verdicts[], batch_done_fn *on_done, void *arg)
+static void write_batch(void *self, unsigned number, const struct order *const orders[],
+                        size_t count, struct verdict verdicts[])
 {
     struct worker *worker = self;
-    worker->batch_since_us = clock_monotonic_us();
-    batch_begin(&worker->batch, &worker->options.store, orders, count, verdicts, on_done, arg,
-                clock_monotonic_ms());
+    batch_write(&worker->batches[number], number, &worker->options.store, orders, count, verdicts);
+}
+
+static void execute(void *self, unsigned number, batch_done_fn *on_done, void *arg)
+{
+    struct worker *worker = self;
+    worker->batches_since_us[number] = clock_monotonic_us();
+    batch_begin(&worker->batches[number], on_done, arg, clock_monotonic_ms());
 }
 
 /* ---- events ---- */
@@ -248,6 +253,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
                                       .step = worker->step,
                                       .step_after = loop_timer_start,
                                       .self = worker,
+                                      .write = write_batch,
                                       .execute = execute,
                                       .on_batch = on_batch,
                                       .random = arc4random,

@@ -18,7 +18,7 @@
  * tables and the rights of the role. The same numbers are in schema_check.sql. */
 enum database_use {
     DATABASE_FINDS = 1,      /* orders_find() */
-    DATABASE_INSERTS = 2,    /* orders_insert() */
+    DATABASE_INSERTS = 2,    /* orders_insert_send() */
     DATABASE_OUTBOX = 4,     /* outbox.h; with DATABASE_INSERTS for orders_insert_bulk() */
     DATABASE_SALES = 8,      /* sales_view_read() */
     DATABASE_JOBS = 16,      /* jobs.h, a gateway's side */

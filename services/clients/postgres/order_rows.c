@@ -4,7 +4,6 @@
 #include "proto/amount.h"
 #include "proto/order_json.h"
 #include "services/base/memory.h"
-#include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/orders.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -40,21 +39,20 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
     return first;
 }
 
-int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, const struct trace_context *trace, database_done_fn *on_done,
-                    void (*drop)(void *arg), void *arg)
+void order_rows_write(struct order_rows *rows, const struct order_entry *entries, size_t count,
+                      bool with_json)
 {
     size_t names_bytes = 0;
     for (size_t i = 0; i < count; i++)
         names_bytes += entries[i].order->product_name_len;
-    struct binary_array arrays[] = {
-        binary_array_new(OID_UUID, count, count * sizeof(struct order_id)),
-        binary_array_new(OID_TEXT, count, names_bytes),
-        binary_array_new(OID_INT8, count, count * sizeof(int64_t)),
-        binary_array_new(OID_TIMESTAMPTZ, count, count * sizeof(int64_t)),
-        trace != NULL ? binary_array_new(OID_TEXT, count, count * ORDER_JSON_SIZE)
-                      : (struct binary_array){0},
-    };
+    struct binary_array *arrays = rows->arrays;
+    arrays[0] = binary_array_new(OID_UUID, count, count * sizeof(struct order_id));
+    arrays[1] = binary_array_new(OID_TEXT, count, names_bytes);
+    arrays[2] = binary_array_new(OID_INT8, count, count * sizeof(int64_t));
+    arrays[3] = binary_array_new(OID_TIMESTAMPTZ, count, count * sizeof(int64_t));
+    rows->array_count = 4;
+    if (with_json)
+        arrays[rows->array_count++] = binary_array_new(OID_TEXT, count, count * ORDER_JSON_SIZE);
     for (size_t i = 0; i < count; i++) {
         const struct order *order = entries[i].order;
         binary_array_add(&arrays[0], order->id.bytes, sizeof order->id.bytes);
@@ -62,30 +60,39 @@ int order_rows_send(struct database *database, const char *sql, const struct ord
         binary_array_add_integer(&arrays[2], order->amount_cents, sizeof(int64_t));
         binary_array_add_integer(&arrays[3], order->created_at_us - POSTGRES_EPOCH_US,
                                  sizeof(int64_t));
-        if (trace != NULL) {
+        if (with_json) {
             char json[ORDER_JSON_SIZE];
             binary_array_add(&arrays[4], json, order_to_json(order, json));
         }
     }
+}
 
-    enum { ARRAYS = sizeof arrays / sizeof arrays[0], PARAMETERS = ARRAYS + 2 };
+void order_rows_release(struct order_rows *rows)
+{
+    binary_arrays_release(rows->arrays, rows->array_count);
+    rows->array_count = 0;
+}
+
+int order_rows_send(struct order_rows *rows, struct database *database, const char *sql,
+                    const struct trace_context *trace, database_done_fn *on_done,
+                    void (*drop)(void *arg), void *arg)
+{
+    enum { PARAMETERS = sizeof rows->arrays / sizeof rows->arrays[0] + 2 };
     const char *values[PARAMETERS];
-    int lengths[PARAMETERS], formats[PARAMETERS] = {0};
-    binary_arrays_bind(arrays, ARRAYS, values, lengths, formats);
+    int count = rows->array_count, lengths[PARAMETERS], formats[PARAMETERS] = {0};
+    binary_arrays_bind(rows->arrays, count, values, lengths, formats);
     char traceparent[TRACEPARENT_LEN + 1];
     if (trace != NULL) {
         traceparent_format(trace, traceparent);
-        values[ARRAYS] = traceparent;
-        values[ARRAYS + 1] = trace->state_len > 0 ? trace->state : NULL;
-        lengths[ARRAYS + 1] = (int)trace->state_len;
-        formats[ARRAYS + 1] = 1; /* it ends in no NUL */
+        values[count++] = traceparent;
+        values[count] = trace->state_len > 0 ? trace->state : NULL;
+        lengths[count] = (int)trace->state_len;
+        formats[count++] = 1; /* it ends in no NUL */
     }
-    const struct database_parameters parameters = {.count = trace != NULL ? PARAMETERS : ARRAYS - 1,
-                                                   .values = values,
-                                                   .lengths = lengths,
-                                                   .formats = formats};
+    const struct database_parameters parameters = {
+        .count = count, .values = values, .lengths = lengths, .formats = formats};
     int status = database_call(database, sql, &parameters, true, on_done, drop, arg);
-    binary_arrays_release(arrays, ARRAYS);
+    order_rows_release(rows);
     return status;
 }
 

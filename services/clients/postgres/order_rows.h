@@ -5,6 +5,7 @@
 
 #include "proto/order.h"
 #include "proto/trace_context.h"
+#include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/call.h"
 
 /* One order of a batch, and where it stands there. */
@@ -30,11 +31,21 @@ size_t order_entries_find(const struct order_entry *entries, size_t count,
     "unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[], $5::text[])"                    \
     " AS o(id, name, cents, created_at, json)"
 
-/* Send `sql` with these orders (at least one), in this order. Its parameters are those of
- * ORDER_ROWS_FROM; or, when there is a `trace`, those of ORDER_ROWS_JSON_FROM, then traceparent and
- * tracestate. Returns as database_call(). */
-int order_rows_send(struct database *database, const char *sql, const struct order_entry *entries,
-                    size_t count, const struct trace_context *trace, database_done_fn *on_done,
+/* The parameters of ORDER_ROWS_FROM or of ORDER_ROWS_JSON_FROM. */
+struct order_rows {
+    struct binary_array arrays[5];
+    int array_count;
+};
+
+/* Write these orders (at least one), in this order; they are copied. */
+void order_rows_write(struct order_rows *rows, const struct order_entry *entries, size_t count,
+                      bool with_json);
+void order_rows_release(struct order_rows *rows); /* again, it does nothing */
+
+/* Send `sql` with these rows; with a `trace`, two more parameters follow: traceparent and
+ * tracestate. Releases the rows, also when it fails. Returns as database_call(). */
+int order_rows_send(struct order_rows *rows, struct database *database, const char *sql,
+                    const struct trace_context *trace, database_done_fn *on_done,
                     void (*drop)(void *arg), void *arg) __attribute__((warn_unused_result));
 
 /* What order_row_decode() wants to see selected, in binary. The id is a uuid, or text as in the

@@ -70,7 +70,7 @@ int orders_find(struct database *database, const struct order_id *id, order_foun
 enum { COLUMN_INSERTED, COLUMN_INSERT_DIGITS }; /* of the INSERT */
 enum { COLUMN_REREAD_DIGITS = 4 };              /* of order_rows_select(), behind the order's */
 
-struct insert {
+struct orders_insert {
     struct database *database;
     orders_inserted_fn *on_done;
     void *arg;
@@ -78,18 +78,26 @@ struct insert {
     struct order_entry *entries;   /* all, sorted: copies of an id stand together */
     struct order_entry *distinct;  /* the first of each id */
     struct insert_result *results; /* by place */
+    struct order_rows rows;        /* of the distinct ones, until they are sent */
 };
 
-static void insert_free(void *arg)
+void orders_insert_free(struct orders_insert *insert)
 {
-    struct insert *insert = arg;
+    if (insert == NULL)
+        return;
+    order_rows_release(&insert->rows);
     free(insert->entries);
     free(insert->distinct);
     free(insert->results);
     free(insert);
 }
 
-static void insert_done(struct insert *insert, const struct database_answer *answer)
+static void insert_free(void *arg)
+{
+    orders_insert_free(arg);
+}
+
+static void insert_done(struct orders_insert *insert, const struct database_answer *answer)
 {
     bool ok = answer->status == DATABASE_OK;
     insert->on_done(insert->arg, ok ? insert->results : NULL, answer);
@@ -108,7 +116,7 @@ static bool is_stored_as(const struct order *order, const struct order *row, int
 
 /* The result of every order that has this row's id. `row` may also be an order whose row was just
  * inserted. */
-static void compare_with_row(struct insert *insert, const struct order *row, int digits)
+static void compare_with_row(struct orders_insert *insert, const struct order *row, int digits)
 {
     int64_t row_us = created_at_held_us(row->created_at_us, digits);
     size_t first = order_entries_find(insert->entries, insert->count, &row->id);
@@ -126,7 +134,7 @@ static void compare_with_row(struct insert *insert, const struct order *row, int
 
 static void on_reread(void *arg, const struct database_answer *answer)
 {
-    struct insert *insert = arg;
+    struct orders_insert *insert = arg;
     if (answer->status != DATABASE_OK) {
         insert_done(insert, answer);
         return;
@@ -157,7 +165,7 @@ static void on_reread(void *arg, const struct database_answer *answer)
 
 static void on_inserted(void *arg, const struct database_answer *answer)
 {
-    struct insert *insert = arg;
+    struct orders_insert *insert = arg;
     if (answer->status != DATABASE_OK) {
         insert_done(insert, answer);
         return;
@@ -183,20 +191,11 @@ static void on_inserted(void *arg, const struct database_answer *answer)
     }
 }
 
-int orders_insert(struct database *database, const struct order *const orders[], size_t count,
-                  orders_inserted_fn *on_done, void *arg)
+struct orders_insert *orders_insert_new(const struct order *const orders[], size_t count)
 {
-    static const char sql[] =
-        "WITH inserted AS (INSERT INTO orders (id, product_name, amount, created_at)"
-        " SELECT o.id, o.name, o.cents * 0.01, o.created_at"
-        " FROM " ORDER_ROWS_FROM " ON CONFLICT (id) DO NOTHING RETURNING 1)"
-        " SELECT count(*), " CREATED_AT_DIGITS " FROM inserted";
     assert(count > 0 && count <= ORDERS_BATCH_MAX);
-    struct insert *insert = memory_new(sizeof *insert);
-    *insert = (struct insert){
-        .database = database,
-        .on_done = on_done,
-        .arg = arg,
+    struct orders_insert *insert = memory_new(sizeof *insert);
+    *insert = (struct orders_insert){
         .count = count,
         .entries = memory_new_array(count, sizeof *insert->entries),
         .distinct = memory_new_array(count, sizeof *insert->distinct),
@@ -209,9 +208,24 @@ int orders_insert(struct database *database, const struct order *const orders[],
         if (i == 0 ||
             !order_id_equal(&insert->entries[i].order->id, &insert->entries[i - 1].order->id))
             insert->distinct[insert->distinct_count++] = insert->entries[i];
-    if (order_rows_send(database, sql, insert->distinct, insert->distinct_count, NULL, on_inserted,
-                        insert_free, insert) == 0)
-        return 0;
-    insert_free(insert);
-    return -1;
+    order_rows_write(&insert->rows, insert->distinct, insert->distinct_count, false);
+    return insert;
+}
+
+int orders_insert_send(struct orders_insert *insert, struct database *database,
+                       orders_inserted_fn *on_done, void *arg)
+{
+    static const char sql[] =
+        "WITH inserted AS (INSERT INTO orders (id, product_name, amount, created_at)"
+        " SELECT o.id, o.name, o.cents * 0.01, o.created_at"
+        " FROM " ORDER_ROWS_FROM " ON CONFLICT (id) DO NOTHING RETURNING 1)"
+        " SELECT count(*), " CREATED_AT_DIGITS " FROM inserted";
+    insert->database = database;
+    insert->on_done = on_done;
+    insert->arg = arg;
+    int status =
+        order_rows_send(&insert->rows, database, sql, NULL, on_inserted, insert_free, insert);
+    if (status != 0)
+        orders_insert_free(insert);
+    return status;
 }

@@ -29,10 +29,18 @@ struct insert_result {
 typedef void orders_inserted_fn(void *arg, const struct insert_result *results,
                                 const struct database_answer *answer);
 
-/* Insert a batch in one statement, idempotently: ON CONFLICT (id) DO NOTHING, sorted by id inside,
- * existing rows re-read and compared. All or none. The orders stay the caller's and unchanged until
- * the callback. The same id may occur twice in a batch. Returns 0 or -1 as database_send(). */
-int orders_insert(struct database *database, const struct order *const orders[], size_t count,
-                  orders_inserted_fn *on_done, void *arg) __attribute__((warn_unused_result));
+struct orders_insert;
+
+/* The statement that inserts a batch of 1..ORDERS_BATCH_MAX orders, idempotently: ON CONFLICT (id)
+ * DO NOTHING, sorted by id inside, existing rows re-read and compared. All or none. The orders stay
+ * the caller's and unchanged until the callback, or until this is freed. The same id may occur
+ * twice in a batch. */
+struct orders_insert *orders_insert_new(const struct order *const orders[], size_t count)
+    __attribute__((warn_unused_result));
+void orders_insert_free(struct orders_insert *insert); /* NULL is legal */
+
+/* Send it. Takes it, also when it fails. Returns 0 or -1 as database_send(). */
+int orders_insert_send(struct orders_insert *insert, struct database *database,
+                       orders_inserted_fn *on_done, void *arg) __attribute__((warn_unused_result));
 
 #endif

@@ -120,8 +120,9 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
     for (size_t i = 0; i < count; i++)
         bulk->entries[i] = (struct order_entry){&orders[i], i};
     order_entries_sort(bulk->entries, count);
-    if (order_rows_send(database, sql, bulk->entries, count, trace, on_inserted, bulk_free, bulk) ==
-        0)
+    struct order_rows rows;
+    order_rows_write(&rows, bulk->entries, count, true);
+    if (order_rows_send(&rows, database, sql, trace, on_inserted, bulk_free, bulk) == 0)
         return 0;
     bulk_free(bulk);
     return -1;

@@ -51,6 +51,11 @@ static void write_item(char *body, size_t place, const char *item)
 static bool ended, down;
 static int64_t elapsed_ms; /* since the batch began */
 
+static void write_part(void *self, struct batch *batch)
+{
+    (void)self, (void)batch;
+}
+
 static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
 {
     (void)self;
@@ -66,14 +71,17 @@ static void on_done(void *arg, bool store_down)
     down = store_down;
 }
 
-static const struct batch_store store = {
-    .try_part = try_part, .limit_ms = BULK_TIMEOUT_MS, .unavailable = "elasticsearch_unavailable"};
+static const struct batch_store store = {.write_part = write_part,
+                                         .try_part = try_part,
+                                         .limit_ms = BULK_TIMEOUT_MS,
+                                         .unavailable = "elasticsearch_unavailable"};
 
 static void begin(struct batch *batch, size_t count, struct verdict verdicts[])
 {
     ended = false;
     elapsed_ms = 0;
-    batch_begin(batch, &store, order_list, count, verdicts, on_done, NULL, BEGUN_MS);
+    batch_write(batch, 0, &store, order_list, count, verdicts);
+    batch_begin(batch, on_done, NULL, BEGUN_MS);
 }
 
 /* A whole batch of one request, which is taken. */

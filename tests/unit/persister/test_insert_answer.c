@@ -71,6 +71,11 @@ static void insert(struct batch *batch)
     insert_answer_judge(batch, results, &(struct database_answer){.status = DATABASE_OK});
 }
 
+static void write_part(void *self, struct batch *batch)
+{
+    (void)self, (void)batch;
+}
+
 static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
 {
     (void)self;
@@ -86,15 +91,18 @@ static void on_done(void *arg, bool store_down)
     table.backend_down = store_down;
 }
 
-static const struct batch_store store = {
-    .try_part = try_part, .limit_ms = INSERT_TRY_MS, .unavailable = "postgres_unavailable"};
+static const struct batch_store store = {.write_part = write_part,
+                                         .try_part = try_part,
+                                         .limit_ms = INSERT_TRY_MS,
+                                         .unavailable = "postgres_unavailable"};
 
 static void run(size_t count)
 {
     static struct batch batch;
     memset(table.verdicts, 0, sizeof(table.verdicts));
     table.ended = false;
-    batch_begin(&batch, &store, NULL, count, table.verdicts, on_done, NULL, 1000);
+    batch_write(&batch, 0, &store, NULL, count, table.verdicts);
+    batch_begin(&batch, on_done, NULL, 1000);
     while (!table.ended) {
         insert(&batch);
         batch_go_on(&batch, 1000 + table.elapsed_ms);
@@ -262,7 +270,8 @@ static void a_loss_in_between_keeps_what_was_decided(void **state)
     assert_int_equal(count_outcome(COUNT, OUTCOME_REJECT), 0);
     reset(state);
     static struct batch batch;
-    batch_begin(&batch, &store, NULL, 16, table.verdicts, on_done, NULL, 0);
+    batch_write(&batch, 0, &store, NULL, 16, table.verdicts);
+    batch_begin(&batch, on_done, NULL, 0);
     insert_answer_judge(&batch, NULL,
                         &(struct database_answer){.status = DATABASE_FAILED, .sqlstate = "22003"});
     batch_go_on(&batch, 0);

@@ -33,8 +33,17 @@ struct fake {
     int64_t step_ms; /* -1: none set */
     /* backend */
     bool answers_at_once, down_at_once;
+    struct {
+        size_t count; /* 0 = not written, or ended */
+        const struct order *const *orders;
+        struct verdict *verdicts;
+    } written[BATCHES];
+    size_t writes;
     size_t batches, batch; /* the size of the one that is out; 0 = none */
+    uint64_t first_tag;    /* of the batch's first order */
+    unsigned number;       /* the batch's */
     struct verdict *verdicts;
+    size_t orders_answered_then; /* when the batch went out */
     batch_done_fn *on_done;
     void *arg;
     size_t reported;
@@ -105,11 +114,13 @@ static void fake_step_after(struct loop_timer *step, int64_t delay_ms)
     fake->step_ms = delay_ms;
 }
 
-static void fake_on_batch(void *self, const struct held_orders *held, size_t count,
-                          const struct verdict verdicts[], const struct verdict *cause)
+static void fake_on_batch(void *self, unsigned number, const struct held_orders *held, size_t first,
+                          size_t count, const struct verdict verdicts[],
+                          const struct verdict *cause)
 {
+    assert_in_range(number, 0, BATCHES - 1);
     for (size_t i = 0; i < count; i++) {
-        const struct held_order *order = held_orders_at(held, i);
+        const struct held_order *order = held_orders_at(held, first + i);
         assert_int_equal(order->trace_id.bytes[0], (uint8_t)order->delivery_tag);
         assert_int_equal(order->order.amount_cents, order->delivery_tag);
     }
@@ -148,17 +159,35 @@ static void execute_down(struct fake *fake)
     fake->on_done(fake->arg, true);
 }
 
-static void fake_execute(void *self, const struct order *const orders[], size_t count,
-                         struct verdict verdicts[], batch_done_fn *on_done, void *arg)
+static void fake_write(void *self, unsigned number, const struct order *const orders[],
+                       size_t count, struct verdict verdicts[])
+{
+    struct fake *fake = self;
+    assert_in_range(number, 0, BATCHES - 1);
+    assert_in_range(count, 1, BATCH);
+    assert_false(fake->batch > 0 && number == fake->number);
+    fake->writes++;
+    fake->written[number].count = count;
+    fake->written[number].orders = orders;
+    fake->written[number].verdicts = verdicts;
+}
+
+static void fake_execute(void *self, unsigned number, batch_done_fn *on_done, void *arg)
 {
     struct fake *fake = self;
     assert_int_equal(fake->batch, 0); /* one at a time */
+    size_t count = fake->written[number].count;
+    const struct order *const *orders = fake->written[number].orders;
     assert_in_range(count, 1, BATCH);
     for (size_t i = 0; i < count; i++)
         assert_in_range(orders[i]->amount_cents, 0, TAGS);
+    fake->written[number].count = 0;
     fake->batches++;
     fake->batch = count;
-    fake->verdicts = verdicts;
+    fake->number = number;
+    fake->first_tag = (uint64_t)orders[0]->amount_cents;
+    fake->orders_answered_then = fake->orders_answered;
+    fake->verdicts = fake->written[number].verdicts;
     fake->on_done = on_done;
     fake->arg = arg;
     if (fake->down_at_once)
@@ -182,6 +211,7 @@ static struct fake *fake_new(size_t orders_a_message)
                                     .step = (void *)fake,
                                     .step_after = fake_step_after,
                                     .self = fake,
+                                    .write = fake_write,
                                     .execute = fake_execute,
                                     .on_batch = fake_on_batch,
                                     .random = fake_random,
@@ -262,6 +292,54 @@ static void next_batch_is_what_came_meanwhile(void **state)
     execute_done(fake);
     assert_int_equal(fake->batches, 2);
     assert_int_equal(fake->replies, 3); /* neighbours of one bridge share a message */
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* A store with a backlog must not wait for the worker. */
+static void a_full_batch_is_written_before_it_is_its_turn(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    assert_int_equal(fake->writes, 1);
+    offer(fake, 0, 9);
+    assert_int_equal(fake->writes, 1); /* more may come */
+    offer(fake, 0, 1);
+    assert_int_equal(fake->writes, 2);
+    offer(fake, 0, 5);
+    assert_int_equal(fake->writes, 2);
+    execute_done(fake);
+    assert_int_equal(fake->batch, BATCH);
+    assert_int_equal(fake->first_tag, 10);
+    assert_int_equal(fake->orders_answered_then, 0); /* sent first, the answers follow */
+    assert_int_equal(fake->orders_answered, 10);
+    execute_done(fake);
+    assert_int_equal(fake->batch, 50);
+    execute_done(fake);
+    assert_int_equal(fake->writes, 3);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void what_is_written_is_given_back_when_the_backend_is_down(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_new(10);
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    offer(fake, 0, 15);
+    assert_int_equal(fake->writes, 2);
+    execute_down(fake);
+    assert_int_equal(fake->batches, 1);
+    assert_int_equal(fake->orders_answered, 160);
+    assert_all_answered(fake);
+    offer(fake, 0, 1);
+    batcher_step(fake->batcher);
+    assert_int_equal(fake->batch, 10);
+    assert_int_equal(fake->first_tag, 160);
+    execute_done(fake);
     assert_all_answered(fake);
     fake_free(fake);
 }
@@ -561,6 +639,8 @@ int main(void)
         cmocka_unit_test(reads_nothing_before_start),
         cmocka_unit_test(executes_at_once_when_idle),
         cmocka_unit_test(next_batch_is_what_came_meanwhile),
+        cmocka_unit_test(a_full_batch_is_written_before_it_is_its_turn),
+        cmocka_unit_test(what_is_written_is_given_back_when_the_backend_is_down),
         cmocka_unit_test(holds_no_more_than_the_bound),
         cmocka_unit_test(follows_the_pace_of_the_store),
         cmocka_unit_test(bridges_take_turns),

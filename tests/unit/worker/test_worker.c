@@ -69,6 +69,11 @@ static void judge(struct batch *batch, enum store_mode mode)
     }
 }
 
+static void write_part(void *self, struct batch *batch)
+{
+    (void)self, (void)batch;
+}
+
 static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
 {
     struct scene *scene = self;
@@ -156,7 +161,11 @@ static int setup(void **state)
             .stage = STAGE_PERSIST,
             .batch_max = 100,
             .codes = codes,
-            .store = {.self = scene, .try_part = try_part, .limit_ms = 5000, .unavailable = "down"},
+            .store = {.self = scene,
+                      .write_part = write_part,
+                      .try_part = try_part,
+                      .limit_ms = 5000,
+                      .unavailable = "down"},
             .store_health = scene->health,
         },
         &err);

@@ -1,4 +1,4 @@
-/* orders_find() and orders_insert(), on both forms of the table. */
+/* orders_find() and orders_insert_send(), on both forms of the table. */
 #include "tests/unit/clients/postgres/fixture.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,9 @@ static void insert(struct connection *connection, const struct order *const *ord
 {
     memset(inserted, 0, sizeof *inserted);
     inserted->count = count;
-    assert_int_equal(orders_insert(connection->database, orders, count, on_inserted, inserted), 0);
+    assert_int_equal(orders_insert_send(orders_insert_new(orders, count), connection->database,
+                                        on_inserted, inserted),
+                     0);
     run_until(connection->fixture, &inserted->done);
 }
 
@@ -282,8 +284,12 @@ static void test_refused_row(void **state)
     memset(&second, 0, sizeof second);
     first.count = 2;
     second.count = 1;
-    assert_int_equal(orders_insert(connection.database, both, 2, on_inserted, &first), 0);
-    assert_int_equal(orders_insert(connection.database, alone, 1, on_inserted, &second), 0);
+    assert_int_equal(
+        orders_insert_send(orders_insert_new(both, 2), connection.database, on_inserted, &first),
+        0);
+    assert_int_equal(
+        orders_insert_send(orders_insert_new(alone, 1), connection.database, on_inserted, &second),
+        0);
     run_until(fixture, &second.done);
     assert_true(first.done);
     assert_int_equal(first.answer.status, DATABASE_FAILED);
@@ -329,8 +335,12 @@ static void test_opposite_orders(void **state)
             orders[i] = make_order(1000 * round + i, "same", i);
             up[i] = down[SIZE - 1 - i] = &orders[i];
         }
-        assert_int_equal(orders_insert(a.database, up, SIZE, on_inserted, &inserted[0]), 0);
-        assert_int_equal(orders_insert(b.database, down, SIZE, on_inserted, &inserted[1]), 0);
+        assert_int_equal(
+            orders_insert_send(orders_insert_new(up, SIZE), a.database, on_inserted, &inserted[0]),
+            0);
+        assert_int_equal(orders_insert_send(orders_insert_new(down, SIZE), b.database, on_inserted,
+                                            &inserted[1]),
+                         0);
         run_until(fixture, &inserted[0].done);
         run_until(fixture, &inserted[1].done);
         for (unsigned i = 0; i < 2; i++)
@@ -351,7 +361,9 @@ static void test_freed(void **state)
     const struct order *batch[] = {&order};
     struct inserted inserted = {.done = false};
     struct found found = {.done = false};
-    assert_int_equal(orders_insert(connection.database, batch, 1, on_inserted, &inserted), 0);
+    assert_int_equal(orders_insert_send(orders_insert_new(batch, 1), connection.database,
+                                        on_inserted, &inserted),
+                     0);
     assert_int_equal(orders_find(connection.database, &order.id, on_found, &found), 0);
     connection_close(&connection);
     run_for(*state, 50);

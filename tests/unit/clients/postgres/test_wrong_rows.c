@@ -165,14 +165,16 @@ static void test_insert(void **state)
     const struct order *const list[] = {&orders[0], &orders[1]};
     found = refused = 0;
     for (size_t i = 0; i < COUNT(compared); i++) {
-        assert_int_equal(orders_insert(NULL, list, COUNT(list), on_inserted, NULL), 0);
+        assert_int_equal(
+            orders_insert_send(orders_insert_new(list, COUNT(list)), NULL, on_inserted, NULL), 0);
         answer_inserted(0);
         answer_rows(compared[i]);
     }
     /* The answer to the INSERT is another statement's: no row, or one of an order. */
     static const char *const others[] = {"", "1"};
     for (size_t i = 0; i < COUNT(others); i++) {
-        assert_int_equal(orders_insert(NULL, list, COUNT(list), on_inserted, NULL), 0);
+        assert_int_equal(
+            orders_insert_send(orders_insert_new(list, COUNT(list)), NULL, on_inserted, NULL), 0);
         answer_rows(others[i]);
     }
     assert_int_equal(found, 2);
