@@ -1,5 +1,6 @@
 /* The order itself: what a name may be, copies and comparisons. */
 #include "proto/order.h"
+#include "proto/plain_text.h"
 #include "proto/utf8.h"
 #include <assert.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@ bool order_name_valid(const char *name, size_t len_bytes)
 {
     if (len_bytes == 0 || len_bytes > ORDER_NAME_MAX_BYTES)
         return false;
-    size_t characters = 0; /* at first those of ASCII, a byte each */
+    /* at first those of ASCII, a byte each */
+    size_t characters = plain_text_len(name, len_bytes);
     while (characters < len_bytes && name[characters] >= ' ' && name[characters] <= '~')
         characters++;
     for (size_t at = characters, len; at < len_bytes; at += len) {

@@ -43,20 +43,29 @@ struct order_id order_id_from_key(const struct order_id *name_space, const char 
     return id;
 }
 
+/* The bytes of a group of digits; negative when there is another character. */
+static inline int parse_group(const char *digits, uint8_t *bytes, size_t count)
+{
+    int any = 0;
+    for (size_t i = 0; i < count; i++) {
+        int high = hex_digit(digits[2 * i]), low = hex_digit(digits[2 * i + 1]);
+        any |= high | low;
+        bytes[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
+    }
+    return any;
+}
+
 /* By hand: libuuid's takes a strtoul() for each group, and this is on the path of every order. */
 int order_id_parse(const char *text, size_t len, struct order_id *ret_id)
 {
     struct order_id id;
-    if (len != ORDER_ID_TEXT_LEN)
+    if (len != ORDER_ID_TEXT_LEN || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
         return -1;
-    for (size_t i = 0; i < sizeof id.bytes; i++) {
-        if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
-            return -1;
-        int high = hex_digit(*text++), low = hex_digit(*text++);
-        if (high < 0 || low < 0)
-            return -1;
-        id.bytes[i] = (uint8_t)(high << 4 | low);
-    }
+    if ((parse_group(text, id.bytes, 4) | parse_group(text + 9, id.bytes + 4, 2) |
+         parse_group(text + 14, id.bytes + 6, 2) | parse_group(text + 19, id.bytes + 8, 2) |
+         parse_group(text + 24, id.bytes + 10, 6)) < 0)
+        return -1;
     *ret_id = id;
     return 0;
 }

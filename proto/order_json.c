@@ -8,6 +8,7 @@
 #include "proto/amount.h"
 #include "proto/json_span.h"
 #include "proto/plain_request.h"
+#include "proto/plain_text.h"
 #include "proto/timestamp.h"
 #include <jansson.h>
 #include <string.h>
@@ -27,7 +28,9 @@ static char *write_literal(char *p, const char *literal, size_t len)
 static char *write_escaped(char *p, const char *text, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < len; i++) {
+    size_t plain = plain_text_len(text, len);
+    p = write_literal(p, text, plain);
+    for (size_t i = plain; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c == '"' || c == '\\') {
             *p++ = '\\';
@@ -244,8 +247,8 @@ static enum decode_result read_created_at(const json_t *object, struct order *or
 }
 
 /* The text between two literals, the first of which is at *p; moves past the second. */
-static bool read_between(const char **p, const char *end, const char *before, const char *after,
-                         const char **ret_text, size_t *ret_len)
+static inline bool read_between(const char **p, const char *end, const char *before,
+                                const char *after, const char **ret_text, size_t *ret_len)
 {
     size_t before_len = strlen(before), after_len = strlen(after);
     if ((size_t)(end - *p) < before_len || memcmp(*p, before, before_len) != 0)

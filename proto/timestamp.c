@@ -148,27 +148,26 @@ int timestamp_parse(const char *text, size_t len, int64_t *ret_us)
     return 0;
 }
 
-static char *write_digits(char *p, int value, int count)
+/* Two digits of 0 to 99. */
+static char *write_pair(char *p, unsigned value)
 {
-    for (int i = count - 1; i >= 0; i--) {
-        p[i] = (char)('0' + value % 10);
-        value /= 10;
-    }
-    return p + count;
+    p[0] = (char)('0' + value / 10);
+    p[1] = (char)('0' + value % 10);
+    return p + 2;
 }
 
 size_t timestamp_format(int64_t us, char text[TIMESTAMP_TEXT_SIZE])
 {
     assert(us >= TIMESTAMP_MIN_US && us <= TIMESTAMP_MAX_US);
 
-    int64_t fraction = us % US_PER_SECOND;
     int64_t seconds = us / US_PER_SECOND;
+    int64_t fraction = us - seconds * US_PER_SECOND;
     if (fraction < 0) {
         fraction += US_PER_SECOND;
         seconds--;
     }
     int64_t days = seconds / SECONDS_PER_DAY;
-    int second_of_day = (int)(seconds % SECONDS_PER_DAY);
+    int second_of_day = (int)(seconds - days * SECONDS_PER_DAY);
     if (second_of_day < 0) {
         second_of_day += SECONDS_PER_DAY;
         days--;
@@ -176,20 +175,25 @@ size_t timestamp_format(int64_t us, char text[TIMESTAMP_TEXT_SIZE])
     int year, month, day;
     civil_from_days(days, &year, &month, &day);
 
-    char *p = write_digits(text, year, 4);
+    unsigned minute_of_day = (unsigned)second_of_day / 60;
+    char *p = write_pair(text, (unsigned)year / 100);
+    p = write_pair(p, (unsigned)year % 100);
     *p++ = '-';
-    p = write_digits(p, month, 2);
+    p = write_pair(p, (unsigned)month);
     *p++ = '-';
-    p = write_digits(p, day, 2);
+    p = write_pair(p, (unsigned)day);
     *p++ = 'T';
-    p = write_digits(p, second_of_day / 3600, 2);
+    p = write_pair(p, minute_of_day / 60);
     *p++ = ':';
-    p = write_digits(p, second_of_day / 60 % 60, 2);
+    p = write_pair(p, minute_of_day % 60);
     *p++ = ':';
-    p = write_digits(p, second_of_day % 60, 2);
+    p = write_pair(p, (unsigned)second_of_day % 60);
     if (fraction != 0) {
+        unsigned us_left = (unsigned)fraction;
         *p++ = '.';
-        p = write_digits(p, (int)fraction, 6);
+        p = write_pair(p, us_left / 10000);
+        p = write_pair(p, us_left / 100 % 100);
+        p = write_pair(p, us_left % 100);
         while (p[-1] == '0')
             p--;
     }
