@@ -1,5 +1,5 @@
 /* A cursor over the bytes of a frame. A value of msgpack is a head with a number in it, and for
- * texts and bytes as many bytes as that says (github.com/msgpack/msgpack, spec.md). msgpack-c's own
+ * texts and bytes as many bytes as that says (github.com/msgpack/msgpack, spec.md). msgpack-c's
  * unpacker builds a tree and believes every declared count when it allocates: an array32 header of
  * 5 bytes asks for 137 GB. */
 #include "proto/frame_reader.h"
@@ -32,15 +32,21 @@ static bool take_big_endian(struct frame_reader *reader, size_t width, uint64_t 
     return true;
 }
 
-/* Heads whose number stands in the bytes behind the type: of 2^n bytes each, from `first` on. In
- * the order of the types. */
+/* Heads whose number stands in the `width` bytes behind the type; 0: no head that we know. */
 struct long_head {
-    uint8_t first, last, first_width;
+    uint8_t width;
     enum value_kind kind;
 };
-static const struct long_head long_heads[] = {
-    {0xc4, 0xc6, 1, VALUE_BYTES}, {0xcc, 0xcf, 1, VALUE_UNSIGNED}, {0xd0, 0xd3, 1, VALUE_NEGATIVE},
-    {0xd9, 0xdb, 1, VALUE_TEXT},  {0xdc, 0xdd, 2, VALUE_ARRAY},
+#define LONG_HEAD_FIRST 0xc0
+static const struct long_head long_heads[0xe0 - LONG_HEAD_FIRST] = {
+#define HEAD(type, width, kind) [(type)-LONG_HEAD_FIRST] = {width, kind}
+    HEAD(0xc4, 1, VALUE_BYTES),    HEAD(0xc5, 2, VALUE_BYTES),    HEAD(0xc6, 4, VALUE_BYTES),
+    HEAD(0xcc, 1, VALUE_UNSIGNED), HEAD(0xcd, 2, VALUE_UNSIGNED), HEAD(0xce, 4, VALUE_UNSIGNED),
+    HEAD(0xcf, 8, VALUE_UNSIGNED), HEAD(0xd0, 1, VALUE_NEGATIVE), HEAD(0xd1, 2, VALUE_NEGATIVE),
+    HEAD(0xd2, 4, VALUE_NEGATIVE), HEAD(0xd3, 8, VALUE_NEGATIVE), HEAD(0xd9, 1, VALUE_TEXT),
+    HEAD(0xda, 2, VALUE_TEXT),     HEAD(0xdb, 4, VALUE_TEXT),     HEAD(0xdc, 2, VALUE_ARRAY),
+    HEAD(0xdd, 4, VALUE_ARRAY),
+#undef HEAD
 };
 
 /* A number of `width` bytes in two's complement. */
@@ -67,24 +73,18 @@ static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, ui
         *ret = type & (type <= 0x9f ? 0x0f : 0x1f);
         return true;
     }
-    for (size_t i = 0; i < sizeof long_heads / sizeof *long_heads; i++) {
-        const struct long_head *head = &long_heads[i];
-        if (type > head->last)
-            continue;
-        if (type < head->first)
-            break;
-        size_t width = (size_t)head->first_width << (type - head->first);
-        if (!take_big_endian(reader, width, ret))
-            return false;
-        *ret_kind = head->kind;
-        if (head->kind == VALUE_NEGATIVE) {
-            *ret = (uint64_t)sign_extended(*ret, width);
-            if ((int64_t)*ret >= 0)
-                *ret_kind = VALUE_UNSIGNED;
-        }
-        return true;
+    /* nil, booleans, floats, maps and extensions are not in our frames */
+    const struct long_head head =
+        type >= LONG_HEAD_FIRST ? long_heads[type - LONG_HEAD_FIRST] : (struct long_head){0};
+    if (head.width == 0 || !take_big_endian(reader, head.width, ret))
+        return false;
+    *ret_kind = head.kind;
+    if (head.kind == VALUE_NEGATIVE) {
+        *ret = (uint64_t)sign_extended(*ret, head.width);
+        if ((int64_t)*ret >= 0)
+            *ret_kind = VALUE_UNSIGNED;
     }
-    return false; /* nil, booleans, floats, maps, extensions: not in our frames */
+    return true;
 }
 
 static bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min, uint64_t max,

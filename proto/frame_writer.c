@@ -1,19 +1,42 @@
-/* Writes the values of a frame with msgpack-c's packer. */
+/* Writes the values of a frame: heads and what follows them, as msgpack's spec.md has them.
+ * msgpack-c's packer writes the same, with a call through a pointer for each head and for each run
+ * of bytes, and takes twice as long. */
 #include "proto/frame_writer.h"
 #include "proto/reply.h"
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
-static int append(void *data, const char *bytes, size_t len_bytes)
+/* The items' own limits see to it that there is room. */
+static uint8_t *take_room(struct frame_writer *writer, size_t len_bytes)
 {
-    struct frame_writer *writer = data;
-    assert(len_bytes <= writer->size - writer->len_bytes); /* the items' own limits see to it */
-    memcpy(writer->buffer + writer->len_bytes, bytes, len_bytes);
+    assert(len_bytes <= writer->size - writer->len_bytes);
+    uint8_t *room = writer->buffer + writer->len_bytes;
     writer->len_bytes += len_bytes;
-    return 0;
+    return room;
 }
 
-/* append() cannot fail, so no result of msgpack's packer below carries news. */
+/* A head of one byte. */
+static void put_short(struct frame_writer *writer, unsigned type)
+{
+    *take_room(writer, 1) = (uint8_t)type;
+}
+
+/* A head whose number stands in the `width` bytes behind its type. */
+static void put_long(struct frame_writer *writer, unsigned type, uint64_t number, size_t width)
+{
+    uint8_t *room = take_room(writer, 1 + width);
+    uint64_t big_endian = htobe64(number << (64 - 8 * width));
+    *room = (uint8_t)type;
+    memcpy(room + 1, &big_endian, width);
+}
+
+/* 1, 2, 4 or 8, of which the logarithm is added to the type of the head with 1. */
+static void put_sized(struct frame_writer *writer, unsigned first_type, uint64_t number,
+                      unsigned log_width)
+{
+    put_long(writer, first_type + log_width, number, (size_t)1 << log_width);
+}
 
 void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t size, uint8_t version,
                         enum frame_kind kind, size_t values)
@@ -21,7 +44,6 @@ void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t siz
     writer->buffer = buffer;
     writer->size = size;
     writer->len_bytes = 0;
-    msgpack_packer_init(&writer->packer, writer, append);
     frame_write_array(writer, values);
     frame_write_unsigned(writer, version);
     frame_write_unsigned(writer, kind);
@@ -38,29 +60,54 @@ void frame_write_route(struct frame_writer *writer, const struct job_route *rout
 
 void frame_write_array(struct frame_writer *writer, size_t count)
 {
-    (void)msgpack_pack_array(&writer->packer, count);
+    assert(count <= UINT16_MAX);
+    if (count <= 0x0f)
+        put_short(writer, 0x90 | (unsigned)count);
+    else
+        put_long(writer, 0xdc, count, 2);
 }
 
 void frame_write_unsigned(struct frame_writer *writer, uint64_t value)
 {
-    (void)msgpack_pack_uint64(&writer->packer, value);
+    if (value <= 0x7f)
+        put_short(writer, (unsigned)value);
+    else
+        put_sized(writer, 0xcc, value,
+                  value <= UINT8_MAX    ? 0
+                  : value <= UINT16_MAX ? 1
+                  : value <= UINT32_MAX ? 2
+                                        : 3);
 }
 
 void frame_write_signed(struct frame_writer *writer, int64_t value)
 {
-    (void)msgpack_pack_int64(&writer->packer, value);
+    if (value >= 0)
+        frame_write_unsigned(writer, (uint64_t)value);
+    else if (value >= -0x20)
+        put_short(writer, (unsigned)value & 0xff);
+    else
+        put_sized(writer, 0xd0, (uint64_t)value,
+                  value >= INT8_MIN    ? 0
+                  : value >= INT16_MIN ? 1
+                  : value >= INT32_MIN ? 2
+                                       : 3);
 }
 
 void frame_write_bytes(struct frame_writer *writer, const uint8_t *bytes, size_t len_bytes)
 {
-    (void)msgpack_pack_bin(&writer->packer, len_bytes);
-    (void)msgpack_pack_bin_body(&writer->packer, bytes, len_bytes);
+    assert(len_bytes <= UINT16_MAX);
+    put_sized(writer, 0xc4, len_bytes, len_bytes <= UINT8_MAX ? 0 : 1);
+    memcpy(take_room(writer, len_bytes), bytes, len_bytes);
 }
 
 void frame_write_text(struct frame_writer *writer, const char *text, size_t len_bytes)
 {
-    (void)msgpack_pack_str(&writer->packer, len_bytes);
-    (void)msgpack_pack_str_body(&writer->packer, text, len_bytes);
+    assert(len_bytes <= UINT16_MAX);
+    if (len_bytes <= 0x1f)
+        put_short(writer, 0xa0 | (unsigned)len_bytes);
+    else
+        put_sized(writer, 0xd9, len_bytes, len_bytes <= UINT8_MAX ? 0 : 1);
+    memcpy(take_room(writer, len_bytes), text, len_bytes);
 }
 
 void frame_write_printable(struct frame_writer *writer, const char *text, size_t size)
