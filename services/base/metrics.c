@@ -144,9 +144,15 @@ void metric_set(struct metric_gauge *gauge, double value)
 
 void metric_observe(struct metric_histogram *histogram, double value)
 {
-    size_t bucket = 0;
-    while (bucket < histogram->buckets->count && value > histogram->buckets->bounds[bucket])
-        bucket++;
+    const double *bounds = histogram->buckets->bounds;
+    size_t bucket = 0, end = histogram->buckets->count;
+    while (bucket < end) {
+        size_t middle = (bucket + end) / 2;
+        if (value > bounds[middle])
+            bucket = middle + 1;
+        else
+            end = middle;
+    }
     atomic_fetch_add_explicit(&histogram->counts[bucket], 1, memory_order_relaxed);
     double sum = atomic_load_explicit(&histogram->sum, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&histogram->sum, &sum, sum + value,

@@ -38,13 +38,9 @@ struct worker {
 
 /* ---- the batcher's ports ---- */
 
-static void report_order(struct worker *worker, const struct held_order *held,
-                         const struct verdict *verdict, bool store_down)
+static void report_failure(struct worker *worker, const struct held_order *held,
+                           const struct verdict *verdict, bool store_down)
 {
-    if (verdict->outcome == OUTCOME_DONE) {
-        metric_add(worker->done, 1);
-        return;
-    }
     for (size_t i = 0; worker->options.codes[i].prefix; i++) {
         const struct worker_code *code = &worker->options.codes[i];
         if (code->outcome == verdict->outcome &&
@@ -88,8 +84,13 @@ static void on_batch(void *self, unsigned number, const struct held_orders *held
     metric_observe(worker->batch_seconds,
                    (double)(clock_monotonic_us() - worker->batches_since_us[number]) / 1e6);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
+    uint64_t done = 0;
     for (size_t i = 0; i < count; i++)
-        report_order(worker, held_orders_at(held, first + i), &verdicts[i], cause != NULL);
+        if (verdicts[i].outcome == OUTCOME_DONE)
+            done++;
+        else
+            report_failure(worker, held_orders_at(held, first + i), &verdicts[i], cause != NULL);
+    metric_add(worker->done, done);
     report_store(worker, cause);
 }
 

@@ -6,6 +6,7 @@
 #include "services/base/memory.h"
 #include "services/clients/postgres/orders.h"
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,18 @@
 #define CREATED_AT_MIN_US INT64_C(-62135596800000000)
 #define CREATED_AT_MAX_US INT64_C(253402300799999999)
 
+struct order_entry order_entry_of(const struct order *order, size_t place)
+{
+    uint64_t begin;
+    memcpy(&begin, order->id.bytes, sizeof begin);
+    return (struct order_entry){order, place, be64toh(begin)};
+}
+
 static int compare_entries(const void *a, const void *b)
 {
     const struct order_entry *left = a, *right = b;
+    if (left->id_begin != right->id_begin)
+        return left->id_begin < right->id_begin ? -1 : 1;
     int order = memcmp(left->order->id.bytes, right->order->id.bytes, sizeof(struct order_id));
     return order != 0 ? order : (left->place > right->place) - (left->place < right->place);
 }

@@ -12,7 +12,10 @@
 struct order_entry {
     const struct order *order;
     size_t place;
+    uint64_t id_begin; /* of order_entry_of(): the first bytes of the id, a number in their order */
 };
+
+struct order_entry order_entry_of(const struct order *order, size_t place);
 
 /* Sort by id, then place. A transaction writes its orders in the order of their ids: two
  * transactions with different orders deadlock. */

@@ -114,22 +114,24 @@ static bool is_stored_as(const struct order *order, const struct order *row, int
             created_at_held_us(order->created_at_us, digits) == row_us);
 }
 
-/* The result of every order that has this row's id. `row` may also be an order whose row was just
- * inserted. */
-static void compare_with_row(struct orders_insert *insert, const struct order *row, int digits)
+/* The result of every order that has this row's id, from entry `first` on; returns the entry behind
+ * them. `row` may also be an order whose row was just inserted. */
+static size_t compare_with_row(struct orders_insert *insert, size_t first, const struct order *row,
+                               int digits)
 {
     int64_t row_us = created_at_held_us(row->created_at_us, digits);
-    size_t first = order_entries_find(insert->entries, insert->count, &row->id);
-    for (size_t i = first; i < insert->count; i++) {
+    size_t i = first;
+    for (; i < insert->count; i++) {
         const struct order_entry *entry = &insert->entries[i];
-        if (!order_id_equal(&entry->order->id, &row->id))
+        if (entry->order != row && !order_id_equal(&entry->order->id, &row->id))
             break;
+        bool stored = entry->order == row || is_stored_as(entry->order, row, row_us, digits);
         insert->results[entry->place] = (struct insert_result){
-            .status =
-                is_stored_as(entry->order, row, row_us, digits) ? INSERT_STORED : INSERT_CONFLICT,
+            .status = stored ? INSERT_STORED : INSERT_CONFLICT,
             .created_at_us = row_us,
         };
     }
+    return i;
 }
 
 static void on_reread(void *arg, const struct database_answer *answer)
@@ -159,7 +161,8 @@ static void on_reread(void *arg, const struct database_answer *answer)
     struct order row;
     for (int i = 0; i < PQntuples(answer->result); i++)
         if (order_row_decode(answer->result, i, &row) == NULL)
-            compare_with_row(insert, &row, digits);
+            (void)compare_with_row(
+                insert, order_entries_find(insert->entries, insert->count, &row.id), &row, digits);
     insert_done(insert, answer);
 }
 
@@ -180,8 +183,8 @@ static void on_inserted(void *arg, const struct database_answer *answer)
     }
     int64_t inserted = binary_integer(PQgetvalue(result, 0, COLUMN_INSERTED), sizeof(int64_t));
     if (inserted == (int64_t)insert->distinct_count) {
-        for (size_t i = 0; i < insert->distinct_count; i++)
-            compare_with_row(insert, insert->distinct[i].order, digits);
+        for (size_t i = 0; i < insert->count;)
+            i = compare_with_row(insert, i, insert->entries[i].order, digits);
         insert_done(insert, answer);
     } else if (order_rows_select(insert->database, insert->distinct, insert->distinct_count,
                                  on_reread, insert_free, insert) != 0) {
@@ -202,7 +205,7 @@ struct orders_insert *orders_insert_new(const struct order *const orders[], size
         .results = memory_new_array(count, sizeof *insert->results),
     };
     for (size_t i = 0; i < count; i++)
-        insert->entries[i] = (struct order_entry){orders[i], i};
+        insert->entries[i] = order_entry_of(orders[i], i);
     order_entries_sort(insert->entries, count);
     for (size_t i = 0; i < count; i++)
         if (i == 0 ||

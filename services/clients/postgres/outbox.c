@@ -118,7 +118,7 @@ int orders_insert_bulk(struct database *database, const struct order *orders, si
         .entries = memory_new_array(count, sizeof *bulk->entries),
     };
     for (size_t i = 0; i < count; i++)
-        bulk->entries[i] = (struct order_entry){&orders[i], i};
+        bulk->entries[i] = order_entry_of(&orders[i], i);
     order_entries_sort(bulk->entries, count);
     struct order_rows rows;
     order_rows_write(&rows, bulk->entries, count, true);
