@@ -9,7 +9,7 @@
 enum value_kind { VALUE_UNSIGNED, VALUE_NEGATIVE, VALUE_ARRAY, VALUE_BYTES, VALUE_TEXT };
 
 /* The big-endian number in the next 1, 2, 4 or 8 bytes. */
-static bool take_big_endian(struct frame_reader *reader, size_t width, uint64_t *ret)
+static inline bool take_big_endian(struct frame_reader *reader, size_t width, uint64_t *ret)
 {
     uint16_t two;
     uint32_t four;
@@ -58,7 +58,7 @@ static int64_t sign_extended(uint64_t number, size_t width)
 
 /* Take the head of the next value: its kind, and its number, count or length. Of VALUE_NEGATIVE the
  * number is in two's complement. */
-static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, uint64_t *ret)
+static inline bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, uint64_t *ret)
 {
     if (reader->at == reader->end)
         return false;
@@ -87,7 +87,7 @@ static bool take_head(struct frame_reader *reader, enum value_kind *ret_kind, ui
     return true;
 }
 
-static bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min, uint64_t max,
+static inline bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min, uint64_t max,
                  uint64_t *ret)
 {
     enum value_kind kind;
