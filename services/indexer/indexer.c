@@ -8,6 +8,7 @@
 #include "services/indexer/bulk_answer.h"
 #include "services/indexer/index_setup.h"
 #include "services/indexer/settings.h"
+#include "services/worker/width.h"
 #include "services/worker/worker.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
             .key = link_settings_key(&settings->link, &key),
             .stage = STAGE_INDEX,
             .batch_max = (size_t)settings->batch,
+            .width_max = WIDTH_MAX,
             .codes = codes,
             .store = {.self = indexer,
                       .write_part = write_part,
@@ -138,7 +140,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
     indexer->index = settings->index;
     struct event_loop *loop = worker_event_loop(indexer->worker);
     struct elasticsearch_options client = settings->elasticsearch;
-    client.max_in_flight = 2; /* _bulk and the setup */
+    client.max_in_flight = WIDTH_MAX + 1; /* _bulk, and the setup */
     client.max_response_bytes = RESPONSE_MAX_BYTES;
     indexer->client = elasticsearch_new(loop, &client);
     indexer->setup = index_setup_new(loop, &(struct index_setup_options){

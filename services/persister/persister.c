@@ -84,6 +84,7 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
             .key = link_settings_key(&settings->link, &key),
             .stage = STAGE_PERSIST,
             .batch_max = (size_t)settings->batch,
+            .width_max = 1, /* statements of one connection follow one another */
             .codes = codes,
             .store = {.self = &persister,
                       .write_part = write_part,

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define BATCH_MAX 2000 /* orders in the largest batch */
-#define BATCHES 2      /* of a worker at once: one is under way, the next one is written */
+#define BATCHES 3      /* of a worker at once: two are under way, the next one is written */
 
 struct batch;
 

@@ -3,7 +3,8 @@
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
  * what came meanwhile; so batches grow with the load and an idle worker does not linger. When the
  * next batch is full it is written at once, and sent as soon as the store has answered, before the
- * answers are passed on: so a store with a backlog does not wait for its worker. After a
+ * answers are passed on: so a store with a backlog does not wait for its worker. Where two batches
+ * at once are quicker (see width.c), each has half as many orders as one would have. After a
  * batch that took long the next one has half as many orders at most, and so has the hand; after a
  * full one that was quick, twice as many. So a slow store is asked for no more than it ends in
  * time, and what waits in hand is executed long before the bridge's deadline. A batch that takes
@@ -33,6 +34,8 @@
 #define QUICK_BATCH_MS (LONG_BATCH_MS / 2) /* one of twice the size is not long */
 #define OVERFULL_JOBS 6 /* of each bridge beyond two batches: a batch takes up to 6 s */
 
+_Static_assert(BATCHES == WIDTH_MAX + 1, "one is written while the others are under way");
+
 enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
 
 /* The oldest orders in hand are those of the batches, in their order. */
@@ -52,7 +55,8 @@ struct batcher {
     unsigned bridge_count;
     unsigned next_bridge; /* to read from: they take turns */
     size_t batch_max;
-    size_t batch_limit; /* of the next batch: 1 to batch_max */
+    size_t batch_limit; /* orders under way at once: 1 to batch_max */
+    struct width width;
     struct held_orders *held;
     struct own_batch batches[BATCHES]; /* a ring */
     unsigned oldest_batch, batch_count;
@@ -70,7 +74,14 @@ static size_t hold_max(const struct batcher *batcher)
     return 2 * batcher->batch_limit + JOB_MAX_ORDERS;
 }
 
-struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
+/* The orders of a full batch. */
+static size_t full_batch(const struct batcher *batcher)
+{
+    size_t full = batcher->batch_limit / batcher->width.now;
+    return full > 0 ? full : 1;
+}
+
+struct batcher *batcher_new(unsigned bridge_count, size_t batch_max, unsigned width_max,
                             const struct batcher_ports *ports)
 {
     struct batcher *batcher = memory_new(sizeof(*batcher));
@@ -78,6 +89,7 @@ struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
     batcher->bridge_count = bridge_count;
     batcher->batch_max = batch_max;
     batcher->batch_limit = batch_max;
+    width_init(&batcher->width, width_max);
     batcher->held =
         held_orders_new(hold_max(batcher) + (size_t)OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
     batcher->backoff =
@@ -109,6 +121,11 @@ size_t batcher_orders_held(const struct batcher *batcher)
     return batcher->held->count;
 }
 
+unsigned batcher_width(const struct batcher *batcher)
+{
+    return batcher->width.now;
+}
+
 /* ---- the batches ---- */
 
 /* `age` 0 is the oldest. */
@@ -135,12 +152,12 @@ static size_t first_waiting(struct batcher *batcher)
     return first;
 }
 
-static bool is_executing(struct batcher *batcher)
+static unsigned executing(struct batcher *batcher)
 {
+    unsigned count = 0;
     for (unsigned age = 0; age < batcher->batch_count; age++)
-        if (batch_at(batcher, age)->phase == BATCH_EXECUTING)
-            return true;
-    return false;
+        count += batch_at(batcher, age)->phase == BATCH_EXECUTING;
+    return count;
 }
 
 /* The batch that is written and not sent, or NULL. It is the youngest. */
@@ -277,15 +294,24 @@ static void set_state(struct batcher *batcher, enum batcher_state state)
     }
 }
 
-static void fit_to_the_store(struct batcher *batcher, const struct own_batch *batch)
+/* `well`: no order of the batch has to be tried again. */
+static void fit_to_the_store(struct batcher *batcher, const struct own_batch *batch, bool well)
 {
-    int64_t took_ms = batcher->ports.now_ms() - batch->executing_since_ms;
-    size_t count = batch->count, limit = batcher->batch_limit;
-    if (took_ms >= LONG_BATCH_MS)
-        batcher->batch_limit = count > 1 ? count / 2 : 1;
-    else if (took_ms <= QUICK_BATCH_MS && count == batcher->batch_limit)
-        batcher->batch_limit = 2 * count < batcher->batch_max ? 2 * count : batcher->batch_max;
-    if (batcher->batch_limit != limit)
+    int64_t now_ms = batcher->ports.now_ms(), took_ms = now_ms - batch->executing_since_ms;
+    size_t full = full_batch(batcher), under_way = batch->count * batcher->width.now;
+    bool is_long = took_ms >= LONG_BATCH_MS, busy = written_batch(batcher) != NULL;
+    if (is_long)
+        batcher->batch_limit = under_way > 1 ? under_way / 2 : 1;
+    else if (took_ms <= QUICK_BATCH_MS && batch->count == full)
+        batcher->batch_limit = 2 * batcher->batch_limit < batcher->batch_max
+                                   ? 2 * batcher->batch_limit
+                                   : batcher->batch_max;
+    width_ended(&batcher->width, batch->count,
+                is_long || !well ? WIDTH_END_BAD
+                : busy           ? WIDTH_END_BUSY
+                                 : WIDTH_END_IDLE,
+                now_ms);
+    if (full_batch(batcher) != full)
         forget_written(batcher);
 }
 
@@ -293,7 +319,8 @@ static struct own_batch *write_next(struct batcher *batcher)
 {
     struct own_batch *batch = batch_at(batcher, batcher->batch_count);
     size_t first = first_waiting(batcher), waiting = batcher->held->count - first;
-    batch->count = waiting < batcher->batch_limit ? waiting : batcher->batch_limit;
+    size_t full = full_batch(batcher);
+    batch->count = waiting < full ? waiting : full;
     for (size_t i = 0; i < batch->count; i++)
         batch->orders[i] = &held_orders_at(batcher->held, first + i)->order;
     batch->phase = BATCH_WRITTEN;
@@ -305,23 +332,33 @@ static struct own_batch *write_next(struct batcher *batcher)
 
 static void on_executed(void *arg, bool store_down);
 
-/* Send the next batch when none is under way; or write it when it is full. */
+/* Send the next batch when none is under way; write it when it is full, and send it when there may
+ * be another one under way. */
 static void execute_waiting(struct batcher *batcher)
 {
     for (;;) {
         struct own_batch *next = written_batch(batcher);
-        bool busy = is_executing(batcher);
+        unsigned under_way = executing(batcher);
+        unsigned width = batcher->state == BATCHER_FAILING ? 1 : batcher->width.now;
         size_t waiting = batcher->held->count - first_waiting(batcher);
         if (next == NULL && batcher->batch_count < BATCHES &&
-            waiting >= (busy ? batcher->batch_limit : 1))
+            waiting >= (under_way > 0 ? full_batch(batcher) : 1))
             next = write_next(batcher);
-        if (next == NULL || busy)
+        if (next == NULL || under_way >= width)
             return;
         next->phase = BATCH_EXECUTING;
         next->executing_since_ms = batcher->ports.now_ms();
         batcher->step_probed = true;
         batcher->ports.execute(batcher->ports.self, next->number, on_executed, next);
     }
+}
+
+static bool has_retries(const struct own_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->verdicts[i].outcome == OUTCOME_RETRY)
+            return true;
+    return false;
 }
 
 static void judge_store(struct batcher *batcher, const struct own_batch *batch, bool store_down)
@@ -345,7 +382,7 @@ static void on_executed(void *arg, bool store_down)
     struct batcher *batcher = batch->batcher;
     assert(batch->phase == BATCH_EXECUTING);
     batch->phase = BATCH_ENDED;
-    fit_to_the_store(batcher, batch);
+    fit_to_the_store(batcher, batch, !store_down && !has_retries(batch));
     judge_store(batcher, batch, store_down);
     struct verdict cause = batcher->cause;
     if (written_batch(batcher) != NULL) /* first, so that the store need not wait for the rest */
@@ -397,7 +434,7 @@ void batcher_jobs_readable(struct batcher *batcher)
 {
     if (batcher->state == BATCHER_FAILING) {
         read_in_turns(batcher);
-        if (is_executing(batcher) || batcher->step_probed)
+        if (executing(batcher) > 0 || batcher->step_probed)
             give_back_waiting(batcher);
     }
     advance(batcher);
@@ -410,14 +447,14 @@ void batcher_step(struct batcher *batcher)
     case BATCHER_STOPPING:
         return;
     case BATCHER_STEADY:
-        if (is_executing(batcher) && !below_bound(batcher))
+        if (executing(batcher) > 0 && !below_bound(batcher))
             read_a_little(batcher, 1);
         break;
     case BATCHER_FAILING:
         batcher->step_room = PROBE_ORDERS;
         batcher->step_probed = false;
         read_a_little(batcher, PROBE_ORDERS);
-        if (is_executing(batcher))
+        if (executing(batcher) > 0)
             give_back_waiting(batcher);
         break;
     }

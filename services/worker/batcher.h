@@ -6,6 +6,7 @@
 
 #include "proto/reply.h"
 #include "services/worker/batch.h"
+#include "services/worker/width.h"
 
 /* One job, decoded. */
 struct job {
@@ -40,8 +41,7 @@ struct batcher_ports {
     /* Write batch `number` (below BATCHES), as batch_write(). */
     void (*write)(void *self, unsigned number, const struct order *const orders[], size_t count,
                   struct verdict verdicts[]);
-    /* Execute the batch that was written, as batch_begin(); `on_done` comes within 6 s. There is
-     * one batch at a time. */
+    /* Execute the batch that was written, as batch_begin(); `on_done` comes within 6 s. */
     void (*execute)(void *self, unsigned number, batch_done_fn *on_done, void *arg);
     /* For logs and metrics: a batch has been executed, `count` orders in hand from place `first`.
      * `cause` is why the store is down, or NULL. */
@@ -53,9 +53,10 @@ struct batcher_ports {
 
 struct batcher;
 
-/* A worker of `bridge_count` bridges whose batches have up to `batch_max` orders. The ports are
- * copied. Reads nothing before batcher_start(). */
-struct batcher *batcher_new(unsigned bridge_count, size_t batch_max,
+/* A worker of `bridge_count` bridges that executes up to `batch_max` orders at a time, in one batch
+ * or, if `width_max` is 2 and the store is quicker so, in two. The ports are copied. Reads nothing
+ * before batcher_start(). */
+struct batcher *batcher_new(unsigned bridge_count, size_t batch_max, unsigned width_max,
                             const struct batcher_ports *ports);
 void batcher_free(struct batcher *batcher); /* no batch may be executing */
 
@@ -69,5 +70,8 @@ void batcher_step(struct batcher *batcher);
 void batcher_stop(struct batcher *batcher);
 
 size_t batcher_orders_held(const struct batcher *batcher);
+
+/* How many batches are under way at once while there is a backlog. */
+unsigned batcher_width(const struct batcher *batcher);
 
 #endif

@@ -33,7 +33,7 @@ struct worker {
     struct health_check *bridge_health;
     struct metric_histogram *batch_orders, *batch_seconds;
     struct metric_counter *done, *failed[CODES_MAX];
-    struct metric_gauge *held, *bridges;
+    struct metric_gauge *held, *at_once, *bridges;
 };
 
 /* ---- the batcher's ports ---- */
@@ -84,6 +84,7 @@ static void on_batch(void *self, unsigned number, const struct held_orders *held
     metric_observe(worker->batch_seconds,
                    (double)(clock_monotonic_us() - worker->batches_since_us[number]) / 1e6);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
+    metric_set(worker->at_once, (double)batcher_width(worker->batcher));
     uint64_t done = 0;
     for (size_t i = 0; i < count; i++)
         if (verdicts[i].outcome == OUTCOME_DONE)
@@ -214,6 +215,9 @@ static void register_metrics(struct worker *worker)
     worker->held = metric_gauge("worker_orders_held", NULL, "Orders read and not answered yet.");
     metric_set(metric_gauge("worker_batch_max_orders", NULL, "Orders in a batch at most."),
                (double)worker->options.batch_max);
+    worker->at_once = metric_gauge("worker_batches_at_once", NULL,
+                                   "Batches under way at once while there is a backlog.");
+    metric_set(worker->at_once, 1);
     worker->bridges = metric_gauge("worker_bridges_connected", NULL, "Bridges connected to.");
 }
 
@@ -245,7 +249,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     worker->step = event_loop_timer(worker->loop, on_step, worker);
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
     worker->no_bridge = event_loop_timer(worker->loop, on_no_bridge, worker);
-    worker->batcher = batcher_new((unsigned)bridges.count, options->batch_max,
+    worker->batcher = batcher_new((unsigned)bridges.count, options->batch_max, options->width_max,
                                   &(struct batcher_ports){
                                       .link = worker->link,
                                       .read = bridge_link_read,

@@ -22,6 +22,7 @@ struct worker_options {
     const struct link_key *key;   /* NULL: none; stays the caller's */
     enum stage stage;
     size_t batch_max;
+    unsigned width_max; /* batches at once, at most: 1, or 2 where the store takes more so */
     const struct worker_code *codes; /* ends with prefix NULL */
     struct batch_store store;
     /* Set to down while the store fails, with what it said, and up when it does not. */

@@ -13,7 +13,7 @@
 #define BRIDGES 2
 #define BATCH 100
 #define HOLD_MAX (2 * BATCH + JOB_MAX_ORDERS)
-#define TAGS 4096
+#define TAGS 16384
 
 struct answered {
     unsigned times;
@@ -37,8 +37,11 @@ struct fake {
         size_t count; /* 0 = not written, or ended */
         const struct order *const *orders;
         struct verdict *verdicts;
+        batch_done_fn *on_done; /* under way */
+        void *arg;
     } written[BATCHES];
     size_t writes;
+    unsigned width, under_way, most_under_way;
     size_t batches, batch; /* the size of the one that is out; 0 = none */
     uint64_t first_tag;    /* of the batch's first order */
     unsigned number;       /* the batch's */
@@ -148,6 +151,7 @@ static void execute_done(struct fake *fake)
     for (size_t i = 0; i < fake->batch; i++)
         verdict_done(&fake->verdicts[i], 7);
     fake->batch = 0;
+    fake->under_way--;
     fake->on_done(fake->arg, false);
 }
 
@@ -156,7 +160,19 @@ static void execute_down(struct fake *fake)
     for (size_t i = 0; i < fake->batch; i++)
         verdict_fail(&fake->verdicts[i], OUTCOME_RETRY, "store_unavailable", "no connection");
     fake->batch = 0;
+    fake->under_way--;
     fake->on_done(fake->arg, true);
+}
+
+/* Make a batch of several the one that is out. */
+static void choose(struct fake *fake, unsigned number)
+{
+    assert_non_null(fake->written[number].on_done);
+    fake->batch = fake->written[number].count;
+    fake->verdicts = fake->written[number].verdicts;
+    fake->on_done = fake->written[number].on_done;
+    fake->arg = fake->written[number].arg;
+    fake->written[number].on_done = NULL;
 }
 
 static void fake_write(void *self, unsigned number, const struct order *const orders[],
@@ -165,7 +181,8 @@ static void fake_write(void *self, unsigned number, const struct order *const or
     struct fake *fake = self;
     assert_in_range(number, 0, BATCHES - 1);
     assert_in_range(count, 1, BATCH);
-    assert_false(fake->batch > 0 && number == fake->number);
+    assert_true(fake->width == 2 ? fake->written[number].on_done == NULL
+                                 : fake->batch == 0 || number != fake->number);
     fake->writes++;
     fake->written[number].count = count;
     fake->written[number].orders = orders;
@@ -175,13 +192,17 @@ static void fake_write(void *self, unsigned number, const struct order *const or
 static void fake_execute(void *self, unsigned number, batch_done_fn *on_done, void *arg)
 {
     struct fake *fake = self;
-    assert_int_equal(fake->batch, 0); /* one at a time */
+    assert_true(fake->under_way < fake->width);
+    fake->under_way++;
+    fake->most_under_way =
+        fake->under_way > fake->most_under_way ? fake->under_way : fake->most_under_way;
     size_t count = fake->written[number].count;
     const struct order *const *orders = fake->written[number].orders;
     assert_in_range(count, 1, BATCH);
     for (size_t i = 0; i < count; i++)
         assert_in_range(orders[i]->amount_cents, 0, TAGS);
-    fake->written[number].count = 0;
+    fake->written[number].on_done = on_done;
+    fake->written[number].arg = arg;
     fake->batches++;
     fake->batch = count;
     fake->number = number;
@@ -196,13 +217,14 @@ static void fake_execute(void *self, unsigned number, batch_done_fn *on_done, vo
         execute_done(fake);
 }
 
-static struct fake *fake_new(size_t orders_a_message)
+static struct fake *fake_of_width(size_t orders_a_message, unsigned width)
 {
     struct fake *fake = calloc(1, sizeof(*fake));
     assert_non_null(fake);
     fake->orders_a_message = orders_a_message;
     fake->step_ms = -1;
-    fake->batcher = batcher_new(BRIDGES, BATCH,
+    fake->width = width;
+    fake->batcher = batcher_new(BRIDGES, BATCH, width,
                                 &(struct batcher_ports){
                                     .link = (void *)fake,
                                     .read = fake_read,
@@ -218,6 +240,11 @@ static struct fake *fake_new(size_t orders_a_message)
                                     .now_ms = fake_now_ms,
                                 });
     return fake;
+}
+
+static struct fake *fake_new(size_t orders_a_message)
+{
+    return fake_of_width(orders_a_message, 1);
 }
 
 static void fake_free(struct fake *fake)
@@ -425,6 +452,7 @@ static void answers_each_order_with_its_own_verdict(void **state)
     verdict_fail(&fake->verdicts[1], OUTCOME_REJECT, "sqlstate_23514", "check \"positive\"\n");
     verdict_fail(&fake->verdicts[2], OUTCOME_RETRY, "sqlstate_55P03", "");
     fake->batch = 0;
+    fake->under_way--;
     fake->on_done(fake->arg, false);
     assert_int_equal(fake->answered[0][0].outcome, OUTCOME_DONE);
     assert_string_equal(fake->answered[0][0].code, "");
@@ -633,6 +661,143 @@ static void a_backend_may_answer_at_once(void **state)
     fake_free(fake);
 }
 
+/* ---- two batches at once ---- */
+
+#define HALF (BATCH / 2)
+
+/* The number of the batch that went out first. */
+static unsigned oldest_out(const struct fake *fake)
+{
+    unsigned oldest = BATCHES;
+    for (unsigned i = 0; i < BATCHES; i++)
+        if (fake->written[i].on_done != NULL &&
+            (oldest == BATCHES || fake->written[i].orders[0]->amount_cents <
+                                      fake->written[oldest].orders[0]->amount_cents))
+            oldest = i;
+    assert_true(oldest < BATCHES);
+    return oldest;
+}
+
+/* A backlog without an end, until `batches` more have ended, each `took_ms` after the last. */
+static void end_batches(struct fake *fake, size_t batches, int64_t took_ms)
+{
+    for (size_t i = 0; i < batches; i++) {
+        now_ms += took_ms;
+        fake->messages[0] = 4;
+        batcher_jobs_readable(fake->batcher);
+        choose(fake, oldest_out(fake));
+        execute_done(fake);
+    }
+}
+
+/* Begins with one batch at a time, measured at 100 orders in 100 ms, and comes to try two. */
+static struct fake *fake_with_two(void)
+{
+    struct fake *fake = fake_of_width(JOB_MAX_ORDERS, 2);
+    now_ms = 0;
+    batcher_start(fake->batcher);
+    offer(fake, 0, 5);
+    end_batches(fake, 12, 100);
+    while (batcher_width(fake->batcher) == 1)
+        end_batches(fake, 1, 100);
+    assert_in_range(now_ms, 1000, 2000);
+    return fake;
+}
+
+/* The times of two batches at once are of those that end one after the other. */
+static void two_are_kept_when_the_store_takes_more(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_with_two();
+    end_batches(fake, 60, 45); /* 50 orders in 45 ms instead of 100 in 100 */
+    assert_int_equal(batcher_width(fake->batcher), 2);
+    assert_int_equal(fake->most_under_way, 2);
+    assert_int_equal(fake->written[oldest_out(fake)].count, HALF);
+    assert_in_range(batcher_orders_held(fake->batcher), 1, HOLD_MAX);
+    fake_free(fake);
+}
+
+static void one_is_kept_when_the_store_takes_no_more(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_with_two();
+    end_batches(fake, 60, 48); /* less than a tenth more */
+    assert_int_equal(batcher_width(fake->batcher), 1);
+    end_batches(fake, 20, 100);
+    assert_int_equal(fake->under_way, 1);
+    assert_int_equal(fake->written[oldest_out(fake)].count, BATCH);
+    fake_free(fake);
+}
+
+static void orders_are_answered_whichever_batch_ends_first(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_with_two();
+    end_batches(fake, 2, 45);
+    assert_int_equal(fake->under_way, 2);
+    unsigned first = oldest_out(fake);
+    for (unsigned i = 0; i < BATCHES; i++)
+        if (i != first && fake->written[i].on_done != NULL) {
+            size_t answered = fake->orders_answered, held = batcher_orders_held(fake->batcher);
+            choose(fake, i);
+            execute_done(fake);
+            assert_int_equal(fake->orders_answered, answered + HALF);
+            assert_in_range(batcher_orders_held(fake->batcher), held, HOLD_MAX); /* its place */
+            break;
+        }
+    assert_int_equal(fake->under_way, 2); /* the next one has gone out */
+    fake->messages[0] = 0;
+    batcher_stop(fake->batcher);
+    while (fake->under_way > 0) {
+        choose(fake, oldest_out(fake));
+        execute_done(fake);
+    }
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* Whatever the measurement says. */
+static void a_failure_ends_it_at_once(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_with_two();
+    end_batches(fake, 60, 45);
+    assert_int_equal(fake->under_way, 2);
+    fake->messages[0] = 0;
+    choose(fake, oldest_out(fake));
+    execute_down(fake);
+    assert_int_equal(batcher_width(fake->batcher), 1);
+    assert_int_equal(fake->under_way, 1);
+    assert_int_equal(batcher_orders_held(fake->batcher), HALF); /* all that waited is given back */
+    choose(fake, oldest_out(fake));
+    execute_down(fake);
+    assert_all_answered(fake);
+    fake->messages[0] = 10;
+    batcher_step(fake->batcher);
+    assert_int_equal(fake->under_way, 1); /* the probe */
+    choose(fake, oldest_out(fake));
+    execute_done(fake);
+    assert_int_equal(fake->under_way, 1);
+    assert_int_equal(fake->written[oldest_out(fake)].count, BATCH);
+    fake_free(fake);
+}
+
+static void both_batches_are_finished_when_stopping(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_with_two();
+    end_batches(fake, 2, 45);
+    batcher_stop(fake->batcher);
+    unsigned ended = 0;
+    for (; fake->under_way > 0; ended++) {
+        choose(fake, oldest_out(fake));
+        execute_done(fake);
+    }
+    assert_true(ended >= 4);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -655,6 +820,11 @@ int main(void)
         cmocka_unit_test(stopping_finishes_what_was_read),
         cmocka_unit_test(stopping_gives_back_what_the_backend_does_not_take),
         cmocka_unit_test(a_backend_may_answer_at_once),
+        cmocka_unit_test(two_are_kept_when_the_store_takes_more),
+        cmocka_unit_test(one_is_kept_when_the_store_takes_no_more),
+        cmocka_unit_test(orders_are_answered_whichever_batch_ends_first),
+        cmocka_unit_test(a_failure_ends_it_at_once),
+        cmocka_unit_test(both_batches_are_finished_when_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

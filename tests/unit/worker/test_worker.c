@@ -160,6 +160,7 @@ static int setup(void **state)
             .bridge_endpoints = scene->text,
             .stage = STAGE_PERSIST,
             .batch_max = 100,
+            .width_max = 1,
             .codes = codes,
             .store = {.self = scene,
                       .write_part = write_part,
