@@ -87,8 +87,8 @@ static inline bool take_head(struct frame_reader *reader, enum value_kind *ret_k
     return true;
 }
 
-static inline bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min, uint64_t max,
-                 uint64_t *ret)
+static inline bool take(struct frame_reader *reader, enum value_kind wanted, uint64_t min,
+                        uint64_t max, uint64_t *ret)
 {
     enum value_kind kind;
     uint64_t number;

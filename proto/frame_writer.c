@@ -2,7 +2,6 @@
  * msgpack-c's packer writes the same, with a call through a pointer for each head and for each run
  * of bytes, and takes twice as long. */
 #include "proto/frame_writer.h"
-#include "proto/reply.h"
 #include <assert.h>
 #include <endian.h>
 #include <string.h>
@@ -100,22 +99,26 @@ void frame_write_bytes(struct frame_writer *writer, const uint8_t *bytes, size_t
     memcpy(take_room(writer, len_bytes), bytes, len_bytes);
 }
 
-void frame_write_text(struct frame_writer *writer, const char *text, size_t len_bytes)
+static void put_text_head(struct frame_writer *writer, size_t len_bytes)
 {
     assert(len_bytes <= UINT16_MAX);
     if (len_bytes <= 0x1f)
         put_short(writer, 0xa0 | (unsigned)len_bytes);
     else
         put_sized(writer, 0xd9, len_bytes, len_bytes <= UINT8_MAX ? 0 : 1);
+}
+
+void frame_write_text(struct frame_writer *writer, const char *text, size_t len_bytes)
+{
+    put_text_head(writer, len_bytes);
     memcpy(take_room(writer, len_bytes), text, len_bytes);
 }
 
 void frame_write_printable(struct frame_writer *writer, const char *text, size_t size)
 {
-    char clean[VERDICT_DETAIL_SIZE];
-    assert(size <= sizeof clean);
     size_t len = strnlen(text, size - 1);
+    put_text_head(writer, len);
+    uint8_t *room = take_room(writer, len);
     for (size_t i = 0; i < len; i++)
-        clean[i] = frame_printable(text[i]) ? text[i] : '?';
-    frame_write_text(writer, clean, len);
+        room[i] = (uint8_t)(frame_printable(text[i]) ? text[i] : '?');
 }

@@ -3,6 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
+void verdict_copy(struct verdict *to, const struct verdict *from)
+{
+    to->outcome = from->outcome;
+    to->created_at_us = from->created_at_us;
+    to->code[0] = to->detail[0] = '\0';
+    if (from->code[0] != '\0')
+        memcpy(to->code, from->code, sizeof to->code);
+    if (from->detail[0] != '\0')
+        memcpy(to->detail, from->detail, sizeof to->detail);
+}
+
 void verdict_done(struct verdict *verdict, int64_t created_at_us)
 {
     verdict->outcome = OUTCOME_DONE;

@@ -204,7 +204,10 @@ static void answer(struct batcher *batcher, size_t from, size_t to, const struct
     size_t count = 0;
     for (size_t place = from; place < to; place++, verdict += stride) {
         const struct held_order *held = held_orders_at(batcher->held, place);
-        items[count++] = (struct reply_item){held->delivery_tag, held->attempt, *verdict};
+        struct reply_item *item = &items[count++];
+        item->delivery_tag = held->delivery_tag;
+        item->attempt = held->attempt;
+        verdict_copy(&item->verdict, verdict);
         if (place + 1 == to || count == REPLY_MAX_ITEMS ||
             !same_route(held, held_orders_at(batcher->held, place + 1))) {
             batcher->ports.reply(batcher->ports.link, held->bridge, &held->route, items, count);

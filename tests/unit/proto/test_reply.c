@@ -61,9 +61,9 @@ static void test_round_trip(void **state)
         .verdict = {.outcome = OUTCOME_DONE, .created_at_us = 1764000000123456}};
     check_round_trip(1);
     items[1] = (struct reply_item){
-        UINT64_MAX, 20, {OUTCOME_RETRY, "postgres_unavailable", "connection refused", 0}};
+        UINT64_MAX, 20, {OUTCOME_RETRY, 0, "postgres_unavailable", "connection refused"}};
     items[2] =
-        (struct reply_item){300, 1, {OUTCOME_REJECT, "sqlstate_22003", "~ out of range ~", 0}};
+        (struct reply_item){300, 1, {OUTCOME_REJECT, 0, "sqlstate_22003", "~ out of range ~"}};
     check_round_trip(3);
 }
 
@@ -71,7 +71,7 @@ static void test_longest_reply_fits(void **state)
 {
     (void)state;
     for (size_t i = 0; i < REPLY_MAX_ITEMS; i++) {
-        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, {OUTCOME_REJECT, "", "", 0}};
+        items[i] = (struct reply_item){UINT64_MAX, UINT32_MAX, {OUTCOME_REJECT, 0, "", ""}};
         memset(items[i].verdict.code, 'c', VERDICT_CODE_SIZE - 1);
         memset(items[i].verdict.detail, 'd', VERDICT_DETAIL_SIZE - 1);
     }
@@ -84,7 +84,7 @@ static void test_unprintable_detail_is_made_printable(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, {OUTCOME_REJECT, "c", "line 1\nK\xc3\xa4se\x7f", 0}};
+    items[0] = (struct reply_item){1, 1, {OUTCOME_REJECT, 0, "c", "line 1\nK\xc3\xa4se\x7f"}};
     size_t len = reply_encode(&route, items, 1, frame);
     assert_int_equal(decode(frame, len, &ret_route, &count, &err), 0);
     assert_string_equal(ret_items[0].verdict.detail, "line 1?K??se?");
@@ -101,8 +101,8 @@ static void test_every_prefix_is_refused(void **state)
     struct job_route ret_route;
     struct error err;
     size_t count;
-    items[0] = (struct reply_item){1, 1, {OUTCOME_RETRY, "bulk_429", "too many requests", 0}};
-    items[1] = (struct reply_item){2, 1, {OUTCOME_DONE, "", "", 0}};
+    items[0] = (struct reply_item){1, 1, {OUTCOME_RETRY, 0, "bulk_429", "too many requests"}};
+    items[1] = (struct reply_item){2, 1, {OUTCOME_DONE, 0, "", ""}};
     size_t len = reply_encode(&route, items, 2, frame);
     for (size_t cut = 0; cut < len; cut++)
         assert_int_equal(decode(frame, cut, &ret_route, &count, &err), -1);
