@@ -80,6 +80,25 @@ static void print_tally(const json_t *result, const char *name, const char *labe
     fputc('\n', stdout);
 }
 
+/* Days that were wrong are mended by then. null: not compared yet, or there was no ledger. */
+static void print_ledger(const json_t *job, const json_t *result)
+{
+    const json_t *ledger = json_object_get(result, "sales_ledger");
+    long long days = field_number(ledger, "days", 0), orders = field_number(ledger, "orders", 0);
+    if (ledger == NULL || (json_is_null(ledger) && !is_done(job)))
+        return; /* also: a scheduler from before the ledger */
+    print_label("sales ledger");
+    if (json_is_null(ledger))
+        fputs("not compared: there is none that has all orders, or it could not be read", stdout);
+    else if (days == 0)
+        fputs("right on every day", stdout);
+    else
+        printf("was wrong on %lld day%s, by %lld order%s, and is mended\n"
+               "               Something changed orders past the triggers of the ledger.",
+               days, days == 1 ? "" : "s", orders, orders == 1 ? "" : "s");
+    fputc('\n', stdout);
+}
+
 static void print_comparison(const json_t *job, const json_t *result)
 {
     const json_t *parameters = json_object_get(job, "parameters");
@@ -124,6 +143,7 @@ static void print_comparison(const json_t *job, const json_t *result)
     if (field_true(result, "approximate"))
         fputs("  The numbers are differences of whole hours: too much differs to look up each.\n",
               stdout);
+    print_ledger(job, result);
     if (!is_done(job))
         return;
     const char *full = field_true(parameters, "full") ? " --full" : "",

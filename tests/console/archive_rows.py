@@ -19,7 +19,7 @@ JOBS = """INSERT INTO jobs (kind, state, requested, started, finished, parameter
         AS times
     RETURNING id"""
 
-# As a verification writes it that has found one order without a document.
+# As a verification writes it that has found one order without a document, and two past the ledger.
 TALLY = {"count": 0, "ids": []}
 RESULT = dict.fromkeys(("missing", "extra", "different", "dead_at_index", "refused"), TALLY) | {
     "missing": {"count": 1, "ids": ["0193a5e2-0000-7000-8000-00000000c0de"]},
@@ -30,6 +30,7 @@ RESULT = dict.fromkeys(("missing", "extra", "different", "dead_at_index", "refus
     "repaired": 0,
     "deleted": 0,
     "approximate": False,
+    "sales_ledger": {"days": 1, "orders": 2},
 }
 
 

@@ -245,6 +245,7 @@ def test_many(console, rows, jobs):
     expect(row(page, ids[-51])).to_be_visible()
     row(page, ids[-51]).get_by_role("link").click()
     expect(fact(page, "Missing in the index").get_by_role("link")).to_have_count(1)
+    expect(fact(page, "Sales ledger")).to_contain_text("wrong on 1 day, by 2 orders, and is mended")
     page.get_by_role("link", name="All jobs").click()
     expect(row(page, ids[-1])).to_be_visible()
 

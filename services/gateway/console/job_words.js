@@ -194,6 +194,9 @@ function comparison(job, out) {
             'Note',
             ['The numbers are differences of whole hours: too much differs to look up each.'],
         ]);
+    const ledger = salesLedger(job, out.sales_ledger);
+    if (ledger !== '')
+        facts.push(['Sales ledger', [ledger]]);
     const advice = job.state === 'done' ? repairs(out) : [];
     if (advice.length > 0)
         facts.push([
@@ -207,6 +210,24 @@ function comparison(job, out) {
             ],
         ]);
     return facts;
+}
+
+/**
+ * What is said of the ledger of the daily sales; '' while it is not compared yet.
+ * @param {any} job
+ * @param {any} ledger undefined: of a scheduler from before the ledger
+ * @returns {string}
+ */
+function salesLedger(job, ledger) {
+    if (ledger === undefined || (ledger === null && job.state !== 'done'))
+        return '';
+    if (ledger === null)
+        return 'Not compared: there is none that has all orders, or it could not be read.';
+    if (!ledger.days)
+        return 'Right on every day.';
+    return `It was wrong on ${plural(ledger.days, 'day')}, by ${
+        plural(ledger.orders,
+               'order')}, and is mended: something changed orders past its triggers.`;
 }
 
 /**

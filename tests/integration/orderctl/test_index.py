@@ -83,6 +83,13 @@ def test_verify(orderctl, gateway, ends_as, arguments, kind, parameters):
         ({"missing": ONE, "refused": ONE}, WRONG, "ORDER_INDEX_SETTINGS_FILE, then orderctl reindex\n"),
         ({"dead_at_index": ONE}, WRONG, "orderctl dead list --stage index"),
         ({"dead_at_index": ONE, "repaired": 1}, GOOD, "repaired     1 documents"),
+        ({"sales_ledger": {"days": 0, "orders": 0}}, GOOD, "sales ledger right on every day\n"),
+        (
+            {"sales_ledger": {"days": 1, "orders": 2}},
+            GOOD,
+            "sales ledger was wrong on 1 day, by 2 orders, and is mended\n",
+        ),
+        ({"sales_ledger": None}, GOOD, "sales ledger not compared"),
     ],
     ids=str,
 )
@@ -91,6 +98,11 @@ def test_differences(orderctl, ends_as, result, ends_with, words):
     text = orderctl("verify", "--full", ends_with=ends_with).stdout
     assert words in text
     assert "\33" not in text
+
+
+def test_a_scheduler_without_the_ledger(orderctl, ends_as):
+    ends_as(job(kind="verify", parameters={}, result=compared(), **DONE))
+    assert "ledger" not in orderctl("verify").stdout
 
 
 REBUILT = {
