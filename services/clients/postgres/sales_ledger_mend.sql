@@ -10,7 +10,8 @@ stored AS (
         coalesce(sum(amount::numeric) FILTER (WHERE amount BETWEEN -1e30 AND 1e30), 0) AS total,
         count(*) AS orders
     FROM orders
-    -- Not by a join: the index on created_at is of use.
+    -- Not by a join: the index on created_at is of use. The planner takes what is between the bounds
+    -- for 0.5 % of the orders, whatever they are: so it uses the index, and groups by hashing.
     WHERE created_at >= coalesce(
             (SELECT date_trunc('day', first) AT TIME ZONE 'UTC' FROM bounds), '-infinity')
         AND created_at <= coalesce(
