@@ -8,6 +8,7 @@
 #include "services/base/log.h"
 #include "services/base/memory.h"
 #include "services/base/metrics.h"
+#include "services/scheduler/ledger_health.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,9 @@ struct ledger_task {
     unsigned lock_tries;
     int64_t fold_at_ms;
     char told[200]; /* why the view reads all orders, as last logged */
+    int64_t lost;   /* triggers, as last logged */
     struct verification verification;
-    struct metric_gauge *in_use;
+    struct ledger_health *health;
     struct metric_counter *drift_days, *drift_orders;
 };
 
@@ -129,6 +131,14 @@ static void tell(struct ledger_task *task, const char *reason)
         log_warn("the daily sales are summed up from all orders", log_text("reason", reason));
 }
 
+static void tell_lost(struct ledger_task *task, int64_t lost)
+{
+    if (lost > 0 && lost != task->lost)
+        log_error("triggers of the sales ledger are missing or disabled, and are made again",
+                  log_number("triggers", lost));
+    task->lost = lost;
+}
+
 static int send_step(struct ledger_task *task, enum sales_ledger_next next)
 {
     struct verification *wanted = &task->verification;
@@ -157,6 +167,15 @@ static int send_step(struct ledger_task *task, enum sales_ledger_next next)
     return 0;
 }
 
+static void on_told(void *arg, const struct database_answer *answer)
+{
+    struct ledger_task *task = arg;
+    if (answer->status == DATABASE_OK)
+        look_in(task, 0);
+    else
+        look_after_failure(task, answer, "cannot write down whether there can be a sales ledger");
+}
+
 static void on_looked(void *arg, const struct database_answer *answer)
 {
     struct ledger_task *task = arg;
@@ -164,14 +183,18 @@ static void on_looked(void *arg, const struct database_answer *answer)
         look_after_failure(task, answer, "cannot look at the sales ledger");
         return;
     }
-    const char *reason;
-    enum sales_ledger_next next = sales_ledger_looked(answer, &reason);
-    metric_set(task->in_use, next == SALES_LEDGER_DONE && reason == NULL);
-    if (next == SALES_LEDGER_CANNOT || next == SALES_LEDGER_DONE)
-        tell(task, reason);
-    if (send_step(task, next) != 0)
+    struct sales_ledger_look look;
+    sales_ledger_looked(answer, &look);
+    ledger_health_tell(task->health, &look);
+    tell_lost(task, look.lost);
+    if (look.next == SALES_LEDGER_CANNOT || look.next == SALES_LEDGER_DONE)
+        tell(task, look.reason);
+    const char *obstacle = look.next == SALES_LEDGER_CANNOT ? look.reason : NULL;
+    int sent = look.untold ? sales_ledger_tell(task->database, obstacle, on_told, task)
+                           : send_step(task, look.next);
+    if (sent != 0)
         look_in(task, LOOK_MS); /* the connection is lost; on_state() tells when it is back */
-    if (next == SALES_LEDGER_CANNOT)
+    if (look.next == SALES_LEDGER_CANNOT)
         end_verification(task, NULL);
 }
 
@@ -196,8 +219,7 @@ struct ledger_task *ledger_task_new(struct event_loop *loop, const char *dsn)
     *task = (struct ledger_task){
         .backoff = {.base_ms = RETRY_BASE_MS, .cap_ms = RETRY_CAP_MS},
         .timer = event_loop_timer(loop, on_timer, task),
-        .in_use = metric_gauge("sales_ledger_in_use", NULL,
-                               "1: the daily sales are read from the ledger"),
+        .health = ledger_health_new(),
         .drift_days = metric_counter("sales_ledger_drifts_total", NULL,
                                      "Days whose total in the ledger was wrong and was mended"),
         .drift_orders = metric_counter("sales_ledger_drift_orders_total", NULL,
@@ -222,6 +244,7 @@ void ledger_task_free(struct ledger_task *task)
         return;
     database_free(task->database);
     loop_timer_free(task->timer);
+    ledger_health_free(task->health);
     free(task);
 }
 

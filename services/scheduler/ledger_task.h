@@ -1,5 +1,6 @@
 /* Keeps the sales ledger (clients/postgres/sales_ledger.h): makes it step by step, folds it each
- * minute, makes again what somebody has dropped, and mends it where it is wrong. */
+ * minute, makes again what somebody has dropped, and mends it where it is wrong. Health's check
+ * "sales_ledger" is of this part (ledger_health.h). */
 #ifndef SCHEDULER_LEDGER_TASK_H
 #define SCHEDULER_LEDGER_TASK_H
 

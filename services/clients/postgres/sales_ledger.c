@@ -108,20 +108,41 @@ int sales_ledger_look(struct database *database, database_done_fn *on_done, void
     return database_send(database, sales_ledger_look_sql, NULL, false, on_done, arg);
 }
 
-enum sales_ledger_next sales_ledger_looked(const struct database_answer *answer,
-                                           const char **ret_reason)
+static enum sales_ledger_next read_next(const char *said)
 {
     static const char *const words[] = {
         [SALES_LEDGER_WAIT] = "wait",         [SALES_LEDGER_CANNOT] = "cannot",
         [SALES_LEDGER_TRIGGERS] = "triggers", [SALES_LEDGER_FILL] = "fill",
         [SALES_LEDGER_VIEW] = "view",
     };
-    const char *said = PQgetvalue(answer->result, 0, 0);
-    *ret_reason = PQgetisnull(answer->result, 0, 1) ? NULL : PQgetvalue(answer->result, 0, 1);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(said, words[i]) == 0)
             return (enum sales_ledger_next)i;
     return SALES_LEDGER_DONE;
+}
+
+void sales_ledger_looked(const struct database_answer *answer, struct sales_ledger_look *ret_look)
+{
+    const PGresult *result = answer->result;
+    *ret_look = (struct sales_ledger_look){
+        .next = read_next(PQgetvalue(result, 0, 0)),
+        .reason = PQgetisnull(result, 0, 1) ? NULL : PQgetvalue(result, 0, 1),
+        .untold = PQgetvalue(result, 0, 2)[0] == 't',
+        .lost = strtoll(PQgetvalue(result, 0, 3), NULL, 10), /* of NULL it is 0 */
+        .lost_at_us = strtoll(PQgetvalue(result, 0, 4), NULL, 10),
+        .drift_at_us = strtoll(PQgetvalue(result, 0, 5), NULL, 10),
+        .drift_days = strtoll(PQgetvalue(result, 0, 6), NULL, 10),
+        .drift_orders = strtoll(PQgetvalue(result, 0, 7), NULL, 10),
+    };
+}
+
+int sales_ledger_tell(struct database *database, const char *obstacle, database_done_fn *on_done,
+                      void *arg)
+{
+    const char *const values[] = {obstacle};
+    const struct database_parameters parameters = {.count = 1, .values = values};
+    return database_send(database, "UPDATE sales_ledger_state SET obstacle = $1", &parameters,
+                         false, on_done, arg);
 }
 
 static int change(struct database *database, const char *const *statements, int64_t lock_timeout_ms,

@@ -28,10 +28,24 @@ enum sales_ledger_next {
 int sales_ledger_look(struct database *database, database_done_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
-/* The answer to it, which is DATABASE_OK. *ret_reason is why the view goes on reading all orders
- * (SALES_LEDGER_CANNOT, SALES_LEDGER_DONE), or NULL, and lives as long as the answer. */
-enum sales_ledger_next sales_ledger_looked(const struct database_answer *answer,
-                                           const char **ret_reason);
+/* Instants are microseconds since 1970, 0: never. */
+struct sales_ledger_look {
+    enum sales_ledger_next next;
+    const char *reason; /* why the view goes on reading all orders (SALES_LEDGER_CANNOT,
+                         * SALES_LEDGER_DONE), or NULL; lives as long as the answer */
+    bool untold;        /* sales_ledger_tell() is to be called: others know an older obstacle */
+    int64_t lost;       /* triggers of a ledger that was filled: missing or disabled now */
+    int64_t lost_at_us; /* when such were last made again */
+    int64_t drift_at_us, drift_days, drift_orders; /* when it was last found wrong, and mended */
+};
+
+/* The answer to it, which is DATABASE_OK. */
+void sales_ledger_looked(const struct database_answer *answer, struct sales_ledger_look *ret_look);
+
+/* Write down why there can be no ledger here, for those who read it; NULL: there can. Returns 0 or
+ * -1 as database_send(). */
+int sales_ledger_tell(struct database *database, const char *obstacle, database_done_fn *on_done,
+                      void *arg) __attribute__((warn_unused_result));
 
 /* What follows is a transaction of several statements each: the connection serves nothing else
  * meanwhile, and has a statement timeout that is long enough to read all orders. */

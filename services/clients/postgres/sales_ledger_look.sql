@@ -1,6 +1,10 @@
--- What has to be done before daily_sales_mv reads the ledger? One row:
---   next    'wait', 'cannot', 'triggers', 'fill', 'view' or 'done' (enum sales_ledger_next)
---   reason  of 'cannot', or why a 'done' leaves the view over orders; else NULL
+-- What has to be done before daily_sales_mv reads the ledger, and what has gone past it? One row:
+--   next          'wait', 'cannot', 'triggers', 'fill', 'view' or 'done' (enum sales_ledger_next)
+--   reason        of 'cannot', or why a 'done' leaves the view over orders; else NULL
+--   untold        whether sales_ledger_state.obstacle is to become the reason of 'cannot', or NULL
+--   lost          triggers of a ledger that was filled before that are missing or disabled now
+--   lost_at, drift_at, drift_days, drift_orders
+--                 of sales_ledger_state; instants in microseconds since 1970; NULL: never
 -- Reads catalogs and one row.
 WITH objects AS (
     SELECT orders.oid AS orders, orders.relkind AS orders_kind, ledger.oid AS ledger,
@@ -26,20 +30,27 @@ view_rules AS (
 SELECT CASE
     WHEN orders IS NULL OR ledger IS NULL OR mv IS NULL THEN 'wait' -- for schema.sql
     WHEN never IS NOT NULL THEN 'cannot'
-    WHEN (SELECT count(*) FROM pg_trigger WHERE tgrelid = orders AND tgenabled IN ('O', 'A')
-        AND tgname IN ('sales_ledger_insert', 'sales_ledger_update', 'sales_ledger_delete',
-            'sales_ledger_truncate')
-        AND tgfoid = to_regprocedure(format('%s.sales_ledger_write()', home::regnamespace))) <> 4
-        THEN 'triggers'
-    WHEN NOT EXISTS (SELECT FROM sales_ledger_state WHERE filled_at > '-infinity') THEN 'fill'
+    WHEN triggers <> 4 THEN 'triggers'
+    WHEN NOT coalesce(filled_at > '-infinity', false) THEN 'fill'
     WHEN EXISTS (SELECT FROM view_rules WHERE ev_class = mv AND refobjid = ledger) THEN 'done'
     WHEN stays IS NULL THEN 'view'
     ELSE 'done' END AS next,
     CASE WHEN orders IS NULL OR ledger IS NULL OR mv IS NULL THEN NULL
     WHEN never IS NOT NULL THEN never
     WHEN NOT EXISTS (SELECT FROM view_rules WHERE ev_class = mv AND refobjid = ledger) THEN stays
-    END AS reason
-FROM objects LEFT JOIN created_at ON true,
+    END AS reason,
+    orders IS NOT NULL AND ledger IS NOT NULL AND only_row AND obstacle IS DISTINCT FROM never
+        AS untold,
+    CASE WHEN filled_at IS NOT NULL THEN 4 - triggers ELSE 0 END AS lost,
+    (extract(epoch FROM triggers_lost_at) * 1000000)::bigint AS lost_at,
+    (extract(epoch FROM drift_at) * 1000000)::bigint AS drift_at, drift_days, drift_orders
+FROM objects LEFT JOIN created_at ON true LEFT JOIN sales_ledger_state ON true,
+LATERAL (SELECT CASE WHEN orders IS NOT NULL AND ledger IS NOT NULL THEN
+    (SELECT count(*) FROM pg_trigger WHERE tgrelid = orders AND tgenabled IN ('O', 'A')
+        AND tgname IN ('sales_ledger_insert', 'sales_ledger_update', 'sales_ledger_delete',
+            'sales_ledger_truncate')
+        AND tgfoid = to_regprocedure(format('%s.sales_ledger_write()', home::regnamespace)))
+    END AS triggers) AS there,
 LATERAL (SELECT CASE
     WHEN orders_kind NOT IN ('r', 'p') THEN 'orders is no table'
     -- The day of a timestamp without time zone depends on the writer's session.

@@ -75,6 +75,7 @@ BEGIN
                        event, 'orders'::regclass, tables, home);
     END LOOP;
     -- What was written meanwhile is not in the ledger.
-    UPDATE sales_ledger_state SET filled_at = '-infinity' WHERE filled_at IS NOT NULL;
+    UPDATE sales_ledger_state SET filled_at = '-infinity', triggers_lost_at = now()
+    WHERE filled_at IS NOT NULL;
 END
 $install$

@@ -20,8 +20,6 @@
 
 /* 55000 object_not_in_prerequisite_state: "has not been populated" */
 #define SQLSTATE_NOT_POPULATED "55000"
-/* For the live totals: 55000, too. */
-#define SQLSTATE_NOT_FILLED "55000"
 #define US_PER_DAY (INT64_C(86400) * 1000000)
 #define UNIX_DAY_OF_2000 10957 /* a date is an int32 of days since 2000-01-01 (date_recv()) */
 
@@ -65,14 +63,22 @@ static void on_days(void *arg, const struct database_answer *answer)
     read.on_done(read.arg, days, read_days(answer, days), answer);
 }
 
+/* The table of the state may be empty. */
+static bool is_filled(const PGresult *result)
+{
+    return PQntuples(result) > 0 && PQgetvalue(result, 0, 2)[0] == 1;
+}
+
 static void on_live_days(void *arg, const struct database_answer *answer)
 {
     struct read read = *(struct read *)arg;
     free(arg);
     struct sales_day days[SALES_DAYS_MAX];
     struct database_answer not_filled;
-    if (answer->status == DATABASE_OK && PQntuples(answer->result) == 0) {
-        answer_set_failed(&not_filled, SQLSTATE_NOT_FILLED, "sales_ledger lacks orders");
+    if (answer->status == DATABASE_OK && !is_filled(answer->result)) {
+        bool never = PQntuples(answer->result) > 0 && !PQgetisnull(answer->result, 0, 3);
+        answer_set_failed(&not_filled, never ? SALES_IMPOSSIBLE : SALES_UNFINISHED,
+                          never ? PQgetvalue(answer->result, 0, 3) : "sales_ledger lacks orders");
         answer = &not_filled;
     }
     read.on_done(read.arg, days, read_days(answer, days), answer);
@@ -99,12 +105,14 @@ int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg
 
 int sales_view_read_live(struct database *database, sales_read_fn *on_done, void *arg)
 {
-    /* No row while the ledger is not filled, and one of NULLs when it is and has no day. */
+    /* One row, without a day, while the ledger is not filled, and when it has no day. */
     static const char sql[] =
-        "SELECT newest.* FROM sales_ledger_state LEFT JOIN"
+        "SELECT newest.*, filled, obstacle FROM"
+        " (SELECT coalesce(filled_at > '-infinity', false) AS filled, obstacle"
+        " FROM sales_ledger_state) AS state LEFT JOIN"
         " (SELECT " DAYS_OF("day", "sum(total)") " FROM sales_ledger WHERE " DAY_FITS(
             "day") " GROUP BY day HAVING sum(orders) > 0 AND " TOTAL_FITS("sum(total)")
-            NEWEST("day") ") AS newest ON true WHERE filled_at > '-infinity' ORDER BY day DESC";
+            NEWEST("day") ") AS newest ON filled ORDER BY day DESC";
     return read_sales(database, sql, on_live_days, on_done, arg);
 }
 

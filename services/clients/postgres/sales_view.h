@@ -12,8 +12,11 @@ typedef void sales_read_fn(void *arg, const struct sales_day *days, size_t count
 int sales_view_read(struct database *database, sales_read_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 
-/* The same of sales_ledger: exact to the last commit, without a refresh. DATABASE_FAILED with 55000
- * while the ledger is not filled. */
+/* The same of sales_ledger: exact to the last commit, without a refresh. DATABASE_FAILED with
+ * SALES_UNFINISHED until the ledger has all orders, and with SALES_IMPOSSIBLE when there can be
+ * none here, as the scheduler found; then the message says why. */
+#define SALES_UNFINISHED "55000"
+#define SALES_IMPOSSIBLE "0A000"
 int sales_view_read_live(struct database *database, sales_read_fn *on_done, void *arg)
     __attribute__((warn_unused_result));
 

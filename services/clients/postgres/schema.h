@@ -5,7 +5,7 @@
 
 #include "services/clients/postgres/connection.h"
 
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 
 /* Installing waits for the other replicas and may have to read all orders. A little more than the
  * server's own limit in SCHEMA_BEGIN_SQL, twice: waiting, then working. */

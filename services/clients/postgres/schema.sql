@@ -217,4 +217,11 @@ END
 $$;
 
 INSERT INTO order_pipeline_schema (version) VALUES (5) ON CONFLICT DO NOTHING;
+
+-- Version 6. What the scheduler tells of the sales ledger.
+ALTER TABLE sales_ledger_state
+    ADD COLUMN IF NOT EXISTS obstacle text, -- why there can be no ledger here, or NULL
+    ADD COLUMN IF NOT EXISTS triggers_lost_at timestamptz; -- when missing triggers were last made again
+
+INSERT INTO order_pipeline_schema (version) VALUES (6) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -14,7 +14,7 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
      NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
     (8, 'daily_sales_mv', 'm', '{sale_date,total_revenue}', NULL, '{SELECT}'),
     (8, 'sales_ledger', 'r', '{day,total,orders}', NULL, '{SELECT}'),
-    (8, 'sales_ledger_state', 'r', '{filled_at}', NULL, '{SELECT}'),
+    (8, 'sales_ledger_state', 'r', '{filled_at,obstacle}', NULL, '{SELECT}'),
     (16, 'jobs', 'rp',
      '{id,kind,state,requested,started,lease,token,finished,error,'
      'parameters,requested_by,total,done,checkpoint,result,cancel,automatic}', NULL, '{SELECT,INSERT,UPDATE}'),
@@ -29,7 +29,8 @@ WITH RECURSIVE needed (uses, name, kinds, columns, target, privileges) AS (
     (32, 'sales_refresh', 'rp', '{id,tick,started_at,finished_at}', 'tick',
      '{SELECT,INSERT,UPDATE,DELETE}'),
     (32, 'sales_ledger', 'r', '{day,total,orders}', NULL, '{SELECT,INSERT,DELETE}'),
-    (32, 'sales_ledger_state', 'r', '{only_row,filled_at,drift_at,drift_days,drift_orders}', NULL,
+    (32, 'sales_ledger_state', 'r',
+     '{only_row,filled_at,drift_at,drift_days,drift_orders,obstacle,triggers_lost_at}', NULL,
      '{SELECT,UPDATE}'),
     (64, 'dead_letters', 'rp', '{}', NULL, '{SELECT,INSERT,UPDATE,DELETE}'),
     (64, 'job_items', 'rp', '{job,item,state}', NULL, '{SELECT,UPDATE,DELETE}'),
@@ -64,7 +65,8 @@ lacking_columns AS (
         ('jobs', 'parameters'), ('jobs', 'requested_by'), ('jobs', 'total'), ('jobs', 'done'),
         ('jobs', 'checkpoint'), ('jobs', 'result'), ('jobs', 'cancel'),
         ('jobs', 'automatic'),
-        ('scheduler_seen', 'archive'), ('scheduler_seen', 'archive_fault')) AS later
+        ('scheduler_seen', 'archive'), ('scheduler_seen', 'archive_fault'),
+        ('sales_ledger_state', 'obstacle'), ('sales_ledger_state', 'triggers_lost_at')) AS later
     FROM used, unnest(columns) AS column_name
     WHERE oid IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_attribute

@@ -95,6 +95,16 @@ def a_sales_view_that_stays_old(shop, _servers):
         shop.postgres.execute("ALTER TABLE sales_refresh DROP CONSTRAINT never")
 
 
+@provokes(SalesLedgerTriggersLost={}, SalesLedgerDrift={})
+def a_ledger_that_was_gone_past(shop, _servers):
+    """As the scheduler writes it down."""
+    shop.postgres.execute("UPDATE sales_ledger_state SET triggers_lost_at = now(), drift_at = now()")
+    try:
+        yield
+    finally:
+        shop.postgres.execute("UPDATE sales_ledger_state SET triggers_lost_at = NULL, drift_at = NULL")
+
+
 @provokes(
     SearchIndexIncomplete={},
     SearchIndexFault={},

@@ -1,4 +1,5 @@
 /* The ledger of the daily sales: how it comes to be, and that it is exact whoever writes. */
+#include "proto/timestamp.h"
 #include "services/clients/postgres/sales_ledger.h"
 #include "services/clients/postgres/sales_view.h"
 #include "tests/unit/clients/postgres/fixture.h"
@@ -34,18 +35,18 @@ static void assert_exact(struct fixture *fixture)
 
 struct looked {
     bool done;
-    enum sales_ledger_next next;
+    struct sales_ledger_look look;
     char reason[200];
 };
 
 static void on_looked(void *arg, const struct database_answer *answer)
 {
     struct looked *looked = arg;
-    const char *reason;
     assert_int_equal(answer->status, DATABASE_OK);
     looked->done = true;
-    looked->next = sales_ledger_looked(answer, &reason);
-    snprintf(looked->reason, sizeof looked->reason, "%s", reason != NULL ? reason : "");
+    sales_ledger_looked(answer, &looked->look);
+    snprintf(looked->reason, sizeof looked->reason, "%s",
+             looked->look.reason != NULL ? looked->look.reason : "");
 }
 
 static struct looked look(struct connection *connection)
@@ -60,7 +61,7 @@ static void assert_next(struct connection *connection, enum sales_ledger_next ne
                         const char *reason)
 {
     struct looked looked = look(connection);
-    assert_int_equal(looked.next, next);
+    assert_int_equal(looked.look.next, next);
     assert_string_equal(looked.reason, reason);
 }
 
@@ -109,6 +110,14 @@ static void assert_mends(struct connection *connection, int64_t from_us, int64_t
     assert_int_equal(mended.drift.days, days);
     assert_int_equal(mended.drift.orders, orders);
     assert_int_equal(mended.drift.filled, filled);
+}
+
+static void tell(struct connection *connection, const char *obstacle)
+{
+    struct reply reply = {.done = false};
+    assert_int_equal(sales_ledger_tell(connection->database, obstacle, on_reply, &reply), 0);
+    run_until(connection->fixture, &reply.done);
+    assert_int_equal(reply.answer.status, DATABASE_OK);
 }
 
 static void fold(struct connection *connection)
@@ -275,7 +284,14 @@ static void test_drift(void **state)
             " + n * interval '1 day' FROM generate_series(-1, 1) AS n, generate_series(1, 2);"
             "SET session_replication_role = origin");
     assert_next(&connection, SALES_LEDGER_DONE, ""); /* the catalogs do not tell */
+    assert_int_equal(look(&connection).look.drift_at_us, 0);
+    int64_t began_us = timestamp_now_us();
     assert_mends(&connection, march_1_us, march_1_us, 1, 2, true);
+    struct sales_ledger_look mended = look(&connection).look;
+    assert_in_range(mended.drift_at_us, began_us, timestamp_now_us());
+    assert_int_equal(mended.drift_days, 1);
+    assert_int_equal(mended.drift_orders, 2);
+    assert_int_equal(mended.lost + mended.lost_at_us, 0);
     assert_string_equal(query(fixture, ledger_sql), "2026-03-01=10/2");
     assert_string_equal(query(fixture, state_sql), "t 1 2");
     assert_string_equal(query(fixture, "SELECT string_agg(kind || ' ' || state, ',') FROM jobs"),
@@ -283,6 +299,7 @@ static void test_drift(void **state)
     assert_mends(&connection, INT64_MIN, INT64_MAX, 2, 4, true);
     assert_exact(fixture);
 
+    static const int lost[] = {1, 1, 4};
     static const char *const losses[] = {
         "ALTER TABLE orders DISABLE TRIGGER sales_ledger_insert",
         "DROP TRIGGER sales_ledger_insert ON orders",
@@ -292,8 +309,13 @@ static void test_drift(void **state)
         execute(fixture, losses[i]);
         execute(fixture, "INSERT INTO orders VALUES (gen_random_uuid(), 'x', 1, '2026-03-05')");
         assert_next(&connection, SALES_LEDGER_TRIGGERS, "");
+        struct sales_ledger_look before = look(&connection).look;
+        assert_int_equal(before.lost, lost[i]);
         assert_string_equal(install(&connection, NO_WAIT_MS), "");
         assert_next(&connection, SALES_LEDGER_FILL, "");
+        struct sales_ledger_look after = look(&connection).look;
+        assert_int_equal(after.lost, 0);
+        assert_true(after.lost_at_us > before.lost_at_us);
         assert_mends(&connection, INT64_MIN, INT64_MAX, 1, 1, true);
         assert_exact(fixture);
         assert_next(&connection, SALES_LEDGER_DONE, "");
@@ -347,6 +369,12 @@ static void test_little_privilege(void **state)
     other.database = database_new(fixture->loop, &options);
     run_until_up(&other);
     assert_next(&other, SALES_LEDGER_CANNOT, "role inserts lacks TRIGGER on orders");
+    assert_true(look(&other).look.untold);
+    tell(&other, "role inserts lacks TRIGGER on orders");
+    assert_false(look(&other).look.untold);
+    assert_true(look(&connection).look.untold); /* who can has no obstacle to tell */
+    tell(&connection, NULL);
+    assert_false(look(&connection).look.untold);
     connection_close(&other);
     connection_close(&connection);
     execute(fixture, "DROP OWNED BY inserts; DROP ROLE inserts");

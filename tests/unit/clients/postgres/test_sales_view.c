@@ -31,6 +31,13 @@ static void read_view(struct connection *connection, struct sales *sales)
     run_until(connection->fixture, &sales->done);
 }
 
+static void read_live(struct connection *connection, struct sales *sales)
+{
+    memset(sales, 0, sizeof *sales);
+    assert_int_equal(sales_view_read_live(connection->database, on_sales, sales), 0);
+    run_until(connection->fixture, &sales->done);
+}
+
 struct refreshed {
     bool done;
     enum refresh_result result;
@@ -200,13 +207,52 @@ static void test_failing(void **state)
     connection_close(&connection);
 }
 
+static void assert_not_live(struct connection *connection, const char *sqlstate,
+                            const char *message)
+{
+    struct sales sales;
+    read_live(connection, &sales);
+    assert_int_equal(sales.answer.status, DATABASE_FAILED);
+    assert_string_equal(sales.answer.sqlstate, sqlstate);
+    assert_string_equal(sales.answer.message, message);
+    assert_int_equal(sales.count, 0);
+}
+
+/* Of the ledger, when it has all orders; else it says whether that will pass. */
+static void test_live(void **state)
+{
+    static const char lacks[] = "sales_ledger lacks orders";
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    struct sales sales;
+    execute(fixture, "INSERT INTO sales_ledger VALUES ('2026-03-01', 5, 1), ('2026-03-02', 1, 1),"
+                     " ('2026-03-01', 2.5, 1), ('2026-03-03', 0, 0), ('2026-03-04', 'NaN', 1)");
+    assert_not_live(&connection, SALES_UNFINISHED, lacks);
+    execute(fixture, "UPDATE sales_ledger_state SET filled_at = '-infinity'");
+    assert_not_live(&connection, SALES_UNFINISHED, lacks);
+    execute(fixture, "UPDATE sales_ledger_state SET obstacle = 'orders is no table'");
+    assert_not_live(&connection, SALES_IMPOSSIBLE, "orders is no table");
+    execute(fixture, "UPDATE sales_ledger_state SET filled_at = now()"); /* it goes on */
+    read_live(&connection, &sales);
+    assert_int_equal(sales.answer.status, DATABASE_OK);
+    assert_int_equal(sales.count, 2);
+    assert_string_equal(sales.days[0].total_revenue, "1");
+    assert_string_equal(sales.days[1].total_revenue, "7.5");
+    execute(fixture, "DELETE FROM sales_ledger");
+    read_live(&connection, &sales);
+    assert_int_equal(sales.answer.status, DATABASE_OK);
+    assert_int_equal(sales.count, 0);
+    execute(fixture, "DELETE FROM sales_ledger_state");
+    assert_not_live(&connection, SALES_UNFINISHED, lacks);
+    connection_close(&connection);
+}
+
 int run_sales_view_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(test_read),
-        DATABASE_TEST(test_tick_once),
-        DATABASE_TEST(test_holder_dies),
-        DATABASE_TEST(test_failing),
+        DATABASE_TEST(test_read),    DATABASE_TEST(test_tick_once), DATABASE_TEST(test_holder_dies),
+        DATABASE_TEST(test_failing), DATABASE_TEST(test_live),
     };
     return cmocka_run_group_tests_name("sales view", tests, NULL, NULL);
 }

@@ -143,7 +143,7 @@ static void upgrade(struct fixture *fixture, int version)
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
     assert_string_equal(query(fixture, "SELECT string_agg(version::text, ',' ORDER BY version)"
                                        " FROM order_pipeline_schema"),
-                        "1,2,3,4,5");
+                        "1,2,3,4,5,6");
     if (!original)
         store_as_version_1(fixture, 2);
 
@@ -175,7 +175,7 @@ static void upgrade(struct fixture *fixture, int version)
     /* A service of that version that starts now finds what it needs, and changes nothing. */
     install_version(fixture, version);
     assert_string_equal(query(fixture, indexes_sql), all_indexes);
-    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "5");
+    assert_string_equal(query(fixture, "SELECT max(version) FROM order_pipeline_schema"), "6");
 }
 
 static void test_upgrade(void **state)
@@ -220,6 +220,17 @@ static void test_upgrade_from_4_over_original(void **state)
 {
     install_original_schema(*state);
     upgrade(*state, 4);
+}
+
+static void test_upgrade_from_5(void **state)
+{
+    upgrade(*state, 5);
+}
+
+static void test_upgrade_from_5_over_original(void **state)
+{
+    install_original_schema(*state);
+    upgrade(*state, 5);
 }
 
 /* Started again, nothing happens; what somebody dropped comes back, and the rest stays. */
@@ -303,6 +314,8 @@ int run_schema_tests(void)
         DATABASE_TEST(test_upgrade_from_3_over_original),
         DATABASE_TEST(test_upgrade_from_4),
         DATABASE_TEST(test_upgrade_from_4_over_original),
+        DATABASE_TEST(test_upgrade_from_5),
+        DATABASE_TEST(test_upgrade_from_5_over_original),
         DATABASE_TEST(test_again),
         DATABASE_TEST(test_without_the_right_to_create),
     };
