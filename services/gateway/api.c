@@ -44,6 +44,10 @@ enum problem order_store_problem(enum order_store_status status)
         return PROBLEM_STORE_UNAVAILABLE;
     case ORDER_STORE_FAILED:
         return PROBLEM_STORE_FAILED;
+    case ORDER_STORE_UNFINISHED:
+        return PROBLEM_SALES_UNFINISHED;
+    case ORDER_STORE_IMPOSSIBLE:
+        return PROBLEM_LIVE_SALES_IMPOSSIBLE;
     }
     abort(); /* success is no problem */
 }

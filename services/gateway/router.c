@@ -41,7 +41,7 @@ static const struct route {
     {"search", "/api/search", READ, ORDER_MAX_BYTES, LIMITED, search_orders,
      STATUSES(200, 502, 504)},
     {"sales", "/api/dashboard/sales", READ, ORDER_MAX_BYTES, LIMITED, read_sales,
-     STATUSES(200, 500)},
+     STATUSES(200, 500, 501)},
     {"refresh", "/api/admin/refresh", WRITE, ORDER_MAX_BYTES, ADMIN_OPEN, refresh_sales,
      STATUSES(200, 401, 403, 500, 504)},
     {"list_dead_letters", "/api/admin/dead-letters", READ, ORDER_MAX_BYTES, ADMIN,

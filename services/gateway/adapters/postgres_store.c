@@ -182,11 +182,27 @@ static void on_sales(void *arg, const struct sales_day *days, size_t count,
     call.on_done.sales(call.arg, status, days, count);
 }
 
+static void on_live_sales(void *arg, const struct sales_day *days, size_t count,
+                          const struct database_answer *answer)
+{
+    enum order_store_status status;
+    if (answer->status == DATABASE_FAILED && strcmp(answer->sqlstate, SALES_UNFINISHED) == 0)
+        status = ORDER_STORE_UNFINISHED;
+    else if (answer->status == DATABASE_FAILED && strcmp(answer->sqlstate, SALES_IMPOSSIBLE) == 0)
+        status = ORDER_STORE_IMPOSSIBLE;
+    else
+        status = read_status_of(answer);
+    struct call call = call_end(arg, status);
+    call.on_done.sales(call.arg, status, days, count);
+}
+
 static int read_sales(void *self, bool live, order_store_sales_fn *on_done, void *arg)
 {
     struct call *call = call_new(self, live ? READ_DASHBOARD_LIVE : READ_DASHBOARD, arg);
     call->on_done.sales = on_done;
-    if ((live ? sales_view_read_live : sales_view_read)(read_connection(self), on_sales, call) == 0)
+    int rc = live ? sales_view_read_live(read_connection(self), on_live_sales, call)
+                  : sales_view_read(read_connection(self), on_sales, call);
+    if (rc == 0)
         return 0;
     call_free(call);
     return -1;

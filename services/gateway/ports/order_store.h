@@ -17,6 +17,8 @@ enum order_store_status {
     ORDER_STORE_UNKNOWN,     /* insert_bulk only: no answer, it may have happened */
     ORDER_STORE_UNAVAILABLE, /* not now; certainly nothing was stored */
     ORDER_STORE_FAILED,      /* the server refused; certainly nothing was stored */
+    ORDER_STORE_UNFINISHED,  /* read_sales only: not all orders are summed up yet */
+    ORDER_STORE_IMPOSSIBLE,  /* read_sales only: nor will they be, until somebody changes that */
 };
 
 typedef void order_store_sales_fn(void *arg, enum order_store_status status,
@@ -32,9 +34,9 @@ struct order_store {
     void *self;
 
     /* Revenue by day, newest first, at most SALES_DAYS_MAX, as of the last refresh: none when the
-     * view is empty or was never filled. `live`: as of the last commit; ORDER_STORE_UNAVAILABLE
-     * when there is no ledger that has all orders. Returns -1 at once without a connection or with
-     * too many reads under way. */
+     * view is empty or was never filled. `live`: as of the last commit; ORDER_STORE_UNFINISHED
+     * until there is a ledger that has all orders, ORDER_STORE_IMPOSSIBLE when there can be none.
+     * Returns -1 at once without a connection or with too many reads under way. */
     int (*read_sales)(void *self, bool live, order_store_sales_fn *on_done, void *arg);
 
     /* The row and the dead letters of one order. Returns -1 as read_sales(). */

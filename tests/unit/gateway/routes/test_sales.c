@@ -89,6 +89,12 @@ static void test_failures(void **state)
     fakes->store_status = ORDER_STORE_FAILED;
     get();
     assert_problem(&reply, 500, "store_failed");
+    fakes->store_status = ORDER_STORE_UNFINISHED;
+    get();
+    assert_problem(&reply, 503, "sales_unfinished");
+    fakes->store_status = ORDER_STORE_IMPOSSIBLE;
+    get();
+    assert_problem(&reply, 501, "live_sales_impossible");
 }
 
 /* A crowd comes while a query is under way. */
