@@ -105,5 +105,6 @@ long elasticsearch_get(const struct elasticsearch_options *options, const char *
 
 void elasticsearch_probe_path(char path[ELASTICSEARCH_PATH_SIZE], const char *index)
 {
-    (void)snprintf(path, ELASTICSEARCH_PATH_SIZE, "/%s/_count?terminate_after=1", index);
+    (void)snprintf(path, ELASTICSEARCH_PATH_SIZE,
+                   "/%s/_field_caps?fields=product_name&filter_path=error,indices", index);
 }

@@ -49,8 +49,9 @@ long elasticsearch_get(const struct elasticsearch_options *options, const char *
 
 #define ELASTICSEARCH_PATH_SIZE 320 /* of "/INDEX/…": an index name has up to 255 bytes */
 
-/* The path that counts the documents of an index, no further than to one: what a probe asks. It
- * needs what a search needs, the index and the privilege to read it. */
+/* The path of what a probe asks: what can be done with the field product_name. It needs what a
+ * search needs, the index, a shard of it and the privilege to read it; but it is none, so an index
+ * that is only probed counts as idle. */
 void elasticsearch_probe_path(char path[ELASTICSEARCH_PATH_SIZE], const char *index);
 
 /* For config_option.validate. */

@@ -1,6 +1,6 @@
-/* order_search by _search. The dependency's state follows the answers. A probe counts the orders,
- * so that the state is known without searches, too: it needs what a search needs, the index and the
- * privilege to read it. */
+/* order_search by _search. The dependency's state follows the answers. A probe asks which indices
+ * can be searched, so that the state is known without searches, too: it needs what a search needs,
+ * the index and the privilege to read it. */
 #include "services/gateway/adapters/elasticsearch_search.h"
 #include "services/base/memory.h"
 #include "services/clients/elasticsearch/server_error.h"
@@ -85,6 +85,14 @@ static bool is_search_answer(const char *body, size_t len)
         return false;
     hits = skip_blanks(hits + 1, end);
     return hits < end && *hits == '{';
+}
+
+/* The answer to a probe names the indices that have answered. A server may leave out those that
+ * cannot, and answer with 200 all the same. */
+static bool is_probe_answer(const char *body, size_t len)
+{
+    static const char some[] = "{\"indices\":[\"";
+    return is_object(body, len) && memmem(body, len, some, sizeof some - 1) != NULL;
 }
 
 /* `good` says how the body of an answer with status 200 should be. READING_BAD has a reason. */
@@ -296,7 +304,9 @@ static int has_document(void *self, const struct order_id *id, order_document_fn
 static enum reading read_probe(long status, enum http_end end, const char *body, size_t len,
                                const struct error *err, struct error *reason)
 {
-    enum reading reading = read_answer(status, end, body, len, is_object, err, reason);
+    enum reading reading = read_answer(status, end, body, len, is_probe_answer, err, reason);
+    if (reading == READING_BAD && status == 200 && is_object(body, len))
+        error_set(reason, "no shard of the index answers");
     return status == 400 ? READING_BAD : reading;
 }
 

@@ -13,28 +13,28 @@
 
 #include <cmocka.h>
 
-/* ---- the server: asked how many orders there are it is well ---- */
+/* ---- the server: asked what can be searched it is well ---- */
 
 static struct http_peer *peer;
 static char url[64];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int status;       /* of searches; 0: no answer at all */
-static int count_status; /* of the probe */
-static const char *search_answer, *count_answer;
+static int probe_status; /* of the probe */
+static const char *search_answer, *probe_answer;
 static char request[4096]; /* the last search */
 
 #define FOUND "{\"took\":1,\"hits\":{\"hits\":[]}}"
-#define COUNTED "{\"count\":1}"
+#define PROBED "{\"indices\":[\"orders-000001\"]}"
 #define MISSING                                                                                    \
     "{\"error\":{\"type\":\"index_not_found_exception\",\"reason\":\"no\"},\"status\":404}"
 
-static void set_answers(int search, const char *search_body, int count, const char *count_body)
+static void set_answers(int search, const char *search_body, int probe, const char *probe_body)
 {
     pthread_mutex_lock(&mutex);
     status = search;
     search_answer = search_body;
-    count_status = count;
-    count_answer = count_body;
+    probe_status = probe;
+    probe_answer = probe_body;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -42,9 +42,11 @@ static int serve(void *arg, const char *text, char *body, size_t size)
 {
     (void)arg;
     bool search = strstr(text, "_search") != NULL;
+    if (!search) /* an index that is probed stays idle */
+        assert_non_null(strstr(text, "GET /orders/_field_caps?"));
     pthread_mutex_lock(&mutex);
-    int code = search ? status : count_status;
-    snprintf(body, size, "%s", search ? search_answer : count_answer);
+    int code = search ? status : probe_status;
+    snprintf(body, size, "%s", search ? search_answer : probe_answer);
     if (search)
         snprintf(request, sizeof(request), "%s", text);
     pthread_mutex_unlock(&mutex);
@@ -104,7 +106,7 @@ static void open_search(const char *at)
 static int set_up(void **state)
 {
     (void)state;
-    set_answers(200, FOUND, 200, COUNTED);
+    set_answers(200, FOUND, 200, PROBED);
     open_search(url);
     return 0;
 }
@@ -228,7 +230,7 @@ static void test_answers_that_are_none(void **state)
     };
     turn_until(changes == 1); /* the probe is over */
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        set_answers(200, cases[i].body, 200, COUNTED);
+        set_answers(200, cases[i].body, 200, PROBED);
         struct seen seen = search_answered(200);
         if ((seen.status == ORDER_SEARCH_OK) != cases[i].good || up != cases[i].good)
             fail_msg("%s", cases[i].body);
@@ -290,7 +292,7 @@ static void test_state_by_probes(void **state)
         const char *body, *why; /* NULL: it is up */
     } cases[] = {
         {404, "<html>", "it answers with status 404: no reason given"},
-        {200, COUNTED, NULL},
+        {200, PROBED, NULL},
         {400, "{\"error\":{\"type\":\"index_closed_exception\",\"reason\":\"closed\"}}",
          "it answers with status 400: index_closed_exception: closed"},
         {404, MISSING, NULL},
@@ -299,7 +301,11 @@ static void test_state_by_probes(void **state)
         {403, "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"read\"}}",
          "it answers with status 403: cluster_block_exception: read"},
         {200, "<html>", "what it answers is not the answer to a search"},
-        {200, COUNTED, NULL},
+        {200, PROBED, NULL},
+        {200, "{\"indices\":[]}", "no shard of the index answers"},
+        {200, PROBED, NULL},
+        {200, "{}", "no shard of the index answers"},
+        {200, PROBED, NULL},
     };
     turn_until(changes == 1);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
