@@ -30,7 +30,7 @@ struct index_health *index_health_new(void)
         .fault = metric_gauge("search_index_fault", NULL,
                               "1: something about the search index waits for a person"),
         .documents = metric_gauge("search_index_documents", NULL,
-                                  "Documents of the search index, when last counted"),
+                                  "Documents of the search index, as last counted or seen"),
         .verified = metric_gauge(at, "orders=\"recent\"", at_help),
         .verified_full = metric_gauge(at, "orders=\"all\"", at_help),
         .found_missing = metric_gauge(found, "state=\"missing\"", found_help),

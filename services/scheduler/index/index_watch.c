@@ -3,8 +3,9 @@
  *   read the row ─▶ look at the index ─▶ claim it ─▶ its statistics ─▶ count it ─▶ write
  *
  * The row is read each turn, for health. The rest follows when a look is due, and ends as soon as
- * there is nothing new: an index that is idle must not be searched, because it would be refreshed
- * for that, so its documents are counted only after their statistics have changed. What is written
+ * there is nothing new. To count documents is a search: the server refreshes an index that is
+ * searched, and goes on refreshing it for a while. So the statistics are believed while they grow,
+ * and the documents are counted of an index that is new, and when some may be lost. What is written
  * depends on what was read before the look, so a swap of the index that falls between them changes
  * nothing. While PostgreSQL is away, a look tells no more than how Elasticsearch is.
  *
@@ -46,8 +47,9 @@ struct index_watch {
     bool has_read;   /* in this round: */
     struct search_index read;
     struct index_look look;            /* of this round; or of none: INDEX_ABSENT */
-    struct watch_statistics now, then; /* of this round, and when the documents were last counted */
-    char counted[INDEX_IDENTITY_SIZE]; /* the index that `then` is of */
+    struct watch_statistics now, then; /* of this round, and of the one before */
+    char counted[INDEX_IDENTITY_SIZE]; /* the index that `then` is of, whose documents were counted
+                                        */
     bool suspects;                     /* the last look saw another index than the row tells: */
     char suspect[INDEX_IDENTITY_SIZE]; /* this one */
     bool is_foreign, claim_refused, statistics_refused;
@@ -180,22 +182,36 @@ static void end_unchanged(struct index_watch *watch)
         end_round(watch, INDEX_WATCH_LOOK_MS);
 }
 
-static void count_if_new(struct index_watch *watch)
+/* The statistics of a shard that is not refreshed may be behind what another copy of it was counted
+ * to have: only a count says that there are fewer. */
+static void believe_statistics(struct index_watch *watch)
+{
+    watch->then = watch->now;
+    if (watch->now.documents <= watch->read.documents) {
+        end_unchanged(watch);
+        return;
+    }
+    report(watch, true, NULL);
+    write_step(watch, search_index_counted(watch->database, &watch->read, watch->now.documents,
+                                           watch->repair, on_counted, watch));
+}
+
+static void count_if_needed(struct index_watch *watch)
 {
     bool is_new = !same_identity(watch) || watch->read.documents < 0 ||
-                  strcmp(watch->counted, watch->look.identity) != 0 ||
-                  watch->now.documents != watch->then.documents ||
-                  watch->now.deleted != watch->then.deleted;
-    if (is_new || watch->statistics_refused)
+                  strcmp(watch->counted, watch->look.identity) != 0;
+    bool may_be_fewer =
+        watch->now.documents < watch->then.documents || watch->now.deleted > watch->then.deleted;
+    if (is_new || may_be_fewer || watch->statistics_refused)
         ask(watch, WATCH_COUNT, watch->index, NULL);
     else
-        end_unchanged(watch);
+        believe_statistics(watch);
 }
 
 static void ask_statistics(struct index_watch *watch)
 {
     if (watch->statistics_refused)
-        count_if_new(watch);
+        count_if_needed(watch);
     else
         ask(watch, WATCH_STATISTICS, watch->index, NULL);
 }
@@ -296,7 +312,7 @@ static void read_statistics(struct index_watch *watch, const char *body, size_t 
                  log_text("reason", refusal));
     else
         watch->now = watch_answers_statistics(body, body_len);
-    count_if_new(watch);
+    count_if_needed(watch);
 }
 
 static void on_answer(void *arg, enum watch_request request, enum watch_verdict verdict,

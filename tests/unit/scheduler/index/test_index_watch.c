@@ -203,7 +203,7 @@ static void test_the_first_look(void **state)
     stop(&stand);
 }
 
-/* An index that does not change is looked at each 10 s, and not searched. */
+/* An index that nobody searches is looked at each 10 s, and not searched: also while it grows. */
 static void test_an_idle_index(void **state)
 {
     struct stand stand;
@@ -217,8 +217,47 @@ static void test_an_idle_index(void **state)
     assert_int_equal(atomic_load(&stand.counts), counts);
     atomic_store(&stand.documents, 5);
     look_again(&stand);
-    assert_int_equal(atomic_load(&stand.counts), counts + 1);
     assert_string_equal(row(&stand), "index-1 5");
+    atomic_store(&stand.documents, 7);
+    look_again(&stand);
+    assert_string_equal(row(&stand), "index-1 7");
+    assert_int_equal(atomic_load(&stand.counts), counts);
+    stop(&stand);
+}
+
+/* Another scheduler has counted more than the statistics of a shard know that is not refreshed. */
+static void test_statistics_that_are_behind(void **state)
+{
+    struct stand stand;
+    start(&stand, *state, true);
+    wait_until(strcmp(row(&stand), "index-1 4") == 0, pass(&stand));
+    unsigned counts = atomic_load(&stand.counts);
+    execute(stand.fixture, "UPDATE search_index SET documents = 9");
+    atomic_store(&stand.documents, 6);
+    look_again(&stand);
+    look_again(&stand);
+    assert_string_equal(row(&stand), "index-1 9");
+    assert_int_equal(atomic_load(&stand.counts), counts);
+    assert_string_equal(jobs(&stand), "");
+    stop(&stand);
+}
+
+/* As many as before, and some are deleted: their places may have been taken meanwhile. */
+static void test_deleted_documents(void **state)
+{
+    struct stand stand;
+    start(&stand, *state, true);
+    wait_until(strcmp(row(&stand), "index-1 4") == 0, pass(&stand));
+    unsigned counts = atomic_load(&stand.counts);
+    atomic_store(&stand.deleted, 2);
+    look_again(&stand);
+    assert_int_equal(atomic_load(&stand.counts), counts + 1);
+    atomic_store(&stand.deleted, 0); /* they are merged away */
+    look_again(&stand);
+    assert_int_equal(atomic_load(&stand.counts), counts + 1);
+    atomic_store(&stand.deleted, 1);
+    look_again(&stand);
+    assert_int_equal(atomic_load(&stand.counts), counts + 2);
     stop(&stand);
 }
 
@@ -468,6 +507,8 @@ int main(void)
         DATABASE_TEST(test_another_index_at_the_start),
         DATABASE_TEST(test_a_moment_without_an_index),
         DATABASE_TEST(test_it_is_only_told),
+        DATABASE_TEST(test_statistics_that_are_behind),
+        DATABASE_TEST(test_deleted_documents),
         DATABASE_TEST(test_fewer_documents),
         DATABASE_TEST(test_the_index_of_another_deployment),
         DATABASE_TEST(test_without_the_privilege_to_monitor),
