@@ -51,7 +51,7 @@ def is_made(ours, client):
     made = client.indices.get(index=ALIAS)[number(1)]
     assert made["mappings"]["properties"]["product_name"] == {"type": "text", "analyzer": "parts"}
     assert made["mappings"]["properties"]["amount"] == {"type": "double"}
-    assert made["settings"]["index"]["refresh_interval"] == "1s"
+    assert "refresh_interval" not in made["settings"]["index"]
 
 
 def is_made_again(ours, client):

@@ -17,9 +17,9 @@
 /* No type or setting that only some servers have. A field that is not listed is kept in _source and
  * not indexed. `id` is `_id` once more, for a client that pages through the index: `_id` cannot be
  * sorted by. Its doc values are enough for that; inverted, it would cost Elasticsearch 3 of 20 us
- * of CPU a document more. refresh_interval is set because without it an index that is not searched
- * for a while is refreshed no more, and the first search has to wait for it. */
-static const char defaults[] = "{\"settings\":{\"" REFRESH "\":\"1s\",\"" EXPAND "\":\"0-1\"},"
+ * of CPU a document more. refresh_interval is not set: so an index that nobody has searched for
+ * 30 s (index.search.idle.after) is refreshed no more, and the first search waits for a refresh. */
+static const char defaults[] = "{\"settings\":{\"" EXPAND "\":\"0-1\"},"
                                "\"mappings\":{\"dynamic\":false,\"properties\":{"
                                "\"id\":{\"type\":\"keyword\",\"index\":false},"
                                "\"product_name\":{\"type\":\"text\"},"
@@ -30,7 +30,7 @@ static const char defaults[] = "{\"settings\":{\"" REFRESH "\":\"1s\",\"" EXPAND
 static const char *const kept_members[] = {"_source", "_routing", "_meta"};
 
 struct index_definition {
-    json_t *settings; /* {"index.refresh_interval": "1s", …} */
+    json_t *settings; /* {"index.auto_expand_replicas": "0-1", …} */
     json_t *mappings;
 };
 

@@ -16,7 +16,7 @@ static void assert_body(enum request_kind kind, const char *expected_text)
 }
 
 #define DEFINITION                                                                                 \
-    "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.auto_expand_replicas\":\"0-1\"},"     \
+    "\"settings\":{\"index.auto_expand_replicas\":\"0-1\"},"                                       \
     "\"mappings\":{\"dynamic\":false,\"properties\":{\"id\":{\"type\":\"keyword\",\"index\":"      \
     "false},"                                                                                      \
     "\"product_name\":{\"type\":\"text\"},\"amount\":{\"type\":\"double\"},"                       \

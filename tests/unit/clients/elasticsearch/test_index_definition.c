@@ -29,8 +29,7 @@ static void assert_json(char *text, const char *expected_text)
     free(text);
 }
 
-#define SETTINGS                                                                                   \
-    "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.auto_expand_replicas\":\"0-1\"}"
+#define SETTINGS "\"settings\":{\"index.auto_expand_replicas\":\"0-1\"}"
 #define PROPERTIES(name, more)                                                                     \
     "\"properties\":{\"id\":{\"type\":\"keyword\",\"index\":false},\"product_name\":" name         \
     ",\"amount\":{\"type\":\"double\"},\"created_at\":{\"type\":\"date\"}" more "}"
@@ -63,7 +62,7 @@ static void test_purposes(void **state)
     /* what was made before is not in what is made next */
     assert_json(index_definition_body(definition, &(struct index_purpose){.alias = NULL}),
                 "{" SETTINGS "," MAPPINGS("") ",\"aliases\":{}}");
-    assert_json(index_definition_refresh(definition), "{\"index.refresh_interval\":\"1s\"}");
+    assert_json(index_definition_refresh(definition), "{\"index.refresh_interval\":null}");
     assert_json(index_definition_template(definition, "orders"),
                 "{\"index_patterns\":[\"orders\"],\"priority\":500,\"template\":{" SETTINGS
                 "," MAPPINGS("") "}}");
@@ -86,14 +85,12 @@ static void test_files(void **state)
          "\"index.analysis.analyzer.names.tokenizer\":\"standard\","
          "\"index.analysis.analyzer.names.filter\":[\"lowercase\"]}",
          MAPPINGS("")},
-        {"{\"settings\":{\"index\":{\"refresh_interval\":null}}}",
-         "\"settings\":{\"index.auto_expand_replicas\":\"0-1\"}", MAPPINGS("")},
+        {"{\"settings\":{\"index\":{\"refresh_interval\":null}}}", SETTINGS, MAPPINGS("")},
         /* a number of replicas counts */
         {"{\"settings\":{\"number_of_replicas\":2}}",
-         "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.number_of_replicas\":2}",
-         MAPPINGS("")},
+         "\"settings\":{\"index.number_of_replicas\":2}", MAPPINGS("")},
         {"{\"settings\":{\"index.number_of_replicas\":2,\"auto_expand_replicas\":\"0-all\"}}",
-         "\"settings\":{\"index.refresh_interval\":\"1s\",\"index.number_of_replicas\":2,"
+         "\"settings\":{\"index.number_of_replicas\":2,"
          "\"index.auto_expand_replicas\":\"0-all\"}",
          MAPPINGS("")},
         /* the mapping, member by member */
@@ -122,15 +119,21 @@ static void test_files(void **state)
     }
 }
 
-/* The server's default comes back after the index is built. */
-static void test_no_refresh_interval(void **state)
+/* The file's own comes after the index is built; the server's default, when it has none. */
+static void test_refresh_interval(void **state)
 {
     (void)state;
-    struct error err;
-    write_file("{\"settings\":{\"refresh_interval\":null}}");
-    struct index_definition *definition = index_definition_new(path, &err);
-    assert_json(index_definition_refresh(definition), "{\"index.refresh_interval\":null}");
-    index_definition_free(definition);
+    static const char *const files[][2] = {
+        {"{\"settings\":{\"refresh_interval\":\"1s\"}}", "{\"index.refresh_interval\":\"1s\"}"},
+        {"{\"settings\":{\"refresh_interval\":null}}", "{\"index.refresh_interval\":null}"},
+    };
+    for (size_t i = 0; i < COUNT(files); i++) {
+        struct error err;
+        write_file(files[i][0]);
+        struct index_definition *definition = index_definition_new(path, &err);
+        assert_json(index_definition_refresh(definition), files[i][1]);
+        index_definition_free(definition);
+    }
 }
 
 #define MAPPED(properties) "{\"mappings\":{\"properties\":{" properties "}}}"
@@ -203,10 +206,8 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_purposes),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_no_refresh_interval),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_purposes),         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_refresh_interval), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_limits),
     };
     int fd = mkstemp(path);
