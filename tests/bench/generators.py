@@ -44,17 +44,6 @@ class Load:
         return self.cpu_seconds / self.seconds if self.seconds else 0.0
 
 
-_running: list[subprocess.Popen] = []
-
-
-def stop_generators() -> None:
-    """Those that an error has left running."""
-    for process in _running:
-        process.kill()
-        process.wait()
-    _running.clear()
-
-
 class Running:
     """A program that runs until it ends by itself, is interrupted, or has taken longer than its limit."""
 
@@ -68,9 +57,9 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        _running.append(self._process)
         self._limit = threading.Timer(limit, self._process.kill)
         self._limit.start()
+        _running.append(self)
 
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -84,11 +73,26 @@ class Running:
         output = self._process.stdout.read()
         _, status, usage = os.wait4(self._process.pid, 0)
         self._limit.cancel()
-        _running.remove(self._process)
+        _running.remove(self)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         if self._process.returncode != 0:
             raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}:\n{output}")
         return output, usage.ru_utime + usage.ru_stime
+
+    def kill(self) -> None:
+        self._limit.cancel()
+        self._process.kill()
+        self._process.wait()
+
+
+_running: list[Running] = []
+
+
+def stop_generators() -> None:
+    """Those that an error has left running."""
+    for one in _running:
+        one.kill()
+    _running.clear()
 
 
 def run(command: list, limit: float, environment: dict | None = None) -> tuple[str, float]:
