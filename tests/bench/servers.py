@@ -131,13 +131,13 @@ class Servers:
         for index in self.search("GET", path):
             self.search("DELETE", f"/{index}", accept=(200, 404))
 
-    def wait_merged(self) -> None:
+    def wait_merged(self, limit_s: float = 120) -> None:
         """Until Elasticsearch has nothing to do in the background."""
         path = "/_stats/merge?filter_path=_all.primaries.merges.current"
         eventually(
             lambda: self.search("GET", path)["_all"]["primaries"]["merges"]["current"] == 0,
             "Elasticsearch has merged its segments",
-            120,
+            limit_s,
         )
 
     # --- RabbitMQ

@@ -11,6 +11,7 @@ from servers import INDEX
 
 EMPTY = 10_000  # reads need some
 CONNECTIONS = 64
+SLOWEST = 2000  # documents a second that Elasticsearch takes, and then merges; below it is a failure
 
 
 def stages(bench) -> list[int]:
@@ -49,10 +50,11 @@ def _store(bench, stored: int, number: int) -> None:
     servers, more = bench.servers, number - stored
     for first in range(stored, number, 1_000_000):
         servers.insert_rows(min(first + 1_000_000, number), first)
-    fillers = [Running([CEILINGS, "bulk", INDEX, more // 2], servers.env, 900) for _ in range(2)]
+    limit_s = 120 + more / SLOWEST
+    fillers = [Running([CEILINGS, "bulk", INDEX, more // 2], servers.env, limit_s) for _ in range(2)]
     for filler in fillers:
         filler.finish()
-    servers.wait_merged()
+    servers.wait_merged(limit_s)
 
 
 def _measure(bench, number: int) -> Iterator[Sample]:
