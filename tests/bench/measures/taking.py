@@ -78,6 +78,8 @@ def _overload(bench, broker_url: str) -> Iterator[Sample]:
         for side in bench.api_sides:
             side.start(side.api, RABBITMQ_URL=broker_url)
             best = wrk(side.url, 512, bench.seconds, POST="orders")
+            if not best.count:
+                raise RuntimeError(f"{side.name} has accepted nothing")
             yield Sample("overload: accepted", f"{side.name} at its best", best.per_second)
             with Prober(side) as prober:
                 load = wrk(side.url, CROWD, 5, refusing=True, POST="orders", RATE=3 * best.per_second)
