@@ -12,7 +12,10 @@ import datetime
 import json
 import os
 import platform
+import re
 import resource
+import shlex
+import shutil
 import signal
 import statistics
 import sys
@@ -23,12 +26,12 @@ from pathlib import Path
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("integration", "chaos")]
 
 from generators import ROOT, calibration_us, stop_generators  # noqa: E402
-from goals import goals, goals_table  # noqa: E402
+from goals import YARDSTICKS, goals, goals_table  # noqa: E402
 from measures import MEASURES  # noqa: E402
 from page import page  # noqa: E402
 from samples import Sample, measures_table, processes_table, summarise  # noqa: E402
 from servers import Servers  # noqa: E402
-from sides import Side, ours, peer, python_worker  # noqa: E402
+from sides import NotStarted, Side, ours, peer, python_worker  # noqa: E402
 from system import SERVICES, System  # noqa: E402
 from warm import warm  # noqa: E402
 
@@ -52,9 +55,13 @@ class Bench:
         self.idle_seconds = 3.0 if self.quick else 8.0
         self.servers = Servers(system)
         self.ours = ours(system, self.servers, log)
-        self.sides = [self.ours, python_worker(self.servers, log)]
-        if arguments.peer_api or arguments.peer_worker:
-            self.sides.append(peer("peer", self.servers, arguments.peer_api, arguments.peer_worker, log))
+        self._all_sides = [self.ours, python_worker(self.servers, log)]
+        apis, workers = dict(arguments.peer_api), dict(arguments.peer_worker)
+        for name in dict.fromkeys([*apis, *workers]):
+            commands = apis.get(name, []), workers.get(name, [])
+            self._all_sides.append(peer(name, self.servers, *commands, log))
+        self._out: list[Side] = []  # take part no more
+        self.sides = list(self._all_sides)  # those of the measure that runs
         self._repetitions = 1 if self.quick else 3
         self._end = end
         self._measure_end = end
@@ -63,13 +70,20 @@ class Bench:
     def api_sides(self) -> list[Side]:
         return [side for side in self.sides if side.api]
 
-    def drop_ended(self) -> str | None:
-        """A peer that has ended by itself takes part no more: which, and how it ended."""
+    def gather(self) -> None:
+        """For the next measure, also those that were left out of the one before."""
+        self.sides = [side for side in self._all_sides if side not in self._out]
+
+    def leave_out(self, error: Exception) -> str | None:
+        """The peer that was measured when `error` came takes no part in this measure any more, and in none
+        after it if it has ended by itself or was never ready. What happened; None if no peer was measured."""
         for side in self.sides:
-            if side is not self.ours and (ended := side.ended()):
+            if side is not self.ours and side.in_turn:
+                ended = side.ended()
+                if ended or isinstance(error, NotStarted):
+                    self._out.append(side)
                 self.sides.remove(side)
-                side.stop()
-                return ended
+                return ended or f"{side.name}: {error}"
         return None
 
     def size(self, count: int, quick: int) -> int:
@@ -93,12 +107,12 @@ class Bench:
 
     def stop(self) -> None:
         stop_generators()
-        for side in self.sides:
+        for side in self._all_sides:
             side.stop()
 
     def largest_mib(self) -> dict[str, float]:
         largest = dict(self.servers.largest_mib)
-        for side in self.sides:
+        for side in self._all_sides:
             largest |= side.largest_mib
         return largest
 
@@ -113,7 +127,21 @@ def machine() -> str:
     )
 
 
-def parse() -> argparse.Namespace:
+def named_command(text: str) -> tuple[str, list[str]]:
+    """NAME=CMD: the name of a peer, and a command with its arguments."""
+    name, _, command = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name) or name in (*YARDSTICKS, "python"):
+        raise argparse.ArgumentTypeError(f"not NAME=CMD with a name of its own: {text}")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{command}: {error}") from error
+    if not words or shutil.which(words[0]) is None:
+        raise argparse.ArgumentTypeError(f"no such program: {command}")
+    return name, words
+
+
+def parse(given: list[str] | None = None) -> argparse.Namespace:
     listed = "\n".join(f"  {name:10} {run.__doc__.splitlines()[0]}" for name, (run, _) in MEASURES.items())
     parser = argparse.ArgumentParser(
         prog="./dev bench",
@@ -130,14 +158,28 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--peer-api",
-        metavar="CMD",
+        metavar="NAME=CMD",
+        type=named_command,
+        action="append",
+        default=[],
         help="also measure this implementation's API; it listens on API_PORT. Peers get the settings of the "
-        "services, the same servers with nothing in them, and a classic queue",
+        "services, the same servers with nothing in them, not even tables, and a classic queue; each runs "
+        "until it is terminated. May be given for several peers",
     )
-    parser.add_argument("--peer-worker", metavar="CMD", help="also measure this implementation's worker")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--peer-worker",
+        metavar="NAME=CMD",
+        type=named_command,
+        action="append",
+        default=[],
+        help="also measure this implementation's worker, with the API of the same NAME if there is one",
+    )
+    arguments = parser.parse_args(given)
     if unknown := set(arguments.names) - MEASURES.keys():
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    for named in (arguments.peer_api, arguments.peer_worker):
+        if len(dict(named)) < len(named):
+            parser.error("a peer has one API and one worker")
     return arguments
 
 
@@ -156,9 +198,10 @@ def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list
         for position, name in enumerate(names):
             left = names[position + 1 :]
             seconds = {other: MEASURES[other][1] for other in names[position:]}
-            while ended := measure(bench, name, seconds, samples, failures, say):
-                say(f"    FAILED: {ended}; once more without it")
-                failures.append(f"{name}: {ended}")
+            bench.gather()
+            while failed := measure(bench, name, seconds, samples, failures, say):
+                say(f"    FAILED: {failed}; once more without this peer")
+                failures.append(f"{name}: {failed}")
     except TimeIsOver:
         failures.append(f"the time was over in {name}; left out: {', '.join(left) or 'nothing'}")
     return samples, failures
@@ -167,8 +210,8 @@ def measure_all(bench: Bench, names: list[str], say) -> tuple[list[Sample], list
 def measure(
     bench: Bench, name: str, seconds: dict[str, float], samples: list[Sample], failures: list[str], say
 ) -> str | None:
-    """Which peer has ended by itself meanwhile, if one has: the measure is not complete then. `seconds`: the
-    shares of this measure and of those after it."""
+    """What a peer has failed at, if one has: the measure is not complete then. `seconds`: the shares of this
+    measure and of those after it."""
     try:
         if name != "cold":
             bench.warm_up |= warm(bench.servers, bench.quick, say)
@@ -180,10 +223,10 @@ def measure(
         if name != "cold":
             bench.servers.check()
     except Exception as error:
-        ended = bench.drop_ended()
+        failed = bench.leave_out(error)
         bench.stop()
-        if ended:
-            return ended
+        if failed:
+            return failed
         failures.append(f"{name}: {error}")
         say(f"    FAILED: {error}")
     return None

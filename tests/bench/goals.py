@@ -3,6 +3,12 @@
 from measures.growth import EMPTY, label
 from samples import aligned, number, own_cpu
 
+# The peers that the project has goals beside, by measure: as they are called in --peer-api and --peer-worker.
+GOAL_PEERS = {
+    "drain": ["camel"],
+    "accept, 64 connections": ["original"],
+    "accept, 512 connections": ["original"],
+}
 YARDSTICKS = ("ours", "ceiling", "ours, CURVE", "none waits", "time to the row", "no reindex", "none looks")
 
 
@@ -24,7 +30,12 @@ class Lines:
         return sum(used.values()) / 1000 if used else None
 
     def peers(self, measure: str) -> list[str]:
-        return [side for (name, side) in self._lines if name == measure and side not in YARDSTICKS]
+        """Those that were measured, and those of the goals."""
+        measured = [side for (name, side) in self._lines if name == measure and side not in YARDSTICKS]
+        return list(dict.fromkeys(measured + GOAL_PEERS.get(measure, [])))
+
+    def has(self, measure: str, side: str) -> bool:
+        return (measure, side) in self._lines
 
     def own_cpu(self, measure: str) -> dict[str, float]:
         """µs of an order by process of ours."""
@@ -48,23 +59,27 @@ def share_of_cores(at: Lines, running: str, stopped: str, cores: int) -> float |
 
 
 def goals(lines: list[dict], cores: int, loop_us: float | None) -> list[dict]:
-    """Each with a name, a figure or None when what it needs was not measured, and a unit."""
+    """Each with a name, a figure or None when what it needs was not measured, a unit, and what stands there
+    instead of None."""
     at, rows = Lines(lines), []
 
-    def add(name: str, value: float | None, unit: str = "×") -> None:
-        rows.append({"name": name, "value": value, "unit": unit})
+    def add(name: str, value: float | None, unit: str = "×", absent: str = "not measured") -> None:
+        rows.append({"name": name, "value": value, "unit": unit, "absent": absent})
+
+    def add_peers(name: str, measure: str) -> None:
+        for peer in at.peers(measure):
+            absent = "not measured" if at.has(measure, peer) else "not in this run"
+            add(f"{name} ÷ {peer}", ratio(at(measure), at(measure, peer)), absent=absent)
 
     add(
         "drain ÷ (cores ÷ CPU of bare consuming, inserting, _bulk)",
         ratio(at("drain"), at("drain", "ceiling")),
     )
-    for peer in at.peers("drain"):
-        add(f"drain ÷ {peer}", ratio(at("drain"), at("drain", peer)))
+    add_peers("drain", "drain")
     for connections in (1, 64, 512):
         stopped = f"accept, {connections} connection{'s' if connections > 1 else ''}"
         add(f"{stopped}, drain stopped ÷ bare publisher", ratio(at(stopped), at(stopped, "ceiling")))
-        for peer in at.peers(stopped):
-            add(f"{stopped}, drain stopped ÷ {peer}", ratio(at(stopped), at(stopped, peer)))
+        add_peers(f"{stopped}, drain stopped", stopped)
     for connections in (64, 512):
         stopped = f"accept, {connections} connections"
         running = f"{stopped}, drain running"
@@ -87,8 +102,10 @@ def goals(lines: list[dict], cores: int, loop_us: float | None) -> list[dict]:
     return rows
 
 
+def shown(row: dict) -> str:
+    return number(row["value"], 2) or row["absent"]
+
+
 def goals_table(rows: list[dict]) -> str:
-    cells = [["figure", "now", ""]]
-    for row in rows:
-        cells.append([row["name"], number(row["value"], 2) or "not measured", row["unit"]])
+    cells = [["figure", "now", ""], *([row["name"], shown(row), row["unit"]] for row in rows)]
     return aligned(cells, left={0, 2})

@@ -6,7 +6,7 @@ import io
 import matplotlib
 
 from generators import PERCENTILES
-from goals import Lines
+from goals import Lines, shown
 from measures.growth import label
 from samples import number
 
@@ -70,10 +70,7 @@ def page(report: dict) -> str:
         failures=failures,
         goals=_table(
             ["figure", "now", ""],
-            [
-                [row["name"], number(row["value"], 2) or "not measured", row["unit"]]
-                for row in report["goals"]
-            ],
+            [[row["name"], shown(row), row["unit"]] for row in report["goals"]],
             numbers={1},
         ),
         plots="\n".join(f"<h2>{html.escape(title)}</h2>\n{svg}" for title, svg in plots if svg),

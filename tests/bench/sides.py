@@ -3,9 +3,7 @@ One side runs at a time, and each time it starts on empty servers."""
 
 import contextlib
 import os
-import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,9 +14,13 @@ import requests
 from generators import HERE
 from processes import cpu_seconds, largest_mib
 from servers import Servers
-from system import System, binary
+from system import System, binary, free_port
 
-START_LIMIT_S = 60
+START_LIMIT_S, STOP_LIMIT_S = 60, 20
+
+
+class NotStarted(RuntimeError):
+    """A side that cannot be started, or that is not ready in time."""
 
 
 class Program:
@@ -38,16 +40,19 @@ class Program:
 
     def start(self, **settings: str) -> None:
         """`settings`: others than its own."""
-        with open(self._log, "ab") as log:
-            # A group of its own: what it starts ends with it.
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environment | settings,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        try:
+            with open(self._log, "ab") as log:
+                # A group of its own: what it starts ends with it.
+                self._process = subprocess.Popen(
+                    self._command,
+                    env=self._environment | settings,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise NotStarted(f"{self.name} cannot be started: {error}") from error
 
     def ended(self) -> str | None:
         """How, if it has ended by itself."""
@@ -69,16 +74,20 @@ class Program:
             return False
 
     def stop(self) -> None:
-        process, self._process = self._process, None
+        """With all that it has started; also when the wait is interrupted."""
+        process = self._process
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_LIMIT_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            self._process = None
 
 
 class Side:
@@ -87,6 +96,7 @@ class Side:
         self.queue_type = queue_type
         self.url = url
         self.largest_mib: dict[str, float] = {}
+        self.in_turn = False  # it is what is measured, since the servers were emptied for it
         self._servers = servers
         self.api: list[Program] = []
         self.workers: list[Program] = []
@@ -103,6 +113,7 @@ class Side:
     def reset(self) -> None:
         """Nothing runs, and the servers are empty."""
         self.stop()
+        self.in_turn = True
         self._servers.wipe()
         if self.queue_type == "classic":
             self._servers.declare_classic_queue()
@@ -120,7 +131,7 @@ class Side:
         for program in programs:
             while not program.ready():
                 if time.monotonic() > end:
-                    raise RuntimeError(f"{program.name} is not ready after {START_LIMIT_S} s")
+                    raise NotStarted(f"{program.name} is not ready after {START_LIMIT_S} s")
                 time.sleep(0.01)
 
     def stop(self, programs: list[Program] | None = None) -> None:
@@ -132,6 +143,8 @@ class Side:
             self.largest_mib[one.name] = max(self.largest_mib.get(one.name, 0.0), largest_mib(one.pid))
         for one in running:
             one.stop()
+        if programs is None:
+            self.in_turn = False
 
     def check(self) -> None:
         for program in self.programs:
@@ -159,23 +172,22 @@ def ours(system: System, servers: Servers, log: Path) -> Side:
     return side
 
 
-def peer(name: str, servers: Servers, api: str | None, worker: str | None, log: Path) -> Side:
-    """Another implementation: commands for its API and its worker; either may be missing."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+def peer(name: str, servers: Servers, api: list[str], worker: list[str], log: Path) -> Side:
+    """Another implementation: commands for its API and its worker; an empty one is missing."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | servers.env | {"API_PORT": str(port), "ORDER_QUEUE_TYPE": "classic"}
     side = Side(name, servers, "classic", url)
     if api:
-        side.api = [Program(f"{name} api", shlex.split(api), environment, url + "/api/dashboard/sales", log)]
+        side.api = [Program(f"{name} api", api, environment, url + "/api/dashboard/sales", log)]
     if worker:
-        side.workers = [Program(f"{name} worker", shlex.split(worker), environment, None, log)]
+        side.workers = [Program(f"{name} worker", worker, environment, None, log)]
     return side
 
 
 def python_worker(servers: Servers, log: Path) -> Side:
     """The yardstick that comes with the project."""
-    return peer("python", servers, None, shlex.join([sys.executable, str(HERE / "peer_worker.py")]), log)
+    return peer("python", servers, [], [sys.executable, str(HERE / "peer_worker.py")], log)
 
 
 class Meter:

@@ -1,6 +1,6 @@
 import pytest
 
-from goals import goals, goals_table, ratio
+from goals import goals, goals_table, ratio, shown
 from samples import Sample, summarise
 
 
@@ -24,6 +24,22 @@ def test_nothing_measured_is_no_figure():
 def test_a_peer_that_stored_nothing_is_no_division_by_zero():
     found = figures(Sample("drain", "ours", 100), Sample("drain", "peer", 0))
     assert found["drain ÷ peer", "×"] is None
+
+
+def test_peers_of_the_goals():
+    samples = [
+        Sample("drain", "ours", 12_000),
+        Sample("drain", "camel", 4_000),
+        Sample("accept, 64 connections", "ours", 9_000),
+        Sample("accept, 64 connections", "original", 0),
+    ]
+    rows = goals(summarise(samples), cores=2, loop_us=2)
+    texts = {row["name"]: shown(row) for row in rows}
+    assert texts["drain ÷ camel"] == "3.00"
+    assert texts["accept, 64 connections, drain stopped ÷ original"] == "not measured"
+    assert texts["accept, 512 connections, drain stopped ÷ original"] == "not in this run"
+    assert "accept, 1 connection, drain stopped ÷ original" not in texts
+    assert "not in this run" in goals_table(rows)
 
 
 def test_drain():
