@@ -7,7 +7,7 @@ FROM ${DEBIAN} AS build
 RUN apt-get update && \
     apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config \
         libzmq3-dev libczmq-dev librabbitmq-dev libhiredis-dev libpq-dev libcurl4-openssl-dev \
-        libh2o-evloop-dev uuid-dev libjansson-dev libutf8proc-dev libssl-dev \
+        libh2o-evloop-dev libmsgpack-dev uuid-dev libjansson-dev libutf8proc-dev libssl-dev \
         python3-yaml esbuild && \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /source

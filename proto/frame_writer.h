@@ -18,8 +18,6 @@ void frame_writer_begin(struct frame_writer *writer, uint8_t *buffer, size_t siz
 void frame_write_route(struct frame_writer *writer, const struct job_route *route,
                        size_t item_count);
 
-/* Each value in its shortest form. Counts and lengths are below 65,536; the buffer must have room.
- */
 void frame_write_array(struct frame_writer *writer, size_t count);
 void frame_write_unsigned(struct frame_writer *writer, uint64_t value);
 void frame_write_signed(struct frame_writer *writer, int64_t value);
