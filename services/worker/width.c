@@ -1,8 +1,9 @@
-/* The pace of the store is measured while there is a backlog, for a second with each number of
- * batches, one after the other. Two are kept if the store takes a tenth more orders with them: on a
- * server whose cores are all busy they would only wait for each other there. After half a minute
- * the other number is tried again, because servers and their load change: that costs a second at
- * the slower pace. A batch that ends badly ends all this at once. */
+/* The pace of the store is measured while there is a backlog: for a second as it is, for one with
+ * the other number of batches, and for one as it was, because a server that has just started takes
+ * more each second. Two are kept if the store takes a tenth more orders with them: on a server
+ * whose cores are all busy they would only wait for each other there. After half a minute the other
+ * number is tried again, because servers and their load change: that costs a second at the slower
+ * pace. A batch that ends badly ends all this at once. */
 #include "services/worker/width.h"
 
 #define MEASURE_MS 1000
@@ -18,22 +19,32 @@ void width_init(struct width *width, unsigned most)
 static void settle(struct width *width, unsigned now, int64_t now_ms)
 {
     width->now = now;
-    width->trying = false;
+    width->phase = WIDTH_SETTLED;
     width->look_at_ms = now_ms + LOOK_EVERY_MS;
 }
 
 /* A measurement is complete. */
 static void on_rate(struct width *width, double rate, int64_t now_ms)
 {
-    if (width->trying) {
-        double with_one = width->now == 1 ? rate : width->settled_rate;
-        double with_two = width->now == 2 ? rate : width->settled_rate;
-        settle(width, with_two > WORTH * with_one ? 2 : 1, now_ms);
-    } else if (now_ms >= width->look_at_ms) {
-        width->trying = true;
+    switch (width->phase) {
+    case WIDTH_SETTLED:
+        if (now_ms < width->look_at_ms)
+            return;
         width->settled_rate = rate;
-        width->now = 3 - width->now;
+        width->phase = WIDTH_TRIED;
+        break;
+    case WIDTH_TRIED:
+        width->tried_rate = rate;
+        width->phase = WIDTH_AGAIN;
+        break;
+    case WIDTH_AGAIN: {
+        double settled = (width->settled_rate + rate) / 2, tried = width->tried_rate;
+        bool two = width->now == 1 ? tried > WORTH * settled : settled > WORTH * tried;
+        settle(width, two ? 2 : 1, now_ms);
+        return;
     }
+    }
+    width->now = 3 - width->now;
 }
 
 void width_ended(struct width *width, size_t orders, enum width_end end, int64_t now_ms)

@@ -20,12 +20,12 @@ enum width_end {
 struct width {
     unsigned most, now; /* batches at once, 1..WIDTH_MAX */
     /* private */
-    bool trying;            /* `now` is on trial, against 3 - now */
-    double settled_rate;    /* orders in a second with 3 - now, while trying */
-    int64_t look_at_ms;     /* the next trial begins no earlier */
-    bool measuring;         /* since_ms and orders are set */
-    int64_t since_ms;       /* a batch ended then, its orders are not counted */
-    size_t orders, batches; /* that ended since */
+    enum width_phase { WIDTH_SETTLED, WIDTH_TRIED, WIDTH_AGAIN } phase;
+    double settled_rate, tried_rate; /* orders in a second, with `now` when settled, and else */
+    int64_t look_at_ms;              /* the next trial begins no earlier */
+    bool measuring;                  /* since_ms and orders are set */
+    int64_t since_ms;                /* a batch ended then, its orders are not counted */
+    size_t orders, batches;          /* that ended since */
 };
 
 /* `most` 1: there is nothing to find out. */

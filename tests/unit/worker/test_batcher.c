@@ -678,11 +678,12 @@ static unsigned oldest_out(const struct fake *fake)
     return oldest;
 }
 
-/* A backlog without an end, until `batches` more have ended, each `took_ms` after the last. */
-static void end_batches(struct fake *fake, size_t batches, int64_t took_ms)
+/* A backlog without an end, until `batches` more have ended: each 100 ms after the last, or
+ * `with_two_ms`, where two are under way. */
+static void end_batches(struct fake *fake, size_t batches, int64_t with_two_ms)
 {
     for (size_t i = 0; i < batches; i++) {
-        now_ms += took_ms;
+        now_ms += batcher_width(fake->batcher) == 1 ? 100 : with_two_ms;
         fake->messages[0] = 4;
         batcher_jobs_readable(fake->batcher);
         choose(fake, oldest_out(fake));
@@ -697,9 +698,8 @@ static struct fake *fake_with_two(void)
     now_ms = 0;
     batcher_start(fake->batcher);
     offer(fake, 0, 5);
-    end_batches(fake, 12, 100);
     while (batcher_width(fake->batcher) == 1)
-        end_batches(fake, 1, 100);
+        end_batches(fake, 1, 45);
     assert_in_range(now_ms, 1000, 2000);
     return fake;
 }
@@ -723,7 +723,7 @@ static void one_is_kept_when_the_store_takes_no_more(void **state)
     struct fake *fake = fake_with_two();
     end_batches(fake, 60, 48); /* less than a tenth more */
     assert_int_equal(batcher_width(fake->batcher), 1);
-    end_batches(fake, 20, 100);
+    end_batches(fake, 20, 48);
     assert_int_equal(fake->under_way, 1);
     assert_int_equal(fake->written[oldest_out(fake)].count, BATCH);
     fake_free(fake);

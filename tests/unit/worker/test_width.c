@@ -39,7 +39,7 @@ static const struct store slower = {.pace = {0, 40000, 20000}};
 static void two_where_they_are_quicker(void **state)
 {
     (void)state;
-    (void)run(&quicker, 2500);
+    (void)run(&quicker, 4000);
     assert_int_equal(width.now, 2);
     assert_true(run(&quicker, 120000) > 0.95); /* one is looked at now and then */
     assert_int_equal(width.now, 2);
@@ -75,8 +75,23 @@ static void a_bad_end_ends_it_at_once(void **state)
     width_ended(&width, BATCH, WIDTH_END_BAD, now_ms);
     assert_int_equal(width.now, 1);
     assert_true(run(&quicker, 29000) == 0);
-    (void)run(&quicker, 4000);
+    (void)run(&quicker, 5000);
     assert_int_equal(width.now, 2);
+}
+
+/* A server that warms up takes more with each second, whatever the number. */
+static void a_rising_pace_is_not_for_the_number(void **state)
+{
+    (void)state;
+    struct store store = {.pace = {0, 10000, 10000}};
+    double with_two_s = 0;
+    for (unsigned second = 0; second < 60; second++) {
+        with_two_s += run(&store, 1000);
+        store.pace[1] += 1500;
+        store.pace[2] += 1500;
+    }
+    assert_true(with_two_s < 5);
+    assert_int_equal(width.now, 1);
 }
 
 /* Batches that nothing waited for are as far apart as orders come. */
@@ -117,6 +132,7 @@ int main(void)
         cmocka_unit_test_setup(one_where_two_are_not, begin),
         cmocka_unit_test_setup(the_store_may_change, begin),
         cmocka_unit_test_setup(a_bad_end_ends_it_at_once, begin),
+        cmocka_unit_test_setup(a_rising_pace_is_not_for_the_number, begin),
         cmocka_unit_test_setup(nothing_is_measured_without_a_backlog, begin),
         cmocka_unit_test_setup(a_slow_store_is_measured_by_enough_batches, begin),
         cmocka_unit_test_setup(one_alone_is_never_left, begin),
