@@ -28,6 +28,8 @@ struct ledger_health *ledger_health_new(void)
         .drift_at = metric_gauge("sales_ledger_drift_timestamp_seconds", NULL,
                                  "When the ledger was last found wrong, and mended, 0: never"),
     };
+    /* Nothing wrong is known yet. PostgreSQL has a check of its own. */
+    (void)health_set(health->check, true, NULL);
     return health;
 }
 

@@ -222,6 +222,7 @@ AT_ONCE = [
         messages_that_are_no_orders,
         orders_of_long_ago,
         a_sales_view_that_stays_old,
+        a_ledger_that_was_gone_past,
         a_read_only_index,
         a_search_index_that_is_not_right,
         a_job_that_cannot_be_done,
