@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 
 ANSWER = b'{"hits":{"hits":["' + b"x" * 10_000_000 + b'"]}}'
-HEALTH = b'{"status":"green"}'
+PROBED = b'{"indices":["orders"]}'
 
 
 async def _read_head(reader):
@@ -21,7 +21,7 @@ async def _serve(reader, writer, chunked):
         while True:
             first, headers = await _read_head(reader)
             await reader.readexactly(int(headers.get("content-length", 0)))
-            body = ANSWER if "_search" in first else HEALTH
+            body = ANSWER if "_search" in first else PROBED
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
             if chunked:
                 writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body)
