@@ -165,6 +165,6 @@ def test_pruned_by_hand(system, unique):
     ask = "INSERT INTO jobs (kind, parameters, requested_by) VALUES ('repair', '{\"full\": true}', 'eve')"
     system.postgres.execute(ask)
     eventually(lambda: told(system)["fault"] is None, "it is mended", 180)
-    assert system.elasticsearch.count(**count)["count"] == len(orders)
+    eventually(lambda: system.elasticsearch.count(**count)["count"] == len(orders), "they are found again", 5)
     eventually(lambda: system.is_ready("scheduler-1"), "the scheduler is ready")
     assert INCOMPLETE not in system.api.search(unique).headers

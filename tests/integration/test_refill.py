@@ -43,7 +43,7 @@ def test_the_scheduler_dies_while_it_fills(system, unique):
     wait_for(system, f"id > {before} AND done > 0 AND checkpoint IS NOT NULL", "it is filled")
     system.kill_and_wait("scheduler-1")
     done, total, finished = last(system, "done, total, finished IS NOT NULL")
-    assert 0 < done < total or finished, (done, total)
+    assert 0 < done <= total or finished, (done, total)  # all may be copied, but that is not yet the end
     wait_for(system, "finished IS NOT NULL", "the refill is done")
     state, result, complete = last(system, "state, result, done = total")
     assert (state, complete, result["refused"]) == ("done", True, {"count": 0, "ids": []})

@@ -84,7 +84,7 @@ def one_refresh_per_tick(run):
             run.until(holder.is_ready, 30, "the first scheduler is ready")
             run.until(lambda: len(ticks(dsn)) >= 3, 20, "ticks are running")
             with psycopg.connect(dsn) as table:
-                table.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+                table.execute("LOCK TABLE orders, sales_ledger IN ACCESS EXCLUSIVE MODE")
                 run.until(run.stores.refresh_is_running, 10, "a refresh waits inside its transaction")
                 send_signal(holder.pid, signal.SIGSTOP)
                 run.fault("SIGSTOP the scheduler that holds the lock")
