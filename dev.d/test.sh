@@ -27,12 +27,12 @@ help() {
     cat <<TEXT
 Usage: ./dev test [KIND...] [-- PYTEST-ARGUMENT...]
 
-Runs the tests of the named kinds; without a name: ${USUAL[*]}. That takes some 19 minutes on 2 cores.
+Runs the tests of the named kinds; without a name: ${USUAL[*]}. That takes some 14 minutes on 2 cores.
 Prints the time of each kind, without that of packages and of building, then "N passed, M failed". Ends with 0
 only if something ran and nothing failed.
 
   quick        everything that needs no server; took 82 s
-  all          everything, an hour or more: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
+  all          everything, a little more than an hour: ${ALL[*]}, and as root ${ALL_AS_ROOT[*]}
 
   unit         the unit tests of every module; the clients of a server start a private one
   sanitize     the same, built with AddressSanitizer and UndefinedBehaviorSanitizer
