@@ -91,9 +91,13 @@ def test_starts_and_stores_an_order(machine, fleet):
 def test_orderctl_sees_every_service(machine):
     """As README tells; with its manual page."""
     command = ". /etc/order-pipeline/gateway.env; export ADMIN_TOKEN; orderctl -o json status"
-    answer = json.loads(machine.execute("sh", "-c", command, check=False).stdout)
-    services = {service["name"]: service["status"] for service in answer["services"]}
-    assert services == dict.fromkeys(("gateway", "bridge", "persister", "indexer", "scheduler"), "ready")
+    ready = dict.fromkeys(("gateway", "bridge", "persister", "indexer", "scheduler"), "ready")
+
+    def told():
+        answer = json.loads(machine.execute("sh", "-c", command, check=False).stdout)
+        return {service["name"]: service["status"] for service in answer["services"]}
+
+    eventually(lambda: told() == ready, "all are ready", 30)
     content = machine.execute("sh", "-c", "dpkg-deb --contents /package/*.deb")
     assert "./usr/share/man/man1/orderctl.1" in content
 
