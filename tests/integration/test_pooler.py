@@ -103,7 +103,9 @@ def test_idle_sessions_that_are_cut_are_no_outage(system, idle_database, unique,
         end = time.monotonic() + 5
         while time.monotonic() < end:
             assert state() == "up"
-            assert requests.get(f"{url}/api/orders/{uuid.uuid4()}", timeout=30).status_code == 404
+            answer = requests.get(f"{url}/api/orders/{uuid.uuid4()}", timeout=30)
+            # PostgreSQL has no such order; the other answer also says that Redis took over 50 ms.
+            assert answer.json()["code"] in ("order_not_found", "order_state_unknown")
             time.sleep(0.02)
         for pause in (0.99, 1, 1.01, 1.5):
             time.sleep(pause)

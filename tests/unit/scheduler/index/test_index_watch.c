@@ -97,7 +97,7 @@ static void pass(struct stand *stand)
 static void look_again(struct stand *stand)
 {
     unsigned looks = atomic_load(&stand->looks);
-    wait_until(atomic_load(&stand->looks) == looks + 1, pass(stand));
+    wait_until(atomic_load(&stand->looks) > looks, pass(stand));
     for (int i = 0; i < 8; i++)
         pass(stand);
 }
