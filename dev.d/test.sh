@@ -195,10 +195,9 @@ test_sanitize() {
     run_ctest asan
 }
 
-# One more at once than there are cores: most of a test's time is waiting.
 run_ctest() {
     LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0 \
-        ctest --preset "$1" -j $(($(nproc) + 1)) --output-junit "$results/unit.xml" "${@:2}"
+        ctest --preset "$1" -j "$(nproc)" --output-junit "$results/unit.xml" "${@:2}"
 }
 
 prepare_integration() {
