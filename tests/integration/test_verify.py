@@ -166,7 +166,7 @@ def test_agreement(world):
     """Nothing differs, so nothing is looked up again. The index of another system is left alone."""
     here = world("agrees")
     here.add(2000)
-    here.add(100, age=timedelta(days=4000))
+    here.add(100, age=timedelta(days=4000), ahead=timedelta(days=-8))
     result = here.done(here.begin("verify"))
     assert found(result) == {}
     assert 1900 < result["orders"] == result["documents"] <= 2000
