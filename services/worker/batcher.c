@@ -21,6 +21,7 @@
 #include "services/worker/batcher.h"
 #include "services/base/backoff.h"
 #include "services/base/memory.h"
+#include "services/worker/batch_ring.h"
 #include "services/worker/held_orders.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -38,17 +39,6 @@ _Static_assert(BATCHES == WIDTH_MAX + 1, "one is written while the others are un
 
 enum batcher_state { BATCHER_UNSTARTED, BATCHER_STEADY, BATCHER_FAILING, BATCHER_STOPPING };
 
-/* The oldest orders in hand are those of the batches, in their order. */
-struct own_batch {
-    struct batcher *batcher;
-    unsigned number;
-    enum { BATCH_WRITTEN, BATCH_EXECUTING, BATCH_ENDED, BATCH_ANSWERED } phase;
-    size_t count;
-    int64_t executing_since_ms;
-    const struct order **orders;
-    struct verdict *verdicts;
-};
-
 struct batcher {
     enum batcher_state state;
     struct batcher_ports ports;
@@ -58,8 +48,7 @@ struct batcher {
     size_t batch_limit; /* orders under way at once: 1 to batch_max */
     struct width width;
     struct held_orders *held;
-    struct own_batch batches[BATCHES]; /* a ring */
-    unsigned oldest_batch, batch_count;
+    struct batch_ring ring;
     size_t step_room; /* orders that may yet be read in this failing step */
     bool step_probed; /* and whether it has had its probe */
     bool advancing;
@@ -94,13 +83,7 @@ struct batcher *batcher_new(unsigned bridge_count, size_t batch_max, unsigned wi
         held_orders_new(hold_max(batcher) + (size_t)OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
     batcher->backoff =
         (struct backoff){.base_ms = FAILING_STEP_BASE_MS, .cap_ms = FAILING_STEP_CAP_MS};
-    for (unsigned i = 0; i < BATCHES; i++) {
-        struct own_batch *batch = &batcher->batches[i];
-        batch->batcher = batcher;
-        batch->number = i;
-        batch->orders = memory_new_array(batch_max, sizeof(batch->orders[0]));
-        batch->verdicts = memory_new_array(batch_max, sizeof(batch->verdicts[0]));
-    }
+    batch_ring_init(&batcher->ring, batcher, batch_max);
     return batcher;
 }
 
@@ -109,10 +92,7 @@ void batcher_free(struct batcher *batcher)
     if (!batcher)
         return;
     held_orders_free(batcher->held);
-    for (unsigned i = 0; i < BATCHES; i++) {
-        free(batcher->batches[i].orders);
-        free(batcher->batches[i].verdicts);
-    }
+    batch_ring_release(&batcher->ring);
     free(batcher);
 }
 
@@ -124,66 +104,6 @@ size_t batcher_orders_held(const struct batcher *batcher)
 unsigned batcher_width(const struct batcher *batcher)
 {
     return batcher->width.now;
-}
-
-/* ---- the batches ---- */
-
-/* `age` 0 is the oldest. */
-static struct own_batch *batch_at(struct batcher *batcher, unsigned age)
-{
-    return &batcher->batches[(batcher->oldest_batch + age) % BATCHES];
-}
-
-/* The place in hand of a batch's first order. */
-static size_t first_of(struct batcher *batcher, const struct own_batch *batch)
-{
-    size_t first = 0;
-    for (unsigned age = 0; batch_at(batcher, age) != batch; age++)
-        first += batch_at(batcher, age)->count;
-    return first;
-}
-
-/* Where the orders in hand begin that wait for a batch. */
-static size_t first_waiting(struct batcher *batcher)
-{
-    size_t first = 0;
-    for (unsigned age = 0; age < batcher->batch_count; age++)
-        first += batch_at(batcher, age)->count;
-    return first;
-}
-
-static unsigned executing(struct batcher *batcher)
-{
-    unsigned count = 0;
-    for (unsigned age = 0; age < batcher->batch_count; age++)
-        count += batch_at(batcher, age)->phase == BATCH_EXECUTING;
-    return count;
-}
-
-/* The batch that is written and not sent, or NULL. It is the youngest. */
-static struct own_batch *written_batch(struct batcher *batcher)
-{
-    if (batcher->batch_count == 0)
-        return NULL;
-    struct own_batch *youngest = batch_at(batcher, batcher->batch_count - 1);
-    return youngest->phase == BATCH_WRITTEN ? youngest : NULL;
-}
-
-/* The orders of the batch that is not sent wait again. */
-static void forget_written(struct batcher *batcher)
-{
-    if (written_batch(batcher) != NULL)
-        batcher->batch_count--;
-}
-
-/* A batch that ends before an older one keeps its place until then. */
-static void remove_answered(struct batcher *batcher)
-{
-    while (batcher->batch_count > 0 && batch_at(batcher, 0)->phase == BATCH_ANSWERED) {
-        held_orders_remove(batcher->held, batch_at(batcher, 0)->count);
-        batcher->oldest_batch = (batcher->oldest_batch + 1) % BATCHES;
-        batcher->batch_count--;
-    }
 }
 
 /* ---- answering ---- */
@@ -219,8 +139,8 @@ static void answer(struct batcher *batcher, size_t from, size_t to, const struct
 /* The store is down: all that waits in hand is answered with the reason. */
 static void give_back_waiting(struct batcher *batcher)
 {
-    forget_written(batcher);
-    size_t first = first_waiting(batcher);
+    batch_ring_forget_written(&batcher->ring);
+    size_t first = batch_ring_first_waiting(&batcher->ring);
     answer(batcher, first, batcher->held->count, &batcher->cause, 0);
     held_orders_truncate(batcher->held, first);
 }
@@ -302,7 +222,7 @@ static void fit_to_the_store(struct batcher *batcher, const struct own_batch *ba
 {
     int64_t now_ms = batcher->ports.now_ms(), took_ms = now_ms - batch->executing_since_ms;
     size_t full = full_batch(batcher), under_way = batch->count * batcher->width.now;
-    bool is_long = took_ms >= LONG_BATCH_MS, busy = written_batch(batcher) != NULL;
+    bool is_long = took_ms >= LONG_BATCH_MS, busy = batch_ring_written(&batcher->ring) != NULL;
     if (is_long)
         batcher->batch_limit = under_way > 1 ? under_way / 2 : 1;
     else if (took_ms <= QUICK_BATCH_MS && batch->count == full)
@@ -315,19 +235,16 @@ static void fit_to_the_store(struct batcher *batcher, const struct own_batch *ba
                                  : WIDTH_END_IDLE,
                 now_ms);
     if (full_batch(batcher) != full)
-        forget_written(batcher);
+        batch_ring_forget_written(&batcher->ring);
 }
 
 static struct own_batch *write_next(struct batcher *batcher)
 {
-    struct own_batch *batch = batch_at(batcher, batcher->batch_count);
-    size_t first = first_waiting(batcher), waiting = batcher->held->count - first;
+    size_t first = batch_ring_first_waiting(&batcher->ring), waiting = batcher->held->count - first;
     size_t full = full_batch(batcher);
-    batch->count = waiting < full ? waiting : full;
+    struct own_batch *batch = batch_ring_add(&batcher->ring, waiting < full ? waiting : full);
     for (size_t i = 0; i < batch->count; i++)
         batch->orders[i] = &held_orders_at(batcher->held, first + i)->order;
-    batch->phase = BATCH_WRITTEN;
-    batcher->batch_count++;
     batcher->ports.write(batcher->ports.self, batch->number, batch->orders, batch->count,
                          batch->verdicts);
     return batch;
@@ -340,11 +257,11 @@ static void on_executed(void *arg, bool store_down);
 static void execute_waiting(struct batcher *batcher)
 {
     for (;;) {
-        struct own_batch *next = written_batch(batcher);
-        unsigned under_way = executing(batcher);
+        struct own_batch *next = batch_ring_written(&batcher->ring);
+        unsigned under_way = batch_ring_executing(&batcher->ring);
         unsigned width = batcher->state == BATCHER_FAILING ? 1 : batcher->width.now;
-        size_t waiting = batcher->held->count - first_waiting(batcher);
-        if (next == NULL && batcher->batch_count < BATCHES &&
+        size_t waiting = batcher->held->count - batch_ring_first_waiting(&batcher->ring);
+        if (next == NULL && !batch_ring_full(&batcher->ring) &&
             waiting >= (under_way > 0 ? full_batch(batcher) : 1))
             next = write_next(batcher);
         if (next == NULL || under_way >= width)
@@ -388,15 +305,16 @@ static void on_executed(void *arg, bool store_down)
     fit_to_the_store(batcher, batch, !store_down && !has_retries(batch));
     judge_store(batcher, batch, store_down);
     struct verdict cause = batcher->cause;
-    if (written_batch(batcher) != NULL) /* first, so that the store need not wait for the rest */
+    /* First, so that the store need not wait for the rest. */
+    if (batch_ring_written(&batcher->ring) != NULL)
         execute_waiting(batcher);
 
-    size_t first = first_of(batcher, batch);
+    size_t first = batch_ring_first_of(&batcher->ring, batch);
     batcher->ports.on_batch(batcher->ports.self, batch->number, batcher->held, first, batch->count,
                             batch->verdicts, store_down ? &cause : NULL);
     answer(batcher, first, first + batch->count, batch->verdicts, 1);
     batch->phase = BATCH_ANSWERED;
-    remove_answered(batcher);
+    held_orders_remove(batcher->held, batch_ring_remove_answered(&batcher->ring));
     advance(batcher);
 }
 
@@ -437,7 +355,7 @@ void batcher_jobs_readable(struct batcher *batcher)
 {
     if (batcher->state == BATCHER_FAILING) {
         read_in_turns(batcher);
-        if (executing(batcher) > 0 || batcher->step_probed)
+        if (batch_ring_executing(&batcher->ring) > 0 || batcher->step_probed)
             give_back_waiting(batcher);
     }
     advance(batcher);
@@ -450,14 +368,14 @@ void batcher_step(struct batcher *batcher)
     case BATCHER_STOPPING:
         return;
     case BATCHER_STEADY:
-        if (executing(batcher) > 0 && !below_bound(batcher))
+        if (batch_ring_executing(&batcher->ring) > 0 && !below_bound(batcher))
             read_a_little(batcher, 1);
         break;
     case BATCHER_FAILING:
         batcher->step_room = PROBE_ORDERS;
         batcher->step_probed = false;
         read_a_little(batcher, PROBE_ORDERS);
-        if (executing(batcher) > 0)
+        if (batch_ring_executing(&batcher->ring) > 0)
             give_back_waiting(batcher);
         break;
     }

@@ -756,7 +756,7 @@ static void orders_are_answered_whichever_batch_ends_first(void **state)
     fake_free(fake);
 }
 
-/* Whatever the measurement says. */
+/* Also while two are measured to be quicker. */
 static void a_failure_ends_it_at_once(void **state)
 {
     (void)state;

@@ -79,7 +79,7 @@ static void a_bad_end_ends_it_at_once(void **state)
     assert_int_equal(width.now, 2);
 }
 
-/* A server that warms up takes more with each second, whatever the number. */
+/* A server that warms up takes more orders each second, with one batch at a time and with two. */
 static void a_rising_pace_is_not_for_the_number(void **state)
 {
     (void)state;
