@@ -87,6 +87,7 @@ main() {
         "prepare_$kind"
     done
     started=$SECONDS
+    trap 'exit 130' INT # pytest ends with an interrupt as with a failed test, and the next kind would follow
     if [[ " ${kinds[*]} " == *" integration "* ]]; then
         run_integration
     fi
