@@ -16,6 +16,9 @@
 /* An item of an answer says up to some hundred bytes. */
 #define RESPONSE_MAX_BYTES (4 * 1024 * 1024)
 
+/* A search finds an order up to a second after its document is there, so this is not seen. */
+#define BULK_SPACING_MS 20
+
 /* The part of a batch that is written or under way. */
 struct part_request {
     struct indexer *indexer;
@@ -123,6 +126,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
             .stage = STAGE_INDEX,
             .batch_max = (size_t)settings->batch,
             .width_max = WIDTH_MAX,
+            .spacing_ms = BULK_SPACING_MS,
             .codes = codes,
             .store = {.self = indexer,
                       .write_part = write_part,

@@ -7,6 +7,7 @@
 #include "services/persister/settings.h"
 #include "services/worker/worker.h"
 
+#define INSERT_SPACING_MS 5
 #define STATEMENTS_MAX 3 /* an INSERT, what is read after it, a look at the schema */
 
 struct persister {
@@ -85,6 +86,7 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
             .stage = STAGE_PERSIST,
             .batch_max = (size_t)settings->batch,
             .width_max = 1, /* statements of one connection follow one another */
+            .spacing_ms = INSERT_SPACING_MS,
             .codes = codes,
             .store = {.self = &persister,
                       .write_part = write_part,

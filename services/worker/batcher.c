@@ -1,15 +1,17 @@
 /* When a worker reads jobs, executes batches and answers. It is in one of three states:
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
- * what came meanwhile; so batches grow with the load and an idle worker does not linger. When the
- * next batch is full it is written at once, and sent as soon as the store has answered, before the
- * answers are passed on: so a store with a backlog does not wait for its worker. Where two batches
- * at once are quicker (see width.c), each has half as many orders as one would have. After a
- * batch that took long the next one has half as many orders at most, and so has the hand; after a
- * full one that was quick, twice as many. So a slow store is asked for no more than it ends in
- * time, and what waits in hand is executed long before the bridge's deadline. A batch that takes
- * long leaves the hand full; then one job per bridge and step is read beyond that bound, because
- * libzmq drops a link that is not read (see link_socket.c).
+ * what came meanwhile; so batches grow with the load. A store spends something on each batch,
+ * however few orders it has: so batches that are not full begin some milliseconds apart. An order
+ * that comes after a pause waits for nothing. When the next batch is full it is written at once,
+ * and sent as soon as the store has answered, before the answers are passed on: so a store with a
+ * backlog does not wait for its worker. Where two batches at once are quicker (see width.c), each
+ * has half as many orders as one would have. After a batch that took long the next one has half as
+ * many orders at most, and so has the hand; after a full one that was quick, twice as many. So a
+ * slow store is asked for no more than it ends in time, and what waits in hand is executed long
+ * before the bridge's deadline. A batch that takes long leaves the hand full; then one job per
+ * bridge and step is read beyond that bound, because libzmq drops a link that is not read (see
+ * link_socket.c).
  *
  * FAILING, from the first batch of which nothing succeeded because the store is down: all that
  * is in hand is answered "retry". Then a few orders are read each backoff step, which are the probe
@@ -46,6 +48,8 @@ struct batcher {
     unsigned next_bridge; /* to read from: they take turns */
     size_t batch_max;
     size_t batch_limit; /* orders under way at once: 1 to batch_max */
+    int64_t spacing_ms; /* see batcher_new() */
+    int64_t begun_ms;   /* when a batch began last */
     struct width width;
     struct held_orders *held;
     struct batch_ring ring;
@@ -71,13 +75,14 @@ static size_t full_batch(const struct batcher *batcher)
 }
 
 struct batcher *batcher_new(unsigned bridge_count, size_t batch_max, unsigned width_max,
-                            const struct batcher_ports *ports)
+                            int64_t spacing_ms, const struct batcher_ports *ports)
 {
     struct batcher *batcher = memory_new(sizeof(*batcher));
     batcher->ports = *ports;
     batcher->bridge_count = bridge_count;
     batcher->batch_max = batch_max;
     batcher->batch_limit = batch_max;
+    batcher->spacing_ms = spacing_ms;
     width_init(&batcher->width, width_max);
     batcher->held =
         held_orders_new(hold_max(batcher) + (size_t)OVERFULL_JOBS * JOB_MAX_ORDERS * bridge_count);
@@ -252,6 +257,17 @@ static struct own_batch *write_next(struct batcher *batcher)
 
 static void on_executed(void *arg, bool store_down);
 
+/* Whether the orders that wait may be a batch now, though they do not fill it. If not, the next
+ * step comes when they may. */
+static bool may_be_small(struct batcher *batcher)
+{
+    int64_t wait_ms = batcher->begun_ms + batcher->spacing_ms - batcher->ports.now_ms();
+    if (batcher->state != BATCHER_STEADY || wait_ms <= 0)
+        return true;
+    batcher->ports.step_after(batcher->ports.step, wait_ms);
+    return false;
+}
+
 /* Send the next batch when none is under way; write it when it is full, and send it when there may
  * be another one under way. */
 static void execute_waiting(struct batcher *batcher)
@@ -262,12 +278,14 @@ static void execute_waiting(struct batcher *batcher)
         unsigned width = batcher->state == BATCHER_FAILING ? 1 : batcher->width.now;
         size_t waiting = batcher->held->count - batch_ring_first_waiting(&batcher->ring);
         if (next == NULL && !batch_ring_full(&batcher->ring) &&
-            waiting >= (under_way > 0 ? full_batch(batcher) : 1))
+            (waiting >= full_batch(batcher) ||
+             (waiting > 0 && under_way == 0 && may_be_small(batcher))))
             next = write_next(batcher);
         if (next == NULL || under_way >= width)
             return;
         next->phase = BATCH_EXECUTING;
         next->executing_since_ms = batcher->ports.now_ms();
+        batcher->begun_ms = next->executing_since_ms;
         batcher->step_probed = true;
         batcher->ports.execute(batcher->ports.self, next->number, on_executed, next);
     }

@@ -250,6 +250,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
     worker->stop_tick = event_loop_timer(worker->loop, on_stop_tick, worker);
     worker->no_bridge = event_loop_timer(worker->loop, on_no_bridge, worker);
     worker->batcher = batcher_new((unsigned)bridges.count, options->batch_max, options->width_max,
+                                  options->spacing_ms,
                                   &(struct batcher_ports){
                                       .link = worker->link,
                                       .read = bridge_link_read,

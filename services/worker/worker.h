@@ -23,6 +23,7 @@ struct worker_options {
     enum stage stage;
     size_t batch_max;
     unsigned width_max; /* batches at once, at most: 1, or 2 where the store takes more so */
+    int64_t spacing_ms; /* of batches that are not full: see batcher_new() */
     const struct worker_code *codes; /* ends with prefix NULL */
     struct batch_store store;
     /* Set to down while the store fails, with what it said, and up when it does not. */

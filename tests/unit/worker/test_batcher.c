@@ -217,14 +217,14 @@ static void fake_execute(void *self, unsigned number, batch_done_fn *on_done, vo
         execute_done(fake);
 }
 
-static struct fake *fake_of_width(size_t orders_a_message, unsigned width)
+static struct fake *fake_of(size_t orders_a_message, unsigned width, int64_t spacing_ms)
 {
     struct fake *fake = calloc(1, sizeof(*fake));
     assert_non_null(fake);
     fake->orders_a_message = orders_a_message;
     fake->step_ms = -1;
     fake->width = width;
-    fake->batcher = batcher_new(BRIDGES, BATCH, width,
+    fake->batcher = batcher_new(BRIDGES, BATCH, width, spacing_ms,
                                 &(struct batcher_ports){
                                     .link = (void *)fake,
                                     .read = fake_read,
@@ -240,6 +240,11 @@ static struct fake *fake_of_width(size_t orders_a_message, unsigned width)
                                     .now_ms = fake_now_ms,
                                 });
     return fake;
+}
+
+static struct fake *fake_of_width(size_t orders_a_message, unsigned width)
+{
+    return fake_of(orders_a_message, width, 0);
 }
 
 static struct fake *fake_new(size_t orders_a_message)
@@ -319,6 +324,90 @@ static void next_batch_is_what_came_meanwhile(void **state)
     execute_done(fake);
     assert_int_equal(fake->batches, 2);
     assert_int_equal(fake->replies, 3); /* neighbours of one bridge share a message */
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+/* A step that is due. */
+static void step(struct fake *fake)
+{
+    assert_true(fake->step_ms >= 0);
+    now_ms += fake->step_ms;
+    batcher_step(fake->batcher);
+}
+
+static struct fake *fake_spaced(void)
+{
+    struct fake *fake = fake_of(1, 1, 20);
+    now_ms += 1000;
+    fake->answers_at_once = true;
+    batcher_start(fake->batcher);
+    offer(fake, 0, 1);
+    assert_int_equal(fake->batches, 1); /* the first one waits for nothing */
+    return fake;
+}
+
+static void small_batches_begin_apart(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_spaced();
+    for (int i = 1; i < 20; i++) {
+        now_ms += 1;
+        offer(fake, 1, 1);
+        assert_int_equal(fake->batches, 1);
+        assert_int_equal(fake->step_ms, 20 - i);
+    }
+    step(fake);
+    assert_int_equal(fake->batches, 2);
+    assert_int_equal(fake->step_ms, 1000);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void a_full_batch_waits_for_no_spacing(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_spaced();
+    offer(fake, 0, BATCH);
+    assert_int_equal(fake->batches, 2);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void an_order_after_a_pause_waits_for_no_spacing(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_spaced();
+    now_ms += 20;
+    offer(fake, 1, 1);
+    assert_int_equal(fake->batches, 2);
+    fake_free(fake);
+}
+
+static void stopping_waits_for_no_spacing(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_spaced();
+    offer(fake, 1, 1);
+    assert_int_equal(fake->batches, 1);
+    batcher_stop(fake->batcher);
+    assert_int_equal(fake->batches, 2);
+    assert_all_answered(fake);
+    fake_free(fake);
+}
+
+static void a_failure_during_the_spacing_gives_all_back(void **state)
+{
+    (void)state;
+    struct fake *fake = fake_spaced();
+    offer(fake, 1, 1);
+    fake->answers_at_once = false;
+    fake->down_at_once = true;
+    step(fake);
+    assert_int_equal(fake->answered[1][0].outcome, OUTCOME_RETRY);
+    offer(fake, 0, 1); /* a failing worker's probes have steps of their own */
+    step(fake);
+    assert_int_equal(fake->answered[0][1].outcome, OUTCOME_RETRY);
     assert_all_answered(fake);
     fake_free(fake);
 }
@@ -804,6 +893,11 @@ int main(void)
         cmocka_unit_test(reads_nothing_before_start),
         cmocka_unit_test(executes_at_once_when_idle),
         cmocka_unit_test(next_batch_is_what_came_meanwhile),
+        cmocka_unit_test(small_batches_begin_apart),
+        cmocka_unit_test(a_full_batch_waits_for_no_spacing),
+        cmocka_unit_test(an_order_after_a_pause_waits_for_no_spacing),
+        cmocka_unit_test(stopping_waits_for_no_spacing),
+        cmocka_unit_test(a_failure_during_the_spacing_gives_all_back),
         cmocka_unit_test(a_full_batch_is_written_before_it_is_its_turn),
         cmocka_unit_test(what_is_written_is_given_back_when_the_backend_is_down),
         cmocka_unit_test(holds_no_more_than_the_bound),
