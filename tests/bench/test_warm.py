@@ -26,6 +26,11 @@ def test_windows_end_when_they_are_steady():
     assert run_windows(lambda: next(rates), 60) == [10, 20, 40, 42]
 
 
+def test_so_many_windows_are_run_at_least():
+    rates = iter([10, 10, 20, 30, 31, 1000])
+    assert run_windows(lambda: next(rates), 60, least=4) == [10, 10, 20, 30, 31]
+
+
 def test_windows_end_when_the_time_is_over():
     times = iter([0, 100, 200, 241])
     rates = iter(range(1, 1000, 300))

@@ -88,6 +88,8 @@ def _run(bench, side, rate: float, count: int, every: int) -> tuple[Load, "Watch
         def documents(ids: list[str]) -> list[str]:
             body = {"query": {"ids": {"values": ids}}, "_source": False, "size": len(ids)}
             answer = http.post(url, params=options, json=body, timeout=LIMIT_S)
+            if answer.status_code == 503:  # a peer's index that is just being made has no shard yet
+                return []
             answer.raise_for_status()
             return [hit["_id"] for hit in answer.json().get("hits", {}).get("hits", [])]
 
