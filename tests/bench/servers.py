@@ -35,7 +35,7 @@ ROWS = """INSERT INTO orders (id, product_name, amount, created_at)
 SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
     (ARRAY['Laptop', 'Phone', 'Keyboard', 'Monitor', 'Office chair', 'Standing desk'])[1 + n % 6] || ' ' || n,
     (1 + n % 100000) / 100.0,
-    timestamptz '2026-01-01Z' + n % 365 * interval '1 day' + n % 86400 * interval '1 second'
+    timestamptz '2025-01-01Z' + n % 365 * interval '1 day' + n % 86400 * interval '1 second'
 FROM generate_series({first}, {last}) AS n"""
 
 
@@ -93,7 +93,8 @@ class Servers:
         return self.sql(query + " AND attname = 'id'")[0][0]
 
     def insert_rows(self, count: int, stored: int = 0) -> None:
-        """Up to `count` of them; so many are stored already."""
+        """Up to `count` of them; so many are stored already. Older than what a scheduler verifies by itself,
+        which would index them."""
         self.sql(ROWS.format(first=stored + 1, last=count))
         self.sql("VACUUM ANALYZE orders")
 
