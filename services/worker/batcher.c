@@ -2,16 +2,16 @@
  *
  * STEADY: jobs are read while a batch executes, up to two batches in hand, and the next batch is
  * what came meanwhile; so batches grow with the load. A store spends something on each batch,
- * however few orders it has: so batches that are not full begin some milliseconds apart. An order
- * that comes after a pause waits for nothing. When the next batch is full it is written at once,
- * and sent as soon as the store has answered, before the answers are passed on: so a store with a
- * backlog does not wait for its worker. Where two batches at once are quicker (see width.c), each
- * has half as many orders as one would have. After a batch that took long the next one has half as
- * many orders at most, and so has the hand; after a full one that was quick, twice as many. So a
- * slow store is asked for no more than it ends in time, and what waits in hand is executed long
- * before the bridge's deadline. A batch that takes long leaves the hand full; then one job per
- * bridge and step is read beyond that bound, because libzmq drops a link that is not read (see
- * link_socket.c).
+ * however few orders it has: so batches that are not full begin some milliseconds apart. Orders
+ * that come one by one wait for nothing: no batch after one of a single order is put off. When the
+ * next batch is full it is written at once, and sent as soon as the store has answered, before the
+ * answers are passed on: so a store with a backlog does not wait for its worker. Where two batches
+ * at once are quicker (see width.c), each has half as many orders as one would have. After a batch
+ * that took long the next one has half as many orders at most, and so has the hand; after a full
+ * one that was quick, twice as many. So a slow store is asked for no more than it ends in time, and
+ * what waits in hand is executed long before the bridge's deadline. A batch that takes long leaves
+ * the hand full; then one job per bridge and step is read beyond that bound, because libzmq drops a
+ * link that is not read (see link_socket.c).
  *
  * FAILING, from the first batch of which nothing succeeded because the store is down: all that
  * is in hand is answered "retry". Then a few orders are read each backoff step, which are the probe
@@ -47,9 +47,9 @@ struct batcher {
     unsigned bridge_count;
     unsigned next_bridge; /* to read from: they take turns */
     size_t batch_max;
-    size_t batch_limit; /* orders under way at once: 1 to batch_max */
-    int64_t spacing_ms; /* see batcher_new() */
-    int64_t begun_ms;   /* when a batch began last */
+    size_t batch_limit;    /* orders under way at once: 1 to batch_max */
+    int64_t spacing_ms;    /* see batcher_new() */
+    int64_t small_from_ms; /* a batch that is not full begins no earlier */
     struct width width;
     struct held_orders *held;
     struct batch_ring ring;
@@ -261,7 +261,7 @@ static void on_executed(void *arg, bool store_down);
  * step comes when they may. */
 static bool may_be_small(struct batcher *batcher)
 {
-    int64_t wait_ms = batcher->begun_ms + batcher->spacing_ms - batcher->ports.now_ms();
+    int64_t wait_ms = batcher->small_from_ms - batcher->ports.now_ms();
     if (batcher->state != BATCHER_STEADY || wait_ms <= 0)
         return true;
     batcher->ports.step_after(batcher->ports.step, wait_ms);
@@ -285,7 +285,8 @@ static void execute_waiting(struct batcher *batcher)
             return;
         next->phase = BATCH_EXECUTING;
         next->executing_since_ms = batcher->ports.now_ms();
-        batcher->begun_ms = next->executing_since_ms;
+        batcher->small_from_ms =
+            next->executing_since_ms + (next->count > 1 ? batcher->spacing_ms : 0);
         batcher->step_probed = true;
         batcher->ports.execute(batcher->ports.self, next->number, on_executed, next);
     }

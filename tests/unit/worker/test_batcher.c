@@ -336,14 +336,16 @@ static void step(struct fake *fake)
     batcher_step(fake->batcher);
 }
 
+/* Of a worker that has just executed a batch of two orders. */
 static struct fake *fake_spaced(void)
 {
-    struct fake *fake = fake_of(1, 1, 20);
+    struct fake *fake = fake_of(2, 1, 20);
     now_ms += 1000;
     fake->answers_at_once = true;
     batcher_start(fake->batcher);
     offer(fake, 0, 1);
     assert_int_equal(fake->batches, 1); /* the first one waits for nothing */
+    fake->orders_a_message = 1;
     return fake;
 }
 
@@ -374,13 +376,17 @@ static void a_full_batch_waits_for_no_spacing(void **state)
     fake_free(fake);
 }
 
-static void an_order_after_a_pause_waits_for_no_spacing(void **state)
+static void orders_one_by_one_wait_for_no_spacing(void **state)
 {
     (void)state;
     struct fake *fake = fake_spaced();
     now_ms += 20;
-    offer(fake, 1, 1);
-    assert_int_equal(fake->batches, 2);
+    for (size_t i = 2; i < 10; i++) {
+        offer(fake, 1, 1);
+        assert_int_equal(fake->batches, i);
+        now_ms += 1;
+    }
+    assert_all_answered(fake);
     fake_free(fake);
 }
 
@@ -405,9 +411,9 @@ static void a_failure_during_the_spacing_gives_all_back(void **state)
     fake->down_at_once = true;
     step(fake);
     assert_int_equal(fake->answered[1][0].outcome, OUTCOME_RETRY);
-    offer(fake, 0, 1); /* a failing worker's probes have steps of their own */
+    offer(fake, 0, 1); /* a failing worker probes the store in steps of its own */
     step(fake);
-    assert_int_equal(fake->answered[0][1].outcome, OUTCOME_RETRY);
+    assert_int_equal(fake->answered[0][2].outcome, OUTCOME_RETRY);
     assert_all_answered(fake);
     fake_free(fake);
 }
@@ -895,7 +901,7 @@ int main(void)
         cmocka_unit_test(next_batch_is_what_came_meanwhile),
         cmocka_unit_test(small_batches_begin_apart),
         cmocka_unit_test(a_full_batch_waits_for_no_spacing),
-        cmocka_unit_test(an_order_after_a_pause_waits_for_no_spacing),
+        cmocka_unit_test(orders_one_by_one_wait_for_no_spacing),
         cmocka_unit_test(stopping_waits_for_no_spacing),
         cmocka_unit_test(a_failure_during_the_spacing_gives_all_back),
         cmocka_unit_test(a_full_batch_is_written_before_it_is_its_turn),
