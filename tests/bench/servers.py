@@ -87,6 +87,11 @@ class Servers:
     def rows(self) -> int:
         return self.sql("SELECT count(*) FROM orders")[0][0]
 
+    def last_refresh_ms(self) -> float:
+        """What a scheduler of ours needed, without the time until it saw that it was asked."""
+        query = "SELECT extract(epoch FROM finished_at - started_at) * 1000 FROM sales_refresh"
+        return float(self.sql(query + " WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1")[0][0])
+
     def id_type(self) -> str:
         """Of the orders' ids: ours are of type uuid, those of another implementation may be text."""
         query = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'orders'::regclass"
