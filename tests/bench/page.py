@@ -55,7 +55,10 @@ def page(report: dict) -> str:
     lines = report["lines"]
     plots = [
         ("Warm-up: windows one after the other, as shares of the fastest", _warm_up(report["warm_up"])),
-        *((f"Rates, {first + 1} to {first + len(some)}", _rates(some)) for first, some in _some_rates(lines)),
+        *(
+            (f"Rates, {first + 1} to {first + len(some)}", _rates(some, _colours(lines)))
+            for first, some in _some_rates(lines)
+        ),
         ("Latency at a fixed rate, open loop", _latencies(lines)),
         ("With more stored, as multiples of the first", _growth(lines)),
         ("CPU of an order in the drain", _cpu(lines)),
@@ -139,8 +142,10 @@ def _log_scale(set_scale, axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _colour(side: str) -> str:
-    return COLOURS.get(side) or OTHER_COLOURS[sum(side.encode()) % len(OTHER_COLOURS)]
+def _colours(lines: list[dict]) -> dict[str, str]:
+    """By side."""
+    others = [side for side in dict.fromkeys(line["side"] for line in lines) if side not in COLOURS]
+    return COLOURS | {side: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, side in enumerate(others)}
 
 
 def _warm_up(windows: dict[str, list[float]]) -> str:
@@ -162,7 +167,7 @@ def _some_rates(lines: list[dict]) -> list[tuple[int, list[dict]]]:
     return [(first, rates[first : first + BARS_A_PLOT]) for first in range(0, len(rates), BARS_A_PLOT)]
 
 
-def _rates(lines: list[dict]) -> str:
+def _rates(lines: list[dict], colours: dict[str, str]) -> str:
     """Bars from zero; the rates of one measure are shares of its fastest side."""
     fastest = {}
     for line in lines:
@@ -172,7 +177,7 @@ def _rates(lines: list[dict]) -> str:
         whole = fastest[line["measure"]] or 1.0
         share = line["median"] / whole
         spread = [[share - line["minimum"] / whole], [line["maximum"] / whole - share]]
-        axes.barh(position, share, xerr=spread, color=_colour(line["side"]))
+        axes.barh(position, share, xerr=spread, color=colours[line["side"]])
         axes.text(1.02, position, f"{number(line['median'])}/s", va="center")
     axes.set_yticks(range(len(lines)), [f"{line['measure']} [{line['side']}]" for line in lines])
     axes.invert_yaxis()
@@ -213,10 +218,10 @@ def _growth(lines: list[dict]) -> str:
             name = f"{what} ({'time' if what == 'refresh' else 'rate'})"
             axes.plot(known.keys(), [value / first for value in known.values()], marker="o", label=name)
     axes.set_xscale("log")
-    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.set_xticks(counts, [f"{count / 1e6:g} M" for count in counts])
     axes.xaxis.set_minor_formatter(NullFormatter())
     _log_scale(axes.set_yscale, axes.yaxis)
-    axes.set(xlabel="orders stored", ylabel=f"÷ at {counts[0]:,}")
+    axes.set(xlabel="orders stored", ylabel=f"÷ with {counts[0]:,}")
     axes.legend(frameon=False)
     return _svg(figure)
 
