@@ -56,8 +56,7 @@ struct batcher;
 /* A worker of `bridge_count` bridges that executes up to `batch_max` orders at a time, in one batch
  * or, if `width_max` is 2 and the store is quicker so, in two. A batch that is not full begins
  * `spacing_ms` after the one before at the earliest, unless that was a single order. The ports are
- * copied. Reads nothing before
- * batcher_start(). */
+ * copied. Reads nothing before batcher_start(). */
 struct batcher *batcher_new(unsigned bridge_count, size_t batch_max, unsigned width_max,
                             int64_t spacing_ms, const struct batcher_ports *ports);
 void batcher_free(struct batcher *batcher); /* no batch may be executing */
