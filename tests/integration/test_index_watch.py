@@ -2,6 +2,7 @@
 and mended from PostgreSQL, unless that is for a person to decide."""
 
 import contextlib
+import functools
 import subprocess
 
 import pytest
@@ -18,6 +19,7 @@ INCOMPLETE = "X-Search-Incomplete"
 @pytest.fixture
 def orders(system, unique):
     """Some orders that search finds, as the schedulers know."""
+    eventually(lambda: told(system)["documents"] is not None, "the schedulers know the index")
     eventually(lambda: told(system)["missing"] is None, "search is complete")
     body = {"orders": [{"product_name": unique, "amount": 1} for _ in range(50)]}
     ids = system.api.bulk(body).json()["order_ids"]
@@ -26,9 +28,10 @@ def orders(system, unique):
 
 
 def told(system):
-    """What the schedulers know of the index."""
+    """What the schedulers know of the index; the status has null while PostgreSQL takes over a second."""
     headers = {"Authorization": f"Bearer {system.api.admin_token}"}
-    return system.api.get("/api/admin/status", headers=headers).json()["index"]
+    ask = functools.partial(system.api.get, "/api/admin/status", headers=headers)
+    return eventually(lambda: ask().json()["index"], "PostgreSQL has answered")
 
 
 def found(system, word):

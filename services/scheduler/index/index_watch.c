@@ -283,9 +283,10 @@ static void saw_one(struct index_watch *watch, const char *body, size_t body_len
 
 static void looked(struct index_watch *watch, bool absent, const char *body, size_t body_len)
 {
-    if (!watch->has_read) {
+    if (!watch->has_read) { /* PostgreSQL may have come meanwhile */
         report(watch, true, NULL);
-        end_round(watch, INDEX_WATCH_LOOK_MS);
+        end_round(watch,
+                  database_up(watch->database) ? INDEX_WATCH_TURN_MS : INDEX_WATCH_LOOK_MS);
     } else if (absent) {
         report(watch, true, NULL);
         saw_none(watch);

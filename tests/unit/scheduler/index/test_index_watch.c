@@ -1,5 +1,6 @@
 /* The watch over the search index, with a real PostgreSQL, a fake Elasticsearch and the test's own
  * clock. */
+#include "services/base/clock.h"
 #include "services/runtime/health.h"
 #include "services/scheduler/index/index_watch.h"
 #include "tests/unit/clients/postgres/fixture.h"
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 
 #define DEPLOYMENT "11111111-2222-4333-8444-555555555555"
 #define ANOTHER "99999999-2222-4333-8444-555555555555"
@@ -24,7 +26,8 @@ struct stand {
     struct index_watch *watch;
     const struct cron *verify, *verify_full; /* or NULL */
     /* What the fake one has, and what it was asked. */
-    atomic_bool up, exists, has_deployment, is_foreign, refuses_statistics, lacks_a_shard;
+    atomic_bool up, exists, has_deployment, is_foreign, refuses_statistics, lacks_a_shard,
+        is_silent;
     atomic_int identity, documents, deleted;
     atomic_uint looks, claims, statistics, counts;
     char claim[200]; /* read when no request is under way */
@@ -35,6 +38,8 @@ struct stand {
 static int look(struct stand *stand, char *body, size_t size)
 {
     atomic_fetch_add(&stand->looks, 1);
+    while (atomic_load(&stand->is_silent))
+        thrd_yield();
     if (!atomic_load(&stand->exists)) {
         snprintf(body, size, "{\"error\":{\"type\":\"index_not_found_exception\"}}");
         return 404;
@@ -200,6 +205,21 @@ static void test_the_first_look(void **state)
     wait_until(metric_now("search_index_documents") == 4, pass(&stand));
     look_again(&stand);
     assert_int_equal(atomic_load(&stand.claims), 1);
+    stop(&stand);
+}
+
+/* That look can tell nothing of the index; the next one does, at once. */
+static void test_postgresql_comes_during_a_look(void **state)
+{
+    struct stand stand;
+    prepare(&stand, *state);
+    atomic_store(&stand.is_silent, true);
+    watch(&stand, true);
+    wait_until(atomic_load(&stand.looks) == 1, pass(&stand));
+    int64_t begin_ms = clock_monotonic_ms();
+    atomic_store(&stand.is_silent, false);
+    wait_until(strcmp(row(&stand), "index-1 4") == 0, pass(&stand));
+    assert_true(clock_monotonic_ms() - begin_ms < 5000);
     stop(&stand);
 }
 
@@ -502,6 +522,7 @@ int main(void)
     postgres_server_start();
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(test_the_first_look),
+        DATABASE_TEST(test_postgresql_comes_during_a_look),
         DATABASE_TEST(test_an_idle_index),
         DATABASE_TEST(test_another_index),
         DATABASE_TEST(test_another_index_at_the_start),
