@@ -19,6 +19,7 @@ struct flow {
     struct delivery_table table;
     struct stage_health health[STAGES];
     bool blocked[STAGES]; /* no worker took the last job */
+    int64_t ack_at_ms;    /* the next ack is not sent before this, unless many wait for it */
     struct backoff dead_letter_backoff;
     int64_t dead_letter_at_ms; /* no dead letter is offered before this */
     bool renewing, stopping;
@@ -352,10 +353,15 @@ static void ack(struct flow *flow, uint64_t tag, size_t count)
     flow->ports->ack(flow->ports->intake, tag, count > 1);
 }
 
-/* One ack settles all finished deliveries from the oldest on, up to the first that is not finished.
- * A finished delivery behind that one waits FLOW_ACK_DELAY_MS and then has an ack of its own. */
+static size_t finished(const struct flow *flow)
+{
+    size_t count = 0;
+    for (enum stage stage = 0; stage < STAGES; stage++)
+        count += flow->table.in_state[DELIVERY_DONE][stage];
+    return count;
+}
 
-static void send_acks(struct flow *flow, int64_t now_ms)
+static void ack_oldest(struct flow *flow, int64_t now_ms)
 {
     struct delivery *delivery;
     uint64_t tag = 0;
@@ -366,11 +372,27 @@ static void send_acks(struct flow *flow, int64_t now_ms)
         tag = delivery->tag;
         delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
     }
-    if (count > 0)
-        ack(flow, tag, count);
+    if (count == 0)
+        return;
+    ack(flow, tag, count);
+    flow->ack_at_ms = now_ms + FLOW_ACK_PAUSE_MS;
+}
 
+/* One ack settles all finished deliveries from the oldest on, up to the first that is not finished.
+ * RabbitMQ writes each ack to the log of a quorum queue, which costs it as much as several orders:
+ * so there is a pause between two, unless a quarter of the window is finished.
+ *
+ * A finished delivery behind one that is not has an ack of its own when it has waited for
+ * FLOW_ACK_ALONE_MS, or when half of the window is finished. */
+
+static void send_acks(struct flow *flow, int64_t now_ms)
+{
+    struct delivery *delivery;
+    if (now_ms >= flow->ack_at_ms || finished(flow) >= flow->table.capacity / 4)
+        ack_oldest(flow, now_ms);
     while ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL &&
-           delivery->done_ms + FLOW_ACK_DELAY_MS <= now_ms) {
+           (delivery->done_ms + FLOW_ACK_ALONE_MS <= now_ms ||
+            finished(flow) >= MAX(1, flow->table.capacity / 2))) {
         ack(flow, delivery->tag, 1);
         delivery_set_state(&flow->table, delivery, DELIVERY_FREE, delivery->stage);
     }
@@ -387,14 +409,12 @@ bool flow_turn(struct flow *flow, int64_t now_ms)
     if (flow->renewing)
         return true;
     expire(flow, now_ms);
-    send_acks(flow, now_ms);
-    flow->renewing = now_ms >= renew_at_ms(flow);
-    if (flow->renewing)
-        return false;
     for (enum stage stage = STAGES; stage-- > 0;) /* later stages first: they end orders */
         push_stage(flow, stage, now_ms);
     send_dead_letters(flow, now_ms);
-    return true;
+    send_acks(flow, now_ms);
+    flow->renewing = now_ms >= renew_at_ms(flow);
+    return !flow->renewing;
 }
 
 int64_t flow_next_ms(const struct flow *flow)
@@ -406,7 +426,9 @@ int64_t flow_next_ms(const struct flow *flow)
     if (delivery != NULL)
         next = MIN(next, delivery->deadline_ms);
     if ((delivery = TAILQ_FIRST(&flow->table.done)) != NULL)
-        next = MIN(next, delivery->done_ms + FLOW_ACK_DELAY_MS);
+        next = MIN(next, delivery->done_ms + FLOW_ACK_ALONE_MS);
+    if ((delivery = TAILQ_FIRST(&flow->table.by_tag)) != NULL && delivery->state == DELIVERY_DONE)
+        next = MIN(next, flow->ack_at_ms);
     if (!TAILQ_EMPTY(&flow->table.dead_waiting))
         next = MIN(next, flow->dead_letter_at_ms);
     for (size_t i = 0; i < STAGES; i++)

@@ -19,7 +19,8 @@
 #include "services/clients/rabbitmq/content.h"
 
 #define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */
-#define FLOW_ACK_DELAY_MS 10           /* a finished order behind a straggler is acked by itself */
+#define FLOW_ACK_PAUSE_MS 10           /* between two acks */
+#define FLOW_ACK_ALONE_MS 100          /* a finished order behind a straggler is acked by itself */
 #define FLOW_RENEW_MS (20 * 60 * 1000) /* well before RabbitMQ's consumer_timeout of 30 min */
 
 /* All that a dead letter says, beside its content. Valid during the call only. */

@@ -285,8 +285,7 @@ static void looked(struct index_watch *watch, bool absent, const char *body, siz
 {
     if (!watch->has_read) { /* PostgreSQL may have come meanwhile */
         report(watch, true, NULL);
-        end_round(watch,
-                  database_up(watch->database) ? INDEX_WATCH_TURN_MS : INDEX_WATCH_LOOK_MS);
+        end_round(watch, database_up(watch->database) ? INDEX_WATCH_TURN_MS : INDEX_WATCH_LOOK_MS);
     } else if (absent) {
         report(watch, true, NULL);
         saw_none(watch);

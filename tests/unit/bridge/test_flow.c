@@ -263,10 +263,20 @@ static const struct scenario {
      {{"deliver 1..4", "persist[1:1 2:1 3:1 4:1]"},
       {"done 2..4", "index[2:2 3:2 4:2]"},
       {"done 2..3", ""},
-      {"+9", ""},
+      {"+99", ""},
       {"+1", "ack 2 ack 3"},
       {"done 1", "index[1:2]"},
       {"done 1", "ack 1"},
+      END}},
+    {"between two acks are 10 ms",
+     {{"deliver 1..4", "persist[1:1 2:1 3:1 4:1]"},
+      {"done 1..4", "index[1:2 2:2 3:2 4:2]"},
+      {"done 1", "ack 1"},
+      {"done 2", ""},
+      {"+9", ""},
+      {"done 3", ""},
+      {"+1", "ack ..3"},
+      {"+10", ""},
       {"done 4", "ack 4"},
       END}},
     {"the straggler comes in time: one ack for all",
@@ -297,14 +307,15 @@ static const struct scenario {
       {"reject 2", "dead 2 bad_row index 2"},
       {"+60000", ""},
       {"confirm 7 1", "ack 1"},
-      {"confirm 7 2", "ack 2"},
+      {"confirm 7 2", ""},
+      {"+10", "ack 2"},
       END}},
     {"poison is never pushed",
      {{"poison 1 malformed", "dead 1 malformed - 0"},
       {"deliver 2", "persist[2:1]"},
       {"poison 3 message_id_mismatch", "dead 3 message_id_mismatch - 0"},
       {"confirm 7 3", ""},
-      {"+10", "ack 3"},
+      {"+100", "ack 3"},
       {"confirm 7 1", "ack 1"},
       END}},
     {"a dead letter that is not confirmed is published again, and not acked before",
@@ -322,9 +333,9 @@ static const struct scenario {
       {"deliver 2", "persist[2:1]"},
       {"done 2", "index[2:2]"},
       {"done 2", ""},
-      {"+10", "ack 2"},
+      {"+100", "ack 2"},
       {"take dead", ""},
-      {"+100", "dead 1 malformed - 0"},
+      {"+200", "dead 1 malformed - 0"},
       {"confirm 7 1", "ack 1"},
       {"confirm 7 1", ""},
       END}},
@@ -392,7 +403,8 @@ static const struct scenario {
       {"+20", ""},
       {"done 1", "index[1:2]"},
       {"done 1", "ack 1"},
-      {"confirm 8 2", "ack 2"},
+      {"confirm 8 2", ""},
+      {"+10", "ack 2"},
       END}},
     {"stage down: after a second of failures only probes go out; done brings it up",
      {{"deliver 1..12", "persist[1:1 2:1 3:1 4:1 5:1 6:1 7:1 8:1 9:1 10:1 11:1 12:1]"},
@@ -419,7 +431,7 @@ static const struct scenario {
       {"done 2", ""},
       {"+200", "index[1:4 2:2]"},
       {"done 2", "index up"},
-      {"+10", "ack 2"},
+      {"+100", "ack 2"},
       {"done 1", "ack 1"},
       END}},
     {"a slow stage is not down: no failures",
@@ -507,16 +519,22 @@ static void world_free(struct world *world)
     free(world);
 }
 
+static const char *answer_to(struct world *world, const char *command)
+{
+    world->log_len = 0;
+    world->log[0] = '\0';
+    run_command(world, command);
+    turn(world);
+    return world->log;
+}
+
 static void test_scenario(void **state)
 {
     const struct scenario *scenario = *state;
     struct world *world = world_new();
     for (const struct step *step = scenario->steps; step->command != NULL; step++) {
         int64_t wanted_ms = flow_next_ms(world->flow);
-        world->log_len = 0;
-        world->log[0] = '\0';
-        run_command(world, step->command);
-        turn(world);
+        (void)answer_to(world, step->command);
         if (step->command[0] == '+' && world->log_len > 0)
             assert_true(wanted_ms <= world->now_ms); /* it asked for the time to act */
         if (strcmp(world->log, step->answer) != 0)
@@ -528,6 +546,24 @@ static void test_scenario(void **state)
 }
 
 /* The rest needs more than a line of text. */
+
+/* Without waiting: an ack of a quarter of the window, and acks behind a straggler once half of it
+ * is finished. */
+static void test_acks_of_a_part_of_the_window(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    (void)answer_to(world, "deliver 1..100");
+    (void)answer_to(world, "done 1..100");
+    assert_string_equal(answer_to(world, "done 1"), "ack 1");
+    assert_string_equal(answer_to(world, "done 2..25"), "");
+    assert_string_equal(answer_to(world, "done 26"), "ack ..26");
+    assert_string_equal(answer_to(world, "done 51..99"), "");
+    assert_string_equal(answer_to(world, "done 100"), "ack 51");
+    assert_string_equal(answer_to(world, "done 28"), "ack 52");
+    assert_string_equal(answer_to(world, "done 27"), "ack ..28");
+    world_free(world);
+}
 
 static void test_window_and_order_of_tags(void **state)
 {
@@ -596,6 +632,7 @@ int main(void)
 {
     enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0], OTHERS = 3 };
     struct CMUnitTest tests[SCENARIOS + OTHERS] = {
+        cmocka_unit_test(test_acks_of_a_part_of_the_window),
         cmocka_unit_test(test_window_and_order_of_tags),
         cmocka_unit_test(test_retries_exhausted),
         cmocka_unit_test(test_outage_exhausts_nobody),

@@ -4,6 +4,7 @@
 #include "tests/unit/bridge/simulation/world.h"
 #include <inttypes.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define DEADLINE_SLACK_MS 1
 
@@ -75,6 +76,7 @@ static void port_ack(struct intake *self, uint64_t delivery_tag, bool multiple)
     if (delivery == NULL)
         return;
     CHECK(world, !delivery->settled, "settled twice");
+    world->settled_ms = world->now_ms;
     if (multiple) {
         world->tally->multiple_acks++;
         for (; world->first_unsettled <= delivery_tag; world->first_unsettled++)
@@ -106,6 +108,7 @@ static void port_requeue(struct intake *self, uint64_t delivery_tag)
               "requeued at the stop while at a worker");
     }
     delivery->settled = true;
+    world->settled_ms = world->now_ms;
     delivery->at_worker = false;
     broker_send_settle(world, delivery_tag, false, true);
 }
@@ -377,6 +380,8 @@ void bridge_check(struct world *world)
            world->deliveries[world->first_unsettled].settled)
         world->first_unsettled++;
     compare(world, &stats);
+    bool all_finished = true;             /* all up to this tag; */
+    int64_t since_ms = world->settled_ms; /* since then, or when the last one was settled */
     for (uint64_t tag = world->first_unsettled; tag <= world->tags && world->connected; tag++) {
         const struct sim_delivery *delivery = &world->deliveries[tag];
         CHECK(world,
@@ -384,9 +389,14 @@ void bridge_check(struct world *world)
                   delivery->at_workers_ms + world->now_ms - delivery->pushed_ms <=
                       FLOW_HANG_MS + DEADLINE_SLACK_MS,
               "tag %llu hangs for too long", (unsigned long long)tag);
+        all_finished = all_finished && (delivery->settled || is_finished(delivery));
+        since_ms = MAX(since_ms, delivery->finished_ms);
         CHECK(world,
               delivery->settled || !is_finished(delivery) ||
-                  world->now_ms - delivery->finished_ms <= FLOW_ACK_DELAY_MS,
+                  world->now_ms - delivery->finished_ms <= FLOW_ACK_ALONE_MS,
+              "tag %llu, behind a straggler, is finished and not acked", (unsigned long long)tag);
+        CHECK(world,
+              delivery->settled || !all_finished || world->now_ms - since_ms <= FLOW_ACK_PAUSE_MS,
               "tag %llu is finished and not acked", (unsigned long long)tag);
     }
 }

@@ -118,6 +118,7 @@ struct world {
     uint64_t connection; /* counts all; the epoch counts those of one bridge process */
     size_t window, unacked;
     uint64_t tags, first_at_broker, first_unsettled;
+    int64_t settled_ms;              /* when the bridge last acked or requeued */
     struct sim_delivery *deliveries; /* by tag */
     size_t delivery_capacity;
     int64_t last_delivery_ms, last_settle_ms;
