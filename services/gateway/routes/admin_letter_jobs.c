@@ -71,13 +71,23 @@ static bool read_per_second(struct request *request, const json_t *body, json_in
     return false;
 }
 
+/* A dry run needs no reason, but it must not have a wrong one. */
+static bool read_reason(struct request *request, const json_t *body, bool dry_run, const char **ret)
+{
+    *ret = "";
+    if (!dry_run || json_object_get(body, "reason") != NULL)
+        *ret = admin_read_reason(request, body);
+    return *ret != NULL;
+}
+
 /* What the scheduler has to know; NULL when the request is at fault. free() it. */
-static char *parameters_of(struct request *request, enum letter_job kind, const json_t *body)
+static char *parameters_of(struct request *request, enum letter_job kind, const json_t *body,
+                           bool dry_run)
 {
     json_int_t per_second = 0;
     const char *reason = NULL;
     if (kind == LETTER_JOB_REPLAY ? !read_per_second(request, body, &per_second)
-                                  : (reason = admin_read_reason(request, body)) == NULL)
+                                  : !read_reason(request, body, dry_run, &reason))
         return NULL;
     json_t *parameters = json_object();
     json_add(parameters, "filter", json_incref(json_object_get(body, "filter")));
@@ -146,10 +156,13 @@ static void many(struct request *request, enum letter_job kind, const char *cons
         return;
     if (admin_read_filter(request, body, &filter) &&
         admin_read_switch(request, body, "dry_run", &dry_run)) {
-        if (dry_run)
-            count(request, &filter);
-        else if ((parameters = parameters_of(request, kind, body)) != NULL)
+        parameters = parameters_of(request, kind, body, dry_run);
+        if (parameters != NULL && !dry_run) {
             begin_job(request, kind, &filter, parameters);
+        } else if (parameters != NULL) {
+            free(parameters);
+            count(request, &filter);
+        }
     }
     json_decref(body);
 }

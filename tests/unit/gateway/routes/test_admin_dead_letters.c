@@ -227,7 +227,9 @@ static void test_dry_run(void **state)
     assert_non_null(strstr(letters->asked, "count state=dead reason= stage=intake"));
     post(LETTERS "/discard", "{\"filter\":{},\"dry_run\":true}");
     assert_int_equal(reply.status, 200);
-    assert_string_equal(fakes->calls, "count count ");
+    post(LETTERS "/discard", "{\"filter\":{},\"dry_run\":true,\"reason\":\"tests\"}");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(fakes->calls, "count count count ");
     letters->status = ORDER_STORE_FAILED;
     post(LETTERS "/discard", "{\"filter\":{},\"dry_run\":true}");
     assert_problem(&reply, 500, "store_failed");
@@ -292,6 +294,7 @@ static void test_bad_requests_for_many(void **state)
                                          "{\"filter\":{},\"per_second\":1.5}",
                                          "{\"filter\":{},\"per_second\":\"1\"}",
                                          "{\"filter\":{},\"dry_run\":\"true\"}",
+                                         "{\"filter\":{},\"dry_run\":true,\"per_second\":0}",
                                          "{\"filter\":{},\"reason\":\"a\"}",
                                          "{\"filter\":{}}x"};
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -299,6 +302,8 @@ static void test_bad_requests_for_many(void **state)
         assert_problem(&reply, 400, "malformed_request");
     }
     post(LETTERS "/discard", "{\"filter\":{}}");
+    assert_problem(&reply, 422, "reason_required");
+    post(LETTERS "/discard", "{\"filter\":{},\"dry_run\":true,\"reason\":\" \"}");
     assert_problem(&reply, 422, "reason_required");
     post(LETTERS "/discard", "{\"filter\":{},\"per_second\":1}");
     assert_problem(&reply, 400, "malformed_request");
