@@ -161,13 +161,13 @@ def test_pruned_by_hand(system, unique):
 
     eventually(lambda: told(system)["fault"], "it is told", 180)
     assert last_job(system)[:4] == ("verify", {"full": True, "repair": "within_limits"}, True, "done")
-    assert "search_index" in reasons(system, "scheduler-1")
+    eventually(lambda: "search_index" in reasons(system, "scheduler-1"), "the scheduler says why", 10)
     assert system.elasticsearch.count(**count)["count"] == 50
-    assert INCOMPLETE in system.api.search(unique).headers
+    eventually(lambda: INCOMPLETE in system.api.search(unique).headers, "search says it", 10)
 
     ask = "INSERT INTO jobs (kind, parameters, requested_by) VALUES ('repair', '{\"full\": true}', 'eve')"
     system.postgres.execute(ask)
     eventually(lambda: told(system)["fault"] is None, "it is mended", 180)
     eventually(lambda: system.elasticsearch.count(**count)["count"] == len(orders), "they are found again", 5)
     eventually(lambda: system.is_ready("scheduler-1"), "the scheduler is ready")
-    assert INCOMPLETE not in system.api.search(unique).headers
+    eventually(lambda: INCOMPLETE not in system.api.search(unique).headers, "search is complete")
