@@ -81,7 +81,7 @@ def well(status):
 
 
 def counted(status):
-    """Elasticsearch may take ten seconds to count before it is a problem."""
+    """Elasticsearch may take five seconds to count before it is a problem."""
     return status if status and status["documents"] is not None else None
 
 
