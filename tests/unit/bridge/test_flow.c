@@ -630,7 +630,7 @@ static void test_outage_exhausts_nobody(void **state)
 
 int main(void)
 {
-    enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0], OTHERS = 3 };
+    enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0], OTHERS = 4 };
     struct CMUnitTest tests[SCENARIOS + OTHERS] = {
         cmocka_unit_test(test_acks_of_a_part_of_the_window),
         cmocka_unit_test(test_window_and_order_of_tags),
