@@ -55,7 +55,8 @@ def test_an_error_of_the_server(restored, stored, unique, error):
         tell(system, *provoke)
         accepted = api.accept(unique + "x")
         eventually(lambda: api.order(stored).headers["X-Cache"] == "MISS", "PostgreSQL answers")
-        eventually(lambda: reason(system).startswith(error), "it is told")  # first: the connection is lost
+        eventually(lambda: redis_of(system.readiness("gateway-1"))["status"] == "down", "it is told")
+        eventually(lambda: reason(system).startswith(error), "it says why")  # first: the connection is lost
         assert system.readiness("gateway-1").status_code == 200
         assert "reason" not in redis_of(api.get("/readyz"))  # the public port
         status, words = check(system.environment("gateway-1"))
