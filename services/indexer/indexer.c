@@ -90,6 +90,12 @@ static int send_part(void *self, struct batch *batch, int64_t timeout_ms)
     return -1;
 }
 
+static bool looks_usable(void *self)
+{
+    const struct indexer *indexer = self;
+    return index_setup_usable(indexer->setup);
+}
+
 static void on_index_state(void *arg, bool usable, const char *reason)
 {
     struct indexer *indexer = arg;
@@ -131,6 +137,7 @@ int indexer_run(const void *arg, int stop_fd, struct error *err)
             .store = {.self = indexer,
                       .write_part = write_part,
                       .try_part = send_part,
+                      .looks_usable = looks_usable,
                       .limit_ms = BULK_TIMEOUT_MS,
                       .unavailable = "elasticsearch_unavailable"},
             .store_health = indexer->health,

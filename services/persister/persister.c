@@ -61,6 +61,12 @@ static int insert_part(void *self, struct batch *batch, int64_t timeout_ms)
     return -1;
 }
 
+static bool looks_usable(void *self)
+{
+    const struct persister *persister = self;
+    return database_up(persister->database);
+}
+
 static void on_database_state(void *arg, bool up, const char *reason)
 {
     struct persister *persister = arg;
@@ -91,6 +97,7 @@ int persister_run(const void *arg, int stop_fd, struct error *err)
             .store = {.self = &persister,
                       .write_part = write_part,
                       .try_part = insert_part,
+                      .looks_usable = looks_usable,
                       .limit_ms = INSERT_TRY_MS,
                       .unavailable = "postgres_unavailable"},
             .store_health = persister.health,

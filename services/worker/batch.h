@@ -24,6 +24,8 @@ struct batch_store {
      * when the answer comes later: the store then judges the part, and calls batch_go_on(). Returns
      * -1 when the part is judged already. */
     int (*try_part)(void *self, struct batch *batch, int64_t timeout_ms);
+    /* Whether the store looked usable at its own last look, which needs no order. Never blocks. */
+    bool (*looks_usable)(void *self);
     int64_t limit_ms;        /* no part of a batch is tried later than this after its begin */
     const char *unavailable; /* the code for orders that there was no time for */
 };

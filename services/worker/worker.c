@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define BRIDGE_PATIENCE_MS 3000 /* until it is said that there is none */
+#define UNTRIED_MS 15000        /* well beyond the bridges' time between two probes of a store */
 #define STOP_TICK_MS 20
 #define STOP_DEADLINE_MS 8000
 #define STOP_UNSENT_MS 1000 /* for a bridge that does not take its replies */
@@ -27,7 +28,8 @@ struct worker {
     struct loop_watch *stop_watch;
     struct batch batches[BATCHES];
     int64_t batches_since_us[BATCHES];
-    bool connected; /* the bridges have been connected to */
+    int64_t tried_ms; /* when orders were last tried */
+    bool connected;   /* the bridges have been connected to */
     unsigned connected_bridges;
     int64_t stopping_since_ms; /* 0 = not stopping */
     struct health_check *bridge_health;
@@ -76,10 +78,22 @@ static void report_store(struct worker *worker, const struct verdict *cause)
                  log_text("detail", cause->detail));
 }
 
+/* Other workers may have taken the orders that failed here, and then none comes to try the store
+ * with. */
+static void look_at_untried_store(struct worker *worker)
+{
+    const struct batch_store *store = &worker->options.store;
+    if (!health_up(worker->options.store_health) &&
+        clock_monotonic_ms() - worker->tried_ms >= UNTRIED_MS && store->looks_usable(store->self) &&
+        health_set(worker->options.store_health, true, NULL))
+        log_info("backend looks usable, no order has come to try it with");
+}
+
 static void on_batch(void *self, unsigned number, const struct held_orders *held, size_t first,
                      size_t count, const struct verdict verdicts[], const struct verdict *cause)
 {
     struct worker *worker = self;
+    worker->tried_ms = clock_monotonic_ms();
     metric_observe(worker->batch_orders, (double)count);
     metric_observe(worker->batch_seconds,
                    (double)(clock_monotonic_us() - worker->batches_since_us[number]) / 1e6);
@@ -121,6 +135,7 @@ static void on_step(void *arg)
 {
     struct worker *worker = arg;
     batcher_step(worker->batcher);
+    look_at_untried_store(worker);
     metric_set(worker->held, (double)batcher_orders_held(worker->batcher));
 }
 

@@ -19,6 +19,8 @@
 
 #define STOP_DEADLINE_MS 8000
 #define STOP_UNSENT_MS 1000
+#define UNTRIED_MS 15000
+#define STEP_MS 5
 #define SOME_STEPS 20
 
 enum store_mode {
@@ -40,6 +42,7 @@ struct scene {
     atomic_bool ended;
 
     atomic_int mode; /* enum store_mode */
+    atomic_bool looks_usable;
     atomic_uint tries;
     struct batch *held;
     struct health_check *health; /* of the store */
@@ -87,6 +90,12 @@ static int try_part(void *self, struct batch *batch, int64_t timeout_ms)
     return mode == STORE_HOLDS ? 0 : -1;
 }
 
+static bool looks_usable(void *self)
+{
+    struct scene *scene = self;
+    return atomic_load(&scene->looks_usable);
+}
+
 static void on_command(void *arg, bool readable, bool writable)
 {
     (void)readable, (void)writable;
@@ -116,7 +125,13 @@ static void *run(void *arg)
 static void step(void)
 {
     (void)usleep(1000);
-    test_clock_advance(5);
+    test_clock_advance(STEP_MS);
+}
+
+static void pass(int64_t ms)
+{
+    for (; ms > 0; ms -= STEP_MS)
+        step();
 }
 
 static void tell(struct scene *scene, enum command command)
@@ -165,6 +180,7 @@ static int setup(void **state)
             .store = {.self = scene,
                       .write_part = write_part,
                       .try_part = try_part,
+                      .looks_usable = looks_usable,
                       .limit_ms = 5000,
                       .unavailable = "down"},
             .store_health = scene->health,
@@ -349,6 +365,31 @@ static void test_store_fails_and_works_again(void **state)
     stop(scene);
 }
 
+/* Other workers take the orders that failed here, and no more come. */
+static void test_store_that_nothing_tries(void **state)
+{
+    struct scene *scene = *state;
+    struct verdict verdict;
+    atomic_store(&scene->mode, STORE_FAILS);
+    take_replies(scene);
+    tell(scene, COMMAND_READY);
+    SEND_JOB(scene, "a");
+    receive_replies(scene, &verdict, 1);
+    wait_until(!health_up(scene->health), step());
+
+    pass(UNTRIED_MS + 1000); /* it does not look usable */
+    assert_false(health_up(scene->health));
+    atomic_store(&scene->looks_usable, true);
+    wait_until(health_up(scene->health), step());
+
+    SEND_JOB(scene, "a"); /* what an order says counts at once, and for the time */
+    receive_replies(scene, &verdict, 1);
+    wait_until(!health_up(scene->health), step());
+    pass(UNTRIED_MS - 1000);
+    assert_false(health_up(scene->health));
+    stop(scene);
+}
+
 static void hold_a_batch(struct scene *scene)
 {
     atomic_store(&scene->mode, STORE_HOLDS);
@@ -418,6 +459,7 @@ int main(void)
         WORKER_TEST(test_orders_are_answered_one_by_one),
         WORKER_TEST(test_an_old_bridge_is_answered_in_kind),
         WORKER_TEST(test_store_fails_and_works_again),
+        WORKER_TEST(test_store_that_nothing_tries),
         WORKER_TEST(test_stop_answers_what_was_read),
         WORKER_TEST(test_stop_does_not_wait_for_ever),
         WORKER_TEST(test_stop_leaves_replies_that_nobody_takes),
