@@ -17,7 +17,6 @@ main() {
     need_build_packages "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
     need_elasticsearch
     step "Tools for Python" make_python_environment
-    step "Tools for plots" "$VENV/bin/pip" install -q --disable-pip-version-check -r "$ROOT/tests/bench/requirements.txt"
     # Its own --help lists the measures.
     if [[ " $* " != *' -h '* && " $* " != *' --help '* ]]; then
         step "Trying the arithmetic" "$VENV/bin/pytest" -q "$ROOT/tests/bench"

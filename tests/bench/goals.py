@@ -1,6 +1,7 @@
 """The figures that the project is led by: ratios of what one run measured."""
 
 from measures.growth import EMPTY, label
+from measures.ledger import DRAIN, SINGLE
 from samples import aligned, number, own_cpu
 
 # The peers that the project has goals beside, by measure: as they are called in --peer-api and --peer-worker.
@@ -9,7 +10,16 @@ GOAL_PEERS = {
     "accept, 64 connections": ["original"],
     "accept, 512 connections": ["original"],
 }
-YARDSTICKS = ("ours", "ceiling", "ours, CURVE", "none waits", "time to the row", "no reindex", "none looks")
+YARDSTICKS = (
+    "ours",
+    "ceiling",
+    "ours, CURVE",
+    "none waits",
+    "time to the row",
+    "no reindex",
+    "none looks",
+    "no ledger",
+)
 
 
 def ratio(value: float | None, to: float | None) -> float | None:
@@ -92,9 +102,11 @@ def goals(lines: list[dict], cores: int, loop_us: float | None) -> list[dict]:
     for count in at.stored_counts():
         if count == EMPTY:
             continue
-        for what in ("refresh", "drain"):
+        for what in ("refresh", "live sales", "drain"):
             value = ratio(at(label(what, count)), at(label(what, EMPTY)))
             add(f"{what} at {count:,} ÷ at {EMPTY:,} stored", value)
+    for measure in (DRAIN, SINGLE):
+        add(f"{measure} ÷ without the ledger", ratio(at(measure), at(measure, "no ledger")))
     processes = at.own_cpu("drain")
     for name, used in (*processes.items(), ("all of them", sum(processes.values()) if processes else None)):
         add(f"own CPU of an order in the drain: {name}", used, "µs")

@@ -205,17 +205,20 @@ def _latencies(lines: list[dict]) -> str:
     return _svg(figure)
 
 
+TIMES = ("refresh", "live sales")
+
+
 def _growth(lines: list[dict]) -> str:
     at = Lines(lines)
     counts = at.stored_counts()
     if len(counts) < 2:
         return ""
     figure, axes = pyplot.subplots(figsize=(9, 3.5))
-    for what in ("accept", "drain", "GET", "search", "refresh"):
+    for what in ("accept", "drain", "GET", "search", "refresh", "live sales"):
         first = at(label(what, counts[0]))
         known = {count: value for count in counts if (value := at(label(what, count))) is not None}
         if first:
-            name = f"{what} ({'time' if what == 'refresh' else 'rate'})"
+            name = f"{what} ({'time' if what in TIMES else 'rate'})"
             axes.plot(known.keys(), [value / first for value in known.values()], marker="o", label=name)
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count / 1e6:g} M" for count in counts])

@@ -92,6 +92,19 @@ class Servers:
         query = "SELECT extract(epoch FROM finished_at - started_at) * 1000 FROM sales_refresh"
         return float(self.sql(query + " WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1")[0][0])
 
+    def wait_ledger(self) -> None:
+        """Until a scheduler of ours has made and filled the sales ledger: then each write of orders writes
+        to it."""
+
+        query = "SELECT coalesce(filled_at > '-infinity', false) FROM sales_ledger_state"
+
+        def filled() -> bool:
+            with contextlib.suppress(psycopg.errors.UndefinedTable):
+                return self.sql(query) == [(True,)]
+            return False
+
+        eventually(filled, "the sales ledger is filled", 60)
+
     def id_type(self) -> str:
         """Of the orders' ids: ours are of type uuid, those of another implementation may be text."""
         query = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'orders'::regclass"

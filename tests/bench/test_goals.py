@@ -70,6 +70,15 @@ def test_accepting_and_draining_at_once_as_a_share_of_the_cores():
     assert found[f"{running}: both, of the bare clients' CPU sum", "×"] == pytest.approx(0.25 + 0.4)
 
 
+def test_the_ledger():
+    found = figures(
+        Sample("PostgreSQL's CPU of an order: drain", "no ledger", 4, "µs"),
+        Sample("PostgreSQL's CPU of an order: drain", "ours", 5, "µs"),
+    )
+    assert found["PostgreSQL's CPU of an order: drain ÷ without the ledger", "×"] == 1.25
+    assert found["PostgreSQL's CPU of an order: one a statement ÷ without the ledger", "×"] is None
+
+
 def test_growth_is_beside_the_first_stage():
     found = figures(
         Sample("growth: refresh at 10,000", "ours", 2, "ms"),

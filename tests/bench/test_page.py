@@ -1,10 +1,6 @@
-import pytest
-
 from goals import goals
+from page import page
 from samples import Sample, summarise
-
-pytest.importorskip("matplotlib")  # ./dev bench installs it
-from page import page  # noqa: E402
 
 
 def report(*samples):

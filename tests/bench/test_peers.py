@@ -9,8 +9,6 @@ from goals import GOAL_PEERS
 from samples import Sample
 from sides import NotStarted, peer
 
-pytest.importorskip("matplotlib")  # ./dev bench installs it
-
 
 class Servers:
     warm = True

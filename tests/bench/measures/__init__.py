@@ -10,6 +10,7 @@ from measures.fate import status, wait, waiting
 from measures.growth import growth
 from measures.idle import idle
 from measures.latency import latency
+from measures.ledger import ledger
 from measures.reads import reads, search
 from measures.refresh import refresh
 from measures.reindex import reindex
@@ -32,6 +33,7 @@ MEASURES: dict[str, tuple[Callable[..., Iterator[Sample]], float]] = {
     "wait": (wait, 15),
     "waiting": (waiting, 60),
     "refresh": (refresh, 110),
+    "ledger": (ledger, 170),
     "reindex": (reindex, 220),
     "viewers": (viewers, 125),
     "idle": (idle, 35),

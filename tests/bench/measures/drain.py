@@ -78,6 +78,10 @@ def drain_once(bench, side: Side, label: str, count: int, keep: bool = False, **
     else:
         stored = indexed = 0
         side.reset()
+        for program in side.others:
+            program.start()
+        if side is bench.ours:
+            servers.wait_ledger()  # a drain writes it, too
     _fill(bench, side, count)
     for program in side.workers:
         program.start(**settings)

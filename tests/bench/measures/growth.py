@@ -20,7 +20,7 @@ def stages(bench) -> list[int]:
 
 
 def growth(bench) -> Iterator[Sample]:
-    """Accept, drain, reads, refresh with 10,000, one and two million orders stored (ten: --growth-10m)."""
+    """Accept, drain, reads, refresh, live sales as orders are stored: to 2 million (10 with --growth-10m)."""
     # What is stored stays, so stages cannot alternate: the first one is measured at the end again.
     yield from _grow(bench, stages(bench))
     yield from _grow(bench, [EMPTY])
@@ -70,3 +70,5 @@ def _measure(bench, number: int) -> Iterator[Sample]:
     yield search_once(bench, side, label("search", number))
     refresh_view(bench, side)
     yield Sample(label("refresh", number), side.name, servers.last_refresh_ms(), "ms")
+    load = wrk(side.url + "/api/dashboard/sales?live=true", 1, bench.seconds)
+    yield Sample(label("live sales", number), side.name, load.p50_ms, "ms")
