@@ -20,7 +20,9 @@
 struct archive_batch {
     struct archive_batch_options options;
     struct archive_source *source; /* of the batch under way; else NULL */
-    uint64_t epoch;
+    struct archive_source
+        *refused_source;        /* whose letters were refused; no other one has its turn */
+    uint64_t epoch;             /* of the last batch's source */
     size_t letters, rows_count; /* that were taken; the rows, which may be fewer */
     struct dead_letter_row rows[ROWS_MAX];
     size_t bytes;
@@ -79,11 +81,14 @@ static void settle(struct archive_batch *batch, int64_t copies)
     batch->stored_bytes += (int64_t)batch->bytes;
     batch->singly -= batch->singly < batch->letters ? batch->singly : batch->letters;
     batch->sqlstate[0] = batch->refused[0] = '\0';
+    if (batch->singly == 0)
+        batch->refused_source = NULL;
     archive_source_settle(batch->source, batch->letters);
 }
 
 static void take_refusal(struct archive_batch *batch, const struct database_answer *answer)
 {
+    batch->refused_source = batch->source;
     if (batch->letters > 1) {
         batch->singly = batch->letters;
     } else if (batch->sqlstate[0] == '\0') {
@@ -99,9 +104,8 @@ static void on_stored(void *arg, const struct database_answer *answer)
 {
     struct archive_batch *batch = arg;
     bool same = archive_source_epoch(batch->source) == batch->epoch;
-    if (!same) { /* the letters come again, and may differ */
-        batch->singly = 0;
-        batch->sqlstate[0] = '\0';
+    if (!same) {
+        /* The letters come again, and may differ. */
     } else if (answer->status == DATABASE_OK) {
         settle(batch, dead_letters_copies(answer));
     } else if (answer->status == DATABASE_FAILED && !database_failure_passes(answer)) {
@@ -117,10 +121,23 @@ static void on_stored(void *arg, const struct database_answer *answer)
     batch->options.on_end(batch->options.arg);
 }
 
+/* RabbitMQ delivers the letters again that were refused: nothing is known of those that come. */
+static void forget_refusal(struct archive_batch *batch)
+{
+    batch->refused_source = NULL;
+    batch->singly = 0;
+    batch->sqlstate[0] = batch->refused[0] = '\0';
+}
+
 void archive_batch_begin(struct archive_batch *batch, struct archive_source *source)
 {
-    if (batch->source != NULL || clock_monotonic_ms() < batch->next_ms ||
-        archive_source_held(source) == 0)
+    if (batch->source != NULL)
+        return;
+    if (batch->refused_source != NULL &&
+        archive_source_epoch(batch->refused_source) != batch->epoch)
+        forget_refusal(batch);
+    if (clock_monotonic_ms() < batch->next_ms || archive_source_held(source) == 0 ||
+        (batch->refused_source != NULL && batch->refused_source != source))
         return;
     fill(batch, source);
     if (dead_letters_store(batch->options.database, batch->rows, batch->rows_count, on_stored,

@@ -12,20 +12,36 @@ void content_reader_release(struct content_reader *reader)
     content_reader_reset(reader);
 }
 
-void content_reader_reset(struct content_reader *reader)
+/* The content is complete, or will never be. */
+static void end_reading(struct content_reader *reader)
 {
-    content_unref(reader->content);
+    struct content_budget *budget = reader->budget;
+    if (reader->content != NULL)
+        budget->half_bytes -= content_large_bytes(reader->content);
+    if (budget->first == reader)
+        budget->first = NULL;
     reader->content = NULL;
     reader->state = CONTENT_NONE;
 }
 
-bool content_reader_must_wait(const struct content_reader *reader)
+void content_reader_reset(struct content_reader *reader)
 {
-    if (reader->state != CONTENT_BODY)
+    struct content *content = reader->content;
+    end_reading(reader);
+    content_unref(content);
+}
+
+bool content_reader_must_wait(struct content_reader *reader)
+{
+    struct content_budget *budget = reader->budget;
+    size_t own_bytes = reader->state == CONTENT_BODY ? content_large_bytes(reader->content) : 0;
+    if (own_bytes == 0)
         return false;
-    size_t own_bytes = content_large_bytes(reader->content);
-    return own_bytes > 0 && reader->budget->large_bytes > own_bytes &&
-           reader->budget->large_bytes > reader->budget->limit_bytes;
+    if (budget->first == NULL)
+        budget->first = reader;
+    size_t before = budget->large_bytes -
+                    (budget->first == reader ? budget->half_bytes : own_bytes); /* it waits for */
+    return before > 0 && before + own_bytes > budget->limit_bytes;
 }
 
 static size_t copy_short(char to[255], amqp_bytes_t from)
@@ -94,6 +110,7 @@ static void add_header(struct content_reader *reader, const amqp_frame_t *frame)
         head.message_id = head.message_id_len > 0 ? properties->message_id.bytes : "";
     }
     reader->content = content_new(&head, &reader->budget->large_bytes);
+    reader->budget->half_bytes += content_large_bytes(reader->content);
     reader->state = CONTENT_BODY;
 }
 
@@ -118,8 +135,7 @@ int content_reader_add(struct content_reader *reader, const amqp_frame_t *frame,
     if (content_complete(reader->content)) {
         *ret_content = reader->content;
         *ret_delivery_tag = reader->delivery_tag;
-        reader->content = NULL;
-        reader->state = CONTENT_NONE;
+        end_reading(reader);
     }
     return 0;
 }

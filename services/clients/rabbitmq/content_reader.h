@@ -14,6 +14,9 @@
 struct content_budget {
     size_t limit_bytes;
     size_t large_bytes; /* of all large contents, those being read included */
+    size_t half_bytes;  /* of those being read */
+    /* Of several that are being read, the one that goes on although they are over the limit */
+    const struct content_reader *first;
 };
 
 struct content_reader {
@@ -34,9 +37,10 @@ void content_reader_release(struct content_reader *reader);
 void content_reader_reset(struct content_reader *reader);
 
 /* Whether the next frame must not be read yet: it belongs to a large content, there are others, and
- * all together are over the budget. (RabbitMQ closes a connection that takes
+ * all together are over the budget. Of the readers that ask, one waits for complete contents only,
+ * so that half-read ones do not wait for each other. (RabbitMQ closes a connection that takes
  * nothing for about half a minute: so this is a last resort, not one large content at a time.) */
-bool content_reader_must_wait(const struct content_reader *reader);
+bool content_reader_must_wait(struct content_reader *reader);
 
 /* A basic.deliver has come. Returns 0, or -1 with `err` set when that was not its turn. */
 int content_reader_begin(struct content_reader *reader, const amqp_basic_deliver_t *deliver,

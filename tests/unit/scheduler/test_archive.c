@@ -1,5 +1,6 @@
 /* The archive between a RabbitMQ and a PostgreSQL of its own. */
 #include "services/clients/postgres/dead_letter_archive.h"
+#include "services/clients/rabbitmq/content.h"
 #include "services/scheduler/archive.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include "tests/unit/clients/postgres/postgres_server.h"
@@ -176,6 +177,64 @@ static void a_table_that_takes_no_letter_is_told(void **state)
     assert_string_equal(query(fixture, "SELECT sum(copies) FROM dead_letters"), "0");
 }
 
+/* The letters that were refused come again after the connection was lost. */
+static void a_refusal_ends_when_its_letters_are_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, "refused_again", ARCHIVE_ON, 1 << 30);
+    wait_well(fixture);
+    execute(fixture, "ALTER TABLE dead_letters ADD CONSTRAINT never CHECK (false) NOT VALID");
+    publish(0, 3);
+    run_loop_until(fixture->loop, metric_now("dead_letter_archive_fault{fault=\"refused\"}") == 1);
+    rabbitmq_server_ctl("close_all_connections for_a_test");
+    wait_until(queue_depth(now.dead) == 3, (void)0);
+    execute(fixture, "ALTER TABLE dead_letters DROP CONSTRAINT never");
+    run_until_query(fixture, "SELECT count(DISTINCT body) FROM dead_letters", "3");
+    run_loop_until(fixture->loop, archive_fault(now.archive) == NULL);
+}
+
+/* `count` letters of this size lie in each of the two queues when the archive starts. */
+static void fill_two_queues(struct fixture *fixture, const char *const queues[2], char count,
+                            size_t size)
+{
+    static char body[4 * CONTENT_KEEP_BYTES];
+    char list[64], dead[64];
+    snprintf(list, sizeof list, "%s,%s", queues[0], queues[1]);
+    start(fixture, list, ARCHIVE_ON, 1 << 30); /* makes the queues and the table */
+    wait_well(fixture);
+    archive_free(now.archive);
+    now.archive = NULL;
+    for (body[0] = 0; body[0] < count; body[0]++)
+        for (size_t i = 0; i < 2; i++) {
+            snprintf(dead, sizeof dead, "%s.dead", queues[i]);
+            queue_publish(dead, body, size);
+        }
+}
+
+/* A letter that is refused has its second try before another queue's letter has its first. */
+static void a_refusal_concerns_its_own_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_two_queues(fixture, (const char *const[]){"mine", "yours"}, 10, 1);
+    execute(fixture, "ALTER TABLE dead_letters ADD CONSTRAINT plain CHECK"
+                     " (queue <> 'mine' OR detail LIKE 'PostgreSQL refused%') NOT VALID");
+    start(fixture, "mine,yours", ARCHIVE_ON, 1 << 30);
+    run_until_query(fixture, "SELECT count(*) FROM dead_letters", "20");
+    assert_string_equal(query(fixture, "SELECT count(*) FROM dead_letters WHERE queue = 'yours'"
+                                       " AND detail LIKE 'PostgreSQL refused%'"),
+                        "0");
+}
+
+/* Their frames alternate. */
+static void large_letters_of_several_queues_are_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_two_queues(fixture, (const char *const[]){"large", "larger"}, 4, 4 * CONTENT_KEEP_BYTES);
+    start(fixture, "large,larger", ARCHIVE_ON, 1 << 30);
+    run_until_query(fixture, "SELECT count(*) FROM dead_letters", "8");
+    run_loop_until(fixture->loop, queue_depth("large.dead") + queue_depth("larger.dead") == 0);
+}
+
 static void the_list_of_queues_is_checked(void **state)
 {
     (void)state;
@@ -202,11 +261,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_list_of_queues_is_checked),
+        TEST(large_letters_of_several_queues_are_stored),
+        TEST(a_refusal_concerns_its_own_queue),
         TEST(letters_are_stored_and_acknowledged),
         TEST(letters_of_several_queues_are_stored),
         TEST(letters_stay_when_the_archive_is_full),
         TEST(letters_that_nobody_could_acknowledge_are_no_second_rows),
         TEST(a_table_that_takes_no_letter_is_told),
+        TEST(a_refusal_ends_when_its_letters_are_gone),
         TEST(letters_wait_for_postgresql),
     };
     postgres_server_start();

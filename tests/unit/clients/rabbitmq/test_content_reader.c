@@ -198,6 +198,60 @@ static void test_large_messages_wait_for_earlier_ones(void **state)
     assert_int_equal(budget.large_bytes, 0);
 }
 
+/* The first frames of a large message; returns its content when it is complete. */
+static struct content *read_large(struct content_reader *reader, bool to_the_end)
+{
+    amqp_basic_properties_t properties = {._flags = 0};
+    amqp_frame_t header = {.frame_type = AMQP_FRAME_HEADER}, body = {.frame_type = AMQP_FRAME_BODY};
+    struct content *content = NULL;
+    uint64_t tag;
+    if (reader->state == CONTENT_NONE) {
+        assert_int_equal(
+            content_reader_begin(reader, &(amqp_basic_deliver_t){.delivery_tag = 1}, NULL), 0);
+        header.payload.properties.class_id = AMQP_BASIC_CLASS;
+        header.payload.properties.body_size = CONTENT_KEEP_BYTES;
+        header.payload.properties.decoded = &properties;
+        assert_int_equal(content_reader_add(reader, &header, &content, &tag, NULL), 0);
+    }
+    body.payload.body_fragment = (amqp_bytes_t){.len = sizeof zeros, .bytes = zeros};
+    do
+        assert_int_equal(content_reader_add(reader, &body, &content, &tag, NULL), 0);
+    while (to_the_end && content == NULL);
+    return content;
+}
+
+/* Of several readers over the limit one goes on. The others wait for it, and for what is complete.
+ */
+static void test_half_read_messages_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    struct content_budget budget = {.limit_bytes = 0};
+    struct content_reader readers[3];
+    for (size_t i = 0; i < COUNT(readers); i++) {
+        content_reader_init(&readers[i], &budget);
+        assert_null(read_large(&readers[i], false));
+        assert_true(content_reader_must_wait(&readers[i]) == (i > 0));
+    }
+    struct content *content = read_large(&readers[0], true);
+    assert_non_null(content);
+    for (size_t i = 1; i < COUNT(readers); i++) /* memory is full until it is stored */
+        assert_true(content_reader_must_wait(&readers[i]));
+    content_unref(content);
+    assert_false(content_reader_must_wait(&readers[1]));
+    assert_true(content_reader_must_wait(&readers[2]));
+    assert_null(read_large(&readers[0], false)); /* it is not first any more */
+    assert_true(content_reader_must_wait(&readers[0]));
+    assert_false(content_reader_must_wait(&readers[1]));
+
+    content_reader_reset(&readers[1]); /* its connection is lost */
+    assert_false(content_reader_must_wait(&readers[2]));
+    content_reader_reset(&readers[0]);
+    content_unref(read_large(&readers[2], true));
+    assert_int_equal(budget.large_bytes + budget.half_bytes, 0);
+    for (size_t i = 0; i < COUNT(readers); i++)
+        content_reader_release(&readers[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_connection_forgets_half_a_message),
         cmocka_unit_test(test_traces),
         cmocka_unit_test(test_large_messages_wait_for_earlier_ones),
+        cmocka_unit_test(test_half_read_messages_do_not_wait_for_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
