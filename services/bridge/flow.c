@@ -23,6 +23,7 @@ struct flow {
     struct backoff dead_letter_backoff;
     int64_t dead_letter_at_ms; /* no dead letter is offered before this */
     bool renewing, stopping;
+    int64_t idle_since_ms;   /* INT64_MAX: there are deliveries */
     struct flow_stats stats; /* the counters only */
 };
 
@@ -30,6 +31,7 @@ struct flow *flow_new(const struct flow_options *options, const struct flow_port
 {
     struct flow *flow = memory_new(sizeof *flow);
     flow->ports = ports;
+    flow->idle_since_ms = INT64_MAX;
     memcpy(flow->route.incarnation, options->incarnation, sizeof flow->route.incarnation);
     flow->dead_letter_backoff =
         (struct backoff){.base_ms = DEAD_LETTER_BASE_MS, .cap_ms = DEAD_LETTER_CAP_MS};
@@ -164,8 +166,10 @@ static void on_reject(struct flow *flow, struct delivery *delivery, int64_t now_
 {
     struct stage_health *health = &flow->health[delivery->stage];
     /* A conflict is the fault of two orders, never of the stage, however many come in a row. */
-    if (strcmp(delivery->failure->code, "id_conflict") == 0 ||
-        stage_health_reject(health, now_ms, flow->ports->random()))
+    bool conflict = strcmp(delivery->failure->code, "id_conflict") == 0;
+    if (conflict)
+        stage_health_judged(health);
+    if (conflict || stage_health_reject(health, now_ms, flow->ports->random()))
         condemn(flow, delivery, delivery->failure->code[0] != '\0' ? NULL : "rejected");
     else
         hold(flow, delivery, now_ms);
@@ -398,6 +402,21 @@ static void send_acks(struct flow *flow, int64_t now_ms)
     }
 }
 
+/* Orders that showed a stage to be down may have become dead letters or gone to another bridge, and
+ * then none comes back to show that it works. */
+static void forget_failures(struct flow *flow, int64_t now_ms)
+{
+    flow->idle_since_ms = flow->table.count > 0 ? INT64_MAX : MIN(flow->idle_since_ms, now_ms);
+    if (now_ms - flow->idle_since_ms < FLOW_FORGET_MS)
+        return;
+    for (enum stage stage = 0; stage < STAGES; stage++) {
+        if (flow->health[stage].state == STAGE_UP)
+            continue;
+        stage_health_forget(&flow->health[stage]);
+        flow->ports->on_stage(flow->ports->report, stage, STAGE_UP, NULL);
+    }
+}
+
 static int64_t renew_at_ms(const struct flow *flow)
 {
     const struct delivery *oldest = TAILQ_FIRST(&flow->table.by_tag);
@@ -413,6 +432,7 @@ bool flow_turn(struct flow *flow, int64_t now_ms)
         push_stage(flow, stage, now_ms);
     send_dead_letters(flow, now_ms);
     send_acks(flow, now_ms);
+    forget_failures(flow, now_ms);
     flow->renewing = now_ms >= renew_at_ms(flow);
     return !flow->renewing;
 }
@@ -431,10 +451,14 @@ int64_t flow_next_ms(const struct flow *flow)
         next = MIN(next, flow->ack_at_ms);
     if (!TAILQ_EMPTY(&flow->table.dead_waiting))
         next = MIN(next, flow->dead_letter_at_ms);
-    for (size_t i = 0; i < STAGES; i++)
-        if (flow->health[i].state != STAGE_UP && !flow->blocked[i] &&
-            !TAILQ_EMPTY(&flow->table.waiting[i]))
+    for (size_t i = 0; i < STAGES; i++) {
+        if (flow->health[i].state == STAGE_UP)
+            continue;
+        if (!flow->blocked[i] && !TAILQ_EMPTY(&flow->table.waiting[i]))
             next = MIN(next, flow->health[i].next_probe_ms);
+        if (flow->idle_since_ms != INT64_MAX)
+            next = MIN(next, flow->idle_since_ms + FLOW_FORGET_MS);
+    }
     return next;
 }
 

@@ -21,6 +21,7 @@
 #define FLOW_HANG_MS 10000             /* at workers, all stages together, without an outcome */
 #define FLOW_ACK_PAUSE_MS 10           /* between two acks */
 #define FLOW_ACK_ALONE_MS 100          /* a finished order behind a straggler is acked by itself */
+#define FLOW_FORGET_MS 15000           /* without a delivery: then a failed stage counts as up */
 #define FLOW_RENEW_MS (20 * 60 * 1000) /* well before RabbitMQ's consumer_timeout of 30 min */
 
 /* All that a dead letter says, beside its content. Valid during the call only. */
@@ -66,7 +67,8 @@ struct flow_ports {
     /* An outcome, with the time that the order was at the worker. */
     void (*on_outcome)(struct report *report, enum stage stage, const struct reply_item *item,
                        const struct order *order, int64_t at_worker_ms);
-    /* A stage has another state; `item` is the outcome that did it. */
+    /* A stage has another state; `item` is the outcome that did it, or NULL when it is up because
+     * no order is left to try it with. */
     void (*on_stage)(struct report *report, enum stage stage, enum stage_state state,
                      const struct reply_item *item);
     void (*on_dead_letter)(struct report *report, const struct dead_letter_report *letter);

@@ -171,7 +171,8 @@ void report_stage(struct report *report, enum stage stage, enum stage_state stat
     struct stage_report *about = &report->stages[stage];
     metric_set(about->up, state == STAGE_UP);
     if (state == STAGE_UP) {
-        log_info("stage works again", log_text("stage", stages[stage].name));
+        log_info(item != NULL ? "stage works again" : "no order is left to try the stage with",
+                 log_text("stage", stages[stage].name));
         return; /* report_flow() tells its health */
     }
     error_set(&about->failure, "%s: %s: %.150s", stage_state_name(state), item->verdict.code,

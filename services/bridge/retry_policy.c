@@ -46,6 +46,13 @@ void stage_health_done(struct stage_health *health)
     set_state(health, STAGE_UP, 0, 0);
 }
 
+void stage_health_judged(struct stage_health *health)
+{
+    health->failing = false;
+    if (health->state == STAGE_DOWN)
+        set_state(health, STAGE_UP, 0, 0);
+}
+
 void stage_health_retry(struct stage_health *health, int64_t now_ms, uint32_t random)
 {
     if (!health->failing) {
@@ -58,9 +65,18 @@ void stage_health_retry(struct stage_health *health, int64_t now_ms, uint32_t ra
 
 bool stage_health_reject(struct stage_health *health, int64_t now_ms, uint32_t random)
 {
+    stage_health_judged(health);
     if (health->state != STAGE_SYSTEMIC && ++health->rejects_in_row >= STAGE_SYSTEMIC_REJECTS)
         set_state(health, STAGE_SYSTEMIC, now_ms, random);
     return health->state != STAGE_SYSTEMIC;
+}
+
+void stage_health_forget(struct stage_health *health)
+{
+    if (health->state == STAGE_SYSTEMIC)
+        health->rejects_in_row = STAGE_SYSTEMIC_REJECTS - 1;
+    health->failing = false;
+    set_state(health, STAGE_UP, 0, 0);
 }
 
 size_t stage_health_allowance(const struct stage_health *health, int64_t now_ms, size_t limit)

@@ -2,8 +2,8 @@
  *
  * A stage is a backend as seen through its workers. It is
  *   up        orders are pushed as fast as workers take them;
- *   down      it answered "retry" and, for a second since, nothing but failures: only a probe of a
- *             few orders goes out per backoff step, until one is done;
+ *   down      it answered "retry" and, for a second since, nothing else: only a probe of a few
+ *             orders goes out per backoff step, until one is done or rejected;
  *   systemic  it rejected many orders in a row without one success: that is the configuration (a
  *             wrong mapping, a new constraint), not the orders. Probed like a stage that is down,
  *             and its rejects are no longer believed. */
@@ -40,8 +40,14 @@ void stage_health_init(struct stage_health *health);
 /* Outcomes of orders, one call each. */
 void stage_health_done(struct stage_health *health);
 void stage_health_retry(struct stage_health *health, int64_t now_ms, uint32_t random);
+/* Whether it took the order or not, it is there: a conflict, for example. */
+void stage_health_judged(struct stage_health *health);
 /* Returns whether the reject is to be believed; if not, treat the order as one to retry. */
 bool stage_health_reject(struct stage_health *health, int64_t now_ms, uint32_t random);
+
+/* No order is left to try it with: it is up until one fails. If it was systemic, the next reject in
+ * a row makes it so again. */
+void stage_health_forget(struct stage_health *health);
 
 /* How many orders may be pushed now, at most `limit`. A probe that was pushed must be told. */
 size_t stage_health_allowance(const struct stage_health *health, int64_t now_ms, size_t limit);

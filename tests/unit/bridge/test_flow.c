@@ -2,12 +2,12 @@
  * in answer to it, as text. The steps of a scenario share one flow with a window of 100, all jitter
  * at its maximum, and a clock that starts at 0 and moves by "+ms" only.
  *
- *   deliver A..B          poison A REASON        done|retry|reject A..B    (the right reply)
+ *   deliver A..B          poison A REASON        done|retry|reject|conflict A..B (the right reply)
  *   reply EPOCH TAG STAGE ATTEMPT OUTCOME        (any reply)               foreign TAG
  *   block|unblock STAGE   refuse|take dead       confirm|deny EPOCH TAG    reset EPOCH   stop
  *
  * Answers: "persist[1:1 2:1]" a job with tag:attempt, "ack 3", "ack ..3" multiple, "requeue 1",
- * "dead 1 reason stage attempts", "renew", "persist down". */
+ * "dead 1 reason stage attempts", "renew", "persist down", "persist up by default". */
 #include "services/base/memory.h"
 #include "services/bridge/flow.h"
 #include "tests/unit/support/cmocka_headers.h"
@@ -28,6 +28,7 @@ struct world {
     int64_t now_ms;
     uint64_t epoch;
     bool blocked[STAGES], refuse_dead;
+    bool conflict;          /* the reason of a reject */
     enum stage stage[TAGS]; /* of the last push */
     uint32_t attempt[TAGS];
     size_t large_bytes;
@@ -118,8 +119,8 @@ static void port_on_outcome(struct report *self, enum stage stage, const struct 
 static void port_on_stage(struct report *self, enum stage stage, enum stage_state state,
                           const struct reply_item *item)
 {
-    assert_non_null(item);
-    note((void *)self, "%s %s", stages[stage].name, stage_state_name(state));
+    note((void *)self, "%s %s%s", stages[stage].name, stage_state_name(state),
+         item == NULL ? " by default" : "");
 }
 
 static void port_on_dead_letter(struct report *self, const struct dead_letter_report *letter)
@@ -160,7 +161,8 @@ static void reply(struct world *world, uint64_t epoch, uint64_t tag, enum stage 
     if (outcome == OUTCOME_DONE && stage == STAGE_PERSIST)
         item.verdict.created_at_us = STORED_AT_US;
     if (outcome == OUTCOME_REJECT)
-        snprintf(item.verdict.code, sizeof item.verdict.code, "bad_row");
+        snprintf(item.verdict.code, sizeof item.verdict.code, "%s",
+                 world->conflict ? "id_conflict" : "bad_row");
     flow_reply(world->flow, &route, &item, 1, world->now_ms);
 }
 
@@ -226,6 +228,7 @@ static void run_command(struct world *world, const char *command)
         assert_in_range(found, 1, 2);
         if (found == 1)
             last = first;
+        world->conflict = strcmp(verb, "conflict") == 0;
         for (uint64_t tag = first; tag <= last; tag++) {
             if (strcmp(verb, "deliver") == 0)
                 assert_int_equal(
@@ -233,7 +236,7 @@ static void run_command(struct world *world, const char *command)
                     0);
             else
                 reply(world, world->epoch, tag, world->stage[tag], world->attempt[tag],
-                      outcome_of(verb), false);
+                      world->conflict ? OUTCOME_REJECT : outcome_of(verb), false);
         }
     }
 }
@@ -434,6 +437,46 @@ static const struct scenario {
       {"+100", "ack 2"},
       {"done 1", "ack 1"},
       END}},
+    {"stage down: one that rejects an order works",
+     {{"deliver 1..2", "persist[1:1 2:1]"},
+      {"retry 1", ""},
+      {"+1000", "persist[1:2]"},
+      {"retry 1..2", "persist down"},
+      {"+200", "persist[1:3 2:2]"},
+      {"reject 1", "persist up dead 1 bad_row persist 3"},
+      {"retry 2", ""},
+      {"+999", "persist[2:3]"},
+      {"retry 2", ""},
+      {"+1", ""},
+      END}},
+    {"stage down: one that finds a conflict works",
+     {{"deliver 1", "persist[1:1]"},
+      {"retry 1", ""},
+      {"+1000", "persist[1:2]"},
+      {"retry 1", "persist down"},
+      {"+200", "persist[1:3]"},
+      {"conflict 1", "persist up dead 1 id_conflict persist 3"},
+      END}},
+    {"stage down: after 15 s without a delivery it counts as up",
+     {{"deliver 1", "persist[1:1]"},
+      {"retry 1", ""},
+      {"+1000", "persist[1:2]"},
+      {"retry 1", "persist down"},
+      {"reset 8", ""},
+      {"+14999", ""},
+      {"deliver 1", "persist[1:1]"},
+      {"+1", ""},
+      {"retry 1", ""},
+      {"reset 9", ""},
+      {"+14999", ""},
+      {"+1", "persist up by default"},
+      {"deliver 1", "persist[1:1]"},
+      {"retry 1", ""},
+      {"+100", "persist[1:2]"},
+      {"retry 1", ""},
+      {"reset 10", ""},
+      {"+15000", ""},
+      END}},
     {"a slow stage is not down: no failures",
      {{"deliver 1..2", "persist[1:1 2:1]"},
       {"+5000", ""},
@@ -565,6 +608,22 @@ static void test_acks_of_a_part_of_the_window(void **state)
     world_free(world);
 }
 
+/* A stage that rejected all counts as up when nothing is left to try it with; one more reject shows
+ * that it still does. */
+static void test_a_systemic_stage_is_forgotten(void **state)
+{
+    (void)state;
+    struct world *world = world_new();
+    (void)answer_to(world, "deliver 1..20");
+    (void)answer_to(world, "reject 1..19");
+    assert_string_equal(answer_to(world, "reject 20"), "persist systemic");
+    assert_string_equal(answer_to(world, "reset 8"), "");
+    assert_string_equal(answer_to(world, "+15000"), "persist up by default");
+    assert_string_equal(answer_to(world, "deliver 1..2"), "persist[1:1 2:1]");
+    assert_string_equal(answer_to(world, "reject 1"), "persist systemic");
+    world_free(world);
+}
+
 static void test_window_and_order_of_tags(void **state)
 {
     (void)state;
@@ -630,9 +689,10 @@ static void test_outage_exhausts_nobody(void **state)
 
 int main(void)
 {
-    enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0], OTHERS = 4 };
+    enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0], OTHERS = 5 };
     struct CMUnitTest tests[SCENARIOS + OTHERS] = {
         cmocka_unit_test(test_acks_of_a_part_of_the_window),
+        cmocka_unit_test(test_a_systemic_stage_is_forgotten),
         cmocka_unit_test(test_window_and_order_of_tags),
         cmocka_unit_test(test_retries_exhausted),
         cmocka_unit_test(test_outage_exhausts_nobody),

@@ -46,6 +46,48 @@ static void test_one_success_among_failures_keeps_it_up(void **state)
     assert_int_equal(health.state, STAGE_DOWN);
 }
 
+static void test_a_judgement_ends_a_row_of_failures(void **state)
+{
+    (void)state;
+    struct stage_health health;
+    stage_health_init(&health);
+    stage_health_retry(&health, 0, HIGHEST);
+    assert_true(stage_health_reject(&health, 900, HIGHEST));
+    stage_health_retry(&health, 1000, HIGHEST);
+    assert_int_equal(health.state, STAGE_UP);
+    stage_health_retry(&health, 2000, HIGHEST);
+    assert_int_equal(health.state, STAGE_DOWN);
+    assert_true(stage_health_reject(&health, 2100, HIGHEST));
+    assert_int_equal(health.state, STAGE_UP);
+    stage_health_retry(&health, 3000, HIGHEST);
+    assert_int_equal(health.state, STAGE_UP);
+    stage_health_judged(&health);
+    stage_health_retry(&health, 4500, HIGHEST);
+    assert_int_equal(health.state, STAGE_UP);
+}
+
+static void test_nothing_is_left_to_try_it_with(void **state)
+{
+    (void)state;
+    struct stage_health health;
+    stage_health_init(&health);
+    stage_health_retry(&health, 0, HIGHEST);
+    stage_health_retry(&health, 1000, HIGHEST);
+    stage_health_forget(&health);
+    assert_int_equal(health.state, STAGE_UP);
+    stage_health_retry(&health, 9000, HIGHEST);
+    assert_int_equal(health.state, STAGE_UP);
+    assert_true(stage_health_reject(&health, 9000, HIGHEST)); /* it was not systemic */
+
+    stage_health_init(&health);
+    for (int i = 0; i < STAGE_SYSTEMIC_REJECTS; i++)
+        (void)stage_health_reject(&health, 0, HIGHEST);
+    stage_health_forget(&health);
+    assert_int_equal(health.state, STAGE_UP);
+    assert_false(stage_health_reject(&health, 0, HIGHEST));
+    assert_int_equal(health.state, STAGE_SYSTEMIC);
+}
+
 static void test_probes_come_with_backoff_until_done(void **state)
 {
     (void)state;
@@ -95,6 +137,8 @@ int main(void)
         cmocka_unit_test(test_delay_grows_to_a_cap_with_jitter),
         cmocka_unit_test(test_down_after_a_second_of_failures),
         cmocka_unit_test(test_one_success_among_failures_keeps_it_up),
+        cmocka_unit_test(test_a_judgement_ends_a_row_of_failures),
+        cmocka_unit_test(test_nothing_is_left_to_try_it_with),
         cmocka_unit_test(test_probes_come_with_backoff_until_done),
         cmocka_unit_test(test_systemic_after_many_rejects_in_a_row),
     };

@@ -168,8 +168,15 @@ static void port_on_stage(struct report *self, enum stage stage, enum stage_stat
                           const struct reply_item *item)
 {
     struct world *world = (void *)self;
-    CHECK(world, (state == STAGE_UP) == (item->verdict.outcome == OUTCOME_DONE),
-          "%s is %s by mistake", stages[stage].name, stage_state_name(state));
+    struct flow_stats stats;
+    flow_stats(world->flow, &stats);
+    enum outcome outcome = item != NULL ? item->verdict.outcome : OUTCOME_DONE;
+    bool right = item == NULL          ? state == STAGE_UP && stats.in_flight == 0
+                 : state == STAGE_UP   ? outcome != OUTCOME_RETRY
+                 : state == STAGE_DOWN ? outcome == OUTCOME_RETRY
+                                       : outcome == OUTCOME_REJECT;
+    CHECK(world, right, "%s is %s by mistake", stages[stage].name, stage_state_name(state));
+    world->tally->forgotten += item == NULL;
     world->tally->stage_down += state == STAGE_DOWN;
     world->tally->stage_systemic += state == STAGE_SYSTEMIC;
 }

@@ -285,6 +285,7 @@ static bool print_tally(const struct tally *tally)
         {"worker crashes", tally->worker_crashes},
         {"stage down", tally->stage_down},
         {"stage systemic", tally->stage_systemic},
+        {"stage forgotten", tally->forgotten},
         {"consumer renewed", tally->renewals},
     };
     bool each = true;

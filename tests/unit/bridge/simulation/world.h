@@ -97,7 +97,7 @@ enum backend { BACKEND_GOOD, BACKEND_FAILS_FAST, BACKEND_FAILS_SLOWLY, BACKEND_R
 struct tally {
     uint64_t acked, requeued_hung, retries, rejects, dead_letters, dead_letter_failures, exhausted;
     uint64_t connections_lost, bridge_crashes, worker_crashes, stale_replies, redelivered, renewals;
-    uint64_t stage_down, stage_systemic, multiple_acks, single_acks, stops, events;
+    uint64_t stage_down, stage_systemic, forgotten, multiple_acks, single_acks, stops, events;
 };
 
 struct world {
