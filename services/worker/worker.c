@@ -10,9 +10,11 @@
 #include "services/worker/held_orders.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define BRIDGE_PATIENCE_MS 3000 /* until it is said that there is none */
-#define UNTRIED_MS 15000        /* well beyond the bridges' time between two probes of a store */
+#define UNTRIED_MS 15000        /* a store that nothing tries counts as its own look says */
+#define UNTRIED_CAP_MS 600000
 #define STOP_TICK_MS 20
 #define STOP_DEADLINE_MS 8000
 #define STOP_UNSENT_MS 1000 /* for a bridge that does not take its replies */
@@ -28,8 +30,9 @@ struct worker {
     struct loop_watch *stop_watch;
     struct batch batches[BATCHES];
     int64_t batches_since_us[BATCHES];
-    int64_t tried_ms; /* when orders were last tried */
-    bool connected;   /* the bridges have been connected to */
+    int64_t tried_ms;    /* when orders were last tried */
+    int64_t patience_ms; /* after that, until the store's own look counts */
+    bool connected;      /* the bridges have been connected to */
     unsigned connected_bridges;
     int64_t stopping_since_ms; /* 0 = not stopping */
     struct health_check *bridge_health;
@@ -67,6 +70,7 @@ static void report_failure(struct worker *worker, const struct held_order *held,
 static void report_store(struct worker *worker, const struct verdict *cause)
 {
     if (cause == NULL) {
+        worker->patience_ms = UNTRIED_MS;
         if (health_set(worker->options.store_health, true, NULL))
             log_info("backend works again");
         return;
@@ -79,13 +83,17 @@ static void report_store(struct worker *worker, const struct verdict *cause)
 }
 
 /* Other workers may have taken the orders that failed here, and then none comes to try the store
- * with. */
+ * with. While the store fails, one of many workers is tried seldom: so each time that orders fail
+ * after all, it takes twice as long. */
 static void look_at_untried_store(struct worker *worker)
 {
     const struct batch_store *store = &worker->options.store;
-    if (!health_up(worker->options.store_health) &&
-        clock_monotonic_ms() - worker->tried_ms >= UNTRIED_MS && store->looks_usable(store->self) &&
-        health_set(worker->options.store_health, true, NULL))
+    if (health_up(worker->options.store_health) ||
+        clock_monotonic_ms() - worker->tried_ms < worker->patience_ms ||
+        !store->looks_usable(store->self))
+        return;
+    worker->patience_ms = MIN(2 * worker->patience_ms, UNTRIED_CAP_MS);
+    if (health_set(worker->options.store_health, true, NULL))
         log_info("backend looks usable, no order has come to try it with");
 }
 
@@ -243,6 +251,7 @@ struct worker *worker_new(const struct worker_options *options, struct error *er
         return NULL;
     struct worker *worker = memory_new(sizeof(*worker));
     worker->options = *options;
+    worker->patience_ms = UNTRIED_MS;
     worker->loop = event_loop_new();
     worker->link = bridge_link_new(
         &(struct bridge_link_options){
