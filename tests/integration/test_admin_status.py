@@ -160,15 +160,19 @@ def test_the_file_changes(system, told):
     assert told.at(indexer)["status"] == "ready"
 
 
+def all_ready(services, replicas):
+    ready = [service["replica"] for service in services if service["status"] == "ready"]
+    return services if ready == replicas else None
+
+
 def test_two_replicas_of_a_name(system, spawn, tmp_path):
     port, hosts, file = free_port(), tmp_path / "hosts", tmp_path / "urls"
     hosts.write_text("workers.test 127.0.0.2\nworkers.test 127.0.0.3\n")
     file.write_text(f"http://workers.test:{port}")
     with Service("127.0.0.2", port), Service("127.0.0.3", port) as second:
         told = Told(system, spawn, file, LD_PRELOAD=str(HOSTS_FILE), TEST_HOSTS=str(hosts))
-        two = told.services()[1:]
-        assert [service["replica"] for service in two] == [f"127.0.0.2:{port}", f"127.0.0.3:{port}"]
-        assert {service["status"] for service in two} == {"ready"}
+        replicas = [f"127.0.0.2:{port}", f"127.0.0.3:{port}"]
+        two = eventually(lambda: all_ready(told.services()[1:], replicas), "both are ready")
         assert {service["url"] for service in two} == {f"http://workers.test:{port}"}
         second.close()
         eventually(lambda: told.services()[2]["status"] == "unreachable", "the second is missed")

@@ -162,6 +162,7 @@ def test_sources_that_are_away(restored, letter, unique):
         assert (told["state"], told["stored"], told["searchable"]) == ("stored", True, None)
         assert known(api, dead_id)["state"] == "dead"  # without a row there is no document
         assert_problem(status(api, uuid.uuid4()), 404)
+    eventually(lambda: known(api, order_id)["searchable"], "Elasticsearch answers again")
     with system.frozen("postgres"):
         told = within(SOURCE_S + 0.3, lambda: known(api, order_id))
         assert (told["state"], told["stored"]) == ("searchable", None)
