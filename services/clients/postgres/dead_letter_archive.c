@@ -5,6 +5,7 @@
  * who stores a possible copy waits before that until nobody holds it. The wait is a statement of
  * its own: a statement does not see what was committed since it began. */
 #include "services/clients/postgres/dead_letter_archive.h"
+#include "services/clients/postgres/advisory_locks.h"
 #include "services/clients/postgres/binary_array.h"
 #include "services/clients/postgres/order_rows.h"
 #include <inttypes.h>
@@ -29,8 +30,6 @@ static void add_optional(struct binary_array *array, const char *text)
         binary_array_add_null(array);
 }
 
-#define STORING_LOCK "(7021786321203)"
-
 static void on_waited(void *arg, const struct database_answer *answer)
 {
     (void)arg, (void)answer; /* when it failed, a copy may become a row of its own */
@@ -39,7 +38,7 @@ static void on_waited(void *arg, const struct database_answer *answer)
 static int wait_for_others(struct database *database, const struct dead_letter_row *rows,
                            size_t count)
 {
-    static const char sql[] = "SELECT pg_advisory_xact_lock" STORING_LOCK;
+    static const char sql[] = "SELECT pg_advisory_xact_lock(" LOCK_OF_ARCHIVE ")";
     for (size_t i = 0; i < count; i++)
         if (rows[i].may_be_copy)
             return database_send(database, sql, NULL, false, on_waited, NULL);
@@ -53,7 +52,7 @@ int dead_letters_store(struct database *database, const struct dead_letter_row *
      * is not updated: then the copy becomes a row of its own. */
     static const char sql[] =
         "WITH letter AS MATERIALIZED (SELECT letter.* FROM"
-        " (SELECT pg_advisory_xact_lock_shared" STORING_LOCK ") AS stores,"
+        " (SELECT pg_advisory_xact_lock_shared(" LOCK_OF_ARCHIVE ")) AS stores,"
         " unnest($1::text[], $2::text[], $3::text[],"
         " $4::text[], $5::int8[], $6::uuid[], $7::bytea[], $8::int8[], $9::bytea[], $10::bytea[],"
         " $11::int8[], $12::timestamptz[], $13::text[], $14::text[], $15::int8[], $16::bool[])"

@@ -3,6 +3,7 @@
  * committed before it began: in the mending, that another one has ended. */
 #include "services/clients/postgres/sales_ledger.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/advisory_locks.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/call.h"
 #include "services/clients/postgres/sales_ledger_sql.h"
@@ -181,7 +182,7 @@ int sales_ledger_mend(struct database *database, int64_t from_us, int64_t to_us,
      * drift. Then orders: TRUNCATE locks orders and then the ledger, and the other way round, as
      * the INSERT alone does, they would deadlock. */
     static const char *const statements[STATEMENTS_MAX] = {
-        begin, "SELECT pg_advisory_xact_lock(7021786321203)",
+        begin, "SELECT pg_advisory_xact_lock(" LOCK_OF_SALES_LEDGER ")",
         "LOCK TABLE orders IN ACCESS SHARE MODE", sales_ledger_mend_sql, commit};
     struct work work = {.database = database,
                         .statements = statements,
@@ -203,7 +204,8 @@ int sales_ledger_fold(struct database *database, database_done_fn *on_done, void
      * of a large ledger in different orders. trim_scale(): one amount of many decimals would leave
      * them in its day for ever. */
     static const char sql[] =
-        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(7021786321204) AS mine),"
+        "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(" LOCK_OF_LEDGER_FOLD
+        ") AS mine),"
         " gone AS (DELETE FROM sales_ledger WHERE (SELECT mine FROM turn) AND day IN"
         " (SELECT day FROM sales_ledger GROUP BY day HAVING count(*) > 1)"
         " RETURNING day, total, orders)"

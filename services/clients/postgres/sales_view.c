@@ -10,6 +10,7 @@
  * is seen. A step that fails is followed by ROLLBACK. */
 #include "services/clients/postgres/sales_view.h"
 #include "services/base/memory.h"
+#include "services/clients/postgres/advisory_locks.h"
 #include "services/clients/postgres/answer.h"
 #include "services/clients/postgres/order_rows.h"
 #include "services/clients/postgres/sales_ledger.h"
@@ -240,7 +241,8 @@ static void on_locked(void *arg, const struct database_answer *answer)
 
 static void on_begun(void *arg, const struct database_answer *answer)
 {
-    next_step(arg, answer, "SELECT pg_try_advisory_xact_lock(7021786321202)", NULL, on_locked);
+    next_step(arg, answer, "SELECT pg_try_advisory_xact_lock(" LOCK_OF_SALES_VIEW ")", NULL,
+              on_locked);
 }
 
 static void on_folded(void *arg, const struct database_answer *answer)

@@ -3,6 +3,7 @@
 #ifndef CLIENTS_POSTGRES_SCHEMA_H
 #define CLIENTS_POSTGRES_SCHEMA_H
 
+#include "services/clients/postgres/advisory_locks.h"
 #include "services/clients/postgres/connection.h"
 
 #define SCHEMA_VERSION 6
@@ -17,7 +18,7 @@
  * reads all orders, hence the timeout. */
 #define SCHEMA_BEGIN_SQL                                                                           \
     "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = '5min';"        \
-    " SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7021786321201)"
+    " SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(" LOCK_OF_SCHEMA ")"
 
 /* All of schema.sql: the rest of that transaction, several statements for PQexec(). */
 extern const char schema_install_sql[];

@@ -1,4 +1,5 @@
 /* The archive of dead letters: what is stored, what is a copy, what is forgotten. */
+#include "services/clients/postgres/advisory_locks.h"
 #include "services/clients/postgres/dead_letter_archive.h"
 #include "tests/unit/clients/postgres/fixture.h"
 #include <string.h>
@@ -168,6 +169,20 @@ static void test_a_copy_waits_for_the_letter_that_is_being_stored(void **state)
     connection_close(&dying);
 }
 
+/* Filling the ledger may take hours. */
+static void test_letters_do_not_wait_for_the_sales_ledger(void **state)
+{
+    struct fixture *fixture = *state;
+    struct connection connection;
+    connection_open(&connection, fixture);
+    execute(fixture, "SELECT pg_advisory_lock(" LOCK_OF_SALES_LEDGER ")");
+    struct dead_letter_row row = letter(1);
+    row.may_be_copy = true;
+    assert_int_equal(store(&connection, &row, 1), 0);
+    execute(fixture, "SELECT pg_advisory_unlock(" LOCK_OF_SALES_LEDGER ")");
+    connection_close(&connection);
+}
+
 static void test_what_the_server_refuses_stores_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -267,6 +282,7 @@ int run_dead_letter_archive_tests(void)
         DATABASE_TEST(test_only_what_may_be_a_copy_of_a_dead_one_is_counted),
         DATABASE_TEST(test_a_copy_of_a_letter_that_is_replayed_meanwhile_is_kept),
         DATABASE_TEST(test_a_copy_waits_for_the_letter_that_is_being_stored),
+        DATABASE_TEST(test_letters_do_not_wait_for_the_sales_ledger),
         DATABASE_TEST(test_what_the_server_refuses_stores_nothing),
         DATABASE_TEST(test_only_what_was_settled_long_ago_is_forgotten),
         DATABASE_TEST(test_letters_are_counted_and_measured),
