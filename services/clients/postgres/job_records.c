@@ -168,11 +168,13 @@ int job_records_begin(struct database *database, const struct index_job_request 
 int job_records_cancel(struct database *database, int64_t id, job_canceled_fn *on_done, void *arg)
 {
     /* A claim that comes meanwhile waits for the row, and then finds it finished; or it was first,
-     * and then the job runs. Those who wait for a refresh share it, so nobody cancels it. */
+     * and then the job runs. A job that was begun, and let go by a scheduler that stopped, ends
+     * when the next one has cleaned up. Those who wait for a refresh share it, so nobody cancels
+     * it. */
     static const char sql[] =
         "WITH canceled AS (UPDATE jobs SET cancel = true,"
-        " state = CASE WHEN token IS NULL THEN 'canceled' ELSE state END,"
-        " finished = CASE WHEN token IS NULL THEN clock_timestamp() END"
+        " state = CASE WHEN started IS NULL THEN 'canceled' ELSE state END,"
+        " finished = CASE WHEN started IS NULL THEN clock_timestamp() END"
         " WHERE id = $1::bigint AND finished IS NULL AND kind <> '" JOB_KIND_REFRESH
         "' RETURNING *)"
         " SELECT " JOB_COLUMNS ", true FROM canceled"

@@ -182,9 +182,11 @@ static void test_cancel(void **state)
     struct fixture *fixture = *state;
     struct connection connection;
     connection_open(&connection, fixture);
-    execute(fixture, "INSERT INTO jobs (kind, state, token, lease) VALUES"
-                     " ('replay', 'waiting', NULL, NULL), ('discard', 'running', 5, now()),"
-                     " ('refresh', 'waiting', NULL, NULL)");
+    execute(fixture, "INSERT INTO jobs (kind, state, started, token, lease) VALUES"
+                     " ('replay', 'waiting', NULL, NULL, NULL),"
+                     " ('discard', 'running', '2025-01-01Z', 5, now()),"
+                     " ('refresh', 'waiting', NULL, NULL, NULL),"
+                     " ('reindex', 'waiting', '2025-01-01Z', NULL, NULL)");
     struct seen seen = cancel(&connection, 1);
     assert_true(seen.canceled && seen.first.cancel_requested && seen.first.was_finished);
     assert_string_equal(seen.first.state != NULL ? seen.text : "", "replay canceled - - - -");
@@ -199,7 +201,10 @@ static void test_cancel(void **state)
 
     assert_false(cancel(&connection, 3).canceled);
     assert_string_equal(query(fixture, "SELECT cancel FROM jobs WHERE id = 3"), "f");
-    assert_int_equal(cancel(&connection, 4).count, 0);
+    seen = cancel(&connection, 4); /* it was let go: a scheduler has to clean up first */
+    assert_true(seen.canceled && seen.first.cancel_requested && !seen.first.was_finished);
+    assert_string_equal(query(fixture, "SELECT state FROM jobs WHERE id = 4"), "waiting");
+    assert_int_equal(cancel(&connection, 5).count, 0);
     connection_close(&connection);
 }
 

@@ -222,6 +222,26 @@ static void test_lease(void **state)
     connection_close(&connection);
 }
 
+/* PostgreSQL's clock is set back by an hour. */
+static void test_the_clock_is_set_back(void **state)
+{
+    struct connection connection;
+    connection_open(&connection, *state);
+    beat(&connection, FIRST_TOKEN);
+    request(&connection);
+    assert_int_equal(claim(&connection, FIRST_TOKEN), 1);
+    finish(&connection, FIRST_TOKEN, NULL);
+    request(&connection);
+    execute(*state, "UPDATE jobs SET started = started + interval '1 h'");
+    assert_int_equal(claimable(&connection), 1);
+    assert_int_equal(claim(&connection, FIRST_TOKEN), 1); /* who dies */
+    execute(*state, "UPDATE jobs SET started = started + interval '1 h',"
+                    " lease = lease + interval '1 h'");
+    assert_int_equal(claimable(&connection), 1);
+    assert_int_equal(claim(&connection, SECOND_TOKEN), 1);
+    connection_close(&connection);
+}
+
 static void test_the_last_are_kept(void **state)
 {
     struct connection connection;
@@ -280,6 +300,7 @@ int run_jobs_tests(void)
         DATABASE_TEST(test_kinds),
         DATABASE_TEST(test_request_during_a_claim),
         DATABASE_TEST(test_lease),
+        DATABASE_TEST(test_the_clock_is_set_back),
         DATABASE_TEST(test_the_last_are_kept),
         DATABASE_TEST(test_a_beat_does_not_wait_for_the_disk),
     };
