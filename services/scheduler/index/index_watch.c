@@ -25,7 +25,8 @@
 #include <string.h>
 
 #define STATEMENT_TIMEOUT_MS 5000
-#define STATEMENTS_MAX 2 /* of a round, and of the schedules */
+#define STATEMENTS_MAX 2            /* of a round, and of the schedules */
+#define REFUSED_MS (60 * 60 * 1000) /* until what Elasticsearch has refused is asked again */
 
 enum watch_step { STEP_NONE, STEP_READ, STEP_ASK, STEP_WRITE };
 
@@ -53,6 +54,7 @@ struct index_watch {
     bool suspects;                     /* the last look saw another index than the row tells: */
     char suspect[INDEX_IDENTITY_SIZE]; /* this one */
     bool is_foreign, claim_refused, statistics_refused;
+    int64_t refused_ms; /* when Elasticsearch last refused one of these */
     struct error foreign;
 };
 
@@ -267,6 +269,8 @@ static void saw_none(struct index_watch *watch)
 static void saw_one(struct index_watch *watch, const char *body, size_t body_len)
 {
     struct error reason;
+    if (clock_monotonic_ms() - watch->refused_ms >= REFUSED_MS) /* it may be allowed by now */
+        watch->claim_refused = watch->statistics_refused = false;
     if (index_look_read(watch->index, body, body_len, &watch->look, &reason) != 0) {
         fail(watch, reason.message);
     } else if (!judge_owner(watch)) {
@@ -294,9 +298,16 @@ static void looked(struct index_watch *watch, bool absent, const char *body, siz
     }
 }
 
+static bool is_refused(struct index_watch *watch, const char *refusal)
+{
+    if (refusal != NULL)
+        watch->refused_ms = clock_monotonic_ms();
+    return refusal != NULL;
+}
+
 static void claimed(struct index_watch *watch, const char *refusal)
 {
-    watch->claim_refused = refusal != NULL;
+    watch->claim_refused = is_refused(watch, refusal);
     if (refusal != NULL)
         log_warn("cannot write into the index which deployment it belongs to",
                  log_text("reason", refusal));
@@ -306,7 +317,7 @@ static void claimed(struct index_watch *watch, const char *refusal)
 static void read_statistics(struct index_watch *watch, const char *body, size_t body_len,
                             const char *refusal)
 {
-    watch->statistics_refused = refusal != NULL;
+    watch->statistics_refused = is_refused(watch, refusal);
     if (refusal != NULL)
         log_warn("cannot read the statistics of the index, and counts its documents instead",
                  log_text("reason", refusal));

@@ -414,6 +414,14 @@ static void test_without_the_privilege_to_monitor(void **state)
     assert_int_equal(atomic_load(&stand.counts), counts + 1);
     assert_int_equal(atomic_load(&stand.statistics), 1);
     assert_true(is_up("elasticsearch"));
+
+    atomic_store(&stand.refuses_statistics, false); /* it is granted: seen within the hour */
+    test_clock_advance(60 * 60 * 1000);
+    wait_until(atomic_load(&stand.statistics) > 1, pass(&stand));
+    counts = atomic_load(&stand.counts);
+    look_again(&stand);
+    look_again(&stand);
+    assert_int_equal(atomic_load(&stand.counts), counts);
     stop(&stand);
 }
 
