@@ -89,7 +89,8 @@ static void on_row(void *arg, enum order_store_status status, const struct order
     } else if (order == NULL && !get->cache_answered) {
         request_guard_fail(&get->guard, PROBLEM_ORDER_STATE_UNKNOWN);
     } else if (order == NULL && get->letters_asked) {
-        request_guard_fail(&get->guard, PROBLEM_ORDER_NOT_FOUND);
+        /* It is stored; this answer is that of a read that began before, for several requests. */
+        request_guard_fail(&get->guard, PROBLEM_ORDER_STATE_UNKNOWN);
     } else if (order == NULL) {
         look_for_letters(get);
     } else {

@@ -320,7 +320,7 @@ static void call_fate(struct later *later)
     }
     const struct order *row = fakes_row(fakes, &later->as.fate.id);
     const struct order_fate fate = {
-        .stored = row != NULL,
+        .stored = row != NULL || fakes->stored_unseen,
         .archived = fakes->archived,
         .dated = row != NULL || fakes->letter_dated,
         .created_at_us = row != NULL ? row->created_at_us : fakes->letter_created_at_us,

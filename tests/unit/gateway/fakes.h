@@ -64,6 +64,7 @@ struct fakes {
     int64_t letter_created_at_us;
     enum fake_mode fate_mode; /* of fate alone, while the store works */
     bool stored_meanwhile;    /* a row is there once its fate was asked for */
+    bool stored_unseen;       /* as its fate says, and reads began before */
     struct sales_day days[SALES_DAYS_MAX];
     size_t day_count;
     _Atomic unsigned sales_reads; /* so far: for tests that do not wait for an answer */

@@ -89,6 +89,16 @@ static void test_unknown(void **state)
     assert_problem(&reply, 404, "order_not_found");
 }
 
+/* The second look joins a read that another request began before the row was there. */
+static void test_stored_as_its_fate_says(void **state)
+{
+    (void)state;
+    fakes->stored_unseen = true;
+    get("/api/orders/" ID);
+    assert_problem(&reply, 503, "order_state_unknown");
+    assert_string_equal(fakes->calls, "get find fate find ");
+}
+
 static void test_dead(void **state)
 {
     (void)state;
@@ -218,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup(test_unknown, reset),
         cmocka_unit_test_setup(test_dead, reset),
         cmocka_unit_test_setup(test_dead_while_a_memory_is_away, reset),
+        cmocka_unit_test_setup(test_stored_as_its_fate_says, reset),
         cmocka_unit_test_setup(test_stored_between_two_looks, reset),
         cmocka_unit_test_setup(test_unknown_while_the_cache_is_away, reset),
         cmocka_unit_test_setup(test_store_failures_are_no_404, reset),
