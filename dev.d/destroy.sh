@@ -21,7 +21,7 @@ main() {
         return
     fi
     # A slip in DEV_RUN must not delete somebody's files.
-    [[ -f $RUN/supervisord.conf || -f $RUN/lock ]] || die "$RUN does not look like a run folder; nothing was deleted."
+    is_run_folder || die "$RUN does not look like a run folder; nothing was deleted."
     if [[ $yes == no ]]; then
         [[ -t 0 ]] || die "This deletes all orders in $RUN." "Say so: ./dev destroy --yes"
         local answer

@@ -19,6 +19,7 @@ main() {
         say "Nothing to stop: there is no ${RUN/#"$ROOT/"/}."
         return
     fi
+    is_run_folder || die "$RUN does not look like a run folder; nothing was stopped."
     lock_run_folder
     step "Stopping everything" stop_supervisor
     say "Stopped. Data is kept in $(short_path "$RUN"); ./dev destroy deletes it."

@@ -44,6 +44,7 @@ main() {
     local build=yes open=no scale=() pair
     read_arguments up "$@"
 
+    is_run_folder || [[ -z $(ls -A "$RUN") ]] || die "There are files of something else in $RUN." "Set DEV_RUN to a folder of its own."
     lock_run_folder
     chmod 711 "$RUN"
     remember_user_settings

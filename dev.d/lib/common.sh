@@ -130,12 +130,17 @@ cache_folder() {
     fi
 }
 
+# Whether the folder is one of ./dev up's, and not somebody's by a slip in DEV_RUN.
+is_run_folder() {
+    [[ $RUN == "$ROOT/.run" || -f $RUN/order-pipeline.lock || -f $RUN/supervisord.conf ]]
+}
+
 # Only one command at a time may change a system. The lock is held until the program ends.
 lock_run_folder() {
     mkdir -p "$RUN" 2>/dev/null || die "Cannot create the folder $RUN." "Check who owns $(dirname "$RUN")."
     [[ -w $RUN ]] || die "The folder $RUN belongs to $(stat -c %U "$RUN"), and you cannot write to it." \
         "Use ./dev as that user, or set DEV_RUN to a folder of your own."
-    exec 9>"$RUN/lock"
+    exec 9>"$RUN/order-pipeline.lock"
     flock -n 9 || die "Another ./dev is changing this system right now." "Wait until it has finished, then try again."
 }
 
