@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_LIMIT_MS 60000
-
 static void must(bool done, const char *what)
 {
     if (!done) {
@@ -85,7 +83,7 @@ static void launch(struct server_process *server)
 void server_process_start(struct server_process *server)
 {
     launch(server);
-    int64_t end_ms = real_time_ms() + START_LIMIT_MS;
+    int64_t end_ms = real_time_ms() + PATIENCE_MS;
     while (server->ready != NULL && !server->ready()) {
         if (real_time_ms() > end_ms) {
             (void)fprintf(stderr, "%s does not start; see %s/log\n", server->argv[0],

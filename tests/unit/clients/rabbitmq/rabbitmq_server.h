@@ -8,7 +8,7 @@
 
 #define RABBITMQ_SERVER_HEARTBEAT_S 4 /* shorter than a client's wish, to shorten the tests */
 
-/* Blocks until the server answers; aborts with a message when it does not within a minute. */
+/* Blocks until the server answers; aborts with a message when it does not in time. */
 void rabbitmq_server_start(void);
 void rabbitmq_server_stop(void);
 
