@@ -9,9 +9,6 @@
 #define JOB_LEASE "clock_timestamp() + interval '5 s'"
 _Static_assert(JOBS_LEASE_MS == 5000, "the interval");
 
-/* It has ended, or it was given before the clock was set back. */
-#define JOB_LEASE_OVER "(lease < now() OR lease > now() + interval '1 min')"
-
 /* Finished jobs of the kind $1 beyond JOBS_KEPT. */
 #define JOBS_OLD                                                                                   \
     "finished IS NOT NULL AND kind = $1 AND id <= (SELECT id FROM jobs"                            \

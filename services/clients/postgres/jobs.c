@@ -14,7 +14,7 @@ _Static_assert(JOBS_SCHEDULER_GONE_MS == 5000, "the interval");
 /* Of kind $1. Jobs are begun in the order of their ids, so the last one begun is the one of the
  * highest id. One that was begun in the future was so before the clock was set back. */
 #define CLAIMABLE                                                                                  \
-    "finished IS NULL AND kind = $1 AND (token IS NULL OR " JOB_LEASE_OVER ") AND NOT EXISTS"      \
+    "finished IS NULL AND kind = $1 AND (token IS NULL OR lease < now()) AND NOT EXISTS"           \
     " (SELECT FROM (SELECT started FROM jobs WHERE kind = $1 AND started IS NOT NULL"              \
     " ORDER BY id DESC LIMIT 1) AS last WHERE started BETWEEN now() - interval '1 s'"              \
     " AND now() + interval '1 s')"

@@ -39,8 +39,7 @@ int long_jobs_claim(struct database *database, const char *const *kinds, size_t 
     /* A job that another scheduler is about to claim is passed over. */
     static const char sql[] =
         "WITH next AS (SELECT id FROM jobs AS job"
-        " WHERE finished IS NULL AND kind = ANY ($1::text[]) AND (token IS NULL OR " JOB_LEASE_OVER
-        ")"
+        " WHERE finished IS NULL AND kind = ANY ($1::text[]) AND (token IS NULL OR lease < now())"
         " AND (kind NOT IN (" JOB_KINDS_INDEX ") OR NOT EXISTS (SELECT FROM jobs AS other"
         " WHERE other.state = 'running' AND other.finished IS NULL AND other.id <> job.id"
         " AND other.kind IN (" JOB_KINDS_INDEX ")))"
