@@ -128,7 +128,7 @@ static void test_a_copy_of_a_letter_that_is_replayed_meanwhile_is_kept(void **st
     row.may_be_copy = true;
     struct told told = {.done = false};
     assert_int_equal(dead_letters_store(connection.database, &row, 1, on_stored, &told), 0);
-    run_for(fixture, 100);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
     assert_false(told.done);
     execute(fixture, "COMMIT");
     run_until(fixture, &told.done);

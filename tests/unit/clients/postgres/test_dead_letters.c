@@ -365,7 +365,7 @@ static void test_concurrent_replays(void **state)
         assert_int_equal(
             letter_settle(connections[i % 2].database, &replays[i], on_settled, &settled[i]), 0);
     }
-    run_for(fixture, 100);
+    run_until_query(fixture, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", "t");
     execute(fixture, "COMMIT");
     int winners = 0;
     for (int i = 0; i < 16; i++) {

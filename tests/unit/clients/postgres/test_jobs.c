@@ -180,7 +180,7 @@ static void test_request_during_a_claim(void **state)
                      " lease = now() + interval '5 s'");
     struct told told = {.done = false};
     assert_int_equal(jobs_request(connection.database, KIND, on_told, &told), 0);
-    run_for(fixture, 100);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
     assert_false(told.done);
     execute(fixture, "COMMIT");
     assert_true(wait_for(&connection, 0, &told) > first);

@@ -242,7 +242,7 @@ static void test_replay_in_a_job(void **state)
     execute(fixture, "BEGIN; UPDATE dead_letters SET state = 'discarded' WHERE id = 2");
     struct told late = {.what = TOLD_REPLAYED};
     assert_int_equal(letters_replay(connection.database, &job, 2, &order, on_told, &late), 0);
-    run_for(fixture, 50);
+    run_until_query(fixture, "SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
     assert_false(late.done);
     execute(fixture, "COMMIT");
     wait_for(&connection, 0, &late);

@@ -234,7 +234,10 @@ static void test_restarted(void **state)
                          0);
         assert_int_equal(
             database_send(connection.database, "SELECT 42", NULL, false, on_reply, &behind), 0);
-        run_for(fixture, 50);
+        run_until_query(fixture,
+                        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                        " AND query = 'SELECT pg_sleep(10)'",
+                        "1");
         pgbouncer_stop();
         run_until(fixture, &reply.done);
         assert_int_equal(reply.answer.status, DATABASE_UNAVAILABLE);
