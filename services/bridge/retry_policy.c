@@ -38,19 +38,23 @@ static void set_state(struct stage_health *health, enum stage_state state, int64
         stage_health_probed(health, now_ms, random);
 }
 
-void stage_health_done(struct stage_health *health)
+static void set_up(struct stage_health *health)
 {
-    health->dones++;
-    health->rejects_in_row = 0;
     health->failing = false;
     set_state(health, STAGE_UP, 0, 0);
 }
 
+void stage_health_done(struct stage_health *health)
+{
+    health->dones++;
+    health->rejects_in_row = 0;
+    set_up(health);
+}
+
 void stage_health_judged(struct stage_health *health)
 {
-    health->failing = false;
-    if (health->state == STAGE_DOWN)
-        set_state(health, STAGE_UP, 0, 0);
+    if (health->state != STAGE_SYSTEMIC)
+        set_up(health);
 }
 
 void stage_health_retry(struct stage_health *health, int64_t now_ms, uint32_t random)
@@ -75,8 +79,7 @@ void stage_health_forget(struct stage_health *health)
 {
     if (health->state == STAGE_SYSTEMIC)
         health->rejects_in_row = STAGE_SYSTEMIC_REJECTS - 1;
-    health->failing = false;
-    set_state(health, STAGE_UP, 0, 0);
+    set_up(health);
 }
 
 size_t stage_health_allowance(const struct stage_health *health, int64_t now_ms, size_t limit)
