@@ -66,7 +66,6 @@ static void judge(struct archive *archive)
     for (size_t i = 0; i < archive->source_count; i++) {
         struct archive_standing standing = {
             .postgres_up = archive->postgres_up,
-            .refused = archive_batch_refused(archive->batch),
             .unlimited = archive->options.mode == ARCHIVE_UNLIMITED,
             .bytes = archive->bytes,
             .max_bytes = archive->options.max_bytes,
@@ -102,10 +101,11 @@ static bool idle(const struct archive *archive)
 {
     if (archive_batch_running(archive->batch))
         return false;
-    if (!archive->postgres_up || archive_batch_refused(archive->batch) != NULL)
+    if (!archive->postgres_up)
         return true;
     for (size_t i = 0; i < archive->source_count; i++)
-        if (!archive_source_idle(archive->sources[i]))
+        if (!archive_source_idle(archive->sources[i]) &&
+            archive_source_refusal(archive->sources[i])->words[0] == '\0')
             return false;
     return true;
 }

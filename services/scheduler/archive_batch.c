@@ -20,17 +20,12 @@
 struct archive_batch {
     struct archive_batch_options options;
     struct archive_source *source; /* of the batch under way; else NULL */
-    struct archive_source
-        *refused_source;        /* whose letters were refused; no other one has its turn */
-    uint64_t epoch;             /* of the last batch's source */
+    uint64_t epoch;
     size_t letters, rows_count; /* that were taken; the rows, which may be fewer */
     struct dead_letter_row rows[ROWS_MAX];
     size_t bytes;
     int64_t stored_bytes;
-    size_t singly;    /* letters that go one by one */
-    char sqlstate[6]; /* not "": the next letter goes in a plain form, because of this */
-    char refused[200];
-    int64_t next_ms; /* not before */
+    int64_t next_ms; /* no batch begins before this */
     struct metric_counter *archived, *copies;
 };
 
@@ -48,15 +43,16 @@ static void fill(struct archive_batch *batch, struct archive_source *source)
 {
     struct archive_standing standing = {.queue = NULL};
     archive_source_look(source, &standing);
-    size_t held = archive_source_held(source), max = batch->singly > 0 ? 1 : ROWS_MAX;
+    const struct archive_refusal *refusal = archive_source_refusal(source);
+    size_t held = archive_source_held(source), max = refusal->singly > 0 ? 1 : ROWS_MAX;
     batch->letters = batch->rows_count = batch->bytes = 0;
     while (batch->letters < held && batch->rows_count < max && batch->bytes < BYTES_MAX) {
         const struct archive_held *letter = archive_source_letter(source, batch->letters++);
         struct dead_letter_row *row = &batch->rows[batch->rows_count];
         archive_letter_read(letter->content, standing.queue, timestamp_now_us(), row);
         row->may_be_copy |= letter->may_be_stored;
-        if (batch->sqlstate[0] != '\0')
-            archive_letter_make_plain(row, batch->sqlstate);
+        if (refusal->sqlstate[0] != '\0')
+            archive_letter_make_plain(row, refusal->sqlstate);
         struct dead_letter_row *earlier = earlier_row(batch, row);
         if (earlier != NULL) {
             earlier->copies++;
@@ -70,43 +66,38 @@ static void fill(struct archive_batch *batch, struct archive_source *source)
 static void settle(struct archive_batch *batch, int64_t copies)
 {
     static struct log_limit limit;
-    if (batch->sqlstate[0] != '\0')
+    struct archive_refusal *refusal = archive_source_refusal(batch->source);
+    if (refusal->sqlstate[0] != '\0')
         log_warn_limited(&limit,
                          "PostgreSQL refused a dead letter, it is stored without its own words",
-                         log_text("sqlstate", batch->sqlstate));
+                         log_text("sqlstate", refusal->sqlstate));
     for (size_t i = 0; i < batch->rows_count; i++)
         copies += batch->rows[i].copies;
     metric_add(batch->archived, batch->letters - (size_t)copies);
     metric_add(batch->copies, (uint64_t)copies);
     batch->stored_bytes += (int64_t)batch->bytes;
-    batch->singly -= batch->singly < batch->letters ? batch->singly : batch->letters;
-    batch->sqlstate[0] = batch->refused[0] = '\0';
-    if (batch->singly == 0)
-        batch->refused_source = NULL;
+    refusal->singly -= refusal->singly < batch->letters ? refusal->singly : batch->letters;
+    refusal->sqlstate[0] = refusal->words[0] = '\0';
     archive_source_settle(batch->source, batch->letters);
 }
 
 static void take_refusal(struct archive_batch *batch, const struct database_answer *answer)
 {
-    batch->refused_source = batch->source;
+    struct archive_refusal *refusal = archive_source_refusal(batch->source);
     if (batch->letters > 1) {
-        batch->singly = batch->letters;
-    } else if (batch->sqlstate[0] == '\0') {
-        strcpy(batch->sqlstate, answer->sqlstate);
+        refusal->singly = batch->letters;
+    } else if (refusal->sqlstate[0] == '\0') {
+        strcpy(refusal->sqlstate, answer->sqlstate);
     } else { /* not the letter's fault */
-        batch->sqlstate[0] = '\0';
-        snprintf(batch->refused, sizeof batch->refused, "%s", answer->message);
-        batch->next_ms = clock_monotonic_ms() + REFUSED_MS;
+        refusal->sqlstate[0] = '\0';
+        snprintf(refusal->words, sizeof refusal->words, "%s", answer->message);
+        refusal->next_ms = clock_monotonic_ms() + REFUSED_MS;
     }
 }
 
-static void on_stored(void *arg, const struct database_answer *answer)
+static void take_answer(struct archive_batch *batch, const struct database_answer *answer)
 {
-    struct archive_batch *batch = arg;
-    bool same = archive_source_epoch(batch->source) == batch->epoch;
-    if (!same) {
-        /* The letters come again, and may differ. */
-    } else if (answer->status == DATABASE_OK) {
+    if (answer->status == DATABASE_OK) {
         settle(batch, dead_letters_copies(answer));
     } else if (answer->status == DATABASE_FAILED && !database_failure_passes(answer)) {
         take_refusal(batch, answer);
@@ -117,27 +108,22 @@ static void on_stored(void *arg, const struct database_answer *answer)
              i++)
             archive_source_letter(batch->source, i)->may_be_stored = true;
     }
+}
+
+static void on_stored(void *arg, const struct database_answer *answer)
+{
+    struct archive_batch *batch = arg;
+    if (archive_source_epoch(batch->source) == batch->epoch) /* else the letters come again */
+        take_answer(batch, answer);
     batch->source = NULL;
     batch->options.on_end(batch->options.arg);
 }
 
-/* RabbitMQ delivers the letters again that were refused: nothing is known of those that come. */
-static void forget_refusal(struct archive_batch *batch)
-{
-    batch->refused_source = NULL;
-    batch->singly = 0;
-    batch->sqlstate[0] = batch->refused[0] = '\0';
-}
-
 void archive_batch_begin(struct archive_batch *batch, struct archive_source *source)
 {
-    if (batch->source != NULL)
-        return;
-    if (batch->refused_source != NULL &&
-        archive_source_epoch(batch->refused_source) != batch->epoch)
-        forget_refusal(batch);
-    if (clock_monotonic_ms() < batch->next_ms || archive_source_held(source) == 0 ||
-        (batch->refused_source != NULL && batch->refused_source != source))
+    int64_t now_ms = clock_monotonic_ms();
+    if (batch->source != NULL || now_ms < batch->next_ms ||
+        now_ms < archive_source_refusal(source)->next_ms || archive_source_held(source) == 0)
         return;
     fill(batch, source);
     if (dead_letters_store(batch->options.database, batch->rows, batch->rows_count, on_stored,
@@ -150,11 +136,6 @@ void archive_batch_begin(struct archive_batch *batch, struct archive_source *sou
 bool archive_batch_running(const struct archive_batch *batch)
 {
     return batch->source != NULL;
-}
-
-const char *archive_batch_refused(const struct archive_batch *batch)
-{
-    return batch->refused[0] != '\0' ? batch->refused : NULL;
 }
 
 int64_t archive_batch_take_bytes(struct archive_batch *batch)

@@ -23,10 +23,6 @@ void archive_batch_free(struct archive_batch *batch); /* NULL is legal */
 void archive_batch_begin(struct archive_batch *batch, struct archive_source *source);
 bool archive_batch_running(const struct archive_batch *batch);
 
-/* What PostgreSQL said when it refused a letter in its plainest form, for some time after that;
- * NULL: nothing. */
-const char *archive_batch_refused(const struct archive_batch *batch);
-
 /* The bytes that were stored since the last call, about. */
 int64_t archive_batch_take_bytes(struct archive_batch *batch);
 

@@ -33,6 +33,7 @@ struct archive_source {
     unsigned strange;          /* looks in a row that saw others than schedulers */
     struct archive_held *held; /* a ring */
     size_t first, count;
+    struct archive_refusal refusal;
     uint64_t ack_tag; /* to be acknowledged up to here; 0: nothing */
     char reason[200]; /* why it is down */
 };
@@ -48,6 +49,7 @@ static void forget(struct archive_source *source)
         content_unref(source->held[source->first].content);
         source->first = (source->first + 1) % source->options.prefetch;
     }
+    source->refusal = (struct archive_refusal){.singly = 0};
     source->ack_tag = 0;
     source->counted = source->stray = false;
     source->cancels = source->strange = 0;
@@ -244,6 +246,11 @@ struct archive_held *archive_source_letter(struct archive_source *source, size_t
     return &source->held[(source->first + number) % source->options.prefetch];
 }
 
+struct archive_refusal *archive_source_refusal(struct archive_source *source)
+{
+    return &source->refusal;
+}
+
 uint64_t archive_source_epoch(const struct archive_source *source)
 {
     return source->epoch;
@@ -278,6 +285,7 @@ void archive_source_look(const struct archive_source *source, struct archive_sta
     const struct queue_difference *letters = &broker_link_differences(source->link)->letters;
     const struct broker_connection *connection = broker_link_connection(source->link);
     ret->queue = source->options.queue;
+    ret->refused = source->refusal.words[0] != '\0' ? source->refusal.words : NULL;
     ret->rabbitmq_up = connection != NULL;
     ret->rabbitmq_reason = source->reason;
     ret->delivery_limited = letters->delivery_limited;

@@ -24,8 +24,8 @@ struct archive_source *archive_source_new(struct event_loop *loop,
                                           const struct archive_source_options *options);
 void archive_source_free(struct archive_source *source);
 
-/* Set what the source knows: rabbitmq_…, delivery_limited, limit_unseen, counted, consumers,
- * schedulers. */
+/* Set what the source knows: refused, rabbitmq_…, delivery_limited, limit_unseen, counted,
+ * consumers, schedulers. */
 void archive_source_look(const struct archive_source *source, struct archive_standing *ret);
 
 /* Consume, or no more. Does nothing while the connection is down. Letters that are held are kept.
@@ -42,6 +42,16 @@ struct archive_held {
 };
 size_t archive_source_held(const struct archive_source *source);
 struct archive_held *archive_source_letter(struct archive_source *source, size_t number);
+
+/* What PostgreSQL has refused of the letters that are held. The user sets it; it is forgotten with
+ * them. */
+struct archive_refusal {
+    size_t singly;    /* letters that go one by one */
+    char sqlstate[6]; /* not "": the next letter goes in a plain form, because of this */
+    char words[200];  /* not "": it was refused in its plainest form, too, with these */
+    int64_t next_ms;  /* no letter is tried before this */
+};
+struct archive_refusal *archive_source_refusal(struct archive_source *source);
 
 /* When the connection is lost, all that is held is forgotten, and this number changes. */
 uint64_t archive_source_epoch(const struct archive_source *source);

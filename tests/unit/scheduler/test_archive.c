@@ -225,6 +225,21 @@ static void a_refusal_concerns_its_own_queue(void **state)
                         "0");
 }
 
+/* One queue's letters are refused in any form: the other queue's are stored, and go on being so. */
+static void a_refusal_stops_no_other_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    fill_two_queues(fixture, (const char *const[]){"stuck", "free"}, 10, 1);
+    execute(fixture, "ALTER TABLE dead_letters ADD CONSTRAINT never CHECK"
+                     " (queue <> 'stuck') NOT VALID");
+    start(fixture, "stuck,free", ARCHIVE_ON, 1 << 30);
+    run_loop_until(fixture->loop, metric_now("dead_letter_archive_fault{fault=\"refused\"}") == 1);
+    run_until_query(fixture, "SELECT count(*) FROM dead_letters", "10");
+    queue_publish("free.dead", "later", 5);
+    run_until_query(fixture, "SELECT count(*) FROM dead_letters", "11");
+    assert_non_null(strstr(archive_fault(now.archive), "never"));
+}
+
 /* Their frames alternate. */
 static void large_letters_of_several_queues_are_stored(void **state)
 {
@@ -263,6 +278,7 @@ int main(void)
         cmocka_unit_test(the_list_of_queues_is_checked),
         TEST(large_letters_of_several_queues_are_stored),
         TEST(a_refusal_concerns_its_own_queue),
+        TEST(a_refusal_stops_no_other_queue),
         TEST(letters_are_stored_and_acknowledged),
         TEST(letters_of_several_queues_are_stored),
         TEST(letters_stay_when_the_archive_is_full),
